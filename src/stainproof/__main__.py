@@ -1,0 +1,5 @@
+"""`python -m stainproof`."""
+
+from stainproof.cli import main
+
+main()

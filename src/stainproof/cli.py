@@ -1,0 +1,298 @@
+"""The command line: one thin subcommand a stage. Results to stdout, progress to stderr."""
+
+import signal
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stainproof.errors import StainproofError
+from stainproof.progress import Item
+
+if TYPE_CHECKING:
+    from stainproof.config import Config
+    from stainproof.results import Card, Evaluation
+    from stainproof.training.loop import Step
+
+app = typer.Typer(
+    name="stainproof",
+    help="Train, measure and deliver blood-cell classifiers that hold up on other people's slides.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder that train made.")]
+Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "stainproof train cells/ --out runs/first --budget 20m\n\n"
+    "stainproof train training_set.npz --out runs/big --preset report --seed 1\n\n"
+    "stainproof train cells/ --out runs/first --resume"
+)
+def train(
+    data: Annotated[
+        str,
+        typer.Argument(metavar="DATA", help="Class folders, .npz, .csv, .parquet, bloodmnist:64."),
+    ],
+    out: Annotated[Path, typer.Option(help="The run folder to make.")],
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            help="A network and a schedule: quick (default), light, report, reference, "
+            "simple, inception, residual."
+        ),
+    ] = None,
+    network: Annotated[
+        str | None, typer.Option(help="reference, light, simple, inception or residual.")
+    ] = None,
+    schedule: Annotated[str | None, typer.Option(help="quick or report.")] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="Time to train for, such as 90s, 20m, 1h30m.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of everything random; 0 if not given.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="A TOML file of settings instead of a preset.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="One setting, as in training.epochs=3."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a run that was stopped.")
+    ] = False,
+) -> None:
+    """Learn a classifier from labelled cell images; leaves a run folder with a report."""
+    from stainproof import pipeline
+
+    chosen = _choose_settings(
+        out, preset, network, schedule, budget, seed, config, tuple(settings or ()), resume
+    )
+    with _progress() as bars:
+        card = pipeline.train(data, out, chosen, resume=resume, track=bars.track, on_step=bars.step)
+    _say_card(card, out)
+
+
+@app.command(epilog="Example:\n\nstainproof evaluate runs/first other_lab/ --out runs/first-other")
+def evaluate(
+    run: RunFolder,
+    data: Annotated[str, typer.Argument(metavar="DATA", help="Labelled images of any kind.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for eval.json; by default inside the run folder.")
+    ] = None,
+    seed: Seed = 0,
+) -> None:
+    """Measure a run on labelled images: accuracy and more, with 95 % intervals."""
+    from stainproof import pipeline
+
+    with _progress() as bars:
+        result = pipeline.evaluate(run, data, out, seed=seed, track=bars.track)
+    _say_evaluation(result)
+
+
+@app.command(
+    epilog="Examples:\n\nstainproof predict runs/first new_cells/ --out predictions.csv\n\n"
+    "stainproof predict runs/first 'slides/**/*.png' --out predictions.parquet"
+)
+def predict(
+    run: RunFolder,
+    images: Annotated[
+        list[str], typer.Argument(metavar="IMAGES...", help="Image files, folders, globs or .npz.")
+    ],
+    out: Annotated[Path, typer.Option(help="Table to write: .csv, .parquet or .jsonl.")],
+) -> None:
+    """Give every image a class and the probability of each class."""
+    from stainproof import pipeline
+
+    with _progress() as bars:
+        num_rows, num_errors = pipeline.predict(run, images, out, track=bars.track)
+    typer.echo(f"{num_rows} rows in {out}")
+    if num_errors:
+        _complain(f"{num_errors} of {num_rows} images could not be read; the column error says why")
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example:\n\nstainproof report runs/first --eval runs/first-other")
+def report(
+    run: RunFolder,
+    evaluations: Annotated[
+        list[Path] | None,
+        typer.Option("--eval", help="A further folder with an eval.json; can be given again."),
+    ] = None,
+) -> None:
+    """Write the report of a run anew: one HTML file that opens without a network."""
+    from stainproof import pipeline
+
+    typer.echo(str(pipeline.report(run, evaluations or ())))
+
+
+@app.command(epilog="Example:\n\nstainproof phantom --out phantoms --n 2000 --seed 7")
+def phantom(
+    out: Annotated[Path, typer.Option(help="Folder to make.")],
+    num_images: Annotated[
+        int, typer.Option("--n", help="How many cells, over eight classes.")
+    ] = 800,
+    seed: Seed = 0,
+    lab: Annotated[str, typer.Option(help="Stain and optics: home or other.")] = "home",
+    size_px: Annotated[int, typer.Option("--size", help="Height and width in pixels.")] = 96,
+) -> None:
+    """Make synthetic blood cells of the eight classes, to try things without real images."""
+    from stainproof import pipeline
+
+    with _progress() as bars:
+        folder = pipeline.make_phantoms(
+            out, num_images, seed=seed, lab=lab, size_px=size_px, track=bars.track
+        )
+    typer.echo(f"{num_images} phantom cells in {folder}")
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is one line and exit code 2."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        app()
+    except StainproofError as error:
+        _complain(" ".join(str(error).split()))
+        sys.exit(2)
+    except KeyboardInterrupt:
+        _complain("interrupted; a run that had finished an epoch goes on with --resume")
+        sys.exit(130)
+
+
+def _choose_settings(
+    out: Path,
+    preset: str | None,
+    network: str | None,
+    schedule: str | None,
+    budget: str | None,
+    seed: int | None,
+    config: Path | None,
+    assignments: tuple[str, ...],
+    resume: bool,
+) -> "Config":
+    """Build the settings from a preset, a file or, when resuming, the run's own."""
+    from stainproof import config as settings
+    from stainproof.errors import CheckpointError, ConfigError
+
+    budget_s = settings.parse_duration(budget) if budget else None
+    if not resume and config is None:
+        return settings.make_config(
+            preset or "quick",
+            network=network,
+            schedule=schedule,
+            seed=seed or 0,
+            budget_s=budget_s,
+            assignments=assignments,
+        )
+    fixed: dict[str, object] = {"--preset": preset, "--network": network, "--schedule": schedule}
+    if resume:
+        fixed |= {"--seed": seed, "--config": config}
+    for option, value in fixed.items():
+        if value is not None:
+            whose = "a resumed run keeps its own" if resume else "the --config file says it"
+            raise ConfigError(f"{option}: not allowed here; {whose}")
+    if budget_s:
+        assignments = (f"training.budget_s={budget_s}", *assignments)
+    if seed is not None:
+        assignments = (f"seed={seed}", *assignments)
+    if config is None and not (out / "config.toml").exists():
+        raise CheckpointError(f"{out}: no config.toml in it; there is nothing to resume")
+    return settings.with_assignments(
+        settings.read_config(config or out / "config.toml"), assignments
+    )
+
+
+def _complain(message: str) -> None:
+    typer.echo(f"stainproof: {message}", err=True)
+
+
+def _say_card(card: "Card", out: Path) -> None:
+    best = card.best
+    shifted = best.val_shifted_accuracy
+    typer.echo(f"{card.stopped} after {card.num_epochs} epochs; kept epoch {best.epoch}")
+    typer.echo(
+        f"validation accuracy {100 * best.val_accuracy:.1f} %"
+        + (f", on changed images {100 * shifted:.1f} %" if shifted is not None else "")
+    )
+    typer.echo(f"report: {out / 'report.html'}")
+
+
+def _say_evaluation(result: "Evaluation") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    absent = f"; no images of {', '.join(result.absent_classes)}" if result.absent_classes else ""
+    typer.echo(f"{result.source}: {result.num_images} images{absent}")
+    for name in ("accuracy", "balanced_accuracy", "macro_f1", "expected_calibration_error"):
+        typer.echo(f"  {name.replace('_', ' '):27s}{getattr(result, name).percent()}")
+    table = Table("class", "images", "sensitivity", "specificity", "precision", box=None)
+    for row in result.per_class:
+        figures = (row.sensitivity, row.specificity, row.precision)
+        table.add_row(row.name, str(row.num_images), *(f.percent() if f else "-" for f in figures))
+    Console(width=110).print(table)
+
+
+class _Bars:
+    """Progress bars on a terminal; a line now and then where there is none."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TimeRemainingColumn(compact=True),
+            TextColumn("{task.fields[figures]}"),
+            console=Console(stderr=True),
+            transient=True,
+            disable=not sys.stderr.isatty(),
+        )
+        self.training: int | None = None
+        self.epoch = 0
+
+    def track(self, items: Iterable[Item], what: str, total: int) -> Iterator[Item]:
+        """Pass the items on and move a bar."""
+        task = self.progress.add_task(what, total=total, figures="")
+        for item in items:
+            yield item
+            self.progress.advance(task)
+        self.progress.remove_task(task)
+
+    def step(self, step: "Step") -> None:
+        """Show how training stands, on one line."""
+        from rich.progress import TaskID
+
+        figures = (
+            f"loss {step.loss:.3f}  accuracy {step.accuracy:.3f}  "
+            f"rate {step.learning_rate:.1e}  {step.images_per_s:.0f} images/s"
+        )
+        if self.progress.disable:
+            if step.epoch != self.epoch:
+                self.epoch = step.epoch
+                typer.echo(f"epoch {step.epoch}  {100 * step.done:.0f} % done  {figures}", err=True)
+            return
+        if self.training is None:
+            self.training = self.progress.add_task("", total=1.0, figures="")
+        self.progress.update(
+            TaskID(self.training),
+            completed=step.done,
+            description=f"epoch {step.epoch}",
+            figures=figures,
+        )
+
+
+@contextmanager
+def _progress() -> Iterator[_Bars]:
+    bars = _Bars()
+    with bars.progress:
+        yield bars

@@ -1,0 +1,305 @@
+"""Every setting, typed. TOML in, TOML in the run folder, `--set training.epochs=3` on the way."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from stainproof.errors import ConfigError
+
+MAX_SIZE_PX = 1024
+
+
+class Settings(BaseModel):
+    """A frozen group of settings that refuses keys it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class InputContract(Settings):
+    """How a network wants its images; travels with the weights, the one source of preprocessing."""
+
+    size_px: int = Field(96, ge=16, le=MAX_SIZE_PX)
+    """Height and width that every image is brought to."""
+    fit: Literal["crop", "pad", "stretch"] = "crop"
+    """How an oblong image becomes square: its centre, a grey border, or squeezed."""
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Subtracted from each RGB channel after scaling to [0, 1]."""
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    """Divides each RGB channel after the subtraction."""
+    channels: Literal["RGB"] = "RGB"
+    """Channel order of the array the network is given."""
+
+
+class SplitConfig(Settings):
+    """Who learns and who is asked."""
+
+    val_fraction: float = Field(0.2, gt=0.0, lt=0.9)
+    """Share of the images that drives early stopping and the schedule."""
+    test_fraction: float = Field(0.0, ge=0.0, lt=0.9)
+    """Share that is kept apart for one clean measurement at the end."""
+
+
+class NetworkConfig(Settings):
+    """A network of general blocks; the defaults are the reference (1,932,920 parameters)."""
+
+    stem: tuple[int, ...] = (60, 120)
+    """Filters of the plain 3x3 convolution stages, each followed by a max-pool of 2."""
+    stages: tuple[int, ...] = (240, 480)
+    """Filters of the custom-block stages, each followed by a max-pool of 2."""
+    blocks: int = Field(2, ge=1, le=16)
+    """Custom blocks in a stage."""
+    unit: Literal["inception", "conv"] = "inception"
+    """What is stacked inside a custom block."""
+    units: int = Field(2, ge=1, le=16)
+    """Units in a custom block, the report's k."""
+    skip: bool = True
+    """Whether a custom block adds its input to its output."""
+    hidden: int = Field(128, ge=0, le=8192)
+    """Width of the dense layer before the last; 0 for none."""
+    dropout: float = Field(0.6, ge=0.0, lt=1.0)
+    """Share of the hidden features that training drops."""
+
+
+class AugmentConfig(Settings):
+    """What training images are changed by, afresh every epoch. Zero strength changes nothing."""
+
+    recipe: Literal["none", "turns", "varied"] = "varied"
+    """`none`; `turns`: flips and quarter turns; `varied`: those, then up to four other families."""
+    strength: float = Field(1.0, ge=0.0, le=2.0)
+    """Multiplies every range of the recipe."""
+    validation: bool = True
+    """Whether early stopping and the schedule look at an augmented validation split as well."""
+
+
+class TrainingConfig(Settings):
+    """How the weights are found; the defaults are the report's (section 3)."""
+
+    batch_size: int = Field(128, ge=1, le=65536)
+    """Images a step."""
+    learning_rate: float = Field(1e-3, gt=0.0, le=10.0)
+    """Adam's step; the peak of the one-cycle schedule."""
+    weight_decay: float = Field(0.0, ge=0.0, le=1.0)
+    """Decoupled weight decay (AdamW); 0 is plain Adam."""
+    epochs: int = Field(1000, ge=1, le=100_000)
+    """Most passes over the training split."""
+    budget_s: float | None = Field(None, gt=0.0)
+    """Seconds after which training ends with a complete run folder; nothing: no limit."""
+    schedule: Literal["plateau", "one-cycle"] = "plateau"
+    """`plateau`: the rate falls when validation loss stalls; `one-cycle`: up, then down to zero."""
+    plateau_factor: float = Field(0.2, gt=0.0, lt=1.0)
+    """What a plateau multiplies the rate by."""
+    plateau_patience: int = Field(20, ge=0)
+    """Epochs without a better validation loss before the rate falls."""
+    stop_patience: int = Field(40, ge=0)
+    """Epochs without a better validation accuracy before training ends; 0: never."""
+    label_smoothing: float = Field(0.0, ge=0.0, lt=1.0)
+    """Share of every label spread evenly over the classes."""
+    ema_decay: float = Field(0.0, ge=0.0, lt=1.0)
+    """Decay a step of the averaged weights, which are then validated and kept; 0: no average."""
+    keep_every_epoch: bool = False
+    """Whether every epoch's weights are kept in `epochs/`, which weight averaging needs."""
+    threads: int = Field(0, ge=0, le=1024)
+    """Threads of the tensor library; 0: as many as a short measurement finds fastest."""
+    mixed_precision: bool = True
+    """Whether a GPU computes in 16 bits where that is safe; a CPU always uses 32."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to compute; `auto` takes a GPU where there is one."""
+
+
+class Config(Settings):
+    """All settings of a run."""
+
+    preset: str = "quick"
+    """The preset these settings started from."""
+    seed: int = Field(0, ge=0, lt=2**31)
+    """Seed of the split, the weights, the order and the augmentation."""
+    input: InputContract = InputContract()
+    """What the network is given."""
+    split: SplitConfig = SplitConfig()
+    """How the images are parted."""
+    network: NetworkConfig = NetworkConfig()
+    """The layers."""
+    augment: AugmentConfig = AugmentConfig()
+    """The changes to training images."""
+    training: TrainingConfig = TrainingConfig()
+    """The search for the weights."""
+
+    def to_toml(self) -> str:
+        """Return the settings as TOML text that `read_config` reads back to an equal value."""
+        return tomli_w.dumps(self.model_dump(exclude_none=True))
+
+
+NETWORKS: dict[str, dict[str, Any]] = {
+    "reference": {},
+    "light": {"stem": (16, 32, 96), "stages": (144,), "dropout": 0.2},
+    "simple": {"stem": (32, 64, 128), "stages": (), "dropout": 0.5},
+    "inception": {"skip": False},
+    "residual": {"unit": "conv", "stages": (128, 256)},
+}
+"""The report's networks (sections 2 and 4), each as its difference from the reference network."""
+
+SCHEDULES: dict[str, dict[str, dict[str, Any]]] = {
+    "report": {"split": {}, "augment": {}, "training": {}},
+    "quick": {
+        "split": {"val_fraction": 0.1},
+        "augment": {},
+        "training": {
+            "schedule": "one-cycle",
+            "epochs": 30,
+            "stop_patience": 0,
+            "learning_rate": 4e-3,
+            "weight_decay": 0.02,
+            "batch_size": 64,
+            "label_smoothing": 0.1,
+            "ema_decay": 0.995,
+        },
+    },
+}
+"""`report`: section 3 of the report; `quick`: for people without a GPU."""
+
+PRESETS: dict[str, tuple[str, str]] = {
+    "quick": ("light", "quick"),
+    "light": ("light", "quick"),
+    "report": ("reference", "report"),
+    "reference": ("reference", "report"),
+    "simple": ("simple", "report"),
+    "inception": ("inception", "report"),
+    "residual": ("residual", "report"),
+}
+"""Every preset names a network and a schedule."""
+
+
+def parse_duration(text: str) -> float:
+    """Read a length of time such as `90s`, `20m`, `1h30m` as seconds.
+
+    Raises:
+        ConfigError: The text is no length of time above zero.
+    """
+    match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text.strip().lower())
+    hours, minutes, seconds = (int(part or 0) for part in match.groups()) if match else (0, 0, 0)
+    total = 3600 * hours + 60 * minutes + seconds
+    if not total:
+        raise ConfigError(
+            f"budget {text!r} is no length of time; write for instance 90s, 20m, 1h30m"
+        )
+    return float(total)
+
+
+def choose(table: dict[str, Any], name: str, what: str) -> Any:
+    """Return `table[name]`, or say what `what` may be.
+
+    Raises:
+        ConfigError: The table has no such name.
+    """
+    if name not in table:
+        raise ConfigError(f"{what} {name!r} is unknown; allowed: {', '.join(table)}")
+    return table[name]
+
+
+def make_config(
+    preset: str = "quick",
+    *,
+    network: str | None = None,
+    schedule: str | None = None,
+    seed: int = 0,
+    budget_s: float | None = None,
+    assignments: tuple[str, ...] = (),
+) -> Config:
+    """Build the settings of a run from named presets and single assignments.
+
+    Args:
+        preset: Name in `PRESETS`; gives the network and the schedule.
+        network: Name in `NETWORKS` that replaces the preset's.
+        schedule: Name in `SCHEDULES` that replaces the preset's.
+        seed: Seed of everything random, 0 to 2^31 - 1.
+        budget_s: Seconds of training, above zero.
+        assignments: Texts such as `training.epochs=3`, applied last.
+
+    Raises:
+        ConfigError: A name or key is unknown or a value is out of range.
+    """
+    preset_network, preset_schedule = choose(PRESETS, preset, "preset")
+    tree: dict[str, Any] = {
+        "preset": preset,
+        "seed": seed,
+        "network": dict(choose(NETWORKS, network or preset_network, "network")),
+        **{
+            group: dict(values)
+            for group, values in choose(SCHEDULES, schedule or preset_schedule, "schedule").items()
+        },
+    }
+    if budget_s is not None:
+        tree["training"]["budget_s"] = budget_s
+    for assignment in assignments:
+        _assign(tree, assignment)
+    return _validated(tree, "setting")
+
+
+def read_config(path: Path) -> Config:
+    """Read settings from a TOML file.
+
+    Raises:
+        ConfigError: The file is missing, is no TOML, or has an unknown key or a bad value.
+    """
+    try:
+        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path}: not a readable TOML file ({error})") from error
+    return _validated(tree, f"{path}: setting")
+
+
+def with_assignments(config: Config, assignments: tuple[str, ...]) -> Config:
+    """Return the settings with texts such as `training.epochs=3` applied.
+
+    Raises:
+        ConfigError: A key is unknown or a value is out of range.
+    """
+    tree = config.model_dump()
+    for assignment in assignments:
+        _assign(tree, assignment)
+    return _validated(tree, "setting")
+
+
+def _assign(tree: dict[str, Any], assignment: str) -> None:
+    key, equals, text = assignment.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"--set {assignment!r}: write key=value, for instance training.epochs=3")
+    *groups, last = key.strip().split(".")
+    branch = tree
+    for group in groups:
+        branch = branch.setdefault(group, {})
+        if not isinstance(branch, dict):
+            raise ConfigError(f"--set {assignment!r}: {group} is a value, not a group of settings")
+    try:
+        branch[last] = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        branch[last] = text.strip()
+
+
+def _validated(tree: dict[str, Any], what: str) -> Config:
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError(f"{what} {_first_fault(error)}") from error
+
+
+def _first_fault(error: ValidationError) -> str:
+    fault = error.errors()[0]
+    path = [str(part) for part in fault["loc"]]
+    key = ".".join(path)
+    if fault["type"] == "extra_forbidden":
+        return f"{key} is unknown; allowed: {', '.join(_keys_beside(path))}"
+    return f"{key}: {fault['msg'].lower()}, got {fault['input']!r}"
+
+
+def _keys_beside(path: list[str]) -> list[str]:
+    model: type[BaseModel] = Config
+    for part in path[:-1]:
+        field = model.model_fields[part].annotation
+        if isinstance(field, type) and issubclass(field, BaseModel):
+            model = field
+    return list(model.model_fields)

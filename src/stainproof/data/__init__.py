@@ -1,0 +1,1 @@
+"""Images on disk to typed sets of arrays: sources, phantoms, audit, splits."""

@@ -1,0 +1,151 @@
+"""One image file to one square RGB array; hostile and odd files expected."""
+
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from stainproof.config import InputContract
+from stainproof.errors import DataError
+
+Images = NDArray[np.uint8]
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
+FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
+MAX_PIXELS = 64_000_000
+PAD_GREY = 128
+
+_DECODER_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    EOFError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+)
+"""What Pillow's decoders raise on damaged files."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """An image file's pixels and what was done to get them."""
+
+    rgb: Images
+    """uint8 (height, width, 3), 0 to 255."""
+    notes: tuple[str, ...]
+    """For instance `grey`, `16-bit`; empty for a plain 8-bit RGB file."""
+
+
+def is_image(path: Path) -> bool:
+    """Say whether the file's name is one of an image that can be read."""
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
+def decode(path: Path) -> Decoded:
+    """Read one JPEG, PNG, BMP, TIFF or WebP file.
+
+    The header is checked before anything is decoded. EXIF orientation is applied, grey becomes
+    three equal channels, of 16 bits the upper 8 are kept, transparent pixels turn white, of
+    several frames the first is taken; `notes` says which of these happened.
+
+    Raises:
+        DataError: The file is missing, no such image, damaged, cut short, or larger than
+            64 megapixels.
+    """
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise DataError(_too_large(path, f"{width} x {height} pixels"))
+            return _to_rgb(image)
+    except Image.DecompressionBombError as error:
+        raise DataError(_too_large(path, "a far larger one")) from error
+    except UnidentifiedImageError as error:
+        raise DataError(f"{path}: not an image; allowed: {', '.join(FORMATS)}") from error
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file") from error
+    except _DECODER_ERRORS as error:
+        raise DataError(f"{path}: damaged or cut short ({error})") from error
+
+
+def _too_large(path: Path, got: str) -> str:
+    return f"{path}: refused before decoding; allowed: {MAX_PIXELS // 10**6} megapixels, got {got}"
+
+
+def _to_rgb(image: Image.Image) -> Decoded:
+    notes = list(_oddities(image))
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode.startswith("I"):
+        values = np.asarray(upright).astype(np.int64)
+        if values.min() < 0 or values.max() > 65535:
+            raise ValueError("grey values beyond 16 bits")
+        grey = (values >> 8).astype(np.uint8)
+        return Decoded(np.repeat(grey[:, :, None], 3, axis=2), tuple(notes))
+    if upright.mode == "F":
+        raise ValueError("floating-point pixels; allowed are 8 or 16 bits")
+    if upright.has_transparency_data:
+        rgba = upright.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, "white")
+        upright = Image.alpha_composite(white, rgba)
+    return Decoded(np.array(upright.convert("RGB")), tuple(notes))
+
+
+def _oddities(image: Image.Image) -> Iterator[str]:
+    if "16" in str(getattr(image, "tile", "")) or image.mode.startswith("I"):
+        yield "16-bit"
+    if image.mode[0] in "1LIF":
+        yield "grey"
+    if image.has_transparency_data:
+        yield "transparent"
+    if image.mode in ("CMYK", "YCbCr", "LAB", "HSV") and image.format != "JPEG":
+        yield image.mode
+    if image.mode == "CMYK" and image.format == "JPEG":
+        yield "CMYK"
+    if getattr(image, "n_frames", 1) > 1:
+        yield "several frames"
+    if image.getexif().get(0x0112, 1) != 1:
+        yield "turned by EXIF"
+
+
+def to_square(rgb: Images, contract: InputContract) -> Images:
+    """Bring an image to the size and shape that a network wants.
+
+    Args:
+        rgb: uint8 (height, width, 3), any size.
+        contract: Gives the size in pixels and how an oblong image becomes square.
+
+    Returns:
+        uint8 (size, size, 3). Shrinking averages areas, enlarging is bicubic. An image that
+        fits already is returned as it is.
+    """
+    height, width = rgb.shape[:2]
+    size = contract.size_px
+    if contract.fit == "crop":
+        side = min(height, width)
+        top, left = (height - side) // 2, (width - side) // 2
+        rgb = rgb[top : top + side, left : left + side]
+    elif contract.fit == "pad":
+        side = max(height, width)
+        top, left = (side - height) // 2, (side - width) // 2
+        bottom, right = side - height - top, side - width - left
+        grey = (PAD_GREY, PAD_GREY, PAD_GREY)
+        rgb = cv2.copyMakeBorder(rgb, top, bottom, left, right, cv2.BORDER_CONSTANT, value=grey)
+    if rgb.shape[:2] == (size, size):
+        return rgb
+    shrinking = size < max(rgb.shape[:2])
+    resized = cv2.resize(
+        np.ascontiguousarray(rgb),
+        (size, size),
+        interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_CUBIC,
+    )
+    return np.asarray(resized, dtype=np.uint8)

@@ -1,0 +1,81 @@
+"""The one type that every source gives and every stage takes."""
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stainproof.data.images import Images
+from stainproof.errors import DataError
+
+Labels = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Labelled images of one size, in memory."""
+
+    source: str
+    """Name of the source, its last folder or file name."""
+    images: Images
+    """uint8 (N, size, size, 3), RGB, 0 to 255."""
+    labels: Labels
+    """int64 (N,), positions in `classes`."""
+    names: tuple[str, ...]
+    """N file names or row names."""
+    classes: tuple[str, ...]
+    """Class names in the order of the labels."""
+    groups: tuple[str, ...] | None = None
+    """N names of patients or slides that a split never parts; absent where the source has none."""
+    parts: tuple[str, ...] | None = None
+    """N of `train`, `val`, `test`, where the source states its own split."""
+    notes: tuple[str, ...] = ()
+    """What was done to the images while reading them."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def subset(self, indices: NDArray[np.int64]) -> Self:
+        """Return the images at these positions, in this order."""
+
+        def pick(values: tuple[str, ...] | None) -> tuple[str, ...] | None:
+            return None if values is None else tuple(values[i] for i in indices)
+
+        return replace(
+            self,
+            images=self.images[indices],
+            labels=self.labels[indices],
+            names=tuple(self.names[i] for i in indices),
+            groups=pick(self.groups),
+            parts=pick(self.parts),
+        )
+
+    def part(self, name: str) -> Self:
+        """Return the images of one part of the source's own split.
+
+        Raises:
+            DataError: The source states no split, or none of its images is in this part.
+        """
+        if self.parts is None:
+            raise DataError(f"{self.source}: states no split of its own, so has no part {name!r}")
+        indices = np.flatnonzero(np.array(self.parts) == name)
+        if not len(indices):
+            allowed = ", ".join(sorted(set(self.parts)))
+            raise DataError(f"{self.source}: part {name!r} is empty; allowed: {allowed}")
+        return self.subset(indices)
+
+    def class_counts(self) -> dict[str, int]:
+        """Count the images of every class."""
+        counts = np.bincount(self.labels, minlength=len(self.classes))
+        return dict(zip(self.classes, counts.tolist(), strict=True))
+
+    def sha256(self) -> str:
+        """Return a hash of classes, names, labels and pixels."""
+        digest = hashlib.sha256()
+        digest.update("\0".join((*self.classes, *self.names)).encode("utf-8", "surrogateescape"))
+        digest.update(self.labels.tobytes())
+        for rgb in self.images:
+            digest.update(rgb.tobytes())
+        return digest.hexdigest()

@@ -1,0 +1,146 @@
+"""Sets of images in one npz file: the contest's layout and MedMNIST's. Nothing is unpickled."""
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stainproof.config import InputContract
+from stainproof.data.images import Images, to_square
+from stainproof.data.imageset import ImageSet
+from stainproof.errors import DataError
+from stainproof.labels import BLOOD_CLASSES
+from stainproof.progress import Track
+
+MEDMNIST_PARTS = ("train", "val", "test")
+
+
+def read_npz(path: Path, contract: InputContract, track: Track) -> ImageSet:
+    """Read the contest's file (`images`, `labels`) or MedMNIST's (`train_images`, ...).
+
+    Labels are whole numbers of shape (N,) or (N, 1). Class names are those of a `classes` array
+    of text where the file has one, else the eight of BloodMNIST.
+
+    Raises:
+        DataError: The file is damaged, lacks the arrays, or they have a wrong type, shape or range.
+    """
+    arrays = _read_arrays(path)
+    if "images" in arrays and "labels" in arrays:
+        parts = None
+        images = _checked_images(path, "images", arrays["images"])
+        labels = _checked_labels(path, "labels", arrays["labels"], len(images))
+    elif all(
+        f"{part}_{kind}" in arrays for part in MEDMNIST_PARTS for kind in ("images", "labels")
+    ):
+        pieces = [
+            _checked_images(path, f"{p}_images", arrays[f"{p}_images"]) for p in MEDMNIST_PARTS
+        ]
+        labels = np.concatenate(
+            [
+                _checked_labels(path, f"{part}_labels", arrays[f"{part}_labels"], len(piece))
+                for part, piece in zip(MEDMNIST_PARTS, pieces, strict=True)
+            ]
+        )
+        parts = tuple(
+            part for part, piece in zip(MEDMNIST_PARTS, pieces, strict=True) for _ in piece
+        )
+        images = np.concatenate(pieces)
+    else:
+        raise DataError(
+            f"{path}: the arrays are {', '.join(sorted(arrays)) or 'none'}; expected images and "
+            "labels, or train_images, train_labels, val_images, ... as in MedMNIST"
+        )
+    classes = _class_names(path, arrays, labels)
+    return ImageSet(
+        source=path.stem,
+        images=_resized(images, contract, track),
+        labels=labels,
+        names=tuple(f"{path.stem}_{index:05d}" for index in range(len(labels))),
+        classes=classes,
+        parts=parts,
+    )
+
+
+def read_images_only(path: Path) -> Images:
+    """Read the array `images` of an npz file whose labels are unknown.
+
+    Returns:
+        uint8 (N, height, width, 3).
+
+    Raises:
+        DataError: The file is damaged or has no such array of images.
+    """
+    arrays = _read_arrays(path)
+    if "images" not in arrays:
+        raise DataError(f"{path}: no array `images`; got: {', '.join(sorted(arrays)) or 'none'}")
+    return _checked_images(path, "images", arrays["images"])
+
+
+def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    try:
+        _check_sizes(path)
+        with np.load(path, allow_pickle=False) as archive:
+            return {key: archive[key] for key in archive.files}
+    except (OSError, ValueError, EOFError, KeyError, MemoryError, zipfile.BadZipFile) as error:
+        if "allow_pickle" in str(error):
+            raise DataError(f"{path}: holds an object array, which is never unpickled") from error
+        raise DataError(f"{path}: not a readable npz file ({error})") from error
+
+
+def _check_sizes(path: Path) -> None:
+    """Refuse an array whose header promises more than the file holds, before memory is taken."""
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            with archive.open(member) as stream:
+                version = np.lib.format.read_magic(stream)
+                read_header = (
+                    np.lib.format.read_array_header_1_0
+                    if version == (1, 0)
+                    else np.lib.format.read_array_header_2_0
+                )
+                shape, _, dtype = read_header(stream)
+            promised = int(np.prod(shape, dtype=object)) * dtype.itemsize
+            if not dtype.hasobject and promised > member.file_size:
+                raise ValueError(f"{member.filename} promises {promised} bytes and is cut short")
+
+
+def _checked_images(path: Path, key: str, images: NDArray[Any]) -> Images:
+    if images.ndim == 3:
+        images = np.repeat(images[..., None], 3, axis=3)
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3 or not images.size:
+        raise DataError(
+            f"{path}: {key} must be uint8 (N, height, width, 3), got {images.dtype} {images.shape}"
+        )
+    return images
+
+
+def _checked_labels(path: Path, key: str, labels: NDArray[Any], num: int) -> NDArray[np.int64]:
+    if not np.issubdtype(labels.dtype, np.integer) or labels.shape not in ((num,), (num, 1)):
+        raise DataError(
+            f"{path}: {key} must be whole numbers ({num},) or ({num}, 1), "
+            f"got {labels.dtype} {labels.shape}"
+        )
+    return labels.reshape(num).astype(np.int64)
+
+
+def _class_names(
+    path: Path, arrays: dict[str, NDArray[Any]], labels: NDArray[np.int64]
+) -> tuple[str, ...]:
+    stated = arrays.get("classes")
+    classes = tuple(map(str, stated.tolist())) if stated is not None else BLOOD_CLASSES
+    if labels.min() < 0 or labels.max() >= len(classes):
+        wrong = int(labels.min() if labels.min() < 0 else labels.max())
+        raise DataError(f"{path}: label out of range; allowed 0 to {len(classes) - 1}, got {wrong}")
+    return classes
+
+
+def _resized(images: Images, contract: InputContract, track: Track) -> Images:
+    size = contract.size_px
+    if images.shape[1:3] == (size, size):
+        return images
+    resized = np.empty((len(images), size, size, 3), dtype=np.uint8)
+    for index, rgb in enumerate(track(images, "resizing images", len(images))):
+        resized[index] = to_square(rgb, contract)
+    return resized

@@ -1,0 +1,17 @@
+"""The errors a user can mend. Each message names the thing, what is allowed and what was got."""
+
+
+class StainproofError(Exception):
+    """Base of every error a user can mend; the command line prints one line and exits with 2."""
+
+
+class ConfigError(StainproofError):
+    """A setting is unknown, out of range or contradicts another."""
+
+
+class DataError(StainproofError):
+    """An image, a folder or a data file cannot be used as it is."""
+
+
+class CheckpointError(StainproofError):
+    """A run folder is incomplete, altered or made by an incompatible version."""

@@ -1,0 +1,1 @@
+"""Models measured: figures with intervals, never a figure alone."""

@@ -1,0 +1,155 @@
+"""Figures with 95 % intervals from labels and probabilities."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binomtest
+from sklearn.metrics import confusion_matrix
+
+from stainproof.results import ClassMetrics, Estimate, ReliabilityBin
+
+CONFIDENCE = 0.95
+NUM_RESAMPLES = 2000
+NUM_BINS = 15
+
+Counts = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """All figures of one measurement."""
+
+    accuracy: Estimate
+    balanced_accuracy: Estimate
+    macro_f1: Estimate
+    expected_calibration_error: Estimate
+    per_class: tuple[ClassMetrics, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    reliability: tuple[ReliabilityBin, ...]
+
+
+def score(
+    labels: Counts, probs: NDArray[np.floating], classes: tuple[str, ...], seed: int
+) -> Scores:
+    """Measure answers against the truth.
+
+    Proportions have Wilson's interval (1927); the others the percentile bootstrap over images
+    (Efron 1979) with 2,000 resamples.
+
+    Args:
+        labels: int64 (N,), true classes; some classes may have no image.
+        probs: (N, classes), rows sum to 1.
+        classes: Class names.
+        seed: Of the bootstrap.
+    """
+    rng = np.random.default_rng(seed)
+    predicted = probs.argmax(axis=1)
+    confusion = np.asarray(
+        confusion_matrix(labels, predicted, labels=range(len(classes))), dtype=np.int64
+    )
+    confidence = probs.max(axis=1).astype(np.float64)
+    right = (predicted == labels).astype(np.float64)
+    return Scores(
+        accuracy=proportion(int(right.sum()), len(labels)),
+        balanced_accuracy=_bootstrapped(balanced_accuracy, confusion, rng),
+        macro_f1=_bootstrapped(macro_f1, confusion, rng),
+        expected_calibration_error=_calibration_error(confidence, right, rng),
+        per_class=tuple(_one_class(confusion, index, name) for index, name in enumerate(classes)),
+        confusion=tuple(tuple(row) for row in confusion.tolist()),
+        reliability=_reliability(confidence, right),
+    )
+
+
+def proportion(num_right: int, num: int) -> Estimate:
+    """Return a proportion with Wilson's interval; `num` is above zero."""
+    interval = binomtest(num_right, num).proportion_ci(CONFIDENCE, method="wilson")
+    return Estimate(value=num_right / num, low=interval.low, high=interval.high)
+
+
+def balanced_accuracy(confusions: Counts) -> Floats:
+    """Return the mean recall over the classes that have images.
+
+    Args:
+        confusions: (..., classes, classes) counts; rows are true classes.
+    """
+    present = confusions.sum(axis=-1)
+    recall = np.diagonal(confusions, axis1=-2, axis2=-1) / np.maximum(present, 1)
+    return np.asarray(recall.sum(axis=-1) / (present > 0).sum(axis=-1), dtype=np.float64)
+
+
+def macro_f1(confusions: Counts) -> Floats:
+    """Return the mean F1 over the classes that have images.
+
+    Args:
+        confusions: (..., classes, classes) counts; rows are true classes.
+    """
+    present, answered = confusions.sum(axis=-1), confusions.sum(axis=-2)
+    hits = np.diagonal(confusions, axis1=-2, axis2=-1)
+    f1 = np.where(present > 0, 2 * hits / np.maximum(present + answered, 1), 0.0)
+    return np.asarray(f1.sum(axis=-1) / (present > 0).sum(axis=-1), dtype=np.float64)
+
+
+def _bootstrapped(
+    figure: Callable[[Counts], Floats], confusion: Counts, rng: np.random.Generator
+) -> Estimate:
+    """Resample images with replacement: their confusion counts are then multinomial."""
+    num = int(confusion.sum())
+    drawn = rng.multinomial(num, confusion.ravel() / num, size=NUM_RESAMPLES)
+    return _percentiles(float(figure(confusion)), figure(drawn.reshape(-1, *confusion.shape)))
+
+
+def _percentiles(value: float, resampled: Floats) -> Estimate:
+    tail = 50 * (1 - CONFIDENCE)
+    low, high = np.percentile(resampled, [tail, 100 - tail])
+    return Estimate(value=value, low=float(low), high=float(high))
+
+
+def _bins(confidence: Floats) -> NDArray[np.int64]:
+    return np.minimum((confidence * NUM_BINS).astype(np.int64), NUM_BINS - 1)
+
+
+def _calibration_error(confidence: Floats, right: Floats, rng: np.random.Generator) -> Estimate:
+    """Expected calibration error over 15 equal bins (Guo et al. 2017, equation 3)."""
+    bins = _bins(confidence)
+    gap = right - confidence
+
+    def error(chosen: NDArray[np.int64]) -> float:
+        per_bin = np.bincount(bins[chosen], weights=gap[chosen], minlength=NUM_BINS)
+        return float(np.abs(per_bin).sum() / len(chosen))
+
+    num = len(right)
+    resampled = [error(rng.integers(num, size=num)) for _ in range(NUM_RESAMPLES)]
+    return _percentiles(error(np.arange(num)), np.array(resampled))
+
+
+def _reliability(confidence: Floats, right: Floats) -> tuple[ReliabilityBin, ...]:
+    bins = _bins(confidence)
+    return tuple(
+        ReliabilityBin(
+            confidence=float(confidence[bins == index].mean()),
+            accuracy=float(right[bins == index].mean()),
+            num_images=int((bins == index).sum()),
+        )
+        for index in range(NUM_BINS)
+        if (bins == index).any()
+    )
+
+
+def _one_class(confusion: Counts, index: int, name: str) -> ClassMetrics:
+    hits = int(confusion[index, index])
+    present, answered = int(confusion[index].sum()), int(confusion[:, index].sum())
+    others = int(confusion.sum()) - present
+
+    def share(part: int, whole: int) -> Estimate | None:
+        return proportion(part, whole) if whole else None
+
+    return ClassMetrics(
+        name=name,
+        num_images=present,
+        sensitivity=share(hits, present),
+        specificity=share(others - (answered - hits), others),
+        precision=share(hits, answered),
+    )

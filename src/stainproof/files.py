@@ -1,0 +1,63 @@
+"""Files that are whole or absent: everything the package writes goes through here."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from stainproof.errors import DataError
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path` that takes its place when the block ends well.
+
+    A kill or an error at any moment leaves either the old file or the new one, never a part.
+
+    Raises:
+        DataError: The folder cannot be written to.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written ({error.strerror})") from error
+    os.close(handle)
+    part = Path(name)
+    try:
+        yield part
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
+        part.chmod(0o644)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write the file whole or not at all."""
+    with atomic_path(path) as part:
+        part.write_bytes(content)
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write the text, UTF-8, whole or not at all."""
+    write_bytes(path, content.encode("utf-8"))
+
+
+def write_picture(path: Path, rgb: NDArray[np.uint8]) -> None:
+    """Write uint8 (height, width, 3) RGB as a PNG file, whole or not at all."""
+    with atomic_path(path) as part:
+        Image.fromarray(rgb).save(part, format="PNG")
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,55 @@
+"""The eight classes of the reference task, and how other sources spell them."""
+
+from collections.abc import Sequence
+
+from stainproof.errors import DataError
+
+BLOOD_CLASSES: tuple[str, ...] = (
+    "basophil",
+    "eosinophil",
+    "erythroblast",
+    "ig",
+    "lymphocyte",
+    "monocyte",
+    "neutrophil",
+    "platelet",
+)
+"""BloodMNIST's order (Yang et al. 2023, MedMNIST v2); `ig` is the immature granulocyte."""
+
+_SPELLINGS = {
+    "immature granulocyte": "ig",
+    "immature granulocytes": "ig",
+    "immature_granulocyte": "ig",
+    "immature granulocytes(myelocytes, metamyelocytes and promyelocytes)": "ig",
+}
+
+
+def canonical(name: str) -> str:
+    """Return the class name in the spelling that is compared: lower case, singular, one for ig."""
+    lowered = name.strip().lower()
+    if lowered in _SPELLINGS:
+        return _SPELLINGS[lowered]
+    singular = lowered.removesuffix("s")
+    return singular if singular in BLOOD_CLASSES else lowered
+
+
+def match_classes(names: Sequence[str], known: Sequence[str]) -> list[int]:
+    """Find each name's index among the known classes, in whatever spelling it comes.
+
+    Args:
+        names: Class names of a source, for instance of a test set with fewer classes.
+        known: Class names of a model, in the order of its outputs.
+
+    Returns:
+        For every name its position in `known`.
+
+    Raises:
+        DataError: A name is not among the known classes.
+    """
+    positions = {canonical(name): index for index, name in enumerate(known)}
+    unknown = [name for name in names if canonical(name) not in positions]
+    if unknown:
+        raise DataError(
+            f"class {unknown[0]!r} is unknown to the model; allowed: {', '.join(known)}"
+        )
+    return [positions[canonical(name)] for name in names]

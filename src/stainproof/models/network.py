@@ -1,0 +1,105 @@
+"""Settings to a network: plain convolution stages, custom-block stages, pooling, dense layers."""
+
+import torch
+from torch import Tensor, nn
+
+from stainproof.config import Config, InputContract, NetworkConfig
+from stainproof.errors import ConfigError
+from stainproof.models.blocks import ConvUnit, CustomBlock, InceptionUnit
+
+UNITS: dict[str, type[nn.Module]] = {"inception": InceptionUnit, "conv": ConvUnit}
+
+
+class Network(nn.Sequential):
+    """Standardised images (b, 3, h, w) to logits (b, classes)."""
+
+    def __init__(self, settings: NetworkConfig, num_classes: int):
+        layers: list[nn.Module] = []
+        channels = 3
+        for filters in settings.stem:
+            layers += [ConvUnit(channels, filters), nn.MaxPool2d(2)]
+            channels = filters
+        for filters in settings.stages:
+            for _ in range(settings.blocks):
+                unit = UNITS[settings.unit]
+                layers.append(CustomBlock(channels, filters, unit, settings.units, settings.skip))
+                channels = filters
+            layers.append(nn.MaxPool2d(2))
+        layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+        if settings.hidden:
+            layers += [nn.Linear(channels, settings.hidden), nn.ReLU()]
+            channels = settings.hidden
+        layers += [nn.Dropout(settings.dropout), nn.Linear(channels, num_classes)]
+        super().__init__(*layers)
+
+
+def build_network(config: Config, num_classes: int) -> Network:
+    """Build the network of a run, its weights drawn from the run's seed.
+
+    Convolutions and dense layers start as Glorot-uniform with zero bias, as Keras starts them.
+
+    Raises:
+        ConfigError: The layers do not fit: no stage, filters that cannot be shared out among
+            inception branches, or more halvings than the image allows.
+    """
+    check_network(config.network, config.input)
+    torch.manual_seed(config.seed)
+    network = Network(config.network, num_classes)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.xavier_uniform_(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network
+
+
+def check_network(settings: NetworkConfig, contract: InputContract) -> None:
+    """Say whether these layers can be built for images of this size.
+
+    Raises:
+        ConfigError: They cannot.
+    """
+    widths = (*settings.stem, *settings.stages)
+    if not widths or min(widths) < 1:
+        raise ConfigError(
+            f"network.stem and network.stages: need one stage of at least 1 filter, got {widths}"
+        )
+    if settings.unit == "inception":
+        for filters in settings.stages:
+            if filters < 12 or filters % 4:
+                raise ConfigError(
+                    f"network.stages: an inception stage takes a multiple of 4 from 12 up, "
+                    f"got {filters}"
+                )
+    if contract.size_px >> len(widths) < 1:
+        raise ConfigError(
+            f"network: {len(widths)} stages halve {contract.size_px} px to nothing; "
+            "use fewer stages or larger images"
+        )
+
+
+def num_parameters(network: nn.Module, *, trainable_only: bool = False) -> int:
+    """Count weights as Keras does: running means and variances too, unless `trainable_only`."""
+    total = sum(weight.numel() for weight in network.parameters())
+    if not trainable_only:
+        total += sum(b.numel() for b in network.buffers() if b.is_floating_point())
+    return total
+
+
+def to_input(images: Tensor, contract: InputContract) -> Tensor:
+    """Standardise images as the contract says.
+
+    Args:
+        images: uint8 (b, h, w, 3), RGB, 0 to 255.
+        contract: Gives mean and standard deviation of the values scaled to [0, 1].
+
+    Returns:
+        float32 (b, 3, h, w) in channels-last memory order.
+    """
+    x_bchw = images.permute(0, 3, 1, 2).float().div_(255)
+    if contract.mean == (0, 0, 0) and contract.std == (1, 1, 1):
+        return x_bchw
+    mean = torch.tensor(contract.mean, device=images.device).view(1, 3, 1, 1)
+    std = torch.tensor(contract.std, device=images.device).view(1, 3, 1, 1)
+    return x_bchw.sub_(mean).div_(std)

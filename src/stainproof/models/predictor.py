@@ -1,0 +1,101 @@
+"""Weights and their input contract as one thing that answers for images."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from stainproof.config import Config
+from stainproof.data.images import Images, to_square
+from stainproof.errors import CheckpointError, DataError
+from stainproof.models.network import Network, build_network, to_input
+from stainproof.models.weights import BEST_FILE, CARD_FILE, load_weights
+from stainproof.results import Card
+
+BATCH_SIZE = 64
+
+
+class Classifier:
+    """A trained classifier of blood-cell images."""
+
+    def __init__(self, network: Network, card: Card):
+        """Put network and card together; `load` is the usual way."""
+        self.network = network.eval()
+        self.card = card
+
+    @classmethod
+    def load(cls, run: str | Path) -> Self:
+        """Read the kept weights of a run folder.
+
+        Raises:
+            CheckpointError: The folder is missing or incomplete, or its weights were altered.
+        """
+        folder = Path(run)
+        if not folder.is_dir():
+            raise CheckpointError(f"{folder}: no such run folder")
+        card = Card.read(folder / CARD_FILE)
+        config = Config(network=card.network, input=card.input)
+        network = build_network(config, len(card.classes))
+        try:
+            network.load_state_dict(load_weights(folder / BEST_FILE, card.weights_sha256))
+        except RuntimeError as error:
+            raise CheckpointError(f"{folder / BEST_FILE}: made for another network") from error
+        return cls(network, card)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in the order of the probabilities."""
+        return self.card.classes
+
+    @torch.inference_mode()
+    def predict_proba(self, images: Images | Sequence[Images]) -> NDArray[np.float32]:
+        """Return the probability of every class for every image.
+
+        Args:
+            images: uint8 RGB, 0 to 255: one image (height, width, 3), a batch (N, height, width,
+                3), or a list of images of any sizes. They are brought to the network's size as
+                the input contract says.
+
+        Returns:
+            float32 (N, classes), rows sum to 1; N is 1 for one image.
+
+        Raises:
+            DataError: An array has another type or shape.
+        """
+        squares = self._squares(images)
+        rows = [
+            torch.softmax(self.network(to_input(torch.from_numpy(batch), self.card.input)), dim=1)
+            for batch in np.array_split(squares, max(1, -(-len(squares) // BATCH_SIZE)))
+            if len(batch)
+        ]
+        if not rows:
+            return np.empty((0, len(self.classes)), dtype=np.float32)
+        return torch.cat(rows).numpy()
+
+    def predict(self, images: Images | Sequence[Images]) -> list[str]:
+        """Return the name of the likeliest class for every image; see `predict_proba`."""
+        return [self.classes[index] for index in self.predict_proba(images).argmax(axis=1)]
+
+    def _squares(self, images: Images | Sequence[Images]) -> Images:
+        singles = [images] if isinstance(images, np.ndarray) and images.ndim == 3 else images
+        size = self.card.input.size_px
+        squares = np.empty((len(singles), size, size, 3), dtype=np.uint8)
+        for index, rgb in enumerate(singles):
+            squares[index] = to_square(_checked(rgb, index), self.card.input)
+        return squares
+
+
+def _checked(rgb: object, index: int) -> Images:
+    if not isinstance(rgb, np.ndarray):
+        raise DataError(f"image {index}: expected a numpy array, got {type(rgb).__name__}")
+    if rgb.dtype != np.uint8:
+        raise DataError(
+            f"image {index}: expected uint8 with values 0 to 255, got {rgb.dtype}; "
+            "scale floats in [0, 1] by 255 first"
+        )
+    if rgb.ndim != 3 or rgb.shape[2] != 3 or 0 in rgb.shape:
+        raise DataError(f"image {index}: expected (height, width, 3) in RGB, got {rgb.shape}")
+    return rgb

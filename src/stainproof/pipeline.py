@@ -1,0 +1,263 @@
+"""The product, stage by stage; the command line is a thin skin on these functions.
+
+    source --load--> images --split--> train | val | test
+    train: augment + learn --> run folder (weights, card, history)
+    evaluate: run folder + source --> eval.json        predict: run folder + files --> table
+    report: run folder + evaluations --> report.html
+
+Every stage reads the artefact of the stage before it and writes its own, whole or not at all.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from stainproof import files, provenance
+from stainproof.config import Config, make_config, read_config
+from stainproof.data import phantom, sources, stream
+from stainproof.data.imageset import ImageSet
+from stainproof.data.split import TEST, TRAIN, VAL, Split, make_split
+from stainproof.errors import CheckpointError, ConfigError, DataError
+from stainproof.evaluation.evaluate import EVALUATION_FILE
+from stainproof.evaluation.evaluate import evaluate as evaluate_classifier
+from stainproof.evaluation.predictions import check_suffix, write_predictions
+from stainproof.labels import BLOOD_CLASSES
+from stainproof.models.network import check_network, num_parameters
+from stainproof.models.predictor import Classifier
+from stainproof.models.weights import BEST_FILE, CARD_FILE
+from stainproof.progress import Track, silent
+from stainproof.report.page import render
+from stainproof.results import Card, DataSummary, Evaluation
+from stainproof.training.checkpoint import STATE_FILE
+from stainproof.training.loop import Outcome, Step, Trainer
+
+CONFIG_FILE = "config.toml"
+SPLITS_FILE = "splits.csv"
+REPORT_FILE = "report.html"
+EVALUATIONS_FOLDER = "evaluations"
+EXAMPLES_FOLDER = "examples"
+EXAMPLES_A_CLASS = 6
+
+
+def train(
+    source: str | Path,
+    out: str | Path,
+    config: Config | None = None,
+    *,
+    resume: bool = False,
+    track: Track = silent,
+    on_step: Callable[[Step], None] = lambda step: None,
+) -> Card:
+    """Learn a classifier from a source; leave a complete run folder with its report.
+
+    Args:
+        source: Labelled images, of any kind that `data.sources.load` reads.
+        out: The run folder to make, or with `resume` to go on with.
+        config: All settings; by default the preset `quick`, with `resume` the run's own.
+        resume: Whether to continue a run that was stopped.
+        track: Shows progress.
+        on_step: Told after every training step.
+
+    Returns:
+        The card of the run.
+
+    Raises:
+        ConfigError: A setting does not fit, or `out` holds a run and `resume` is off.
+        DataError: The source cannot be learnt from.
+        CheckpointError: There is nothing to resume, or it was begun on other images.
+    """
+    run = Path(out)
+    config = _settle(run, config, resume)
+    data = sources.load(source, config.input, track=track)
+    split = make_split(data, config.split, config.seed)
+    if resume:
+        _check_same_split(run, split)
+    learnt, val = (data.subset(split.indices(part)) for part in (TRAIN, VAL))
+    trainer = Trainer(config, learnt, val, run, resume=resume)
+
+    files.write_text(run / CONFIG_FILE, config.to_toml())
+    split.write(run / SPLITS_FILE)
+    _write_examples(learnt, run / EXAMPLES_FOLDER)
+    summary = _summarise(data, split)
+
+    def write_card(outcome: Outcome) -> Card:
+        card = _make_card(config, summary, trainer, outcome, files.sha256_of(run / BEST_FILE))
+        card.write(run / CARD_FILE)
+        return card
+
+    card = write_card(trainer.train(on_step=on_step, on_epoch=write_card))
+    classifier = Classifier.load(run)
+    for part, meaning in ((VAL, "validation"), (TEST, "home test")):
+        held_out = replace(data.subset(split.indices(part)), source=meaning)
+        if len(held_out):
+            evaluate_classifier(classifier, held_out, run / EVALUATIONS_FOLDER / part, track=track)
+    report(run)
+    return card
+
+
+def evaluate(
+    run: str | Path,
+    source: str | Path,
+    out: str | Path | None = None,
+    *,
+    seed: int = 0,
+    track: Track = silent,
+) -> Evaluation:
+    """Measure a run on a labelled source; write `eval.json` and the worst mistakes.
+
+    Args:
+        run: The run folder.
+        source: Labelled images; of a source with a split of its own, its test part.
+        out: Folder to write to; by default one in the run folder, where `report` finds it.
+        seed: Of the bootstrap intervals.
+        track: Shows progress.
+
+    Raises:
+        CheckpointError: The run folder cannot be used.
+        DataError: The source cannot be read, or has a class that the model does not know.
+    """
+    classifier = Classifier.load(run)
+    data = sources.load(source, classifier.card.input, track=track)
+    if data.parts is not None and TEST in data.parts:
+        data = data.part(TEST)
+    folder = Path(out) if out else Path(run) / EVALUATIONS_FOLDER / data.source
+    return evaluate_classifier(classifier, data, folder, seed=seed, track=track)
+
+
+def predict(
+    run: str | Path, images: Sequence[str], out: str | Path, *, track: Track = silent
+) -> tuple[int, int]:
+    """Predict image files, folders, globs or npz files into a CSV, Parquet or JSON-lines table.
+
+    Returns:
+        The number of rows, and how many of them say why an image could not be read.
+
+    Raises:
+        CheckpointError: The run folder cannot be used.
+        DataError: A path stands for no image, or the table's suffix is unknown.
+    """
+    path = Path(out)
+    check_suffix(path)
+    paths = stream.find(images)
+    classifier = Classifier.load(run)
+    items = track(stream.read(paths, classifier.card.input), "predicting", len(paths))
+    return write_predictions(classifier, items, path)
+
+
+def report(run: str | Path, evaluations: Iterable[str | Path] = ()) -> Path:
+    """Write `report.html` of a run: its data, training, and all evaluations in its folder.
+
+    Args:
+        run: The run folder.
+        evaluations: Further folders with an `eval.json`.
+
+    Returns:
+        The path of the report.
+
+    Raises:
+        CheckpointError: The run folder or an evaluation cannot be read.
+    """
+    folder = Path(run)
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder}: no such run folder")
+    own = {path.parent.name: path.parent for path in _evaluation_files(folder)}
+    home = [own.pop(part) for part in (VAL, TEST) if part in own]
+    page = render(folder, [*home, *own.values(), *map(Path, evaluations)])
+    files.write_text(folder / REPORT_FILE, page)
+    return folder / REPORT_FILE
+
+
+def make_phantoms(
+    out: str | Path,
+    num_images: int,
+    *,
+    seed: int = 0,
+    lab: str = "home",
+    size_px: int = 96,
+    track: Track = silent,
+) -> Path:
+    """Write synthetic cells as class folders of PNG files.
+
+    Args:
+        out: Folder to make; must be absent or empty.
+        num_images: How many, shared out evenly among the eight classes.
+        seed: The same seed gives the same bytes.
+        lab: Stain, light and optics; a name in `phantom.LABS`.
+        size_px: Height and width.
+        track: Shows progress.
+
+    Raises:
+        DataError: The folder holds something, or a setting is out of range.
+    """
+    folder = Path(out)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise DataError(f"{folder}: already there and not an empty folder; choose another --out")
+    images, labels = phantom.generate(num_images, seed=seed, size_px=size_px, lab=lab)
+    for index, rgb in enumerate(track(images, "writing phantoms", num_images)):
+        name = BLOOD_CLASSES[labels[index]]
+        files.write_picture(folder / name / f"phantom_{index:06d}.png", rgb)
+    return folder
+
+
+def _settle(run: Path, config: Config | None, resume: bool) -> Config:
+    """Return the settings to use, and refuse to write over a run."""
+    if resume:
+        if not (run / STATE_FILE).exists():
+            raise CheckpointError(f"{run}: no {STATE_FILE} in it; there is nothing to resume")
+        return config or read_config(run / CONFIG_FILE)
+    if run.is_file() or any((run / name).exists() for name in (CARD_FILE, STATE_FILE, CONFIG_FILE)):
+        raise ConfigError(f"{run}: already holds a run; add --resume, or choose another --out")
+    config = config or make_config()
+    check_network(config.network, config.input)
+    return config
+
+
+def _check_same_split(run: Path, split: Split) -> None:
+    path = run / SPLITS_FILE
+    if not path.exists() or files.sha256_of(path) != split.sha256():
+        raise CheckpointError(f"{path}: the run was begun on other images or another split")
+
+
+def _write_examples(data: ImageSet, folder: Path) -> None:
+    for label, name in enumerate(data.classes):
+        members = np.flatnonzero(data.labels == label)
+        spread = members[:: max(1, len(members) // EXAMPLES_A_CLASS)][:EXAMPLES_A_CLASS]
+        for rank, index in enumerate(spread):
+            files.write_picture(folder / name / f"{rank}.png", data.images[index])
+
+
+def _summarise(data: ImageSet, split: Split) -> DataSummary:
+    parts = [part for part in (TRAIN, VAL, TEST) if len(split.indices(part))]
+    return DataSummary(
+        source=data.source,
+        num_images=len(data),
+        sha256=data.sha256(),
+        split_sha256=split.sha256(),
+        class_counts={part: data.subset(split.indices(part)).class_counts() for part in parts},
+        notes=data.notes,
+    )
+
+
+def _make_card(
+    config: Config, summary: DataSummary, trainer: Trainer, outcome: Outcome, weights_sha256: str
+) -> Card:
+    return Card(
+        classes=tuple(next(iter(summary.class_counts.values()))),
+        input=config.input,
+        network=config.network,
+        num_parameters=num_parameters(trainer.network),
+        weights_sha256=weights_sha256,
+        best=outcome.best,
+        num_epochs=outcome.num_epochs,
+        stopped=outcome.stopped,
+        data=summary,
+        seed=config.seed,
+        threads=outcome.threads,
+        provenance=provenance.collect(),
+    )
+
+
+def _evaluation_files(run: Path) -> list[Path]:
+    return sorted((run / EVALUATIONS_FOLDER).glob(f"*/{EVALUATION_FILE}"))

@@ -1,0 +1,86 @@
+"""Where a result came from: version, commit, command, machine, time."""
+
+import os
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Provenance(BaseModel):
+    """What somebody needs to know to trust or repeat a result."""
+
+    model_config = ConfigDict(frozen=True)
+
+    stainproof: str
+    """Version of this package."""
+    commit: str
+    """Commit of the source tree, with `+changes` where it was edited; `unknown` outside one."""
+    command: str
+    """The command line, without folders of the machine before the program's name."""
+    python: str
+    torch: str
+    numpy: str
+    machine: str
+    """Processor and number of cores."""
+    created: str
+    """When, in UTC, ISO 8601."""
+
+
+def collect() -> Provenance:
+    """Describe this process, its machine and its source tree."""
+    return Provenance(
+        stainproof=_version("stainproof"),
+        commit=_commit(),
+        command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        python=platform.python_version(),
+        torch=_version("torch"),
+        numpy=_version("numpy"),
+        machine=f"{_processor()}, {os.cpu_count()} cores, {platform.system()}",
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+@cache
+def _commit() -> str:
+    folder = Path(__file__).parent
+    if not any((parent / ".git").exists() for parent in folder.parents[:3]):
+        return "unknown"
+    try:
+        revision = _git(folder, "rev-parse", "--short=12", "HEAD")
+        changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return revision + ("+changes" if changed else "")
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(folder), *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=10,
+    )
+    return done.stdout.strip()

@@ -1,0 +1,165 @@
+"""Typed artefacts and their JSON: what one stage writes and the next one reads."""
+
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from stainproof import files
+from stainproof.config import InputContract, NetworkConfig
+from stainproof.errors import CheckpointError
+from stainproof.provenance import Provenance
+
+SCHEMA_VERSION = 1
+
+
+class Artefact(BaseModel):
+    """A frozen result with one JSON form."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def write(self, path: Path) -> None:
+        """Write the JSON whole or not at all."""
+        files.write_text(path, self.model_dump_json(indent=2) + "\n")
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read the JSON.
+
+        Raises:
+            CheckpointError: The file is missing, no JSON of this kind, or of another version.
+        """
+        try:
+            return cls.model_validate_json(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise CheckpointError(f"{path}: missing or unreadable") from error
+        except ValidationError as error:
+            fault = error.errors()[0]
+            place = ".".join(str(part) for part in fault["loc"]) or "the whole file"
+            raise CheckpointError(
+                f"{path}: not a {cls.__name__.lower()} file of this version "
+                f"({place}: {fault['msg'].lower()})"
+            ) from error
+
+
+class Estimate(Artefact):
+    """A figure with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def percent(self) -> str:
+        """Return for instance `91.2 % (90.1 to 92.3)`."""
+        return f"{100 * self.value:.1f} % ({100 * self.low:.1f} to {100 * self.high:.1f})"
+
+
+class ClassMetrics(Artefact):
+    """One class against the rest. A figure whose denominator is zero is absent."""
+
+    name: str
+    num_images: int
+    sensitivity: Estimate | None
+    specificity: Estimate | None
+    precision: Estimate | None
+
+
+class ReliabilityBin(Artefact):
+    """Images whose confidence lies in one bin: how sure, how right."""
+
+    confidence: float
+    accuracy: float
+    num_images: int
+
+
+class Mistake(Artefact):
+    """A wrong answer given with confidence."""
+
+    name: str
+    true: str
+    predicted: str
+    confidence: float
+    picture: str
+    """File name of the picture, in the folder `mistakes` beside the JSON."""
+
+
+class Evaluation(Artefact):
+    """A model measured on one source."""
+
+    schema_version: int = Field(SCHEMA_VERSION, ge=SCHEMA_VERSION, le=SCHEMA_VERSION)
+    source: str
+    """Name of the source, its last folder or file name."""
+    num_images: int
+    data_sha256: str
+    weights_sha256: str
+    classes: tuple[str, ...]
+    """All classes of the model, in the order of its outputs."""
+    absent_classes: tuple[str, ...]
+    """Classes of the model that the source holds no image of."""
+    accuracy: Estimate
+    balanced_accuracy: Estimate
+    macro_f1: Estimate
+    expected_calibration_error: Estimate
+    per_class: tuple[ClassMetrics, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    """Counts; rows are true classes, columns are predictions, both in the order of `classes`."""
+    reliability: tuple[ReliabilityBin, ...]
+    mistakes: tuple[Mistake, ...]
+    """The most confident first."""
+    notes: tuple[str, ...]
+    """What was done to the images while reading them, for instance `3 grey images`."""
+    bootstrap_seed: int
+    images_per_s: float
+    provenance: Provenance
+
+
+class EpochRecord(Artefact):
+    """One line of `history.jsonl`."""
+
+    epoch: int
+    """Counted from 1."""
+    loss: float
+    accuracy: float
+    val_loss: float
+    val_accuracy: float
+    """On the validation split as it is."""
+    val_shifted_accuracy: float | None
+    """On the augmented validation split; absent where augmentation is off."""
+    learning_rate: float
+    """At the end of the epoch."""
+    images_per_s: float
+    elapsed_s: float
+    """Since training began, interruptions not counted."""
+
+
+class DataSummary(Artefact):
+    """What a run learnt from."""
+
+    source: str
+    num_images: int
+    sha256: str
+    """Of names, labels and pixels."""
+    split_sha256: str
+    class_counts: dict[str, dict[str, int]]
+    """Split name -> class name -> number of images."""
+    notes: tuple[str, ...]
+
+
+class Card(Artefact):
+    """All that travels with the weights."""
+
+    schema_version: int = Field(SCHEMA_VERSION, ge=SCHEMA_VERSION, le=SCHEMA_VERSION)
+    classes: tuple[str, ...]
+    input: InputContract
+    network: NetworkConfig
+    num_parameters: int
+    weights_sha256: str
+    best: EpochRecord
+    """The epoch whose weights are kept."""
+    num_epochs: int
+    stopped: str
+    """Why training ended."""
+    data: DataSummary
+    seed: int
+    threads: int
+    provenance: Provenance

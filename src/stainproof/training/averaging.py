@@ -1,0 +1,32 @@
+"""Averages of weights over training."""
+
+import torch
+from torch import Tensor, nn
+
+
+class MovingAverage:
+    """An exponential moving average of weights and batch-norm statistics.
+
+    The decay grows as min(decay, (1 + t) / (10 + t)) with the step t, so that short runs forget
+    their start (as TensorFlow's ExponentialMovingAverage does).
+    """
+
+    def __init__(self, network: nn.Module, decay: float):
+        self.decay = decay
+        self.steps = 0
+        self.state = {key: value.detach().clone() for key, value in network.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, network: nn.Module) -> None:
+        """Move the average towards the network's present weights."""
+        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
+        self.steps += 1
+        averages: list[Tensor] = []
+        currents: list[Tensor] = []
+        for key, value in network.state_dict().items():
+            if value.is_floating_point():
+                averages.append(self.state[key])
+                currents.append(value)
+            else:
+                self.state[key].copy_(value)
+        torch._foreach_lerp_(averages, currents, 1 - decay)

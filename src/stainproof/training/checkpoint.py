@@ -1,0 +1,125 @@
+"""A run's state on disk: whole, without pickles, enough to go on as if nothing had happened."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from stainproof import files
+from stainproof.errors import CheckpointError
+from stainproof.models.weights import load_weights
+from stainproof.results import EpochRecord
+from stainproof.training.averaging import MovingAverage
+from stainproof.training.optim import Schedule
+
+STATE_FILE = "state.safetensors"
+
+
+@dataclass
+class Position:
+    """How far training has come."""
+
+    epoch: int = 0
+    """Epochs completed."""
+    step: int = 0
+    elapsed_s: float = 0.0
+    best: EpochRecord | None = None
+    threads: int = 0
+
+
+def save_state(
+    path: Path,
+    position: Position,
+    network: nn.Module,
+    optimizer: Optimizer,
+    schedule: Schedule,
+    average: MovingAverage | None,
+) -> None:
+    """Write everything that resuming needs into one safetensors file."""
+    optimizer_state = optimizer.state_dict()
+    tensors = {f"network.{key}": value for key, value in network.state_dict().items()}
+    if average is not None:
+        tensors |= {f"average.{key}": value for key, value in average.state.items()}
+    for index, slots in optimizer_state["state"].items():
+        tensors |= {f"optimizer.{index}.{slot}": value for slot, value in slots.items()}
+    notes = {
+        "epoch": position.epoch,
+        "step": position.step,
+        "elapsed_s": position.elapsed_s,
+        "best": position.best.model_dump() if position.best else None,
+        "threads": position.threads,
+        "groups": optimizer_state["param_groups"],
+        "plateau": schedule.plateau.state_dict(),
+        "average_steps": average.steps if average else 0,
+    }
+    with files.atomic_path(path) as part:
+        save_file(
+            {key: value.detach().cpu().contiguous() for key, value in tensors.items()},
+            part,
+            metadata={"state": json.dumps(notes)},
+        )
+
+
+def read_position(path: Path) -> Position:
+    """Read how far a run has come.
+
+    Raises:
+        CheckpointError: The state is missing or damaged.
+    """
+    notes = _read_notes(path)
+    return Position(
+        epoch=notes["epoch"],
+        step=notes["step"],
+        elapsed_s=notes["elapsed_s"],
+        best=EpochRecord.model_validate(notes["best"]) if notes["best"] else None,
+        threads=notes["threads"],
+    )
+
+
+def restore_state(
+    path: Path,
+    network: nn.Module,
+    optimizer: Optimizer,
+    schedule: Schedule,
+    average: MovingAverage | None,
+) -> None:
+    """Put a saved state back, the inverse of `save_state`.
+
+    Raises:
+        CheckpointError: The state is missing, damaged or of another network.
+    """
+    notes = _read_notes(path)
+    tensors = load_weights(path)
+    parts: dict[str, dict[str, Tensor]] = {"network": {}, "average": {}, "optimizer": {}}
+    for key, value in tensors.items():
+        part, _, rest = key.partition(".")
+        parts[part][rest] = value
+    slots: dict[int, dict[str, Tensor]] = {}
+    for key, value in parts["optimizer"].items():
+        index, _, slot = key.partition(".")
+        slots.setdefault(int(index), {})[slot] = value
+    try:
+        network.load_state_dict(parts["network"])
+        optimizer.load_state_dict({"state": slots, "param_groups": notes["groups"]})
+    except (RuntimeError, ValueError) as error:
+        raise CheckpointError(f"{path}: made for another network or optimiser") from error
+    schedule.plateau.load_state_dict(notes["plateau"])
+    if average is not None:
+        for key, value in average.state.items():
+            value.copy_(parts["average"][key])
+        average.steps = notes["average_steps"]
+
+
+def _read_notes(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        raise CheckpointError(f"{path}: missing; there is nothing to resume")
+    try:
+        with safe_open(path, framework="pt") as file:
+            return dict(json.loads((file.metadata() or {})["state"]))
+    except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
+        raise CheckpointError(f"{path}: not a readable training state ({error})") from error

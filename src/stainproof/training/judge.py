@@ -1,0 +1,47 @@
+"""How good the weights are now, on validation images as they are and on changed ones."""
+
+import copy
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from stainproof.augment.recipe import Augmenter
+from stainproof.config import Config
+from stainproof.data.images import Images
+from stainproof.data.imageset import ImageSet
+from stainproof.models.network import to_input
+
+VALIDATION_EPOCH = 0
+"""Augmentation draws of this epoch are kept for validation; training counts from 1."""
+BATCH_SIZE = 128
+
+
+class Judge:
+    """Measures weights on fixed images, so that epochs can be compared."""
+
+    def __init__(self, config: Config, network: nn.Module, val: ImageSet, device: torch.device):
+        self.contract = config.input
+        self.device = device
+        self.network = copy.deepcopy(network).eval()
+        self.labels = torch.from_numpy(val.labels)
+        self.worlds: list[Images] = [val.images]
+        if config.augment.validation and config.augment.recipe != "none":
+            augmenter = Augmenter(val.images, config.augment, config.seed)
+            self.worlds.append(augmenter.batch(np.arange(len(val)), VALIDATION_EPOCH))
+
+    @torch.no_grad()
+    def __call__(self, state: dict[str, Tensor]) -> list[tuple[float, float]]:
+        """Return cross-entropy and accuracy: as the images are, then changed where asked for."""
+        self.network.load_state_dict(state)
+        return [self._measure(images) for images in self.worlds]
+
+    def _measure(self, images: Images) -> tuple[float, float]:
+        batches = [
+            self.network(to_input(torch.from_numpy(batch).to(self.device), self.contract)).cpu()
+            for batch in np.array_split(images, -(-len(images) // BATCH_SIZE))
+        ]
+        logits = torch.cat(batches)
+        right = (logits.argmax(1) == self.labels).float().mean()
+        return float(F.cross_entropy(logits, self.labels)), float(right)

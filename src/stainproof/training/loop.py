@@ -1,0 +1,274 @@
+"""The training loop: learn for an epoch, judge, keep, until there is a reason to stop."""
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from stainproof import files
+from stainproof.augment.recipe import Augmenter
+from stainproof.config import Config
+from stainproof.data.images import Images
+from stainproof.data.imageset import ImageSet
+from stainproof.models.network import build_network, to_input
+from stainproof.models.weights import BEST_FILE, LAST_FILE, save_weights
+from stainproof.results import EpochRecord
+from stainproof.training import checkpoint, hardware
+from stainproof.training.averaging import MovingAverage
+from stainproof.training.judge import Judge
+from stainproof.training.optim import Schedule, make_optimizer
+
+HISTORY_FILE = "history.jsonl"
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a progress line shows."""
+
+    epoch: int
+    done: float
+    """Share of the run that is over, 0 to 1."""
+    loss: float
+    accuracy: float
+    learning_rate: float
+    images_per_s: float
+    elapsed_s: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run stands or ended."""
+
+    best: EpochRecord
+    """The epoch whose weights are kept."""
+    num_epochs: int
+    stopped: str
+    """Why training ended; `running` while it has not."""
+    threads: int
+
+
+class Trainer:
+    """Trains one network and leaves its weights and history in a run folder.
+
+    Every epoch ends with `best.safetensors`, `last.safetensors`, `state.safetensors` and
+    `history.jsonl` whole on disk. The same settings, images, machine and number of threads give
+    the same weights, unless a time budget decides how many steps there are.
+    """
+
+    def __init__(
+        self, config: Config, train: ImageSet, val: ImageSet, run: Path, *, resume: bool = False
+    ):
+        """Build the network, or put it back as it was.
+
+        Args:
+            config: All settings.
+            train: Images to learn from.
+            val: Images that drive early stopping, the schedule and the choice of the best epoch.
+            run: The run folder.
+            resume: Whether to go on from `state.safetensors` in it.
+
+        Raises:
+            CheckpointError: There is nothing to resume, or it does not fit the settings.
+            ConfigError: The network cannot be built, or the device is not there.
+        """
+        self.config, self.settings, self.run_folder = config, config.training, run
+        self.device = hardware.choose_device(self.settings.device)
+        self.network = build_network(config, len(train.classes)).to(self.device)
+        self.optimizer = make_optimizer(self.network, self.settings)
+        self.schedule = Schedule(self.optimizer, self.settings)
+        decay = self.settings.ema_decay
+        self.average = MovingAverage(self.network, decay) if decay else None
+        self.now = checkpoint.Position()
+        if resume:
+            state = run / checkpoint.STATE_FILE
+            self.now = checkpoint.read_position(state)
+            checkpoint.restore_state(
+                state, self.network, self.optimizer, self.schedule, self.average
+            )
+        self.now.threads = hardware.choose_threads(
+            self.network, self._input(train.images[:16]), self.settings.threads or self.now.threads
+        )
+        self.augmenter = Augmenter(train.images, config.augment, config.seed)
+        self.labels = torch.from_numpy(train.labels)
+        self.judge = Judge(config, self.network, val, self.device)
+        self.history = read_history(run)[: self.now.epoch] if resume else []
+        self.began = time.monotonic() - self.now.elapsed_s
+        self.reserve_s = 0.05 * (self.settings.budget_s or 0.0)
+        self.interrupted = False
+
+    def train(
+        self,
+        on_step: Callable[[Step], None] = lambda step: None,
+        on_epoch: Callable[[Outcome], object] = lambda outcome: None,
+    ) -> Outcome:
+        """Learn until the epochs, the patience or the time are used up, or Ctrl-C.
+
+        Args:
+            on_step: Told after every step.
+            on_epoch: Told after every epoch, when its files are written.
+        """
+        while not (stopped := self._reason_to_stop()):
+            loss, accuracy, images_per_s = self._learn(on_step)
+            if self.interrupted and self.now.best:
+                continue
+            record = self._judge(loss, accuracy, images_per_s)
+            self._keep(record)
+            on_epoch(self._outcome("running"))
+        return self._outcome(stopped)
+
+    def _reason_to_stop(self) -> str:
+        now, settings = self.now, self.settings
+        if self.interrupted:
+            return "interrupted"
+        if now.best is None:
+            return ""
+        if now.epoch >= settings.epochs:
+            return f"all {settings.epochs} epochs done"
+        if settings.stop_patience and now.epoch - now.best.epoch >= settings.stop_patience:
+            return f"no better validation accuracy for {settings.stop_patience} epochs"
+        if settings.budget_s and self._elapsed_s() + self.reserve_s >= settings.budget_s:
+            return f"time budget of {settings.budget_s:g} s used up"
+        return ""
+
+    def _learn(self, on_step: Callable[[Step], None]) -> tuple[float, float, float]:
+        """Train for an epoch or what is left of the time; give loss, accuracy, images a second."""
+        epoch = self.now.epoch + 1
+        torch.manual_seed(2**31 * epoch + self.config.seed)
+        self.network.train()
+        began = time.monotonic()
+        seen = num_right = 0
+        total_loss = 0.0
+        try:
+            for positions, images in _batches(self.augmenter, epoch, self.settings.batch_size):
+                done = self._share_done()
+                if done >= 1 and seen:
+                    break
+                self.schedule.before_step(done)
+                loss, right = self._step(images, self.labels[positions])
+                seen += len(positions)
+                num_right += right
+                total_loss += loss * len(positions)
+                speed = seen / (time.monotonic() - began)
+                rate, elapsed_s = self.schedule.rate, self._elapsed_s()
+                on_step(
+                    Step(epoch, done, total_loss / seen, num_right / seen, rate, speed, elapsed_s)
+                )
+        except KeyboardInterrupt:
+            self.interrupted = True
+        num = max(seen, 1)
+        return total_loss / num, num_right / num, seen / (time.monotonic() - began)
+
+    def _step(self, images: Images, labels: Tensor) -> tuple[float, int]:
+        """Take one step on a batch; give its loss and how many it got right."""
+        y_b = labels.to(self.device)
+        with hardware.autocast(self.device, self.settings):
+            logits = self.network(self._input(images))
+            loss = F.cross_entropy(logits, y_b, label_smoothing=self.settings.label_smoothing)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        if self.average:
+            self.average.update(self.network)
+        self.now.step += 1
+        return loss.item(), int((logits.argmax(1) == y_b).sum())
+
+    def _judge(self, loss: float, accuracy: float, images_per_s: float) -> EpochRecord:
+        began = time.monotonic()
+        plain, *shifted = self.judge(self._kept_state())
+        self.reserve_s = min(1.3 * (time.monotonic() - began), 0.5 * (self.settings.budget_s or 0))
+        driving_loss, _ = shifted[0] if shifted else plain
+        self.schedule.after_epoch(driving_loss)
+        self.now.epoch += 1
+        self.now.elapsed_s = self._elapsed_s()
+        return EpochRecord(
+            epoch=self.now.epoch,
+            loss=loss,
+            accuracy=accuracy,
+            val_loss=plain[0],
+            val_accuracy=plain[1],
+            val_shifted_accuracy=shifted[0][1] if shifted else None,
+            learning_rate=self.schedule.rate,
+            images_per_s=images_per_s,
+            elapsed_s=self.now.elapsed_s,
+        )
+
+    def _keep(self, record: EpochRecord) -> None:
+        """Write weights, history and state; the state last, so that it never runs ahead."""
+        folder, state = self.run_folder, self._kept_state()
+        if self.now.best is None or driving_accuracy(record) > driving_accuracy(self.now.best):
+            self.now.best = record
+            save_weights(folder / BEST_FILE, state)
+        if self.settings.keep_every_epoch:
+            save_weights(folder / f"epochs/{record.epoch:04d}.safetensors", state)
+        save_weights(folder / LAST_FILE, state)
+        self.history.append(record)
+        lines = [f"{line.model_dump_json()}\n" for line in self.history]
+        files.write_text(folder / HISTORY_FILE, "".join(lines))
+        checkpoint.save_state(
+            folder / checkpoint.STATE_FILE,
+            self.now,
+            self.network,
+            self.optimizer,
+            self.schedule,
+            self.average,
+        )
+
+    def _share_done(self) -> float:
+        settings = self.settings
+        steps = settings.epochs * -(-len(self.labels) // settings.batch_size)
+        time_share = 0.0
+        if settings.budget_s:
+            time_share = self._elapsed_s() / max(settings.budget_s - self.reserve_s, 1e-3)
+        return max(self.now.step / steps, time_share)
+
+    def _elapsed_s(self) -> float:
+        return time.monotonic() - self.began
+
+    def _kept_state(self) -> dict[str, Tensor]:
+        return self.average.state if self.average else self.network.state_dict()
+
+    def _input(self, images: Images) -> Tensor:
+        return to_input(torch.from_numpy(images).to(self.device), self.config.input)
+
+    def _outcome(self, stopped: str) -> Outcome:
+        if self.now.best is None:
+            raise KeyboardInterrupt
+        return Outcome(self.now.best, self.now.epoch, stopped, self.now.threads)
+
+
+def driving_accuracy(record: EpochRecord) -> float:
+    """Return the validation accuracy that chooses: the shifted one where there is one."""
+    shifted = record.val_shifted_accuracy
+    return record.val_accuracy if shifted is None else shifted
+
+
+def read_history(run: Path) -> list[EpochRecord]:
+    """Read `history.jsonl` of a run; nothing where there is none."""
+    path = run / HISTORY_FILE
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return [EpochRecord.model_validate_json(line) for line in lines]
+
+
+def _batches(
+    augmenter: Augmenter, epoch: int, batch_size: int
+) -> Iterator[tuple[NDArray[np.int64], Images]]:
+    """Give the epoch's shuffled batches; the next one is augmented while one is learnt from."""
+    num = len(augmenter.images)
+    order = np.random.default_rng((augmenter.seed, epoch)).permutation(num)
+    batches = [order[start : start + batch_size] for start in range(0, num, batch_size)]
+    if len(batches) > 1 and len(batches[-1]) == 1:
+        batches.pop()
+    with ThreadPoolExecutor(1) as ahead:
+        coming = ahead.submit(augmenter.batch, batches[0], epoch)
+        for index, positions in enumerate(batches):
+            images = coming.result()
+            if index + 1 < len(batches):
+                coming = ahead.submit(augmenter.batch, batches[index + 1], epoch)
+            yield positions, images

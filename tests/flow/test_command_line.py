@@ -1,0 +1,56 @@
+import subprocess
+import sys
+
+import pytest
+
+COMMANDS = ("train", "evaluate", "predict", "report", "phantom")
+
+
+def stainproof(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "stainproof", *map(str, arguments)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself_with_an_example(command):
+    done = stainproof(command, "--help")
+    assert done.returncode == 0
+    assert f"stainproof {command} " in done.stdout
+    assert "Example" in done.stdout
+
+
+def test_help_lists_every_command():
+    done = stainproof("--help")
+    assert all(command in done.stdout for command in COMMANDS)
+
+
+def test_help_and_import_load_neither_torch_nor_scipy():
+    code = (
+        "import sys, stainproof, stainproof.cli\n"
+        "from typer.testing import CliRunner\n"
+        "assert CliRunner().invoke(stainproof.cli.app, ['--help']).exit_code == 0\n"
+        "print([m for m in ('torch', 'scipy', 'matplotlib', 'cv2', 'sklearn') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_phantoms_are_the_same_bytes_for_the_same_seed(tmp_path):
+    for name in "ab":
+        assert (
+            stainproof("phantom", "--out", tmp_path / name, "--n", 16, "--seed", 7).returncode == 0
+        )
+    files = sorted((tmp_path / "a").rglob("*.png"))
+    assert len(files) == 16
+    for file in files:
+        assert file.read_bytes() == (tmp_path / "b" / file.relative_to(tmp_path / "a")).read_bytes()
+
+
+def test_phantoms_never_land_in_a_folder_that_holds_something(tmp_path):
+    (tmp_path / "mine.txt").write_text("keep me")
+    done = stainproof("phantom", "--out", tmp_path, "--n", 8)
+    assert done.returncode == 2
+    assert "not an empty folder" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]

@@ -1,0 +1,29 @@
+import importlib.util
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def load_generator():
+    spec = importlib.util.spec_from_file_location("command_line", ROOT / "docs" / "command_line.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def words(text):
+    return re.findall(r"[A-Za-z][\w-]*", text.replace("--", " option-"))
+
+
+def test_the_page_of_commands_says_what_the_commands_say():
+    generator = load_generator()
+    written = generator.PAGE.read_text(encoding="utf-8")
+    assert words(written) == words(generator.page_text()), "run `make docs`"
+
+
+def test_every_file_that_the_readme_points_to_is_there():
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+            if "://" not in target:
+                assert (page.parent / target).exists(), f"{page.name} points to {target}"

@@ -1,0 +1,247 @@
+"""The main journey on synthetic cells, as a user takes it: files in, files out."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from stainproof import Classifier, evaluate, pipeline, predict, train
+from stainproof.config import make_config, read_config
+from stainproof.data import phantom
+from stainproof.errors import CheckpointError, ConfigError, DataError
+from stainproof.labels import BLOOD_CLASSES
+from stainproof.results import Card, Evaluation
+
+TINY = (
+    "input.size_px=32",
+    "network.stem=[8,16]",
+    "network.stages=[24]",
+    "network.blocks=1",
+    "network.hidden=16",
+    "training.batch_size=32",
+    "training.threads=1",
+)
+
+
+def tiny(*assignments, seed=0, budget_s=None):
+    return make_config("quick", seed=seed, budget_s=budget_s, assignments=(*TINY, *assignments))
+
+
+@pytest.fixture(scope="module")
+def cells(tmp_path_factory):
+    return pipeline.make_phantoms(tmp_path_factory.mktemp("data") / "home", 240, seed=1, size_px=32)
+
+
+@pytest.fixture(scope="module")
+def run(cells, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "first"
+    train(cells, folder, tiny("training.epochs=12", "augment.recipe='turns'"))
+    return folder
+
+
+def test_a_run_folder_holds_everything_that_people_keep(run):
+    names = {path.name for path in run.iterdir()}
+    assert names >= {
+        "config.toml", "history.jsonl", "last.safetensors", "best.safetensors",
+        "state.safetensors", "card.json", "splits.csv", "report.html",
+    }  # fmt: skip
+    card = Card.read(run / "card.json")
+    assert card.classes == BLOOD_CLASSES
+    assert card.num_epochs == 12
+    assert sum(card.data.class_counts["train"].values()) == 216
+    assert not list(run.rglob("*.part"))
+
+
+def test_the_model_is_far_above_chance_on_cells_it_never_saw(run, tmp_path):
+    fresh = pipeline.make_phantoms(tmp_path / "fresh", 160, seed=2, size_px=32)
+    result = evaluate(run, fresh, tmp_path / "eval")
+    assert result.accuracy.low > 0.3
+    assert Evaluation.read(tmp_path / "eval" / "eval.json") == result
+    assert np.array(result.confusion).sum() == 160
+    assert len(list((tmp_path / "eval" / "mistakes").glob("*.png"))) == len(result.mistakes)
+
+
+def test_a_source_with_fewer_classes_in_another_order_is_measured_right(run, tmp_path):
+    images, labels = phantom.generate(80, seed=5, size_px=32)
+    kept = [i for i in range(80) if BLOOD_CLASSES[labels[i]] in ("platelet", "monocyte")]
+    classes = np.array(["Platelets", "monocyte"])
+    ours = [int(BLOOD_CLASSES[labels[i]] == "monocyte") for i in kept]
+    np.savez(tmp_path / "two.npz", images=images[kept], labels=ours, classes=classes)
+    result = evaluate(run, tmp_path / "two.npz", tmp_path / "eval")
+    probs = Classifier.load(run).predict_proba(images[kept])
+    assert result.accuracy.value == (probs.argmax(1) == labels[kept]).mean()
+    assert len(result.absent_classes) == 6
+
+
+def test_predictions_are_those_of_the_classifier_in_every_format(run, cells, tmp_path):
+    outs = [tmp_path / f"p{suffix}" for suffix in (".csv", ".parquet", ".jsonl")]
+    for out in outs:
+        assert predict(run, [str(cells / "ig")], out) == (30, 0)
+    with outs[0].open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["name", "label", *BLOOD_CLASSES]
+    lines = [json.loads(line) for line in outs[2].read_text().splitlines()]
+    assert [row["label"] for row in rows] == [line["label"] for line in lines]
+    for row in rows:
+        probs = [float(row[name]) for name in BLOOD_CLASSES]
+        assert sum(probs) == pytest.approx(1.0, abs=1e-5)
+        assert row["label"] == BLOOD_CLASSES[int(np.argmax(probs))]
+
+
+def test_a_broken_image_gives_a_row_with_an_error_and_the_others_are_predicted(
+    run, cells, tmp_path
+):
+    good = sorted((cells / "ig").iterdir())[0]
+    bad = tmp_path / "bad.jpg"
+    bad.write_text("no image")
+    out = tmp_path / "p.csv"
+    done = subprocess.run(
+        [sys.executable, "-m", "stainproof", "predict", run, bad, good, "--out", out],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "1 of 2 images" in done.stderr
+    with out.open(newline="") as file:
+        broken, whole = csv.DictReader(file)
+    assert "not an image" in broken["error"] and not broken["label"]
+    assert whole["label"] in BLOOD_CLASSES and not whole["error"]
+
+
+def test_classifier_takes_one_image_a_batch_or_a_list_and_says_what_it_refuses(run):
+    classifier = Classifier.load(run)
+    images, _ = phantom.generate(4, seed=9, size_px=32)
+    batch = classifier.predict_proba(images)
+    assert batch.shape == (4, 8)
+    assert np.allclose(classifier.predict_proba(images[0]), batch[:1], atol=1e-6)
+    assert np.allclose(classifier.predict_proba(list(images)), batch, atol=1e-6)
+    assert classifier.predict_proba(images[:0]).shape == (0, 8)
+    assert classifier.predict(images)[0] == BLOOD_CLASSES[batch[0].argmax()]
+    refused = {
+        "uint8": images / 255,
+        r"\(height, width, 3\)": images[..., 0],
+        "numpy array": ["cell.png"],
+    }
+    for message, value in refused.items():
+        with pytest.raises(DataError, match=message):
+            classifier.predict_proba(value)
+
+
+def test_the_same_seed_gives_the_same_weights_byte_for_byte(cells, tmp_path):
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        train(cells, tmp_path / name, tiny("training.epochs=2", seed=seed))
+    a, b, c = (tmp_path / name for name in "abc")
+    assert (a / "best.safetensors").read_bytes() == (b / "best.safetensors").read_bytes()
+    assert (a / "splits.csv").read_bytes() == (b / "splits.csv").read_bytes()
+    assert (a / "best.safetensors").read_bytes() != (c / "best.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("schedule", ["one-cycle", "plateau"])
+def test_a_run_killed_between_epochs_resumes_to_the_same_numbers(cells, tmp_path, schedule):
+    config = tiny(
+        "training.epochs=4", f"training.schedule='{schedule}'", "training.plateau_patience=0"
+    )
+    train(cells, tmp_path / "whole", config)
+    epochs_done = []
+
+    def kill_in_third_epoch(step):
+        if step.epoch == 3:
+            epochs_done.append(step.epoch)
+            raise RuntimeError("the machine goes down")
+
+    with pytest.raises(RuntimeError):
+        train(cells, tmp_path / "parted", config, on_step=kill_in_third_epoch)
+    assert epochs_done
+    Classifier.load(tmp_path / "parted")
+    train(cells, tmp_path / "parted", resume=True)
+    for name in ("best.safetensors", "last.safetensors"):
+        whole, parted = (load_file(tmp_path / f / name) for f in ("whole", "parted"))
+        assert all(np.array_equal(whole[key], parted[key]) for key in whole)
+
+
+def test_resuming_on_other_images_is_refused(run, tmp_path):
+    other = pipeline.make_phantoms(tmp_path / "other", 80, seed=8, size_px=32)
+    with pytest.raises(CheckpointError, match="other images"):
+        train(other, run, resume=True)
+
+
+def test_a_run_is_never_written_over(run, cells):
+    before = (run / "best.safetensors").read_bytes()
+    with pytest.raises(ConfigError, match="already holds a run"):
+        train(cells, run, tiny("training.epochs=1"))
+    assert (run / "best.safetensors").read_bytes() == before
+
+
+def test_a_time_budget_ends_with_a_complete_run_folder_in_time(cells, tmp_path):
+    began = time.monotonic()
+    card = train(cells, tmp_path / "run", tiny("training.epochs=100000", budget_s=3))
+    assert "time budget" in card.stopped
+    assert card.best.elapsed_s < 6
+    assert time.monotonic() - began < 40
+    assert (tmp_path / "run" / "report.html").exists()
+    assert card.best.learning_rate < 1e-3
+
+
+def test_early_stopping_keeps_the_best_epoch(cells, tmp_path):
+    config = tiny("training.epochs=40", "training.stop_patience=2", "training.learning_rate=1e-9")
+    card = train(cells, tmp_path / "run", config)
+    assert card.stopped == "no better validation accuracy for 2 epochs"
+    assert card.num_epochs == card.best.epoch + 2
+    history = [json.loads(line) for line in (tmp_path / "run" / "history.jsonl").open()]
+    assert len(history) == card.num_epochs
+
+
+def test_every_epochs_weights_are_kept_on_request(cells, tmp_path):
+    train(cells, tmp_path / "run", tiny("training.epochs=2", "training.keep_every_epoch=true"))
+    names = sorted(path.name for path in (tmp_path / "run" / "epochs").iterdir())
+    assert names == ["0001.safetensors", "0002.safetensors"]
+
+
+def test_the_settings_in_the_run_folder_are_those_used(run):
+    assert read_config(run / "config.toml") == tiny("training.epochs=12", "augment.recipe='turns'")
+
+
+@pytest.mark.parametrize("signal_name", ["SIGINT", "SIGTERM"])
+def test_an_interrupt_ends_with_a_usable_run_folder(cells, tmp_path, signal_name):
+    settings = [word for setting in TINY for word in ("--set", setting)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "stainproof", "train", cells, "--out", tmp_path / "run",
+         *settings, "--set", "training.epochs=100000"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "run" / "card.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.kill(process.pid, getattr(signal, signal_name))
+    out, err = process.communicate(timeout=60)
+    assert "interrupted" in out, err
+    assert process.returncode == 0
+    assert Classifier.load(tmp_path / "run").classes == BLOOD_CLASSES
+    assert (tmp_path / "run" / "report.html").exists()
+
+
+def test_a_kill_at_any_moment_leaves_a_folder_that_resumes(cells, tmp_path):
+    settings = [word for setting in TINY for word in ("--set", setting)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "stainproof", "train", cells, "--out", tmp_path / "run",
+         *settings, "--set", "training.epochs=100000"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "run" / "card.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    done = len((tmp_path / "run" / "history.jsonl").read_text().splitlines())
+    config = read_config(tmp_path / "run" / "config.toml")
+    more = config.model_copy(
+        update={"training": config.training.model_copy(update={"epochs": done + 2})}
+    )
+    card = train(cells, tmp_path / "run", more, resume=True)
+    assert card.num_epochs == done + 2
