@@ -172,7 +172,7 @@ class Trainer:
             logits = self.network(self._input(images))
             loss = F.cross_entropy(logits, y_b, label_smoothing=self.settings.label_smoothing)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         if self.average:
             self.average.update(self.network)
