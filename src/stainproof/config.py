@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError
 
 from stainproof.errors import ConfigError
 
@@ -16,7 +16,9 @@ MAX_SIZE_PX = 1024
 class Settings(BaseModel):
     """A frozen group of settings that refuses keys it does not know."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False
+    )
 
 
 class InputContract(Settings):
@@ -28,7 +30,7 @@ class InputContract(Settings):
     """How an oblong image becomes square: its centre, a grey border, or squeezed."""
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """Subtracted from each RGB channel after scaling to [0, 1]."""
-    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (1.0, 1.0, 1.0)
     """Divides each RGB channel after the subtraction."""
     channels: Literal["RGB"] = "RGB"
     """Channel order of the array the network is given."""
@@ -113,7 +115,9 @@ class TrainingConfig(Settings):
 class Config(Settings):
     """All settings of a run."""
 
-    preset: str = "quick"
+    preset: Literal["quick", "light", "report", "reference", "simple", "inception", "residual"] = (
+        "quick"
+    )
     """The preset these settings started from."""
     seed: int = Field(0, ge=0, lt=2**31)
     """Seed of the split, the weights, the order and the augmentation."""
@@ -179,7 +183,7 @@ def parse_duration(text: str) -> float:
     Raises:
         ConfigError: The text is no length of time above zero.
     """
-    match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text.strip().lower())
+    match = re.fullmatch(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,6})s)?", text.strip().lower())
     hours, minutes, seconds = (int(part or 0) for part in match.groups()) if match else (0, 0, 0)
     total = 3600 * hours + 60 * minutes + seconds
     if not total:
@@ -268,6 +272,8 @@ def _assign(tree: dict[str, Any], assignment: str) -> None:
     key, equals, text = assignment.partition("=")
     if not equals or not key.strip():
         raise ConfigError(f"--set {assignment!r}: write key=value, for instance training.epochs=3")
+    if key.strip() == "preset":
+        raise ConfigError(f"--set {assignment!r}: a preset is chosen with --preset")
     *groups, last = key.strip().split(".")
     branch = tree
     for group in groups:
@@ -293,7 +299,7 @@ def _first_fault(error: ValidationError) -> str:
     key = ".".join(path)
     if fault["type"] == "extra_forbidden":
         return f"{key} is unknown; allowed: {', '.join(_keys_beside(path))}"
-    return f"{key}: {fault['msg'].lower()}, got {fault['input']!r}"
+    return f"{key}: {fault['msg']}, got {fault['input']!r}"
 
 
 def _keys_beside(path: list[str]) -> list[str]:

@@ -35,7 +35,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
         with part.open("rb+") as file:
             os.fsync(file.fileno())
         part.chmod(0o644)
-        part.replace(path)
+        try:
+            part.replace(path)
+        except OSError as error:
+            raise DataError(f"{path}: cannot be written ({error.strerror})") from error
     finally:
         part.unlink(missing_ok=True)
 
@@ -55,6 +58,19 @@ def write_picture(path: Path, rgb: NDArray[np.uint8]) -> None:
     """Write uint8 (height, width, 3) RGB as a PNG file, whole or not at all."""
     with atomic_path(path) as part:
         Image.fromarray(rgb).save(part, format="PNG")
+
+
+def exists(path: Path) -> bool:
+    """Say whether something is there; names too long or odd to be files are not."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def printable(path: Path) -> str:
+    """Return the path with slashes, bytes that are no UTF-8 text as question marks."""
+    return path.as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def sha256_of(path: Path) -> str:

@@ -19,14 +19,13 @@ BLOOD_CLASSES: tuple[str, ...] = (
 _SPELLINGS = {
     "immature granulocyte": "ig",
     "immature granulocytes": "ig",
-    "immature_granulocyte": "ig",
     "immature granulocytes(myelocytes, metamyelocytes and promyelocytes)": "ig",
 }
 
 
 def canonical(name: str) -> str:
     """Return the class name in the spelling that is compared: lower case, singular, one for ig."""
-    lowered = name.strip().lower()
+    lowered = name.strip().lower().replace("_", " ")
     if lowered in _SPELLINGS:
         return _SPELLINGS[lowered]
     singular = lowered.removesuffix("s")

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pooch
 import requests
 
 from stainproof.errors import DataError
+from stainproof.progress import Track, silent
 
 BLOODMNIST = "bloodmnist"
 RECORD_URL = "https://zenodo.org/records/10519652/files/"
@@ -34,6 +36,7 @@ def fetch_bloodmnist(
     *,
     record_url: str = RECORD_URL,
     files: dict[int, tuple[str, str]] | None = None,
+    track: Track = silent,
 ) -> Path:
     """Return the path of a BloodMNIST file, downloading it where it is not in the cache.
 
@@ -41,24 +44,26 @@ def fetch_bloodmnist(
         name: `bloodmnist` (28 px) or `bloodmnist:SIZE` with one of 28, 64, 128, 224.
         record_url: Where the files lie, with a slash at the end.
         files: Size -> file name and MD5; by default those of the public record.
+        track: Shows progress.
 
     Raises:
         DataError: The size is unknown, or the file can be neither found nor downloaded whole.
     """
     table = files or FILES
     size_text = name.partition(":")[2] or "28"
-    if not size_text.isdigit() or int(size_text) not in table:
+    if not size_text.isdecimal() or int(size_text) not in table:
         sizes = ", ".join(str(size) for size in table)
         raise DataError(f"{name!r}: unknown size; allowed: bloodmnist:SIZE with one of {sizes}")
     file_name, md5 = table[int(size_text)]
     target = cache_folder() / file_name
+    pooch.get_logger().setLevel("ERROR")
     try:
         pooch.retrieve(
             record_url + file_name,
             known_hash=f"md5:{md5}",
             fname=file_name,
             path=cache_folder(),
-            downloader=_resume_download,
+            downloader=partial(_resume_download, track=track),
         )
     except (requests.RequestException, OSError) as error:
         raise DataError(
@@ -75,7 +80,7 @@ def _part_file(target: Path) -> Path:
     return target.with_name(target.name + ".part")
 
 
-def _resume_download(url: str, output_file: str, pup: Any) -> None:
+def _resume_download(url: str, output_file: str, pup: Any, *, track: Track) -> None:
     """Download in pooch's way, going on where a broken download stopped (HTTP Range, RFC 9110)."""
     part = _part_file(cache_folder() / url.rpartition("/")[2])
     have = part.stat().st_size if part.exists() else 0
@@ -84,7 +89,9 @@ def _resume_download(url: str, output_file: str, pup: Any) -> None:
         if response.status_code != requests.codes.range_not_satisfiable:
             response.raise_for_status()
             resumed = response.status_code == requests.codes.partial_content
+            num_chunks = -(-int(response.headers.get("Content-Length", 0)) // CHUNK_BYTES)
+            chunks = response.iter_content(CHUNK_BYTES)
             with part.open("ab" if resumed else "wb") as file:
-                for chunk in response.iter_content(CHUNK_BYTES):
+                for chunk in track(chunks, f"downloading {part.stem}", num_chunks):
                     file.write(chunk)
     shutil.move(part, output_file)

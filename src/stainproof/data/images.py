@@ -1,6 +1,7 @@
 """One image file to one square RGB array; hostile and odd files expected."""
 
 import struct
+import warnings
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -63,7 +64,10 @@ def decode(path: Path) -> Decoded:
             64 megapixels.
     """
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(path, formats=FORMATS)
+        with image:
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise DataError(_too_large(path, f"{width} x {height} pixels"))
@@ -101,9 +105,10 @@ def _to_rgb(image: Image.Image) -> Decoded:
 
 
 def _oddities(image: Image.Image) -> Iterator[str]:
-    if "16" in str(getattr(image, "tile", "")) or image.mode.startswith("I"):
+    raw_mode = str([tile[3] for tile in getattr(image, "tile", ())])
+    if ";16" in raw_mode or image.mode.startswith("I"):
         yield "16-bit"
-    if image.mode[0] in "1LIF":
+    if image.mode.partition(";")[0] in ("1", "L", "LA", "La", "I", "F"):
         yield "grey"
     if image.has_transparency_data:
         yield "transparent"
@@ -134,18 +139,18 @@ def to_square(rgb: Images, contract: InputContract) -> Images:
         side = min(height, width)
         top, left = (height - side) // 2, (width - side) // 2
         rgb = rgb[top : top + side, left : left + side]
-    elif contract.fit == "pad":
-        side = max(height, width)
-        top, left = (side - height) // 2, (side - width) // 2
-        bottom, right = side - height - top, side - width - left
-        grey = (PAD_GREY, PAD_GREY, PAD_GREY)
-        rgb = cv2.copyMakeBorder(rgb, top, bottom, left, right, cv2.BORDER_CONSTANT, value=grey)
-    if rgb.shape[:2] == (size, size):
-        return rgb
-    shrinking = size < max(rgb.shape[:2])
-    resized = cv2.resize(
-        np.ascontiguousarray(rgb),
-        (size, size),
-        interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_CUBIC,
-    )
+    elif contract.fit == "pad" and height != width:
+        scale = size / max(height, width)
+        inner = _resize(rgb, max(1, round(width * scale)), max(1, round(height * scale)))
+        padded = np.full((size, size, 3), PAD_GREY, dtype=np.uint8)
+        top, left = (size - inner.shape[0]) // 2, (size - inner.shape[1]) // 2
+        padded[top : top + inner.shape[0], left : left + inner.shape[1]] = inner
+        return padded
+    return rgb if rgb.shape[:2] == (size, size) else _resize(rgb, size, size)
+
+
+def _resize(rgb: Images, width: int, height: int) -> Images:
+    shrinking = width < rgb.shape[1] or height < rgb.shape[0]
+    interpolation = cv2.INTER_AREA if shrinking else cv2.INTER_CUBIC
+    resized = cv2.resize(np.ascontiguousarray(rgb), (width, height), interpolation=interpolation)
     return np.asarray(resized, dtype=np.uint8)

@@ -64,7 +64,7 @@ class ImageSet:
         if not len(indices):
             allowed = ", ".join(sorted(set(self.parts)))
             raise DataError(f"{self.source}: part {name!r} is empty; allowed: {allowed}")
-        return self.subset(indices)
+        return replace(self.subset(indices), parts=None)
 
     def class_counts(self) -> dict[str, int]:
         """Count the images of every class."""

@@ -1,23 +1,34 @@
 """Sets of images in one npz file: the contest's layout and MedMNIST's. Nothing is unpickled."""
 
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stainproof.config import InputContract
-from stainproof.data.images import Images, to_square
-from stainproof.data.imageset import ImageSet
+from stainproof.data.images import Images
+from stainproof.data.listing import Listing
 from stainproof.errors import DataError
 from stainproof.labels import BLOOD_CLASSES
-from stainproof.progress import Track
 
 MEDMNIST_PARTS = ("train", "val", "test")
 
+_READ_ERRORS = (
+    OSError,
+    ValueError,
+    EOFError,
+    KeyError,
+    MemoryError,
+    RuntimeError,
+    zlib.error,
+    zipfile.BadZipFile,
+)
+"""What a damaged, encrypted or oddly packed zip file raises; NotImplementedError is among them."""
 
-def read_npz(path: Path, contract: InputContract, track: Track) -> ImageSet:
+
+def list_npz(path: Path) -> Listing:
     """Read the contest's file (`images`, `labels`) or MedMNIST's (`train_images`, ...).
 
     Labels are whole numbers of shape (N,) or (N, 1). Class names are those of a `classes` array
@@ -46,6 +57,8 @@ def read_npz(path: Path, contract: InputContract, track: Track) -> ImageSet:
         parts = tuple(
             part for part, piece in zip(MEDMNIST_PARTS, pieces, strict=True) for _ in piece
         )
+        if len({piece.shape[1:] for piece in pieces}) > 1:
+            raise DataError(f"{path}: train, val and test images have different sizes")
         images = np.concatenate(pieces)
     else:
         raise DataError(
@@ -53,12 +66,12 @@ def read_npz(path: Path, contract: InputContract, track: Track) -> ImageSet:
             "labels, or train_images, train_labels, val_images, ... as in MedMNIST"
         )
     classes = _class_names(path, arrays, labels)
-    return ImageSet(
+    return Listing(
         source=path.stem,
-        images=_resized(images, contract, track),
-        labels=labels,
         names=tuple(f"{path.stem}_{index:05d}" for index in range(len(labels))),
+        labels=labels,
         classes=classes,
+        arrays=images,
         parts=parts,
     )
 
@@ -83,7 +96,7 @@ def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
         _check_sizes(path)
         with np.load(path, allow_pickle=False) as archive:
             return {key: archive[key] for key in archive.files}
-    except (OSError, ValueError, EOFError, KeyError, MemoryError, zipfile.BadZipFile) as error:
+    except _READ_ERRORS as error:
         if "allow_pickle" in str(error):
             raise DataError(f"{path}: holds an object array, which is never unpickled") from error
         raise DataError(f"{path}: not a readable npz file ({error})") from error
@@ -107,7 +120,7 @@ def _check_sizes(path: Path) -> None:
 
 
 def _checked_images(path: Path, key: str, images: NDArray[Any]) -> Images:
-    if images.ndim == 3:
+    if images.ndim == 3 and images.shape[2] != 3:
         images = np.repeat(images[..., None], 3, axis=3)
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3 or not images.size:
         raise DataError(
@@ -128,19 +141,18 @@ def _checked_labels(path: Path, key: str, labels: NDArray[Any], num: int) -> NDA
 def _class_names(
     path: Path, arrays: dict[str, NDArray[Any]], labels: NDArray[np.int64]
 ) -> tuple[str, ...]:
-    stated = arrays.get("classes")
-    classes = tuple(map(str, stated.tolist())) if stated is not None else BLOOD_CLASSES
+    classes = BLOOD_CLASSES
+    if "classes" in arrays:
+        stated = arrays["classes"]
+        if (
+            stated.dtype.kind not in "US"
+            or stated.ndim != 1
+            or len(set(stated.tolist())) < stated.size
+        ):
+            raise DataError(f"{path}: classes must be a list of different names, got {stated!r}")
+        classes = tuple(np.char.decode(stated, "utf-8") if stated.dtype.kind == "S" else stated)
+        classes = tuple(map(str, classes))
     if labels.min() < 0 or labels.max() >= len(classes):
         wrong = int(labels.min() if labels.min() < 0 else labels.max())
         raise DataError(f"{path}: label out of range; allowed 0 to {len(classes) - 1}, got {wrong}")
     return classes
-
-
-def _resized(images: Images, contract: InputContract, track: Track) -> Images:
-    size = contract.size_px
-    if images.shape[1:3] == (size, size):
-        return images
-    resized = np.empty((len(images), size, size, 3), dtype=np.uint8)
-    for index, rgb in enumerate(track(images, "resizing images", len(images))):
-        resized[index] = to_square(rgb, contract)
-    return resized

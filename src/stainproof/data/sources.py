@@ -1,9 +1,6 @@
 """Every kind of source to one typed set: folders, manifests, npz files, public sets."""
 
-import os
 from collections import Counter
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +10,12 @@ import pyarrow.parquet
 
 from stainproof.config import InputContract
 from stainproof.data import download, npz
-from stainproof.data.images import Images, decode, is_image, to_square
+from stainproof.data.images import Images, is_image, to_square
 from stainproof.data.imageset import ImageSet
+from stainproof.data.listing import Listing
+from stainproof.data.parallel import in_order
 from stainproof.errors import DataError
+from stainproof.files import exists, printable
 from stainproof.progress import Track, silent
 
 MANIFEST_SUFFIXES = frozenset({".csv", ".parquet"})
@@ -38,29 +38,51 @@ def load(source: str | Path, contract: InputContract, *, track: Track = silent) 
     Raises:
         DataError: The source is missing, empty, damaged or of an unknown kind.
     """
-    place, _, part = str(source).partition("@") if not Path(source).exists() else (source, "", "")
-    found = _load_whole(str(place), contract, track)
+    place, part = _split_off_part(str(source))
+    listing = list_source(place, track)
+    images, notes = read_images(listing, contract, track)
+    found = ImageSet(
+        source=listing.source,
+        images=images,
+        labels=listing.labels,
+        names=listing.names,
+        classes=listing.classes,
+        groups=listing.groups,
+        parts=listing.parts,
+        notes=(*notes, *listing.notes),
+    )
     return found.part(part) if part else found
 
 
-def _load_whole(place: str, contract: InputContract, track: Track) -> ImageSet:
-    if place.split(":")[0] == download.BLOODMNIST:
-        return npz.read_npz(download.fetch_bloodmnist(place), contract, track)
-    path = Path(place)
-    if path.is_dir():
-        return _load_folder(path, contract, track)
-    if not path.exists():
+def list_source(source: str | Path, track: Track = silent) -> Listing:
+    """List what a source holds; see `load` for what it may be.
+
+    Raises:
+        DataError: The source is missing, empty, damaged or of an unknown kind.
+    """
+    if str(source).split(":")[0] == download.BLOODMNIST:
+        return npz.list_npz(download.fetch_bloodmnist(str(source), track=track))
+    path = Path(source)
+    if not exists(path):
         raise DataError(f"{path}: no such folder or file")
+    if path.is_dir():
+        return _list_folder(path)
     if path.suffix.lower() == ".npz":
-        return npz.read_npz(path, contract, track)
+        return npz.list_npz(path)
     if path.suffix.lower() in MANIFEST_SUFFIXES:
-        return _load_manifest(path, contract, track)
+        return _list_manifest(path)
     raise DataError(
         f"{path}: unknown kind of source; allowed: a folder of class folders, .npz, .csv, .parquet"
     )
 
 
-def _load_folder(folder: Path, contract: InputContract, track: Track) -> ImageSet:
+def _split_off_part(source: str) -> tuple[str, str]:
+    place, _, part = source.rpartition("@")
+    known = place.split(":")[0] == download.BLOODMNIST or (place and exists(Path(place)))
+    return (place, part) if known and not exists(Path(source)) else (source, "")
+
+
+def _list_folder(folder: Path) -> Listing:
     class_folders = sorted(
         child for child in folder.iterdir() if child.is_dir() and not child.name.startswith(".")
     )
@@ -70,32 +92,36 @@ def _load_folder(folder: Path, contract: InputContract, track: Track) -> ImageSe
     labels: list[int] = []
     num_others = 0
     for label, class_folder in enumerate(class_folders):
-        files = [file for file in sorted(class_folder.rglob("*")) if file.is_file()]
+        files = [file for file in sorted(class_folder.rglob("*")) if _is_visible_file(file, folder)]
         images = [file for file in files if is_image(file)]
         if not images:
             raise DataError(f"{class_folder}: a class folder without images")
         paths += images
         labels += [label] * len(images)
         num_others += len(files) - len(images)
-    images_nhwc, notes = read_images(paths, contract, track)
-    if num_others:
-        notes = (*notes, f"{num_others} files that are no images left out")
-    return ImageSet(
+    return Listing(
         source=folder.resolve().name,
-        images=images_nhwc,
+        names=tuple(printable(path.relative_to(folder)) for path in paths),
         labels=np.array(labels, dtype=np.int64),
-        names=tuple(path.relative_to(folder).as_posix() for path in paths),
-        classes=tuple(child.name for child in class_folders),
-        notes=notes,
+        classes=tuple(printable(Path(child.name)) for child in class_folders),
+        paths=tuple(paths),
+        notes=(f"{num_others} files that are no images left out",) if num_others else (),
     )
 
 
-def _load_manifest(path: Path, contract: InputContract, track: Track) -> ImageSet:
+def _is_visible_file(file: Path, folder: Path) -> bool:
+    inner = file.relative_to(folder).parts[:-1]
+    return file.is_file() and not any(part.startswith(".") for part in inner)
+
+
+def _list_manifest(path: Path) -> Listing:
     table = _read_table(path)
     for column in ("path", "label"):
-        if column not in table.column_names:
+        num = table.column_names.count(column)
+        if num != 1:
+            fault = "is missing" if not num else f"stands {num} times"
             raise DataError(
-                f"{path}: column {column!r} is missing; got: {', '.join(table.column_names)}"
+                f"{path}: column {column!r} {fault}; got: {', '.join(table.column_names)}"
             )
     if not table.num_rows:
         raise DataError(f"{path}: no rows in it")
@@ -103,15 +129,13 @@ def _load_manifest(path: Path, contract: InputContract, track: Track) -> ImageSe
     label_names = _texts(table, "label", path)
     classes = tuple(sorted(set(label_names)))
     position = {name: index for index, name in enumerate(classes)}
-    images, notes = read_images([path.parent / name for name in names], contract, track)
-    return ImageSet(
+    return Listing(
         source=path.stem,
-        images=images,
-        labels=np.array([position[name] for name in label_names], dtype=np.int64),
         names=names,
+        labels=np.array([position[name] for name in label_names], dtype=np.int64),
         classes=classes,
+        paths=tuple(path.parent / name for name in names),
         groups=_texts(table, "group", path) if "group" in table.column_names else None,
-        notes=notes,
     )
 
 
@@ -127,6 +151,8 @@ def _read_table(path: Path) -> pyarrow.Table:
 
 def _texts(table: pyarrow.Table, column: str, path: Path) -> tuple[str, ...]:
     values = table[column].to_pylist()
+    if any(isinstance(value, bytes) for value in values):
+        raise DataError(f"{path}: column {column!r} is not UTF-8 text; save the table as UTF-8")
     if any(value is None or value == "" for value in values):
         row = next(i for i, value in enumerate(values) if value is None or value == "")
         raise DataError(f"{path}: column {column!r} is empty in row {row + 1}")
@@ -134,12 +160,12 @@ def _texts(table: pyarrow.Table, column: str, path: Path) -> tuple[str, ...]:
 
 
 def read_images(
-    paths: Sequence[Path], contract: InputContract, track: Track = silent
+    listing: Listing, contract: InputContract, track: Track = silent
 ) -> tuple[Images, tuple[str, ...]]:
-    """Decode files on all cores into one array.
+    """Decode all images of a source on all cores into one array.
 
     Args:
-        paths: N image files.
+        listing: N images.
         contract: Size and fit of the images.
         track: Shows progress.
 
@@ -150,11 +176,13 @@ def read_images(
         DataError: A file is missing, damaged or no image; names the first and counts the others.
     """
     size = contract.size_px
-    images = np.empty((len(paths), size, size, 3), dtype=np.uint8)
+    if listing.arrays is not None and listing.arrays.shape[1:3] == (size, size):
+        return listing.arrays, ()
+    images = np.empty((len(listing), size, size, 3), dtype=np.uint8)
 
     def fill(index: int) -> tuple[tuple[str, ...], str | None]:
         try:
-            decoded = decode(paths[index])
+            decoded = listing.read(index)
         except DataError as error:
             return (), str(error)
         images[index] = to_square(decoded.rgb, contract)
@@ -162,12 +190,11 @@ def read_images(
 
     notes: Counter[str] = Counter()
     faults: list[str] = []
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        filled = pool.map(fill, range(len(paths)), chunksize=64)
-        for image_notes, fault in track(filled, "reading images", len(paths)):
-            notes.update(image_notes)
-            if fault:
-                faults.append(fault)
+    filled = in_order(fill, range(len(listing)))
+    for image_notes, fault in track(filled, "reading images", len(listing)):
+        notes.update(image_notes)
+        if fault:
+            faults.append(fault)
     if faults:
         others = f" (and {len(faults) - 1} more unreadable files)" if len(faults) > 1 else ""
         raise DataError(faults[0] + others)

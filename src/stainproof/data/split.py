@@ -126,7 +126,7 @@ def _check(data: ImageSet, parts: NDArray[np.str_]) -> None:
     present = [name for name, count in data.class_counts().items() if count]
     if len(present) < 2:
         raise DataError(f"{data.source}: one class only ({present[0]}); at least two are needed")
-    for part in (TRAIN, VAL):
+    for part in (TRAIN, VAL, *([TEST] if TEST in parts else [])):
         counts = np.bincount(data.labels[parts == part], minlength=len(data.classes))
         for name, count, total in zip(
             data.classes, counts, data.class_counts().values(), strict=True
@@ -134,5 +134,5 @@ def _check(data: ImageSet, parts: NDArray[np.str_]) -> None:
             if total and not count:
                 raise DataError(
                     f"{data.source}: class {name!r} has {total} images (or groups too large to "
-                    f"part), so none for {part}; add images or change split.val_fraction"
+                    f"part), so none for {part}; add images or change the fractions in split"
                 )

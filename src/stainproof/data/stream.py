@@ -1,19 +1,16 @@
 """Unlabelled images one after another, in memory that does not grow with their number."""
 
 import glob
-import os
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from stainproof.config import InputContract
 from stainproof.data.images import Images, decode, is_image, to_square
 from stainproof.data.npz import read_images_only
+from stainproof.data.parallel import in_order
 from stainproof.errors import DataError
-
-AHEAD = 256
+from stainproof.files import exists, printable
 
 
 @dataclass(frozen=True)
@@ -35,12 +32,13 @@ def find(patterns: Iterable[str]) -> list[Path]:
     found: list[Path] = []
     for pattern in patterns:
         path = Path(pattern)
-        if path.is_dir():
-            files = sorted(file for file in path.rglob("*") if file.is_file() and is_image(file))
-        elif path.exists():
-            files = [path]
-        else:
+        if not exists(path):
             files = sorted(Path(match) for match in glob.glob(pattern, recursive=True))
+            files = [file for file in files if file.is_file()]
+        elif path.is_dir():
+            files = sorted(file for file in path.rglob("*") if file.is_file() and is_image(file))
+        else:
+            files = [path]
         if not files:
             raise DataError(
                 f"{pattern}: no images there; allowed: image files, folders, globs, .npz"
@@ -54,23 +52,17 @@ def read(paths: list[Path], contract: InputContract) -> Iterator[Item]:
 
     A file that cannot be read gives an item with its error. An npz file gives all its images.
     """
-    pending: deque[Future[list[Item]]] = deque()
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for path in paths:
-            pending.append(pool.submit(_read_one, path, contract))
-            if len(pending) >= AHEAD:
-                yield from pending.popleft().result()
-        while pending:
-            yield from pending.popleft().result()
+    for items in in_order(lambda path: _read_one(path, contract), paths):
+        yield from items
 
 
 def _read_one(path: Path, contract: InputContract) -> list[Item]:
     try:
         if path.suffix.lower() == ".npz":
             return [
-                Item(f"{path}#{index}", to_square(rgb, contract))
+                Item(f"{printable(path)}#{index}", to_square(rgb, contract))
                 for index, rgb in enumerate(read_images_only(path))
             ]
-        return [Item(str(path), to_square(decode(path).rgb, contract))]
+        return [Item(printable(path), to_square(decode(path).rgb, contract))]
     except DataError as error:
-        return [Item(str(path), None, str(error))]
+        return [Item(printable(path), None, str(error))]

@@ -1,0 +1,161 @@
+"""Copies: equal pixels, and images nearer to each other than two cells can be."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from stainproof.data.images import Images
+
+THUMB_PX = 24
+NUM_RINGS = 10
+NUM_COMPONENTS = 12
+NUM_NEIGHBOURS = 5
+FITTED_IMAGES = 10_000
+CHUNK_PAIRS = 4096
+
+MOST_DISTANCE = 0.015
+"""However far apart a set's images lie, copies are nearer than this: a copy stored again as JPEG
+of quality 30, halved in size, brightened by 30 levels or noisy (8 levels) stays below 0.007, and
+two cells of the PBC data set are hardly ever nearer than 0.03 (docs/results.md)."""
+
+Floats = NDArray[np.float32]
+Pairs = NDArray[np.int64]
+
+
+def invariant_key(rgb: Images) -> bytes:
+    """Return bytes that an image shares with its turned and mirrored copies, and few others.
+
+    It is a hash of the three channels' histograms, which do not depend on where a pixel is.
+
+    Args:
+        rgb: uint8 (height, width, 3).
+    """
+    counts = [cv2.calcHist([rgb], [channel], None, [256], [0, 256]) for channel in range(3)]
+    return hashlib.blake2b(np.concatenate(counts).tobytes(), digest_size=16).digest()
+
+
+def canonical_pixels(rgb: Images) -> bytes:
+    """Return the pixels of that one of the eight turned and mirrored copies that sorts first."""
+    sides = (rgb, rgb[:, ::-1])
+    return min(np.rot90(side, k).tobytes() for side in sides for k in range(4))
+
+
+def exact_groups(keys: Sequence[bytes], read: Callable[[int], Images]) -> list[NDArray[np.int64]]:
+    """Group images with the same pixels, turned and mirrored copies too.
+
+    Args:
+        keys: N keys as `invariant_key` gives them.
+        read: Gives the image at a position; asked only where keys agree.
+
+    Returns:
+        The positions of each group of two or more, rising.
+    """
+    alike: dict[bytes, list[int]] = {}
+    for index, key in enumerate(keys):
+        alike.setdefault(key, []).append(index)
+    same: dict[bytes, list[int]] = {}
+    for members in alike.values():
+        if len(members) > 1:
+            for index in members:
+                same.setdefault(canonical_pixels(read(index)), []).append(index)
+    return [np.array(members) for members in same.values() if len(members) > 1]
+
+
+def thumbnail(rgb: Images) -> Floats:
+    """Return the image's green channel small, with mean 0 and norm 1.
+
+    Brightness, contrast, size and coding of a copy hardly change it: green has most of a stain's
+    contrast, is seldom clipped, and JPEG keeps it better than red and blue.
+
+    Args:
+        rgb: uint8 (height, width, 3).
+
+    Returns:
+        float32 (24, 24).
+    """
+    green = np.ascontiguousarray(rgb[:, :, 1])
+    small = cv2.resize(green, (THUMB_PX, THUMB_PX), interpolation=cv2.INTER_AREA).astype(np.float32)
+    small -= small.mean()
+    return np.asarray(small / max(float(np.linalg.norm(small)), 1e-6), dtype=np.float32)
+
+
+def ring_features(thumbs: Floats) -> Floats:
+    """Describe thumbnails by what turning and mirroring leaves: means and spreads on rings.
+
+    Args:
+        thumbs: float32 (N, 24, 24).
+
+    Returns:
+        float32 (N, 20).
+    """
+    axis = np.arange(THUMB_PX) - (THUMB_PX - 1) / 2
+    radius = np.hypot(axis[:, None], axis[None, :])
+    ring = np.minimum(radius / radius.max() * NUM_RINGS, NUM_RINGS - 1).astype(int)
+    columns = []
+    for index in range(NUM_RINGS):
+        pixels = thumbs[:, ring == index]
+        columns += [pixels.mean(axis=1), pixels.std(axis=1)]
+    return np.stack(columns, axis=1)
+
+
+def near_pairs(thumbs: Floats, tail: float = 6.0) -> tuple[Pairs, NDArray[np.float64], float]:
+    """Find pairs of images nearer to each other than two cells of this set are.
+
+    Each image's five neighbours by turn-free features are found with a k-d tree; a pair's
+    distance is 1 - the correlation of the thumbnails in the best of eight turned and mirrored
+    positions. The threshold lies `tail` robust deviations below the set's typical logarithm of
+    the distance to the nearest other image, and never above 0.015.
+
+    Args:
+        thumbs: float32 (N, 24, 24) as `thumbnail` gives them.
+        tail: Robust standard deviations (1.4826 x median absolute deviation).
+
+    Returns:
+        Pairs int64 (M, 2), their distances float64 (M,) in [0, 2], and the threshold.
+    """
+    num = len(thumbs)
+    if num < 2:
+        return np.empty((0, 2), dtype=np.int64), np.empty(0), MOST_DISTANCE
+    features = ring_features(thumbs)
+    centred = features - features.mean(axis=0)
+    _, _, axes = np.linalg.svd(centred[:: -(-num // FITTED_IMAGES)], full_matrices=False)
+    points = centred @ axes[:NUM_COMPONENTS].T
+    num_neighbours = min(NUM_NEIGHBOURS, num - 1)
+    _, neighbours = cKDTree(points).query(points, k=num_neighbours + 1, workers=-1)
+    first = np.repeat(np.arange(num), num_neighbours + 1)
+    candidates = np.stack([first, neighbours.ravel()], axis=1)
+    candidates = np.unique(
+        np.sort(candidates[candidates[:, 0] != candidates[:, 1]], axis=1), axis=0
+    )
+    distances = pair_distances(thumbs, candidates)
+    threshold = _threshold(candidates, distances, num, tail)
+    near = distances <= threshold
+    return candidates[near], distances[near], threshold
+
+
+def pair_distances(thumbs: Floats, pairs: Pairs) -> NDArray[np.float64]:
+    """Return 1 - correlation of each pair in the best of eight positions, float64 (M,)."""
+    best = np.full(len(pairs), -1.0)
+    for start in range(0, len(pairs), CHUNK_PAIRS):
+        part = slice(start, start + CHUNK_PAIRS)
+        left, right = thumbs[pairs[part, 0]], thumbs[pairs[part, 1]]
+        for side in (right, right[:, :, ::-1]):
+            for k in range(4):
+                turned = np.rot90(side, k, axes=(1, 2))
+                match = np.einsum("nhw,nhw->n", left, turned)
+                best[part] = np.maximum(best[part], match)
+    return np.maximum(1.0 - best, 0.0)
+
+
+def _threshold(pairs: Pairs, distances: NDArray[np.float64], num: int, tail: float) -> float:
+    nearest = np.full(num, np.inf)
+    for column in range(2):
+        np.minimum.at(nearest, pairs[:, column], distances)
+    logs = np.log(np.maximum(nearest, 1e-6))
+    middle = np.median(logs)
+    deviation = 1.4826 * np.median(np.abs(logs - middle))
+    return float(min(MOST_DISTANCE, np.exp(middle - tail * deviation)))

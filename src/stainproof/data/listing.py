@@ -1,0 +1,46 @@
+"""What a source holds, before a pixel is read."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stainproof.data.images import Decoded, Images, decode
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The names and labels of a source, and where its pixels are."""
+
+    source: str
+    """Name of the source, its last folder or file name."""
+    names: tuple[str, ...]
+    """N file names relative to the source, or row names."""
+    labels: NDArray[np.int64]
+    """int64 (N,), positions in `classes`."""
+    classes: tuple[str, ...]
+    """Class names in the order of the labels."""
+    paths: tuple[Path, ...] = ()
+    """N image files; empty where `arrays` holds the pixels."""
+    arrays: Images | None = None
+    """uint8 (N, height, width, 3), where the source is one file in memory."""
+    groups: tuple[str, ...] | None = None
+    """N names of patients or slides that a split never parts; absent where the source has none."""
+    parts: tuple[str, ...] | None = None
+    """N of `train`, `val`, `test`, where the source states its own split."""
+    notes: tuple[str, ...] = ()
+    """What was left out."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def read(self, index: int) -> Decoded:
+        """Return one image at its own size.
+
+        Raises:
+            DataError: The file cannot be read.
+        """
+        if self.arrays is not None:
+            return Decoded(self.arrays[index], ())
+        return decode(self.paths[index])

@@ -1,0 +1,440 @@
+"""Every mistake a user can make: exit code 2, one line that can be acted on, nothing written."""
+
+import json
+import os
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import warnings
+import zlib
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from stainproof import cli, pipeline
+from stainproof.config import make_config
+
+SETTINGS = (
+    "input.size_px=32",
+    "network.stem=[8]",
+    "network.stages=[]",
+    "network.hidden=0",
+    "training.epochs=1",
+    "training.threads=1",
+    "augment.recipe='none'",
+)
+TINY = [word for setting in SETTINGS for word in ("--set", setting)]
+SIX_IMAGES = np.zeros((6, 32, 32, 3), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def run(shared_cell_folder, tmp_path_factory):
+    """A run folder with weights, made by one epoch on 24 tiny images; tests only read it."""
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    pipeline.train(shared_cell_folder, folder, make_config(assignments=SETTINGS))
+    return folder
+
+
+@pytest.fixture
+def run_copy(run, tmp_path):
+    return shutil.copytree(run, tmp_path / "run")
+
+
+def tree(folder):
+    """Return every path below a folder with the bytes of the files."""
+    return {path: path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+
+
+@pytest.fixture
+def refused(tmp_path, monkeypatch, capfd):
+    """Run the command; it must end as a user's mistake does. Return the line it says."""
+
+    def call(*arguments):
+        before = tree(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["stainproof", *map(str, arguments)])
+        handler = signal.getsignal(signal.SIGTERM)
+        capfd.readouterr()
+        try:
+            with warnings.catch_warnings(record=True) as shown, pytest.raises(SystemExit) as ended:
+                warnings.simplefilter("default")
+                cli.main()
+        finally:
+            signal.signal(signal.SIGTERM, handler)
+        out, err = capfd.readouterr()
+        assert ended.value.code == 2, err
+        assert out == ""
+        assert err.startswith("stainproof: ") and err.count("\n") == 1, err
+        assert "Traceback" not in err
+        assert [str(warning.message) for warning in shown] == []
+        assert tree(tmp_path) == before
+        return err
+
+    return call
+
+
+# Images that cannot be learnt from or measured on
+
+
+def no_such_path(folder, cells):
+    return "gone"
+
+
+def name_of_two_lines(folder, cells):
+    return "go\nne"
+
+
+def name_that_is_too_long(folder, cells):
+    return "a" * 300
+
+
+def empty_folder(folder, cells):
+    (folder / "empty").mkdir()
+    return "empty"
+
+
+def class_folder_without_images(folder, cells):
+    (cells / "monocyte").mkdir()
+    return "cells"
+
+
+def text_named_jpg(folder, cells):
+    (cells / "platelet" / "odd.jpg").write_text("a text\nof two lines")
+    return "cells"
+
+
+def truncated_jpeg(folder, cells):
+    whole = next((cells / "platelet").glob("*.jpg")).read_bytes()
+    (cells / "platelet" / "odd.jpg").write_bytes(whole[: len(whole) // 2])
+    return "cells"
+
+
+def png_header(width, height):
+    def chunk(kind, content):
+        checksum = zlib.crc32(kind + content)
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+
+
+def png_of_900_megapixels(folder, cells):
+    (cells / "platelet" / "odd.png").write_bytes(png_header(30_000, 30_000))
+    return "cells"
+
+
+def png_of_120_megapixels(folder, cells):
+    (cells / "platelet" / "odd.png").write_bytes(png_header(12_000, 10_000))
+    return "cells"
+
+
+def labels_out_of_range(folder, cells):
+    np.savez(folder / "set.npz", images=SIX_IMAGES, labels=[0, 1, 2, 0, 1, 8])
+    return "set.npz"
+
+
+def npz_without_the_keys(folder, cells):
+    np.savez(folder / "set.npz", x=SIX_IMAGES, y=[0, 1, 2, 0, 1, 2])
+    return "set.npz"
+
+
+def npz_with_object_arrays(folder, cells):
+    labels = np.array([0, "b", None, 1, 2, 3], dtype=object)
+    np.savez(folder / "set.npz", allow_pickle=True, images=SIX_IMAGES, labels=labels)
+    return "set.npz"
+
+
+def damaged_npz(folder, cells):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, SIX_IMAGES.shape, dtype=np.uint8)
+    np.savez_compressed(folder / "set.npz", images=images, labels=[0, 1, 2, 0, 1, 2])
+    content = bytearray((folder / "set.npz").read_bytes())
+    content[60:1000] = b"\xff" * 940
+    (folder / "set.npz").write_bytes(content)
+    return "set.npz"
+
+
+def table_without_labels(folder, cells):
+    (folder / "cells.csv").write_text("path,class\na.png,ig\n")
+    return "cells.csv"
+
+
+def unknown_kind(folder, cells):
+    (folder / "cells.zip").write_bytes(b"PK")
+    return "cells.zip"
+
+
+def part_that_is_not_there(folder, cells):
+    return "cells@exam"
+
+
+def unknown_size_of_bloodmnist(folder, cells):
+    return "bloodmnist:29"
+
+
+BAD_SOURCES = {
+    no_such_path: "gone: no such folder or file",
+    name_of_two_lines: "go ne: no such folder or file",
+    name_that_is_too_long: "aaa: no such folder or file",
+    empty_folder: "empty: no class folders in it; expected one folder a class",
+    class_folder_without_images: "monocyte: a class folder without images",
+    text_named_jpg: "odd.jpg: not an image; allowed: JPEG, PNG, BMP, TIFF, WEBP",
+    truncated_jpeg: "odd.jpg: damaged or cut short",
+    png_of_900_megapixels: "odd.png: refused before decoding; allowed: 64 megapixels",
+    png_of_120_megapixels: "odd.png: refused before decoding; allowed: 64 megapixels",
+    labels_out_of_range: "set.npz: label out of range; allowed 0 to 7, got 8",
+    npz_without_the_keys: "set.npz: the arrays are x, y; expected images and labels",
+    npz_with_object_arrays: "set.npz: holds an object array, which is never unpickled",
+    damaged_npz: "set.npz: not a readable npz file",
+    table_without_labels: "cells.csv: column 'label' is missing; got: path, class",
+    unknown_kind: "cells.zip: unknown kind of source; allowed: a folder of class folders, .npz",
+    part_that_is_not_there: "cells: states no split of its own",
+    unknown_size_of_bloodmnist: "allowed: bloodmnist:SIZE with one of 28, 64, 128, 224",
+}
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+@pytest.mark.parametrize("make", BAD_SOURCES, ids=lambda make: make.__name__)
+def test_a_bad_source_is_refused(refused, command, make, cell_folder, tmp_path, run, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    source = make(tmp_path, cell_folder)
+    arguments = (run, source) if command == "evaluate" else (source, *TINY)
+    assert BAD_SOURCES[make] in refused(command, *arguments, "--out", tmp_path / "out")
+
+
+def test_a_real_process_says_the_same(cell_folder, tmp_path):
+    source = png_of_120_megapixels(tmp_path, cell_folder)
+    done = subprocess.run(
+        [sys.executable, "-m", "stainproof", "train", source, "--out", "out"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert BAD_SOURCES[png_of_120_megapixels] in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_class_is_nothing_to_learn_from(refused, cell_folder, tmp_path):
+    for name in ("basophil", "platelet"):
+        shutil.rmtree(cell_folder / name)
+    said = refused("train", cell_folder, "--out", tmp_path / "out", *TINY)
+    assert "cells: one class only (lymphocyte); at least two are needed" in said
+
+
+def test_a_class_too_small_to_part_is_named(refused, cell_folder, tmp_path):
+    for path in sorted((cell_folder / "platelet").iterdir())[1:]:
+        path.unlink()
+    said = refused("train", cell_folder, "--out", tmp_path / "out", *TINY)
+    assert "class 'platelet' has 1 images" in said and "split.val_fraction" in said
+
+
+def test_a_class_that_the_model_does_not_know_is_named_with_those_it_knows(
+    refused, run, cell_folder, tmp_path
+):
+    (cell_folder / "platelet").rename(cell_folder / "blast")
+    said = refused("evaluate", run, cell_folder, "--out", tmp_path / "out")
+    assert "class 'blast' is unknown to the model; allowed: basophil, lymphocyte, platelet" in said
+
+
+# Settings
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--preset", "fast"], "preset 'fast' is unknown; allowed: quick, light, report"),
+        (["--network", "vgg"], "network 'vgg' is unknown; allowed: reference, light"),
+        (["--schedule", "slow"], "schedule 'slow' is unknown; allowed: report, quick"),
+        (["--budget", "soon"], "budget 'soon' is no length of time; write for instance 90s"),
+        (["--budget", "20"], "budget '20' is no length of time"),
+        (["--budget", "0s"], "budget '0s' is no length of time"),
+        (["--budget", ""], "budget '' is no length of time"),
+        (["--seed", "-1"], "seed: input should be greater than or equal to 0, got -1"),
+        (["--set", "training.epoch=3"], "training.epoch is unknown; allowed: batch_size"),
+        (["--set", "training.epochs=0"], "greater than or equal to 1, got 0"),
+        (["--set", "epochs"], "write key=value, for instance training.epochs=3"),
+        (["--set", "network.stages=[13]"], "takes a multiple of 4 from 12 up, got 13"),
+        (["--set", "network.stem=[8,8,8,8,8,8]"], "6 stages halve 32 px to nothing"),
+        (["--set", "network.stem=[]"], "need one stage"),
+        (["--config", "gone.toml"], "gone.toml: not a readable TOML file"),
+        (["--config", "unknown.toml"], "unknown.toml: setting training.epoch is unknown; allowed:"),
+        (["--config", "cells"], "cells: not a readable TOML file"),
+        (["--config", "good.toml", "--preset", "quick"], "--preset: not allowed here"),
+        (["--resume"], "out: no config.toml in it; there is nothing to resume"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_bad_setting_is_refused(refused, cell_folder, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "unknown.toml").write_text("[training]\nepoch = 3\n")
+    (tmp_path / "good.toml").write_text("[training]\nepochs = 3\n")
+    tiny = [] if "--config" in arguments or "--resume" in arguments else TINY
+    assert message in refused("train", cell_folder, "--out", "out", *tiny, *arguments)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_a_device_that_is_not_there_is_named(refused, cell_folder, tmp_path):
+    said = refused(
+        "train", cell_folder, "--out", tmp_path / "out", *TINY, "--set", "training.device=cuda"
+    )
+    assert "cuda" in said
+
+
+# Run folders
+
+
+def test_a_run_is_never_written_over(refused, cell_folder, run_copy):
+    said = refused("train", cell_folder, "--out", run_copy, *TINY)
+    assert "run: already holds a run; add --resume, or choose another --out" in said
+
+
+def test_a_file_is_no_run_folder(refused, cell_folder, tmp_path):
+    (tmp_path / "out").write_text("mine")
+    assert "out" in refused("train", cell_folder, "--out", tmp_path / "out", *TINY)
+    assert "out" in refused("train", cell_folder, "--out", tmp_path / "out" / "deeper", *TINY)
+
+
+def alter(path):
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+def set_in_card(path, **values):
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+BAD_RUNS = {
+    "missing": (lambda run: shutil.rmtree(run), "run: no such run folder"),
+    "without card": (lambda run: (run / "card.json").unlink(), "card.json: missing or unreadable"),
+    "card is no JSON": (lambda run: (run / "card.json").write_text("{"), "card.json: not a card"),
+    "card of another version": (
+        lambda run: set_in_card(run / "card.json", schema_version=999),
+        "card.json: not a card file of this version (schema_version",
+    ),
+    "card of another network": (
+        lambda run: set_in_card(run / "card.json", classes=["a", "b"]),
+        "best.safetensors: made for another network",
+    ),
+    "without weights": (
+        lambda run: (run / "best.safetensors").unlink(),
+        "best.safetensors: missing; the run folder is incomplete",
+    ),
+    "altered weights": (
+        lambda run: alter(run / "best.safetensors"),
+        "best.safetensors: altered; its SHA-256 is not the one in card.json",
+    ),
+}
+
+
+@pytest.mark.parametrize("command", ["evaluate", "predict"])
+@pytest.mark.parametrize("fault", BAD_RUNS)
+def test_a_bad_run_folder_is_refused(refused, command, fault, run_copy, cell_folder, tmp_path):
+    damage, message = BAD_RUNS[fault]
+    damage(run_copy)
+    out = tmp_path / ("out.csv" if command == "predict" else "out")
+    assert message in refused(command, run_copy, cell_folder, "--out", out)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda run: shutil.rmtree(run), "run: no such run folder"),
+        (lambda run: (run / "card.json").unlink(), "card.json: missing or unreadable"),
+        (lambda run: (run / "config.toml").unlink(), "config.toml"),
+        (lambda run: (run / "history.jsonl").write_text("{}\n"), "history.jsonl"),
+        (lambda run: (run / "evaluations/val/eval.json").write_text("{"), "eval.json: not an"),
+    ],
+    ids=["missing", "no card", "no config", "bad history", "bad evaluation"],
+)
+def test_no_report_comes_from_a_bad_run_folder(refused, run_copy, damage, message):
+    damage(run_copy)
+    assert message.removesuffix(" an") in refused("report", run_copy)
+
+
+def test_a_report_with_an_evaluation_that_is_not_there_is_refused(refused, run_copy, tmp_path):
+    assert "gone/eval.json" in refused("report", run_copy, "--eval", tmp_path / "gone")
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda run: (run / "state.safetensors").unlink(), "there is nothing to resume"),
+        (lambda run: (run / "state.safetensors").write_bytes(b"\0" * 64), "state.safetensors: not"),
+        (lambda run: (run / "splits.csv").unlink(), "splits.csv: the run was begun on other"),
+        (lambda run: alter(run / "splits.csv"), "splits.csv: the run was begun on other"),
+        (lambda run: (run / "history.jsonl").write_text("{}\n"), "history.jsonl"),
+        (lambda run: (run / "config.toml").write_text("[training]\nx = 1"), "training.x is unkn"),
+    ],
+    ids=["no state", "bad state", "no split", "altered split", "bad history", "bad config"],
+)
+def test_a_run_that_cannot_go_on_is_refused(refused, run_copy, shared_cell_folder, damage, message):
+    damage(run_copy)
+    assert message in refused("train", shared_cell_folder, "--out", run_copy, "--resume")
+
+
+@pytest.mark.parametrize("option", [["--seed", "1"], ["--preset", "quick"], ["--config", "x.toml"]])
+def test_a_resumed_run_keeps_its_settings(refused, run_copy, shared_cell_folder, option):
+    said = refused("train", shared_cell_folder, "--out", run_copy, "--resume", *option)
+    assert f"{option[0]}: not allowed here; a resumed run keeps its own" in said
+
+
+# Prediction
+
+
+@pytest.mark.parametrize("name", ["out.xlsx", "out", "out.csv.gz"])
+def test_an_unknown_kind_of_table_is_refused(refused, run, cell_folder, tmp_path, name):
+    said = refused("predict", run, cell_folder, "--out", tmp_path / name)
+    assert f"{name}: unknown kind of table; allowed: .csv, .parquet, .jsonl" in said
+
+
+@pytest.mark.parametrize("images", ["gone.png", "*.png", "empty", "a" * 300])
+def test_images_that_are_not_there_are_named(refused, run, tmp_path, images):
+    (tmp_path / "empty").mkdir()
+    said = refused("predict", run, tmp_path / images, "--out", tmp_path / "out.csv")
+    assert f"{images}: no images there; allowed: image files, folders, globs, .npz" in said
+
+
+@pytest.mark.parametrize("name", ["folder.csv", "folder.jsonl", "file/out.csv"])
+def test_a_table_that_cannot_be_written_is_named(refused, run, cell_folder, tmp_path, name):
+    (tmp_path / "folder.csv").mkdir()
+    (tmp_path / "folder.jsonl").mkdir()
+    (tmp_path / "file").write_text("mine")
+    said = refused("predict", run, cell_folder, "--out", tmp_path / name)
+    assert f"{name}" in said and "cannot be written" in said
+
+
+def test_a_measurement_that_cannot_be_written_is_told(refused, run, cell_folder, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    said = refused("evaluate", run, cell_folder, "--out", tmp_path / "file")
+    assert "file" in said and "cannot be written" in said
+
+
+def test_a_measurement_takes_no_seed_below_zero(refused, run, cell_folder, tmp_path):
+    said = refused("evaluate", run, cell_folder, "--out", tmp_path / "out", "--seed", "-1")
+    assert "seed" in said
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a name be any bytes")
+def test_a_file_name_that_is_no_text_does_not_stop_a_prediction(run, cell_folder, tmp_path):
+    png = next(cell_folder.rglob("*.png")).read_bytes()
+    with open(os.path.join(os.fsencode(cell_folder), b"cell_\xff.png"), "wb") as file:  # noqa: PTH118, PTH123
+        file.write(png)
+    assert pipeline.predict(run, [str(cell_folder)], tmp_path / "out.csv") == (25, 0)
+
+
+def test_images_of_odd_kinds_are_predicted_and_an_unreadable_one_is_a_row(
+    run, cell_folder, tmp_path
+):
+    odd = tmp_path / "odd"
+    odd.mkdir()
+    Image.new("L", (40, 20), 90).save(odd / "a.png")
+    Image.new("RGBA", (8, 8)).save(odd / "b.png")
+    Image.new("CMYK", (33, 77)).save(odd / "c.jpg")
+    (odd / "d.png").write_bytes(png_header(30_000, 30_000))
+    (odd / "e.jpg").write_text("no image")
+    assert pipeline.predict(run, [str(odd)], tmp_path / "out.csv") == (5, 2)

@@ -1,0 +1,223 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stainproof.config import (
+    NETWORKS,
+    PRESETS,
+    SCHEDULES,
+    Config,
+    make_config,
+    parse_duration,
+    read_config,
+    with_assignments,
+)
+from stainproof.errors import ConfigError
+
+PLAIN = Config()
+
+
+def read_text(tmp_path, text):
+    path = tmp_path / "config.toml"
+    path.write_text(text, encoding="utf-8")
+    return read_config(path)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_comes_back_from_toml_as_it_was(tmp_path, preset):
+    config = make_config(preset, seed=7, budget_s=90)
+    assert read_text(tmp_path, config.to_toml()) == config
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 2**31 - 1),
+    rate=st.floats(1e-9, 10),
+    budget_s=st.none() | st.floats(0.001, 1e6),
+    stem=st.lists(st.integers(1, 500), max_size=4),
+    mean=st.tuples(*[st.floats(-1, 1)] * 3),
+    skip=st.booleans(),
+)
+def test_any_settings_come_back_from_toml_as_they_were(
+    tmp_path_factory, seed, rate, budget_s, stem, mean, skip
+):
+    config = Config.model_validate(
+        {
+            "seed": seed,
+            "input": {"mean": mean},
+            "network": {"stem": stem, "skip": skip},
+            "training": {"learning_rate": rate, "budget_s": budget_s},
+        }
+    )
+    assert read_text(tmp_path_factory.mktemp("config"), config.to_toml()) == config
+
+
+def test_settings_that_a_file_leaves_out_have_their_defaults(tmp_path):
+    config = read_text(tmp_path, "seed = 3\n[training]\nepochs = 5\n")
+    assert (config.seed, config.training.epochs) == (3, 5)
+    assert config.network == PLAIN.network
+
+
+def test_settings_cannot_be_changed_in_place():
+    with pytest.raises(ValueError, match="frozen"):
+        PLAIN.seed = 3
+
+
+@pytest.mark.parametrize(
+    ("assignment", "group", "key", "value"),
+    [
+        ("seed=5", None, "seed", 5),
+        ("training.epochs=3", "training", "epochs", 3),
+        (" training.epochs = 3", "training", "epochs", 3),
+        ("training.learning_rate=1e-4", "training", "learning_rate", 1e-4),
+        ("training.budget_s=90", "training", "budget_s", 90.0),
+        ("training.keep_every_epoch=true", "training", "keep_every_epoch", True),
+        ("network.skip=false", "network", "skip", False),
+        ("network.stem=[8, 16]", "network", "stem", (8, 16)),
+        ("network.stages=[]", "network", "stages", ()),
+        ("input.mean=[0.5, 0.4, 0.3]", "input", "mean", (0.5, 0.4, 0.3)),
+        ("input.fit=pad", "input", "fit", "pad"),
+        ("input.fit='pad'", "input", "fit", "pad"),
+        ('training.schedule="plateau"', "training", "schedule", "plateau"),
+        ("training.schedule=one-cycle", "training", "schedule", "one-cycle"),
+    ],
+)
+@pytest.mark.parametrize("assign", [
+    lambda text: make_config("report", assignments=(text,)),
+    lambda text: with_assignments(PLAIN, (text,)),
+])  # fmt: skip
+def test_one_setting_of_each_type_can_be_assigned(assign, assignment, group, key, value):
+    config = assign(assignment)
+    got = getattr(getattr(config, group) if group else config, key)
+    assert got == value and type(got) is type(value)
+
+
+def test_the_last_assignment_wins_and_beats_the_other_arguments():
+    config = make_config(
+        seed=1, budget_s=60, assignments=("seed=2", "seed=3", "training.budget_s=30")
+    )
+    assert (config.seed, config.training.budget_s) == (3, 30)
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("training.epoch=3", "training.epoch is unknown; allowed: batch_size, learning_rate"),
+        ("sed=3", "sed is unknown; allowed: preset, seed, input, split"),
+        ("trainig.epochs=3", "trainig is unknown; allowed: preset, seed"),
+        ("training.epochs.x=3", "training.epochs"),
+        ("seed.x=3", "seed is a value, not a group"),
+        ("training=3", "training: "),
+        ("training.epochs=", "training.epochs: .*got ''"),
+        ("training.epochs=0", "training.epochs: .*greater than or equal to 1, got 0"),
+        ("training.epochs=many", "training.epochs: .*integer.*got 'many'"),
+        ("training.epochs=3.5", "training.epochs: .*integer.*got 3.5"),
+        ("training.budget_s=0", "training.budget_s: .*greater than 0, got 0"),
+        ("training.budget_s=nan", "training.budget_s"),
+        ("training.budget_s=inf", "training.budget_s"),
+        ("training.learning_rate=11", "training.learning_rate: .*less than or equal to 10"),
+        ("training.device=tpu", "training.device: .*'cpu'.*got 'tpu'"),
+        ("split.val_fraction=0", "split.val_fraction: .*greater than 0, got 0"),
+        ("split.val_fraction=0.9", "split.val_fraction: .*less than 0.9"),
+        ("augment.strength=-1", "augment.strength"),
+        ("augment.recipe=wild", "augment.recipe: .*'varied'.*got 'wild'"),
+        ("network.dropout=1", "network.dropout: .*less than 1, got 1"),
+        ("input.size_px=8", "input.size_px: .*greater than or equal to 16, got 8"),
+        ("input.size_px=1025", "input.size_px: .*less than or equal to 1024"),
+        ("input.mean=[0, 0]", "input.mean"),
+        ("input.std=[0, 1, 1]", "input.std"),
+        ("input.mean=[nan, 0, 0]", "input.mean"),
+        ("input.channels=BGR", "input.channels: .*'RGB', got 'BGR'"),
+        ("seed=-1", "seed: .*greater than or equal to 0, got -1"),
+        ("seed=2147483648", "seed: .*less than 2147483648"),
+        ("epochs", "--set 'epochs': write key=value"),
+        ("=3", "--set '=3': write key=value"),
+        ("", "--set '': write key=value"),
+    ],
+)
+@pytest.mark.parametrize("assign", [
+    lambda text: make_config("quick", assignments=(text,)),
+    lambda text: with_assignments(PLAIN, (text,)),
+])  # fmt: skip
+def test_a_bad_assignment_names_the_key_what_is_allowed_and_what_was_got(
+    assign, assignment, message
+):
+    with pytest.raises(ConfigError, match=message):
+        assign(assignment)
+
+
+@pytest.mark.parametrize("preset", ["light", "report", "nonsense"])
+def test_a_preset_is_no_single_setting_that_could_be_assigned_without_effect(preset):
+    with pytest.raises(ConfigError, match="preset"):
+        make_config("quick", assignments=(f"preset={preset}",))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[training]\nepoch = 3\n", "training.epoch is unknown; allowed: batch_size"),
+        ("colour = 'red'\n", "colour is unknown; allowed: preset, seed, input"),
+        ("[training]\nepochs = -3\n", "training.epochs: .*got -3"),
+        ("training = 3\n", "training: "),
+        ("preset = 'nonsense'\n", "preset.*nonsense"),
+        ("seed = \n", "not a readable TOML file"),
+        ("seed = 1\nseed = 2\n", "not a readable TOML file"),
+    ],
+)
+def test_a_bad_file_is_named_with_its_fault(tmp_path, text, message):
+    with pytest.raises(ConfigError, match=rf"config\.toml.*{message}"):
+        read_text(tmp_path, text)
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe"])
+def test_a_file_that_is_missing_or_no_text_is_named(tmp_path, content):
+    if content:
+        (tmp_path / "config.toml").write_bytes(content)
+    with pytest.raises(ConfigError, match=r"config\.toml: not a readable TOML file"):
+        read_config(tmp_path / "config.toml")
+
+
+def test_a_preset_is_a_network_and_a_schedule_and_each_can_be_replaced():
+    assert make_config("report").network == PLAIN.network
+    assert make_config("report").training == PLAIN.training
+    mixed = make_config("quick", network="simple", schedule="report")
+    assert mixed.network.stem == (32, 64, 128)
+    assert mixed.training == PLAIN.training
+    for network, schedule in PRESETS.values():
+        assert network in NETWORKS and schedule in SCHEDULES
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ({"preset": "fast"}, "preset 'fast' is unknown; allowed: quick, light, report"),
+        ({"network": "vgg"}, "network 'vgg' is unknown; allowed: reference, light"),
+        ({"schedule": "slow"}, "schedule 'slow' is unknown; allowed: report, quick"),
+    ],
+)
+def test_an_unknown_name_is_told_with_the_known_ones(names, message):
+    with pytest.raises(ConfigError, match=message):
+        make_config(**names)
+
+
+def test_making_settings_leaves_the_tables_as_they_were():
+    before = make_config("quick")
+    make_config("quick", budget_s=5, assignments=("training.epochs=1", "network.units=3"))
+    assert make_config("quick") == before
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90s", 90), ("20m", 1200), ("1h30m", 5400), ("2h", 7200), ("1h2m3s", 3723), (" 5M ", 300)],
+)
+def test_lengths_of_time(text, seconds):
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", "0s", "0h0m", "20", "m", "-5m", "1.5h", "30m1h", "five minutes", "5 m",
+             "9" * 400 + "s", "9" * 5000 + "h"]
+)  # fmt: skip
+def test_what_is_no_length_of_time_is_refused_with_an_example(text):
+    with pytest.raises(ConfigError, match="is no length of time; write for instance 90s, 20m"):
+        parse_duration(text)

@@ -1,0 +1,69 @@
+import hashlib
+import os
+import stat
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from stainproof import files
+from stainproof.errors import DataError
+
+
+def test_the_file_appears_when_the_block_ends_and_not_before(tmp_path):
+    path = tmp_path / "deep" / "er" / "file.txt"
+    with files.atomic_path(path) as part:
+        part.write_text("new")
+        assert not path.exists()
+        assert part.parent == path.parent
+    assert path.read_text() == "new"
+    assert os.listdir(path.parent) == ["file.txt"]  # noqa: PTH208
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("old", [None, "old"])
+def test_an_error_inside_the_block_leaves_the_old_file_and_no_leftovers(tmp_path, old, error):
+    path = tmp_path / "file.txt"
+    if old:
+        path.write_text(old)
+    with pytest.raises(error), files.atomic_path(path) as part:
+        part.write_text("half of the ne")
+        raise error
+    assert [file.read_text() for file in tmp_path.iterdir()] == ([old] if old else [])
+
+
+def test_a_file_is_replaced_whole(tmp_path):
+    path = tmp_path / "file.txt"
+    files.write_text(path, "a long old text")
+    files.write_text(path, "ä")
+    assert path.read_bytes() == "ä".encode()
+
+
+def test_others_may_read_what_is_written(tmp_path):
+    files.write_text(tmp_path / "file.txt", "x")
+    assert stat.S_IMODE((tmp_path / "file.txt").stat().st_mode) == 0o644
+
+
+@pytest.mark.parametrize("name", ["file/below.txt", "folder", "a" * 300])
+def test_a_path_that_cannot_be_written_is_named_and_nothing_is_left(tmp_path, name):
+    (tmp_path / "file").write_text("a file")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(DataError, match="cannot be written"):
+        files.write_text(tmp_path / name, "x")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "folder"]
+
+
+def test_a_picture_comes_back_as_it_was(tmp_path):
+    rgb = np.random.default_rng(0).integers(0, 256, (9, 14, 3), dtype=np.uint8)
+    files.write_picture(tmp_path / "a.png", rgb)
+    with Image.open(tmp_path / "a.png") as image:
+        assert np.array_equal(np.array(image), rgb)
+
+
+@given(content=st.binary(max_size=300))
+def test_the_hash_is_that_of_the_bytes(tmp_path_factory, content):
+    path = tmp_path_factory.mktemp("hash") / "file"
+    files.write_bytes(path, content)
+    assert files.sha256_of(path) == hashlib.sha256(content).hexdigest()
