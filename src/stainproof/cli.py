@@ -162,6 +162,9 @@ def main() -> None:
     except StainproofError as error:
         _complain(" ".join(str(error).split()))
         sys.exit(2)
+    except OSError as error:
+        _complain(f"{error.filename or 'the system'}: {error.strerror or error}")
+        sys.exit(2)
     except KeyboardInterrupt:
         _complain("interrupted; a run that had finished an epoch goes on with --resume")
         sys.exit(130)
@@ -182,7 +185,7 @@ def _choose_settings(
     from stainproof import config as settings
     from stainproof.errors import CheckpointError, ConfigError
 
-    budget_s = settings.parse_duration(budget) if budget else None
+    budget_s = settings.parse_duration(budget) if budget is not None else None
     if not resume and config is None:
         return settings.make_config(
             preset or "quick",
@@ -199,7 +202,7 @@ def _choose_settings(
         if value is not None:
             whose = "a resumed run keeps its own" if resume else "the --config file says it"
             raise ConfigError(f"{option}: not allowed here; {whose}")
-    if budget_s:
+    if budget_s is not None:
         assignments = (f"training.budget_s={budget_s}", *assignments)
     if seed is not None:
         assignments = (f"seed={seed}", *assignments)

@@ -43,6 +43,22 @@ def atomic_path(path: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
+def check_writable(path: Path) -> None:
+    """Find out, before long work, whether the file can be written.
+
+    Raises:
+        DataError: It cannot.
+    """
+    if path.is_dir():
+        raise DataError(f"{path}: is a folder; name a file to write")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written ({error.strerror})") from error
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write the file whole or not at all."""
     with atomic_path(path) as part:

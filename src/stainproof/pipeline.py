@@ -20,24 +20,30 @@ from stainproof.data import phantom, sources, stream
 from stainproof.data.imageset import ImageSet
 from stainproof.data.split import TEST, TRAIN, VAL, Split, make_split
 from stainproof.errors import CheckpointError, ConfigError, DataError
-from stainproof.evaluation.evaluate import EVALUATION_FILE
 from stainproof.evaluation.evaluate import evaluate as evaluate_classifier
 from stainproof.evaluation.predictions import check_suffix, write_predictions
 from stainproof.labels import BLOOD_CLASSES
 from stainproof.models.network import check_network, num_parameters
 from stainproof.models.predictor import Classifier
-from stainproof.models.weights import BEST_FILE, CARD_FILE
+from stainproof.models.weights import BEST_FILE
 from stainproof.progress import Track, silent
 from stainproof.report.page import render
-from stainproof.results import Card, DataSummary, Evaluation
+from stainproof.results import (
+    CARD_FILE,
+    CONFIG_FILE,
+    EVALUATION_FILE,
+    EXAMPLES_FOLDER,
+    HOME_SOURCES,
+    Card,
+    DataSummary,
+    Evaluation,
+)
 from stainproof.training.checkpoint import STATE_FILE
 from stainproof.training.loop import Outcome, Step, Trainer
 
-CONFIG_FILE = "config.toml"
 SPLITS_FILE = "splits.csv"
 REPORT_FILE = "report.html"
-EVALUATIONS_FOLDER = "evaluations"
-EXAMPLES_FOLDER = "examples"
+HOME_FOLDER, EVALUATIONS_FOLDER = "home", "evaluations"
 EXAMPLES_A_CLASS = 6
 
 
@@ -89,10 +95,10 @@ def train(
 
     card = write_card(trainer.train(on_step=on_step, on_epoch=write_card))
     classifier = Classifier.load(run)
-    for part, meaning in ((VAL, "validation"), (TEST, "home test")):
+    for part, meaning in zip((VAL, TEST), HOME_SOURCES, strict=True):
         held_out = replace(data.subset(split.indices(part)), source=meaning)
         if len(held_out):
-            evaluate_classifier(classifier, held_out, run / EVALUATIONS_FOLDER / part, track=track)
+            evaluate_classifier(classifier, held_out, run / HOME_FOLDER / part, track=track)
     report(run)
     return card
 
@@ -111,13 +117,16 @@ def evaluate(
         run: The run folder.
         source: Labelled images; of a source with a split of its own, its test part.
         out: Folder to write to; by default one in the run folder, where `report` finds it.
-        seed: Of the bootstrap intervals.
+        seed: Of the bootstrap intervals, 0 or more.
         track: Shows progress.
 
     Raises:
+        ConfigError: The seed is below 0.
         CheckpointError: The run folder cannot be used.
         DataError: The source cannot be read, or has a class that the model does not know.
     """
+    if seed < 0:
+        raise ConfigError(f"seed must be 0 or more, got {seed}")
     classifier = Classifier.load(run)
     data = sources.load(source, classifier.card.input, track=track)
     if data.parts is not None and TEST in data.parts:
@@ -162,9 +171,10 @@ def report(run: str | Path, evaluations: Iterable[str | Path] = ()) -> Path:
     folder = Path(run)
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: no such run folder")
-    own = {path.parent.name: path.parent for path in _evaluation_files(folder)}
-    home = [own.pop(part) for part in (VAL, TEST) if part in own]
-    page = render(folder, [*home, *own.values(), *map(Path, evaluations)])
+    home = [folder / HOME_FOLDER / part for part in (VAL, TEST)]
+    others = sorted((folder / EVALUATIONS_FOLDER).glob("*"))
+    own = [path for path in (*home, *others) if (path / EVALUATION_FILE).exists()]
+    page = render(folder, [*own, *map(Path, evaluations)])
     files.write_text(folder / REPORT_FILE, page)
     return folder / REPORT_FILE
 
@@ -207,7 +217,9 @@ def _settle(run: Path, config: Config | None, resume: bool) -> Config:
         if not (run / STATE_FILE).exists():
             raise CheckpointError(f"{run}: no {STATE_FILE} in it; there is nothing to resume")
         return config or read_config(run / CONFIG_FILE)
-    if run.is_file() or any((run / name).exists() for name in (CARD_FILE, STATE_FILE, CONFIG_FILE)):
+    if run.is_file():
+        raise ConfigError(f"{run}: is a file; --out names the folder to make")
+    if any((run / name).exists() for name in (CARD_FILE, STATE_FILE, CONFIG_FILE)):
         raise ConfigError(f"{run}: already holds a run; add --resume, or choose another --out")
     config = config or make_config()
     check_network(config.network, config.input)
@@ -257,7 +269,3 @@ def _make_card(
         threads=outcome.threads,
         provenance=provenance.collect(),
     )
-
-
-def _evaluation_files(run: Path) -> list[Path]:
-    return sorted((run / EVALUATIONS_FOLDER).glob(f"*/{EVALUATION_FILE}"))

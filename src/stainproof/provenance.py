@@ -2,6 +2,7 @@
 
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -37,13 +38,18 @@ def collect() -> Provenance:
     return Provenance(
         stainproof=_version("stainproof"),
         commit=_commit(),
-        command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        command=shlex.join([_program(), *sys.argv[1:]]),
         python=platform.python_version(),
         torch=_version("torch"),
         numpy=_version("numpy"),
         machine=f"{_processor()}, {os.cpu_count()} cores, {platform.system()}",
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def _program() -> str:
+    name = Path(sys.argv[0]).name
+    return "stainproof" if name == "__main__.py" else name
 
 
 def _version(package: str) -> str:

@@ -12,6 +12,13 @@ from stainproof.provenance import Provenance
 
 SCHEMA_VERSION = 1
 
+CARD_FILE, CONFIG_FILE, HISTORY_FILE = "card.json", "config.toml", "history.jsonl"
+EXAMPLES_FOLDER = "examples"
+EVALUATION_FILE, MISTAKES_FOLDER = "eval.json", "mistakes"
+
+HOME_SOURCES = ("validation", "home test")
+"""What training calls the images it held out: those that chose the epoch, those kept apart."""
+
 
 class Artefact(BaseModel):
     """A frozen result with one JSON form."""

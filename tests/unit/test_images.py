@@ -199,6 +199,16 @@ def test_a_file_cut_short_is_refused_and_nothing_else_is_said(tmp_path, suffix, 
     assert not said
 
 
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+def test_a_damaged_exif_block_does_not_spoil_the_image_and_says_nothing(tmp_path, suffix):
+    exif = b"Exif\0\0II*\0\x08\0\0\0\x09\0\x12\x01\x03\0"
+    path = save(tmp_path / f"cell{suffix}", picture(), exif=exif)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        assert decode(path).rgb.shape == (24, 30, 3)
+    assert [str(warning.message) for warning in said] == []
+
+
 @pytest.mark.parametrize("size", [(30_000, 30_000), (12_000, 10_000), (8_001, 8_000)])
 def test_a_header_of_too_many_pixels_is_refused_at_once_and_in_one_line(tmp_path, size):
     path = png_of_header(tmp_path / "huge.png", *size)

@@ -77,7 +77,7 @@ def test_the_bootstrap_interval_covers_the_truth_about_95_times_in_100():
 
 
 def test_calibration_error_is_the_gap_between_sureness_and_truth():
-    labels, probs, predicted = answers(2000, accuracy=1.0)
+    labels, probs, _ = answers(2000, accuracy=1.0)
     assert metrics.score(
         labels, probs, CLASSES, 0
     ).expected_calibration_error.value == pytest.approx(0.3)

@@ -246,7 +246,9 @@ def test_the_loss_away_from_home_is_said_in_words(four):
 
 def test_only_an_evaluation_of_other_weights_is_marked(four, run, tmp_path):
     stale = make_evaluation(tmp_path / "old", "ds2", weights="99" * 32)
-    assert "measured other weights" in Page(render(run, [stale])).text
+    page = Page(render(run, [stale]))
+    assert "measured other weights" in page.text
+    assert "has not been measured since" in page.text
     assert "measured other weights" not in four[1].text
 
 

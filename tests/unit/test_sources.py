@@ -1,6 +1,7 @@
 import io
 import os
 import pickle
+import sys
 import zipfile
 from pathlib import Path
 
@@ -122,6 +123,14 @@ def test_an_at_sign_in_a_folders_name_is_part_of_it(tmp_path, contract):
     assert len(data) == 3
     with pytest.raises(DataError, match=r"me@lab/gone: no such folder or file"):
         sources.load(folder / "gone", contract)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a name be any bytes")
+def test_names_that_are_no_text_become_names_that_can_be_written_down(cell_folder, contract):
+    strange = cell_folder.rename(cell_folder.with_name(os.fsdecode(b"lab_\xff")))
+    (strange / "platelet").rename(strange / os.fsdecode(b"pl\xff"))
+    data = sources.load(strange, contract)
+    "".join((data.source, *data.classes, *data.names)).encode("utf-8")
 
 
 def test_an_empty_folder(tmp_path, contract):
@@ -293,8 +302,15 @@ def test_stated_class_names_are_taken(tmp_path, contract, cells, dtype):
     assert sources.load(tmp_path / "set.npz", contract).classes == CLASSES
 
 
-@pytest.mark.parametrize("classes", [np.array("basophil"), np.array([["a", "b", "c"]]),
-                                     np.array(["a", "a", "b"])])  # fmt: skip
+@pytest.mark.parametrize(
+    "classes",
+    [
+        np.array("basophil"),
+        np.array([["a", "b", "c"]]),
+        np.array(["a", "a", "b"]),
+        np.array([b"\xff", b"b", b"c"]),
+    ],
+)
 def test_class_names_that_are_no_list_of_different_names_are_refused(
     tmp_path, contract, cells, classes
 ):
@@ -325,7 +341,9 @@ def test_an_unknown_part_names_those_that_are_there(tmp_path, contract):
 def test_bloodmnist_is_read_from_the_downloads_cache(tmp_path, contract, monkeypatch):
     file = medmnist(tmp_path / "bloodmnist_64.npz")
     asked = []
-    monkeypatch.setattr(download, "fetch_bloodmnist", lambda name, track: asked.append(name) or file)
+    monkeypatch.setattr(
+        download, "fetch_bloodmnist", lambda name, track: asked.append(name) or file
+    )
     assert len(sources.load("bloodmnist:64@test", contract)) == 2
     assert asked == ["bloodmnist:64"]
 

@@ -147,6 +147,11 @@ def test_a_class_too_small_for_every_part_is_refused_by_name(fractions, part):
         make_split(a_set(labels), SplitConfig(val_fraction=val, test_fraction=test), 0)
 
 
+def test_a_test_share_too_small_for_a_single_image_is_not_passed_over_in_silence():
+    with pytest.raises(DataError, match="none for test"):
+        make_split(a_set(np.arange(60) % 3), SplitConfig(test_fraction=0.01), 0)
+
+
 def test_a_class_in_one_group_only_is_refused_by_name():
     labels = np.array([0] * 20 + [1] * 20)
     groups = [*range(20), *["one slide"] * 20]

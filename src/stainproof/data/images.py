@@ -1,5 +1,6 @@
 """One image file to one square RGB array; hostile and odd files expected."""
 
+import re
 import struct
 import warnings
 import zlib
@@ -21,6 +22,8 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
 MAX_PIXELS = 64_000_000
 PAD_GREY = 128
+
+PILLOW_WARNINGS = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
 
 _DECODER_ERRORS = (
     OSError,
@@ -63,11 +66,9 @@ def decode(path: Path) -> Decoded:
         DataError: The file is missing, no such image, damaged, cut short, or larger than
             64 megapixels.
     """
+    _hush_pillow()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(path, formats=FORMATS)
-        with image:
+        with Image.open(path, formats=FORMATS) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise DataError(_too_large(path, f"{width} x {height} pixels"))
@@ -82,6 +83,12 @@ def decode(path: Path) -> Decoded:
         raise DataError(f"{path}: damaged or cut short ({error})") from error
 
 
+def _hush_pillow() -> None:
+    """Keep Pillow from warning of what `decode` reports itself or refuses by its own limit."""
+    if PILLOW_WARNINGS not in warnings.filters:
+        warnings.filters.insert(0, PILLOW_WARNINGS)  # type: ignore[attr-defined]
+
+
 def _too_large(path: Path, got: str) -> str:
     return f"{path}: refused before decoding; allowed: {MAX_PIXELS // 10**6} megapixels, got {got}"
 
@@ -89,14 +96,10 @@ def _too_large(path: Path, got: str) -> str:
 def _to_rgb(image: Image.Image) -> Decoded:
     notes = list(_oddities(image))
     upright = ImageOps.exif_transpose(image)
+    if upright.mode in ("I", "F") and "16-bit" not in notes:
+        raise ValueError("32-bit pixels; allowed are 8 or 16 bits")
     if upright.mode.startswith("I"):
-        values = np.asarray(upright).astype(np.int64)
-        if values.min() < 0 or values.max() > 65535:
-            raise ValueError("grey values beyond 16 bits")
-        grey = (values >> 8).astype(np.uint8)
-        return Decoded(np.repeat(grey[:, :, None], 3, axis=2), tuple(notes))
-    if upright.mode == "F":
-        raise ValueError("floating-point pixels; allowed are 8 or 16 bits")
+        upright = _upper_bits(upright)
     if upright.has_transparency_data:
         rgba = upright.convert("RGBA")
         white = Image.new("RGBA", rgba.size, "white")
@@ -104,9 +107,18 @@ def _to_rgb(image: Image.Image) -> Decoded:
     return Decoded(np.array(upright.convert("RGB")), tuple(notes))
 
 
+def _upper_bits(image: Image.Image) -> Image.Image:
+    """Return 16-bit grey as 8-bit grey; what the file calls transparent becomes white."""
+    values = np.asarray(image).astype(np.int64)
+    grey = np.clip(values >> 8, 0, 255).astype(np.uint8)
+    if "transparency" in image.info:
+        grey[values == image.info["transparency"]] = 255
+    return Image.fromarray(grey)
+
+
 def _oddities(image: Image.Image) -> Iterator[str]:
     raw_mode = str([tile[3] for tile in getattr(image, "tile", ())])
-    if ";16" in raw_mode or image.mode.startswith("I"):
+    if ";16" in raw_mode or image.mode.startswith("I;16"):
         yield "16-bit"
     if image.mode.partition(";")[0] in ("1", "L", "LA", "La", "I", "F"):
         yield "grey"

@@ -1,5 +1,6 @@
 """What a source holds, before a pixel is read."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,6 +8,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stainproof.data.images import Decoded, Images, decode
+from stainproof.errors import DataError
+
+
+def check_class_names(source: str, names: Sequence[str]) -> None:
+    """Refuse class names that cannot be names of folders: run folders hold one a class.
+
+    Raises:
+        DataError: A name is empty, too long, or has a slash, a control character or dots only.
+    """
+    for name in names:
+        if (
+            not name.strip(". ")
+            or len(name) > 100
+            or set(name) & {"/", "\\"}
+            or not name.isprintable()
+        ):
+            raise DataError(
+                f"{source}: class name {name[:100]!r} is not allowed; use letters, digits, spaces"
+            )
 
 
 @dataclass(frozen=True)

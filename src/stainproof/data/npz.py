@@ -9,9 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stainproof.data.images import Images
-from stainproof.data.listing import Listing
+from stainproof.data.listing import Listing, check_class_names
 from stainproof.errors import DataError
 from stainproof.labels import BLOOD_CLASSES
+
+MAX_BYTES = 16 * 2**30
+"""An array that unpacks to more is refused: no set of cell crops is as large."""
 
 MEDMNIST_PARTS = ("train", "val", "test")
 
@@ -114,6 +117,8 @@ def _check_sizes(path: Path) -> None:
                     else np.lib.format.read_array_header_2_0
                 )
                 shape, _, dtype = read_header(stream)
+            if member.file_size > MAX_BYTES:
+                raise ValueError(f"{member.filename} unpacks to {member.file_size} bytes")
             promised = int(np.prod(shape, dtype=object)) * dtype.itemsize
             if not dtype.hasobject and promised > member.file_size:
                 raise ValueError(f"{member.filename} promises {promised} bytes and is cut short")
@@ -141,18 +146,19 @@ def _checked_labels(path: Path, key: str, labels: NDArray[Any], num: int) -> NDA
 def _class_names(
     path: Path, arrays: dict[str, NDArray[Any]], labels: NDArray[np.int64]
 ) -> tuple[str, ...]:
-    classes = BLOOD_CLASSES
-    if "classes" in arrays:
-        stated = arrays["classes"]
-        if (
-            stated.dtype.kind not in "US"
-            or stated.ndim != 1
-            or len(set(stated.tolist())) < stated.size
-        ):
-            raise DataError(f"{path}: classes must be a list of different names, got {stated!r}")
-        classes = tuple(np.char.decode(stated, "utf-8") if stated.dtype.kind == "S" else stated)
-        classes = tuple(map(str, classes))
+    classes = _stated_classes(path, arrays["classes"]) if "classes" in arrays else BLOOD_CLASSES
     if labels.min() < 0 or labels.max() >= len(classes):
         wrong = int(labels.min() if labels.min() < 0 else labels.max())
         raise DataError(f"{path}: label out of range; allowed 0 to {len(classes) - 1}, got {wrong}")
     return classes
+
+
+def _stated_classes(path: Path, stated: NDArray[Any]) -> tuple[str, ...]:
+    try:
+        names = np.char.decode(stated, "utf-8") if stated.dtype.kind == "S" else stated
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: classes must be UTF-8 text") from error
+    if names.dtype.kind != "U" or names.ndim != 1 or len(set(names.tolist())) < names.size:
+        raise DataError(f"{path}: classes must be a list of different names, got {stated!r}")
+    check_class_names(str(path), names.tolist())
+    return tuple(names.tolist())

@@ -19,10 +19,13 @@ def in_order(function: Callable[[Given], Made], items: Iterable[Given]) -> Itera
     results that nobody has taken yet.
     """
     pending: deque[Future[Made]] = deque()
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    pool = ThreadPoolExecutor(os.cpu_count())
+    try:
         for item in items:
             pending.append(pool.submit(function, item))
             if len(pending) >= AHEAD:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)

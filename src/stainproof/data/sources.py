@@ -12,13 +12,14 @@ from stainproof.config import InputContract
 from stainproof.data import download, npz
 from stainproof.data.images import Images, is_image, to_square
 from stainproof.data.imageset import ImageSet
-from stainproof.data.listing import Listing
+from stainproof.data.listing import Listing, check_class_names
 from stainproof.data.parallel import in_order
 from stainproof.errors import DataError
 from stainproof.files import exists, printable
 from stainproof.progress import Track, silent
 
 MANIFEST_SUFFIXES = frozenset({".csv", ".parquet"})
+COLUMNS = ("path", "label", "group")
 
 
 def load(source: str | Path, contract: InputContract, *, track: Track = silent) -> ImageSet:
@@ -60,7 +61,7 @@ def list_source(source: str | Path, track: Track = silent) -> Listing:
     Raises:
         DataError: The source is missing, empty, damaged or of an unknown kind.
     """
-    if str(source).split(":")[0] == download.BLOODMNIST:
+    if str(source).split(":")[0] == download.BLOODMNIST and not exists(Path(source)):
         return npz.list_npz(download.fetch_bloodmnist(str(source), track=track))
     path = Path(source)
     if not exists(path):
@@ -86,6 +87,7 @@ def _list_folder(folder: Path) -> Listing:
     class_folders = sorted(
         child for child in folder.iterdir() if child.is_dir() and not child.name.startswith(".")
     )
+    check_class_names(str(folder), [child.name for child in class_folders])
     if not class_folders:
         raise DataError(f"{folder}: no class folders in it; expected one folder a class")
     paths: list[Path] = []
@@ -100,7 +102,7 @@ def _list_folder(folder: Path) -> Listing:
         labels += [label] * len(images)
         num_others += len(files) - len(images)
     return Listing(
-        source=folder.resolve().name,
+        source=printable(Path(folder.resolve().name)),
         names=tuple(printable(path.relative_to(folder)) for path in paths),
         labels=np.array(labels, dtype=np.int64),
         classes=tuple(printable(Path(child.name)) for child in class_folders),
@@ -116,9 +118,9 @@ def _is_visible_file(file: Path, folder: Path) -> bool:
 
 def _list_manifest(path: Path) -> Listing:
     table = _read_table(path)
-    for column in ("path", "label"):
+    for column in COLUMNS:
         num = table.column_names.count(column)
-        if num != 1:
+        if num > 1 or (not num and column != "group"):
             fault = "is missing" if not num else f"stands {num} times"
             raise DataError(
                 f"{path}: column {column!r} {fault}; got: {', '.join(table.column_names)}"
@@ -128,9 +130,10 @@ def _list_manifest(path: Path) -> Listing:
     names = _texts(table, "path", path)
     label_names = _texts(table, "label", path)
     classes = tuple(sorted(set(label_names)))
+    check_class_names(str(path), classes)
     position = {name: index for index, name in enumerate(classes)}
     return Listing(
-        source=path.stem,
+        source=printable(Path(path.stem)),
         names=names,
         labels=np.array([position[name] for name in label_names], dtype=np.int64),
         classes=classes,
@@ -143,7 +146,8 @@ def _read_table(path: Path) -> pyarrow.Table:
     try:
         if path.suffix.lower() == ".parquet":
             return pyarrow.parquet.read_table(path)
-        return pyarrow.csv.read_csv(path)
+        as_text = pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(COLUMNS, pyarrow.string()))
+        return pyarrow.csv.read_csv(path, convert_options=as_text)
     except (pyarrow.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise DataError(f"{path}: not a readable {path.suffix} table ({reason})") from error

@@ -76,7 +76,8 @@ def make_split(data: ImageSet, settings: SplitConfig, seed: int) -> Split:
                 free = np.flatnonzero(parts == TRAIN)
                 quota = share * np.bincount(data.labels, minlength=len(data.classes))
                 parts[free[_choose(groups[free], data.labels[free], quota, rng)]] = part
-    _check(data, parts)
+    needs_test = TEST in parts or (data.parts is None and settings.test_fraction > 0)
+    _check(data, parts, needs_test)
     labels = tuple(data.classes[label] for label in data.labels)
     return Split(names=data.names, labels=labels, groups=groups, parts=parts)
 
@@ -122,11 +123,11 @@ def _choose(
     return np.concatenate(chosen) if chosen else np.empty(0, dtype=np.int64)
 
 
-def _check(data: ImageSet, parts: NDArray[np.str_]) -> None:
+def _check(data: ImageSet, parts: NDArray[np.str_], needs_test: bool) -> None:
     present = [name for name, count in data.class_counts().items() if count]
     if len(present) < 2:
         raise DataError(f"{data.source}: one class only ({present[0]}); at least two are needed")
-    for part in (TRAIN, VAL, *([TEST] if TEST in parts else [])):
+    for part in (TRAIN, VAL, *([TEST] if needs_test else [])):
         counts = np.bincount(data.labels[parts == part], minlength=len(data.classes))
         for name, count, total in zip(
             data.classes, counts, data.class_counts().values(), strict=True

@@ -13,10 +13,8 @@ from stainproof.evaluation import metrics
 from stainproof.labels import match_classes
 from stainproof.models.predictor import Classifier
 from stainproof.progress import Track, silent
-from stainproof.results import Evaluation, Mistake
+from stainproof.results import EVALUATION_FILE, MISTAKES_FOLDER, Evaluation, Mistake
 
-EVALUATION_FILE = "eval.json"
-MISTAKES_FOLDER = "mistakes"
 NUM_MISTAKES = 24
 CHUNK_SIZE = 256
 

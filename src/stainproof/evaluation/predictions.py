@@ -56,6 +56,7 @@ def write_predictions(classifier: Classifier, items: Iterable[Item], path: Path)
         ]
     )
     num_rows = num_errors = 0
+    files.check_writable(path)
     spool = path.with_name(f".{path.name}.rows")
     with files.atomic_path(spool) as part, pyarrow.parquet.ParquetWriter(part, columns) as writer:
         stream = iter(items)

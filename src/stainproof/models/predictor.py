@@ -12,8 +12,8 @@ from stainproof.config import Config
 from stainproof.data.images import Images, to_square
 from stainproof.errors import CheckpointError, DataError
 from stainproof.models.network import Network, build_network, to_input
-from stainproof.models.weights import BEST_FILE, CARD_FILE, load_weights
-from stainproof.results import Card
+from stainproof.models.weights import BEST_FILE, load_weights
+from stainproof.results import CARD_FILE, Card
 
 BATCH_SIZE = 64
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from stainproof import files
 from stainproof.errors import CheckpointError
 
-BEST_FILE, LAST_FILE, CARD_FILE = "best.safetensors", "last.safetensors", "card.json"
+BEST_FILE, LAST_FILE = "best.safetensors", "last.safetensors"
 
 
 def save_weights(path: Path, state: dict[str, Tensor]) -> None:

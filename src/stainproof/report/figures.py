@@ -36,7 +36,7 @@ COLOURS = {
 """CSS variable of the page -> its colour in the light scheme."""
 
 SERIES = ("good", "bad", "third", "fourth", "quiet")
-MARKERS = "osD^v"
+MARKERS = "osD^vP"
 POINTS_AN_INCH = 72
 MAX_NAME_LENGTH = 18
 MAX_LEGEND_COLUMNS = 4
@@ -88,10 +88,10 @@ def class_counts(counts: Mapping[str, Mapping[str, int]]) -> str:
     left = [0] * len(classes)
     for (split, by_class), token in zip(counts.items(), ("quiet", "good", "third"), strict=False):
         widths = [by_class[name] for name in classes]
-        axes.barh(range(len(classes)), widths, 0.66, left, color=COLOURS[token], label=split)
+        rows = range(len(classes))
+        bars = axes.barh(rows, widths, 0.66, left, color=COLOURS[token], label=split)
         left = [start + width for start, width in zip(left, widths, strict=True)]
-    for row, total in enumerate(left):
-        axes.text(total, row, f"  {total:,}", va="center")
+    axes.bar_label(bars, [f"{total:,}" for total in left], padding=6)
     _rows(axes, classes)
     axes.grid(visible=False)
     axes.set_xticks([])

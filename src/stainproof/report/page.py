@@ -12,18 +12,24 @@ from pydantic import ValidationError
 
 from stainproof.errors import CheckpointError
 from stainproof.report import figures
-from stainproof.results import Card, ClassMetrics, EpochRecord, Estimate, Evaluation, Mistake
+from stainproof.results import (
+    CARD_FILE,
+    CONFIG_FILE,
+    EVALUATION_FILE,
+    EXAMPLES_FOLDER,
+    HISTORY_FILE,
+    HOME_SOURCES,
+    MISTAKES_FOLDER,
+    Card,
+    ClassMetrics,
+    EpochRecord,
+    Estimate,
+    Evaluation,
+    Mistake,
+)
 
-CARD_FILE = "card.json"
-HISTORY_FILE = "history.jsonl"
-CONFIG_FILE = "config.toml"
-EVALUATION_FILE = "eval.json"
-EXAMPLES_FOLDER = "examples"
-MISTAKES_FOLDER = "mistakes"
 TEMPLATE_FILE = "page.html.jinja"
 
-HOME_SOURCES = ("home test", "validation")
-"""Names that training gives to the images it held out, the one to compare with first."""
 SAME_CONFIDENCE = 0.01
 """Mean confidence and accuracy that differ by less are called equal."""
 
@@ -36,7 +42,7 @@ class Section:
     result: Evaluation
     is_home: bool
     loss: Estimate | None
-    """Accuracy at home minus accuracy here; absent at home, and where home was not measured."""
+    """Accuracy at home minus accuracy here, where both were measured with the run's weights."""
     other_weights: bool
     """Whether other weights than the run's were measured."""
     confusion: Markup
@@ -61,7 +67,7 @@ def render(run: Path, evaluations: Sequence[Path]) -> str:
     card = Card.read(run / CARD_FILE)
     history = _read_history(run / HISTORY_FILE)
     results = [Evaluation.read(folder / EVALUATION_FILE) for folder in evaluations]
-    home = _find_home(results)
+    home = _find_home(results, card)
     sections = [
         _section(f"source-{rank}", result, folder, home, card)
         for rank, (result, folder) in enumerate(zip(results, evaluations, strict=True), 1)
@@ -96,22 +102,23 @@ def drop_between(home: Estimate, away: Estimate) -> Estimate:
     return Estimate(value=difference, low=difference - below, high=difference + above)
 
 
-def _find_home(results: Iterable[Evaluation]) -> Evaluation | None:
-    by_source = {result.source: result for result in results}
-    return next((by_source[name] for name in HOME_SOURCES if name in by_source), None)
+def _find_home(results: Iterable[Evaluation], card: Card) -> Evaluation | None:
+    by_source = {r.source: r for r in results if r.weights_sha256 == card.weights_sha256}
+    return next((by_source[name] for name in reversed(HOME_SOURCES) if name in by_source), None)
 
 
 def _section(
     anchor: str, result: Evaluation, folder: Path, home: Evaluation | None, card: Card
 ) -> Section:
     is_home = result.source in HOME_SOURCES
-    away = home is not None and not is_home
+    other_weights = result.weights_sha256 != card.weights_sha256
+    comparable = not is_home and not other_weights
     return Section(
         anchor=anchor,
         result=result,
         is_home=is_home,
-        loss=drop_between(home.accuracy, result.accuracy) if home and away else None,
-        other_weights=result.weights_sha256 != card.weights_sha256,
+        loss=drop_between(home.accuracy, result.accuracy) if home and comparable else None,
+        other_weights=other_weights,
         confusion=Markup(figures.confusion(result.confusion, result.classes)),
         reliability=Markup(figures.reliability(result.reliability)),
         findings=_findings(result),
@@ -142,7 +149,7 @@ def _facts(card: Card, history: Sequence[EpochRecord]) -> list[tuple[str, str]]:
 
 def _verdict(card: Card, home: Evaluation | None, sections: Sequence[Section]) -> str:
     """Say in one sentence how good the model is at home and what it loses elsewhere."""
-    away = [section for section in sections if not section.is_home]
+    away = [part for part in sections if not part.is_home and not part.other_weights]
     if home:
         parts = [_right_in_words(home, f"its held-out {home.source}"), *_changes_in_words(away)]
     elif away:

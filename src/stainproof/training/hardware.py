@@ -11,8 +11,9 @@ from stainproof.config import TrainingConfig
 from stainproof.errors import ConfigError
 
 MEASURED_IMAGES = 16
-WORTH_IT = 1.05
-"""All cores are taken unless one thread is this much faster: on a loaded machine it can be."""
+WORTH_IT = 1.5
+"""All cores are taken unless one thread is this much faster, as it can be on a loaded machine; a
+passing load must not cost a long run its second core."""
 
 
 def choose_device(name: str) -> torch.device:

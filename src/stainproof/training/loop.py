@@ -17,15 +17,14 @@ from stainproof.augment.recipe import Augmenter
 from stainproof.config import Config
 from stainproof.data.images import Images
 from stainproof.data.imageset import ImageSet
+from stainproof.errors import CheckpointError
 from stainproof.models.network import build_network, to_input
 from stainproof.models.weights import BEST_FILE, LAST_FILE, save_weights
-from stainproof.results import EpochRecord
+from stainproof.results import HISTORY_FILE, EpochRecord
 from stainproof.training import checkpoint, hardware
 from stainproof.training.averaging import MovingAverage
 from stainproof.training.judge import Judge
 from stainproof.training.optim import Schedule, make_optimizer
-
-HISTORY_FILE = "history.jsonl"
 
 
 @dataclass(frozen=True)
@@ -250,10 +249,19 @@ def driving_accuracy(record: EpochRecord) -> float:
 
 
 def read_history(run: Path) -> list[EpochRecord]:
-    """Read `history.jsonl` of a run; nothing where there is none."""
+    """Read `history.jsonl` of a run; nothing where there is none.
+
+    Raises:
+        CheckpointError: The file is damaged.
+    """
     path = run / HISTORY_FILE
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    return [EpochRecord.model_validate_json(line) for line in lines]
+    if not path.exists():
+        return []
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        return [EpochRecord.model_validate_json(line) for line in lines]
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: damaged; not one epoch a line") from error
 
 
 def _batches(
