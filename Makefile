@@ -37,6 +37,7 @@ bench: $(READY) $(KERAS)
 
 docs: $(READY)
 	$(BIN)/python docs/command_line.py
+	$(BIN)/python docs/pictures.py
 
 clean:
 	rm -rf .venv .venv-keras demo

@@ -14,7 +14,7 @@ from stainproof.progress import Item
 
 if TYPE_CHECKING:
     from stainproof.config import Config
-    from stainproof.results import Card, Evaluation
+    from stainproof.results import AuditSummary, Card, Evaluation
     from stainproof.training.loop import Step
 
 app = typer.Typer(
@@ -66,6 +66,9 @@ def train(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="One setting, as in training.epochs=3."),
     ] = None,
+    audited: Annotated[
+        bool, typer.Option("--audit", help="Audit the images first and leave out what it drops.")
+    ] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a run that was stopped.")
     ] = False,
@@ -77,8 +80,64 @@ def train(
         out, preset, network, schedule, budget, seed, config, tuple(settings or ()), resume
     )
     with _progress() as bars:
-        card = pipeline.train(data, out, chosen, resume=resume, track=bars.track, on_step=bars.step)
+        card = pipeline.train(
+            data,
+            out,
+            chosen,
+            resume=resume,
+            audited=audited,
+            track=bars.track,
+            on_step=bars.step,
+        )
     _say_card(card, out)
+
+
+@app.command(
+    epilog="Examples:\n\nstainproof audit cells/ --out audits/cells\n\n"
+    "stainproof audit cells/ --out audits/cells --review --against other_lab/"
+)
+def audit(
+    data: Annotated[str, typer.Argument(metavar="DATA", help="Labelled images of any kind.")],
+    out: Annotated[Path, typer.Option(help="Folder for audit.csv, audit.json and audit.html.")],
+    review: Annotated[
+        bool, typer.Option("--review", help="Let a person refuse findings on the page.")
+    ] = False,
+    against: Annotated[
+        str | None, typer.Option(help="A second source: do the two look alike?")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="One threshold, as in outlier_reach=4."),
+    ] = None,
+    seed: Seed = 0,
+) -> None:
+    """Find copies, doctored images, outliers and doubtful labels; nothing is deleted."""
+    from stainproof import config, pipeline
+
+    assignments = (f"audit.seed={seed}", *(f"audit.{one}" for one in settings or ()))
+    chosen = config.make_config(assignments=assignments).audit
+    with _progress() as bars:
+        summary = pipeline.audit(
+            data, out, chosen, review=review, against=against, track=bars.track
+        )
+    _say_audit(summary, out)
+
+
+@app.command(
+    epilog="Examples:\n\nstainproof clean cells/ --audit audits/cells --out cells-clean/\n\n"
+    "stainproof clean cells/ --audit reviewed.csv --out clean.csv"
+)
+def clean(
+    data: Annotated[str, typer.Argument(metavar="DATA", help="The source that was audited.")],
+    audit: Annotated[Path, typer.Option(help="The audit's folder, or a reviewed audit.csv.")],
+    out: Annotated[Path, typer.Option(help="A folder of copies, a .csv manifest or an .npz.")],
+) -> None:
+    """Write the source less what an audit set aside; the source is not touched."""
+    from stainproof import pipeline
+
+    with _progress() as bars:
+        num_kept, num_aside = pipeline.clean(data, audit, out, track=bars.track)
+    typer.echo(f"{num_kept} images kept in {out}, {num_aside} set aside")
 
 
 @app.command(epilog="Example:\n\nstainproof evaluate runs/first other_lab/ --out runs/first-other")
@@ -226,6 +285,20 @@ def _say_card(card: "Card", out: Path) -> None:
         + (f", on changed images {100 * shifted:.1f} %" if shifted is not None else "")
     )
     typer.echo(f"report: {out / 'report.html'}")
+
+
+def _say_audit(summary: "AuditSummary", out: Path) -> None:
+    typer.echo(f"{summary.num_images} images in {summary.seconds:.0f} s")
+    for kind, num_files in sorted(summary.findings.items()):
+        groups = summary.groups.get(kind)
+        typer.echo(f"  {kind:17s}{num_files:6d} files" + (f" in {groups} groups" if groups else ""))
+    if summary.apart:
+        apart = summary.apart
+        typer.echo(
+            f"  told apart from {summary.apart_from}: {apart.value:.3f} "
+            f"({apart.low:.3f} to {apart.high:.3f}; 0.5 alike, 1 different)"
+        )
+    typer.echo(f"cleaning would set aside {summary.num_dropped}; look at {out / 'audit.html'}")
 
 
 def _say_evaluation(result: "Evaluation") -> None:

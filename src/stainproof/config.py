@@ -77,6 +77,23 @@ class AugmentConfig(Settings):
     """Whether early stopping and the schedule look at an augmented validation split as well."""
 
 
+class AuditConfig(Settings):
+    """Where an audit draws its lines; each line lies in units of the set's own spread."""
+
+    near_reach: float = Field(6.0, gt=0.0, le=100.0)
+    """Robust standard deviations below the usual nearest distance at which images are copies."""
+    doctored_margin: float = Field(1.15, ge=1.0, le=10.0)
+    """How far an image must agree with a group's foreign picture beyond what turned ones do."""
+    doctored_reach: float = Field(3.0, gt=0.0, le=100.0)
+    """Distance of a single doctored image, in units of the set's 99th percentile's."""
+    outlier_reach: float = Field(3.0, gt=0.0, le=100.0)
+    """Distance of an outlier, in units of the set's 99th percentile's."""
+    least_belief: float = Field(1e-3, ge=0.0, le=1.0)
+    """Cross-validated probability below which a label is suspect."""
+    seed: int = Field(0, ge=0, lt=2**31)
+    """Seed of samples and folds."""
+
+
 class TrainingConfig(Settings):
     """How the weights are found; the defaults are the report's (section 3)."""
 
@@ -127,6 +144,8 @@ class Config(Settings):
     """How the images are parted."""
     network: NetworkConfig = NetworkConfig()
     """The layers."""
+    audit: AuditConfig = AuditConfig()
+    """The lines that an audit before training draws."""
     augment: AugmentConfig = AugmentConfig()
     """The changes to training images."""
     training: TrainingConfig = TrainingConfig()

@@ -50,7 +50,7 @@ def check_writable(path: Path) -> None:
         DataError: It cannot.
     """
     if path.is_dir():
-        raise DataError(f"{path}: is a folder; name a file to write")
+        raise DataError(f"{path}: cannot be written (is a folder)")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path.parent):

@@ -1,5 +1,6 @@
 """The product, stage by stage; the command line is a thin skin on these functions.
 
+    source --audit--> findings --clean--> the source less what was found
     source --load--> images --split--> train | val | test
     train: augment + learn --> run folder (weights, card, history)
     evaluate: run folder + source --> eval.json        predict: run folder + files --> table
@@ -8,6 +9,8 @@
 Every stage reads the artefact of the stage before it and writes its own, whole or not at all.
 """
 
+import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,10 +18,16 @@ from pathlib import Path
 import numpy as np
 
 from stainproof import files, provenance
-from stainproof.config import Config, make_config, read_config
-from stainproof.data import phantom, sources, stream
+from stainproof.config import AuditConfig, Config, make_config, read_config
+from stainproof.data import cleaning, phantom, sources, stream
+from stainproof.data.audit import Audit
+from stainproof.data.audit import audit as run_audit
+from stainproof.data.cleaning import AUDIT_FILE
+from stainproof.data.findings import files_to_drop, read_csv, write_csv
 from stainproof.data.imageset import ImageSet
+from stainproof.data.measures import QUALITIES, measure
 from stainproof.data.split import TEST, TRAIN, VAL, Split, make_split
+from stainproof.data.twosample import area_apart
 from stainproof.errors import CheckpointError, ConfigError, DataError
 from stainproof.evaluation.evaluate import evaluate as evaluate_classifier
 from stainproof.evaluation.predictions import check_suffix, write_predictions
@@ -27,6 +36,7 @@ from stainproof.models.network import check_network, num_parameters
 from stainproof.models.predictor import Classifier
 from stainproof.models.weights import BEST_FILE
 from stainproof.progress import Track, silent
+from stainproof.report.audit_page import count_groups, render_audit
 from stainproof.report.page import render
 from stainproof.results import (
     CARD_FILE,
@@ -34,17 +44,82 @@ from stainproof.results import (
     EVALUATION_FILE,
     EXAMPLES_FOLDER,
     HOME_SOURCES,
+    AuditSummary,
     Card,
     DataSummary,
+    Estimate,
     Evaluation,
 )
 from stainproof.training.checkpoint import STATE_FILE
 from stainproof.training.loop import Outcome, Step, Trainer
 
 SPLITS_FILE = "splits.csv"
+AUDIT_FOLDER, AUDIT_SUMMARY_FILE, AUDIT_PAGE_FILE = "audit", "audit.json", "audit.html"
 REPORT_FILE = "report.html"
 HOME_FOLDER, EVALUATIONS_FOLDER = "home", "evaluations"
 EXAMPLES_A_CLASS = 6
+
+
+def audit(
+    source: str | Path,
+    out: str | Path,
+    settings: AuditConfig | None = None,
+    *,
+    review: bool = False,
+    against: str | Path | None = None,
+    track: Track = silent,
+) -> AuditSummary:
+    """Find what a careful person would throw out; write audit.csv, audit.json and audit.html.
+
+    Args:
+        source: Labelled images, of any kind that `data.sources.load` reads.
+        out: Folder to write to.
+        settings: Thresholds and the seed.
+        review: Whether the page lets a person refuse findings and save the decisions.
+        against: A second source, to say whether the two look drawn from one distribution.
+        track: Shows progress.
+
+    Raises:
+        DataError: A source cannot be listed, or `out` cannot be written.
+    """
+    began = time.monotonic()
+    folder, settings = Path(out), settings or AuditConfig()
+    files.check_writable(folder / AUDIT_FILE)
+    other = measure(sources.list_source(against), track) if against else None
+    found = run_audit(sources.list_source(source, track), settings, track)
+    apart = None
+    if other is not None:
+        ours, theirs = (part.small[part.readable] for part in (found.measures, other))
+        value, low, high = area_apart(ours, theirs, settings.seed)
+        apart = Estimate(value=value, low=low, high=high)
+    summary = _summarise_audit(found, str(against or ""), apart, time.monotonic() - began)
+    write_csv(folder / AUDIT_FILE, found.findings)
+    summary.write(folder / AUDIT_SUMMARY_FILE)
+    files.write_text(folder / AUDIT_PAGE_FILE, render_audit(found, summary, review=review))
+    return summary
+
+
+def clean(
+    source: str | Path, audit: str | Path, out: str | Path, *, track: Track = silent
+) -> tuple[int, int]:
+    """Write a source less what an audit sets aside; the source itself is never touched.
+
+    Args:
+        source: The audited source.
+        audit: The audit's folder, or an `audit.csv` that a person has changed.
+        out: A `.csv` manifest, an `.npz` file, or else a folder of copies.
+        track: Shows progress.
+
+    Returns:
+        The number of images kept and set aside.
+
+    Raises:
+        DataError: The audit is of another source, or `out` cannot be written.
+    """
+    listing = sources.list_source(source, track)
+    kept = cleaning.apply(listing, Path(audit))
+    cleaning.write(kept, Path(out), track)
+    return len(kept), len(listing) - len(kept)
 
 
 def train(
@@ -53,6 +128,7 @@ def train(
     config: Config | None = None,
     *,
     resume: bool = False,
+    audited: bool = False,
     track: Track = silent,
     on_step: Callable[[Step], None] = lambda step: None,
 ) -> Card:
@@ -63,6 +139,8 @@ def train(
         out: The run folder to make, or with `resume` to go on with.
         config: All settings; by default the preset `quick`, with `resume` the run's own.
         resume: Whether to continue a run that was stopped.
+        audited: Whether to audit the source first and leave out what the audit drops; the audit
+            is kept in the run folder, and resuming goes by it.
         track: Shows progress.
         on_step: Told after every training step.
 
@@ -76,7 +154,10 @@ def train(
     """
     run = Path(out)
     config = _settle(run, config, resume)
-    data = sources.load(source, config.input, track=track)
+    left_out = _audited(run, source, config, audited, track)
+    data = sources.load(source, config.input, leave_out=left_out, track=track)
+    if left_out:
+        data = replace(data, notes=(*data.notes, f"{len(left_out)} images left out by the audit"))
     split = make_split(data, config.split, config.seed)
     if resume:
         _check_same_split(run, split)
@@ -224,6 +305,44 @@ def _settle(run: Path, config: Config | None, resume: bool) -> Config:
     config = config or make_config()
     check_network(config.network, config.input)
     return config
+
+
+def _audited(
+    run: Path, source: str | Path, config: Config, audited: bool, track: Track
+) -> set[str]:
+    """Return the names of the images that the run's audit drops, auditing where asked for."""
+    if audited:
+        audit(source, run / AUDIT_FOLDER, config.audit, track=track)
+    path = run / AUDIT_FOLDER / AUDIT_FILE
+    return files_to_drop(read_csv(path)) if path.exists() else set()
+
+
+def _summarise_audit(
+    found: Audit, against: str, apart: Estimate | None, seconds: float
+) -> AuditSummary:
+    listing, measures = found.listing, found.measures
+    dropped = files_to_drop(found.findings)
+    sound = measures.readable
+    sizes = Counter(f"{width} x {height}" for width, height in measures.sizes[sound].tolist())
+    figures = measures.qualities[sound] if len(sound) else np.zeros((1, len(QUALITIES)))
+    low, middle, high = np.percentile(figures, [1, 50, 99], axis=0).tolist()
+    return AuditSummary(
+        source=listing.source,
+        num_images=len(listing),
+        num_dropped=len(dropped),
+        findings=dict(Counter(kind for kind, _ in {(f.kind, f.file) for f in found.findings})),
+        groups=count_groups(found.findings),
+        class_counts=listing.class_counts(),
+        class_counts_clean=listing.without(dropped).class_counts(),
+        sizes=dict(sizes.most_common(10)),
+        qualities=dict(zip(QUALITIES, zip(low, middle, high, strict=True), strict=True)),
+        apart_from=against,
+        apart=apart,
+        settings=found.settings,
+        seconds=seconds,
+        notes=listing.notes,
+        provenance=provenance.collect(),
+    )
 
 
 def _check_same_split(run: Path, split: Split) -> None:

@@ -6,7 +6,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from stainproof import files
-from stainproof.config import InputContract, NetworkConfig
+from stainproof.config import AuditConfig, InputContract, NetworkConfig
 from stainproof.errors import CheckpointError
 from stainproof.provenance import Provenance
 
@@ -137,6 +137,35 @@ class EpochRecord(Artefact):
     images_per_s: float
     elapsed_s: float
     """Since training began, interruptions not counted."""
+
+
+class AuditSummary(Artefact):
+    """What an audit looked at and how much it found."""
+
+    schema_version: int = Field(SCHEMA_VERSION, ge=SCHEMA_VERSION, le=SCHEMA_VERSION)
+    source: str
+    num_images: int
+    num_dropped: int
+    """Files that the suggested actions would set aside."""
+    findings: dict[str, int]
+    """Kind -> number of files."""
+    groups: dict[str, int]
+    """Kind -> number of groups."""
+    class_counts: dict[str, int]
+    """Before anything is set aside."""
+    class_counts_clean: dict[str, int]
+    sizes: dict[str, int]
+    """Width x height in the files -> number of images; the ten commonest."""
+    qualities: dict[str, tuple[float, float, float]]
+    """Figure -> its 1st, 50th and 99th percentile."""
+    apart_from: str
+    """The second source that was compared; empty where there was none."""
+    apart: Estimate | None
+    """Area under the curve of a model telling the two sources apart: 0.5 alike, 1 different."""
+    settings: AuditConfig
+    seconds: float
+    notes: tuple[str, ...]
+    provenance: Provenance
 
 
 class DataSummary(Artefact):

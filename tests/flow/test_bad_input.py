@@ -347,7 +347,7 @@ def test_a_bad_run_folder_is_refused(refused, command, fault, run_copy, cell_fol
         (lambda run: (run / "card.json").unlink(), "card.json: missing or unreadable"),
         (lambda run: (run / "config.toml").unlink(), "config.toml"),
         (lambda run: (run / "history.jsonl").write_text("{}\n"), "history.jsonl"),
-        (lambda run: (run / "evaluations/val/eval.json").write_text("{"), "eval.json: not an"),
+        (lambda run: (run / "home/val/eval.json").write_text("{"), "eval.json: not an"),
     ],
     ids=["missing", "no card", "no config", "bad history", "bad evaluation"],
 )

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-COMMANDS = ("train", "evaluate", "predict", "report", "phantom")
+COMMANDS = ("audit", "clean", "train", "evaluate", "predict", "report", "phantom")
 
 
 def stainproof(*arguments):

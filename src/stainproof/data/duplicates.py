@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from stainproof.data.images import Images
@@ -149,6 +151,24 @@ def pair_distances(thumbs: Floats, pairs: Pairs) -> NDArray[np.float64]:
                 match = np.einsum("nhw,nhw->n", left, turned)
                 best[part] = np.maximum(best[part], match)
     return np.maximum(1.0 - best, 0.0)
+
+
+def chained(pairs: Pairs, distances: NDArray[np.float64]) -> list[tuple[NDArray[np.int64], float]]:
+    """Join pairs that share an image into groups.
+
+    Returns:
+        For every group its positions, rising, and the largest distance among its pairs.
+    """
+    if not len(pairs):
+        return []
+    num = int(pairs.max()) + 1
+    graph = coo_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(num, num))
+    _, component = connected_components(graph, directed=False)
+    groups = []
+    for number in np.unique(component[pairs[:, 0]]):
+        members = np.flatnonzero(component == number)
+        groups.append((members, float(distances[component[pairs[:, 0]] == number].max())))
+    return groups
 
 
 def _threshold(pairs: Pairs, distances: NDArray[np.float64], num: int, tail: float) -> float:

@@ -1,8 +1,9 @@
 """What a source holds, before a pixel is read."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +55,28 @@ class Listing:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def class_counts(self) -> dict[str, int]:
+        """Count the images of every class."""
+        counts = np.bincount(self.labels, minlength=len(self.classes))
+        return dict(zip(self.classes, counts.tolist(), strict=True))
+
+    def without(self, names: Container[str]) -> Self:
+        """Return the listing less the files of these names."""
+        kept = [index for index, name in enumerate(self.names) if name not in names]
+
+        def pick(values: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
+            return tuple(values[index] for index in kept) if values else values
+
+        return replace(
+            self,
+            names=pick(self.names),
+            labels=self.labels[kept],
+            paths=pick(self.paths),
+            arrays=None if self.arrays is None else self.arrays[kept],
+            groups=pick(self.groups),
+            parts=pick(self.parts),
+        )
 
     def read(self, index: int) -> Decoded:
         """Return one image at its own size.

@@ -1,6 +1,7 @@
 """Every kind of source to one typed set: folders, manifests, npz files, public sets."""
 
 from collections import Counter
+from collections.abc import Container
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,13 @@ MANIFEST_SUFFIXES = frozenset({".csv", ".parquet"})
 COLUMNS = ("path", "label", "group")
 
 
-def load(source: str | Path, contract: InputContract, *, track: Track = silent) -> ImageSet:
+def load(
+    source: str | Path,
+    contract: InputContract,
+    *,
+    leave_out: Container[str] = (),
+    track: Track = silent,
+) -> ImageSet:
     """Read a labelled source, whatever its kind.
 
     Args:
@@ -31,6 +38,7 @@ def load(source: str | Path, contract: InputContract, *, track: Track = silent) 
             `bloodmnist`, perhaps with a size as in `bloodmnist:64`. A source that states its own
             split takes `@train`, `@val` or `@test` behind its name for one part of it.
         contract: Size and fit of the images.
+        leave_out: Names of images that are not read, for instance what an audit dropped.
         track: Shows progress.
 
     Returns:
@@ -40,7 +48,9 @@ def load(source: str | Path, contract: InputContract, *, track: Track = silent) 
         DataError: The source is missing, empty, damaged or of an unknown kind.
     """
     place, part = _split_off_part(str(source))
-    listing = list_source(place, track)
+    listing = list_source(place, track).without(leave_out)
+    if not len(listing):
+        raise DataError(f"{source}: no image is left in it")
     images, notes = read_images(listing, contract, track)
     found = ImageSet(
         source=listing.source,
@@ -87,7 +97,8 @@ def _list_folder(folder: Path) -> Listing:
     class_folders = sorted(
         child for child in folder.iterdir() if child.is_dir() and not child.name.startswith(".")
     )
-    check_class_names(str(folder), [child.name for child in class_folders])
+    classes = tuple(printable(Path(child.name)) for child in class_folders)
+    check_class_names(str(folder), classes)
     if not class_folders:
         raise DataError(f"{folder}: no class folders in it; expected one folder a class")
     paths: list[Path] = []
@@ -105,7 +116,7 @@ def _list_folder(folder: Path) -> Listing:
         source=printable(Path(folder.resolve().name)),
         names=tuple(printable(path.relative_to(folder)) for path in paths),
         labels=np.array(labels, dtype=np.int64),
-        classes=tuple(printable(Path(child.name)) for child in class_folders),
+        classes=classes,
         paths=tuple(paths),
         notes=(f"{num_others} files that are no images left out",) if num_others else (),
     )

@@ -1,0 +1,162 @@
+"""What a careful person would throw out of a set of images before anything learns from it."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stainproof.config import AuditConfig
+from stainproof.data.doctored import find_doctored
+from stainproof.data.duplicates import chained, exact_groups, near_pairs
+from stainproof.data.findings import Action, Finding, Kind
+from stainproof.data.images import Images
+from stainproof.data.label_check import find_suspects
+from stainproof.data.listing import Listing
+from stainproof.data.measures import Measures, measure, square
+from stainproof.data.quality import find_outliers
+from stainproof.progress import Track, silent
+
+Indices = NDArray[np.int64]
+
+
+@dataclass
+class Audit:
+    """The findings of a source, and what a page shows of them."""
+
+    listing: Listing
+    measures: Measures
+    settings: AuditConfig
+    findings: list[Finding] = field(default_factory=list)
+    reasons: dict[tuple[str, Kind], str] = field(default_factory=dict)
+    """File and kind -> more words, where there are any."""
+    copies: dict[int, list[int]] = field(default_factory=dict)
+    """Position of the first of several copies -> positions of the others."""
+    foreign_pictures: dict[str, Images] = field(default_factory=dict)
+    """Group of doctored images -> the picture they share, as far as it shows; uint8 rgb."""
+
+    def add(
+        self,
+        kind: Kind,
+        index: int,
+        action: Action,
+        *,
+        score: float = 1.0,
+        threshold: float = 0.0,
+        group: str = "",
+        reason: str = "",
+    ) -> None:
+        """Note one finding."""
+        file = self.listing.names[index]
+        self.findings.append(Finding(file, kind, group, score, threshold, action))
+        if reason:
+            self.reasons[file, kind] = reason
+
+
+def audit(listing: Listing, settings: AuditConfig, track: Track = silent) -> Audit:
+    """Look at every image of a source, alone and among the others.
+
+    What one check has explained does not blur the next: of several copies one goes on to the
+    search for doctored images, and neither is asked for outliers or wrong labels.
+
+    Args:
+        listing: The source; files that cannot be read are findings.
+        settings: Thresholds and the seed.
+        track: Shows progress.
+    """
+    found = Audit(listing, measure(listing, track), settings)
+    for index, error in sorted(found.measures.errors.items()):
+        found.add("unreadable", index, "drop", reason=error)
+    sound = found.measures.readable
+    for check in track(CHECKS, "comparing images", len(CHECKS)):
+        sound = np.setdiff1d(sound, check(found, sound))
+    return found
+
+
+def _check_copies(found: Audit, sound: Indices) -> Indices:
+    """Equal pixels, turned and mirrored too."""
+    keys = [found.measures.keys[index] for index in sound]
+    groups = exact_groups(keys, lambda row: square(found.listing, int(sound[row])))
+    explained = []
+    for number, rows in enumerate(groups):
+        explained += _note_copies(found, "exact_duplicate", f"C{number + 1}", sound[rows], 0.0, 0.0)
+    return np.array(explained, dtype=np.int64)
+
+
+def _check_near_copies(found: Audit, sound: Indices) -> Indices:
+    """Images nearer to each other than two cells can be."""
+    thumbs = found.measures.thumbs[sound]
+    pairs, distances, threshold = near_pairs(thumbs, found.settings.near_reach)
+    explained = []
+    for number, (rows, distance) in enumerate(chained(pairs, distances)):
+        explained += _note_copies(
+            found, "near_duplicate", f"N{number + 1}", sound[rows], distance, threshold
+        )
+    return np.array(explained, dtype=np.int64)
+
+
+def _note_copies(
+    found: Audit, kind: Kind, group: str, indices: Indices, score: float, threshold: float
+) -> list[int]:
+    """Note a group of copies; give those that need no further look."""
+    members = [int(index) for index in indices]
+    for index in members:
+        found.add(kind, index, "keep one", score=score, threshold=threshold, group=group)
+    labels = {found.listing.classes[found.listing.labels[index]] for index in members}
+    if len(labels) > 1:
+        reason = "one image as " + " and as ".join(sorted(labels))
+        for index in members:
+            found.add("label_conflict", index, "drop", group=group, reason=reason)
+        return members
+    found.copies[members[0]] = members[1:]
+    return members[1:]
+
+
+def _check_doctored(found: Audit, sound: Indices) -> Indices:
+    """Cells with a foreign picture blended in, and all copies of them."""
+    settings = found.settings
+    doctored = find_doctored(
+        found.measures.small[sound],
+        margin=settings.doctored_margin,
+        reach=settings.doctored_reach,
+        seed=settings.seed,
+    )
+    explained = []
+    for one in doctored.images:
+        first = int(sound[one.index])
+        group = "" if one.group is None else f"F{one.group + 1}"
+        for index in (first, *found.copies.get(first, [])):
+            found.add(
+                "doctored", index, "drop", score=one.score, threshold=one.threshold, group=group
+            )
+            explained.append(index)
+    for number, picture in enumerate(doctored.pictures):
+        found.foreign_pictures[f"F{number + 1}"] = picture
+    return np.array(explained, dtype=np.int64)
+
+
+def _check_outliers(found: Audit, sound: Indices) -> Indices:
+    """Light, focus, colour or size far from the rest."""
+    outliers = find_outliers(found.measures, sound, found.settings.outlier_reach)
+    for one in outliers:
+        found.add(
+            "outlier", one.index, "review",
+            score=one.score, threshold=one.threshold, reason=one.reason,
+        )  # fmt: skip
+    return np.array([one.index for one in outliers], dtype=np.int64)
+
+
+def _check_labels(found: Audit, sound: Indices) -> Indices:
+    """Labels that a model which never saw the image hardly believes."""
+    least = found.settings.least_belief
+    labels = found.listing.labels[sound]
+    suspects = find_suspects(found.measures.small[sound], labels, least, found.settings.seed)
+    for one in suspects:
+        found.add(
+            "label_suspect", int(sound[one.index]), "review",
+            score=one.belief, threshold=least,
+            reason=f"looks like {found.listing.classes[one.likelier]}",
+        )  # fmt: skip
+    return sound[[one.index for one in suspects]] if suspects else np.empty(0, dtype=np.int64)
+
+
+CHECKS = (_check_copies, _check_near_copies, _check_doctored, _check_outliers, _check_labels)

@@ -1,0 +1,106 @@
+"""What an audit says of a file, and the table of it."""
+
+import csv
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from stainproof import files
+from stainproof.errors import DataError
+
+Kind = Literal[
+    "unreadable",
+    "exact_duplicate",
+    "near_duplicate",
+    "label_conflict",
+    "doctored",
+    "outlier",
+    "label_suspect",
+]
+Action = Literal["drop", "keep one", "review"]
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
+ACTIONS: tuple[Action, ...] = get_args(Action)
+COLUMNS = ("file", "kind", "group", "score", "threshold", "action")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that a careful person would look at."""
+
+    file: str
+    """Name in the source."""
+    kind: Kind
+    group: str
+    """What belongs together, for instance copies of one image; empty for a single file."""
+    score: float
+    threshold: float
+    """The score beyond which a file is found; which side is said in the audit's page."""
+    action: Action
+    """`drop`; `keep one` of the group; `review`: a person should decide, cleaning keeps it."""
+
+
+def to_csv(findings: Iterable[Finding]) -> str:
+    """Return the findings as CSV text, one row a finding."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for found in findings:
+        score, threshold = f"{found.score:.6g}", f"{found.threshold:.6g}"
+        writer.writerow([found.file, found.kind, found.group, score, threshold, found.action])
+    return text.getvalue()
+
+
+def write_csv(path: Path, findings: Iterable[Finding]) -> None:
+    """Write `audit.csv`."""
+    files.write_text(path, to_csv(findings))
+
+
+def read_csv(path: Path) -> list[Finding]:
+    """Read `audit.csv`; a person may have changed actions or taken rows away.
+
+    Raises:
+        DataError: The file is missing or no table of findings.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        return [_finding(row) for row in rows]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: not a readable table of findings") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{path}: a row is no finding ({error}); the columns are {', '.join(COLUMNS)}"
+        ) from error
+
+
+def _finding(row: dict[str, str]) -> Finding:
+    kind, action = row["kind"], row["action"]
+    if kind not in KINDS or action not in ACTIONS:
+        raise ValueError(f"kind {kind!r}, action {action!r}")
+    return Finding(
+        file=row["file"],
+        kind=kind,
+        group=row["group"],
+        score=float(row["score"]),
+        threshold=float(row["threshold"]),
+        action=action,
+    )
+
+
+def files_to_drop(findings: Iterable[Finding]) -> set[str]:
+    """Return the files that the suggested actions set aside.
+
+    Of every `keep one` group the first file, by name, that nothing else drops stays.
+    """
+    findings = list(findings)
+    dropped = {found.file for found in findings if found.action == "drop"}
+    groups: dict[tuple[str, str], set[str]] = {}
+    for found in findings:
+        if found.action == "keep one":
+            groups.setdefault((found.kind, found.group), set()).add(found.file)
+    for members in groups.values():
+        dropped |= set(sorted(members - dropped)[1:])
+    return dropped

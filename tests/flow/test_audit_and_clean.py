@@ -1,0 +1,236 @@
+"""From a folder with everything wrong in it to one that can be learnt from."""
+
+import csv
+import os
+import shutil
+import subprocess
+import sys
+from collections import Counter
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from stainproof import pipeline
+from stainproof.config import make_config
+from stainproof.data import phantom, sources
+from stainproof.data.findings import Finding, files_to_drop, read_csv, to_csv
+from stainproof.errors import DataError
+from stainproof.labels import BLOOD_CLASSES
+from stainproof.results import AuditSummary
+
+NUM = 480
+
+
+def write(path, rgb, **how):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(rgb).save(path, **how)
+
+
+@pytest.fixture(scope="module")
+def faulty(tmp_path_factory):
+    """Phantoms with every fault planted; gives the folder and kind -> names."""
+    folder = tmp_path_factory.mktemp("audit") / "cells"
+    images, labels = phantom.generate(NUM, seed=6)
+    rng = np.random.default_rng(0)
+    picture = cv2.resize(
+        rng.integers(256, size=(9, 9, 3)).astype(np.float32),
+        (96, 96),
+        interpolation=cv2.INTER_CUBIC,
+    )
+    names = [f"{BLOOD_CLASSES[labels[i]]}/cell_{i:03d}.png" for i in range(NUM)]
+    truth = {"doctored": names[:60]}
+    for i in range(NUM):
+        rgb = images[i]
+        if i < 60:
+            rgb = np.clip(0.5 * rgb + 0.5 * picture, 0, 255).astype(np.uint8)
+        write(folder / names[i], rgb)
+    write(folder / "ig" / "turned.png", np.ascontiguousarray(np.rot90(images[67])))
+    truth["exact_duplicate"] = [names[67], "ig/turned.png"]
+    write(folder / "platelet" / "stored_again.jpg", images[71], quality=60)
+    truth["near_duplicate"] = [names[71], "platelet/stored_again.jpg"]
+    write(folder / "monocyte" / "other_label.png", images[80])
+    truth["label_conflict"] = [names[80], "monocyte/other_label.png"]
+    write(folder / "ig" / "grey.png", np.full((96, 96, 3), 200, np.uint8))
+    write(folder / "ig" / "dark.png", images[75] // 6)
+    truth["outlier"] = ["ig/grey.png", "ig/dark.png"]
+    (folder / "ig" / "broken.jpg").write_bytes(b"\xff\xd8 no more")
+    truth["unreadable"] = ["ig/broken.jpg"]
+    return folder, truth
+
+
+@pytest.fixture(scope="module")
+def audited(faulty, tmp_path_factory):
+    out = tmp_path_factory.mktemp("audited") / "audit"
+    summary = pipeline.audit(faulty[0], out, review=True)
+    return out, summary
+
+
+def test_every_planted_fault_is_found_under_its_kind(faulty, audited):
+    found = {}
+    for one in read_csv(audited[0] / "audit.csv"):
+        found.setdefault(one.kind, set()).add(one.file)
+    for kind, names in faulty[1].items():
+        assert set(names) <= found.get(kind, set()), kind
+
+
+def test_hardly_any_sound_image_is_found(faulty, audited):
+    planted = {name for names in faulty[1].values() for name in names}
+    found = {one.file for one in read_csv(audited[0] / "audit.csv")}
+    assert len(found - planted) <= 0.02 * NUM
+
+
+def test_the_table_the_summary_and_the_page_agree(audited):
+    out, summary = audited
+    with (out / "audit.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["file", "kind", "group", "score", "threshold", "action"]
+    assert AuditSummary.read(out / "audit.json") == summary
+    assert summary.findings == Counter(k for k, _ in {(r["kind"], r["file"]) for r in rows})
+    assert sum(summary.class_counts_clean.values()) == summary.num_images - summary.num_dropped
+    page = (out / "audit.html").read_text()
+    assert "http://" not in page and "https://" not in page
+    for kind in summary.findings:
+        assert f'id="{kind}"' in page
+
+
+def test_cleaning_keeps_one_of_each_copy_and_none_of_a_conflict(faulty, audited, tmp_path):
+    folder, truth = faulty
+    before = sorted((path, path.stat().st_mtime_ns) for path in folder.rglob("*"))
+    num_kept, num_aside = pipeline.clean(folder, audited[0], tmp_path / "clean.csv")
+    assert sorted((path, path.stat().st_mtime_ns) for path in folder.rglob("*")) == before
+    kept = sources.list_source(tmp_path / "clean.csv")
+    names = {path.resolve().relative_to(folder.resolve()).as_posix() for path in kept.paths}
+    assert num_kept == len(names) and num_kept + num_aside == NUM + 6
+    for kind in ("exact_duplicate", "near_duplicate"):
+        assert len(names & set(truth[kind])) == 1
+    for kind in ("label_conflict", "unreadable", "doctored"):
+        assert not names & set(truth[kind])
+    assert names >= set(truth["outlier"])
+
+
+def test_cleaning_into_a_folder_copies_the_same_files(faulty, audited, tmp_path):
+    pipeline.clean(faulty[0], audited[0], tmp_path / "clean")
+    copies = sources.list_source(tmp_path / "clean")
+    assert copies.class_counts() == audited[1].class_counts_clean
+    with pytest.raises(DataError, match="not an empty folder"):
+        pipeline.clean(faulty[0], audited[0], tmp_path / "clean")
+
+
+def test_an_npz_file_is_audited_and_cleaned_into_another(tmp_path):
+    images, labels = phantom.generate(120, seed=8)
+    images[5] = images[13]
+    np.savez(tmp_path / "set.npz", images=images, labels=labels)
+    summary = pipeline.audit(tmp_path / "set.npz", tmp_path / "audit")
+    assert summary.findings["exact_duplicate"] == 2
+    pipeline.clean(tmp_path / "set.npz", tmp_path / "audit", tmp_path / "clean.npz")
+    assert len(sources.list_source(tmp_path / "clean.npz")) == 120 - summary.num_dropped
+    with pytest.raises(DataError, match="npz"):
+        pipeline.clean(tmp_path / "set.npz", tmp_path / "audit", tmp_path / "clean.csv")
+
+
+def test_an_audit_of_another_source_is_refused(audited, tmp_path):
+    other = pipeline.make_phantoms(tmp_path / "other", 40, seed=1, size_px=32)
+    with pytest.raises(DataError, match="which is not in other"):
+        pipeline.clean(other, audited[0], tmp_path / "clean")
+    assert not (tmp_path / "clean").exists()
+
+
+def test_training_leaves_out_what_its_audit_drops(faulty, tmp_path):
+    config = make_config(
+        assignments=(
+            "input.size_px=32", "network.stem=[8]", "network.stages=[12]", "network.blocks=1",
+            "training.epochs=1", "training.threads=1",
+        )
+    )  # fmt: skip
+    card = pipeline.train(faulty[0], tmp_path / "run", config, audited=True)
+    summary = AuditSummary.read(tmp_path / "run" / "audit" / "audit.json")
+    assert card.data.num_images == summary.num_images - summary.num_dropped
+    assert any("left out by the audit" in note for note in card.data.notes)
+
+
+def test_two_sources_of_one_kind_are_alike_and_another_lab_is_not(tmp_path):
+    folders = [
+        pipeline.make_phantoms(tmp_path / name, 160, seed=seed, lab=lab)
+        for name, seed, lab in (("a", 1, "home"), ("b", 2, "home"), ("c", 3, "other"))
+    ]
+    alike = pipeline.audit(folders[0], tmp_path / "ab", against=folders[1])
+    apart = pipeline.audit(folders[0], tmp_path / "ac", against=folders[2])
+    assert alike.apart.low < 0.6
+    assert apart.apart.low > 0.9
+
+
+def test_of_a_group_the_first_file_stays_unless_something_else_drops_it():
+    def one(file, kind, group, action):
+        return Finding(file, kind, group, 0.0, 0.0, action)
+
+    findings = [
+        one("a", "exact_duplicate", "C1", "keep one"),
+        one("b", "exact_duplicate", "C1", "keep one"),
+        one("c", "exact_duplicate", "C1", "keep one"),
+        one("a", "doctored", "", "drop"),
+        one("d", "outlier", "", "review"),
+    ]
+    assert files_to_drop(findings) == {"a", "c"}
+    assert files_to_drop([]) == set()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["file,kind\na,b\n", "\0", "file,kind,group,score,threshold,action\na,wrong,,1,1,drop\n"],
+)
+def test_a_table_that_is_no_audit_is_refused(tmp_path, text):
+    (tmp_path / "audit.csv").write_text(text)
+    with pytest.raises(DataError, match=r"audit\.csv"):
+        read_csv(tmp_path / "audit.csv")
+
+
+def test_findings_survive_the_table(tmp_path):
+    found = [Finding('odd, "name"\n.png', "doctored", "F1", 0.25, 0.125, "drop")]
+    (tmp_path / "audit.csv").write_text(to_csv(found))
+    assert read_csv(tmp_path / "audit.csv") == found
+
+
+def test_the_command_says_what_it_found_and_where_to_look(faulty, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "stainproof", "audit", faulty[0], "--out", tmp_path / "a",
+         "--set", "outlier_reach=1000"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "doctored" in done.stdout and "audit.html" in done.stdout
+    assert "dark.png" not in (tmp_path / "a" / "audit.csv").read_text()
+
+
+BROWSER = shutil.which("chromium") and shutil.which("chromedriver")
+
+
+@pytest.mark.skipif(
+    not BROWSER and not os.environ.get("CI"), reason="needs Debian's chromium and chromium-driver"
+)
+def test_a_person_refuses_a_finding_in_a_browser_and_cleaning_obeys(faulty, audited, tmp_path):
+    from selenium import webdriver
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    options = webdriver.ChromeOptions()
+    flags = "headless=new no-sandbox disable-gpu no-first-run disable-sync"
+    for flag in (*flags.split(), "disable-background-networking", "disable-component-update"):
+        options.add_argument(f"--{flag}")
+    options.add_experimental_option("prefs", {"download.default_directory": str(tmp_path)})
+    service = webdriver.ChromeService(executable_path=shutil.which("chromedriver"))
+    with webdriver.Chrome(options=options, service=service) as browser:
+        browser.get((audited[0] / "audit.html").as_uri())
+        group = browser.find_element(By.CSS_SELECTOR, "#doctored .group")
+        key = group.get_attribute("data-key")
+        group.find_element(By.CSS_SELECTOR, "input").click()
+        assert "refused" in group.get_attribute("class")
+        browser.find_element(By.ID, "save").click()
+        WebDriverWait(browser, 10).until(lambda _: (tmp_path / "reviewed.csv").exists())
+    everything = read_csv(audited[0] / "audit.csv")
+    reviewed = read_csv(tmp_path / "reviewed.csv")
+    refused = [one for one in everything if f"{one.kind} {one.group or one.file}" == key]
+    assert refused
+    assert reviewed == [one for one in everything if one not in refused]
+    kept, _ = pipeline.clean(faulty[0], tmp_path / "reviewed.csv", tmp_path / "clean.csv")
+    assert kept > audited[1].num_images - audited[1].num_dropped

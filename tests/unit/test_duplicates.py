@@ -1,0 +1,81 @@
+import cv2
+import numpy as np
+import pytest
+
+from stainproof.data import duplicates, phantom
+
+COPIES = {
+    "jpeg 40": lambda rgb: cv2.imdecode(
+        cv2.imencode(".jpg", rgb, [cv2.IMWRITE_JPEG_QUALITY, 40])[1], 1
+    ),
+    "half size": lambda rgb: cv2.resize(
+        cv2.resize(rgb, (48, 48), interpolation=cv2.INTER_AREA), (96, 96)
+    ),
+    "brighter": lambda rgb: np.clip(rgb.astype(int) + 30, 0, 255).astype(np.uint8),
+    "darker": lambda rgb: (rgb * 0.7).astype(np.uint8),
+    "turned and stored": lambda rgb: cv2.imdecode(
+        cv2.imencode(".jpg", np.rot90(rgb[:, ::-1]).copy(), [cv2.IMWRITE_JPEG_QUALITY, 60])[1], 1
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def cells():
+    return phantom.generate(160, seed=3)[0]
+
+
+def thumbs_of(images):
+    return np.stack([duplicates.thumbnail(rgb) for rgb in images])
+
+
+def test_all_eight_symmetries_share_a_key_and_other_cells_do_not(cells):
+    views = [np.rot90(side, k) for side in (cells[0], cells[0][:, ::-1]) for k in range(4)]
+    keys = {duplicates.invariant_key(np.ascontiguousarray(view)) for view in views}
+    assert keys == {duplicates.invariant_key(cells[0])}
+    assert len({duplicates.invariant_key(rgb) for rgb in cells}) == len(cells)
+
+
+def test_exact_groups_are_the_planted_ones(cells):
+    images = np.concatenate([cells, cells[[4]], np.rot90(cells[[9]], 1, axes=(1, 2)), cells[[4]]])
+    keys = [duplicates.invariant_key(rgb) for rgb in images]
+    groups = duplicates.exact_groups(keys, lambda index: images[index])
+    assert sorted(map(list, groups)) == [[4, 160, 162], [9, 161]]
+
+
+def test_the_same_pixels_in_another_order_are_no_copy(cells):
+    shuffled = np.random.default_rng(0).permutation(cells[0].reshape(-1, 3)).reshape(96, 96, 3)
+    images = [cells[0], shuffled]
+    keys = [duplicates.invariant_key(rgb) for rgb in images]
+    assert keys[0] == keys[1]
+    assert duplicates.exact_groups(keys, lambda index: images[index]) == []
+
+
+@pytest.mark.parametrize("name", COPIES)
+def test_changed_copies_are_found_and_nothing_else(cells, name):
+    copies = np.stack([COPIES[name](rgb) for rgb in cells[::8]])
+    pairs, distances, threshold = duplicates.near_pairs(thumbs_of([*cells, *copies]))
+    planted = {(8 * i, 160 + i) for i in range(len(copies))}
+    assert set(map(tuple, pairs.tolist())) == planted
+    assert (distances <= threshold).all()
+
+
+def test_a_set_without_copies_has_none(cells):
+    pairs, _, threshold = duplicates.near_pairs(thumbs_of(cells))
+    assert len(pairs) == 0
+    assert 0 < threshold <= duplicates.MOST_DISTANCE
+
+
+@pytest.mark.parametrize("num", [0, 1, 2, 3])
+def test_tiny_sets_are_no_trouble(cells, num):
+    thumbs = thumbs_of(cells[:num]) if num else np.empty((0, 24, 24), np.float32)
+    pairs, _, _ = duplicates.near_pairs(thumbs)
+    assert pairs.shape == (0, 2)
+
+
+def test_pairs_that_share_an_image_are_one_group():
+    pairs = np.array([[0, 3], [3, 5], [1, 2]])
+    groups = duplicates.chained(pairs, np.array([0.1, 0.3, 0.2]))
+    assert [(members.tolist(), distance) for members, distance in groups] == [
+        ([0, 3, 5], 0.3), ([1, 2], 0.2),
+    ]  # fmt: skip
+    assert duplicates.chained(np.empty((0, 2), np.int64), np.empty(0)) == []
