@@ -8,7 +8,6 @@ import tempfile
 from pathlib import Path
 
 from results_page import write_section
-
 from stainproof import pipeline
 from stainproof.config import make_config, parse_duration
 

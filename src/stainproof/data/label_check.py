@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from cleanlab.rank import get_label_quality_scores
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
@@ -48,6 +47,8 @@ def find_suspects(
     Returns:
         The suspects, worst first; none where a class has fewer than 20 images.
     """
+    from cleanlab.rank import get_label_quality_scores
+
     counts = np.bincount(labels)
     if len(labels) == 0 or (counts > 0).sum() < 2 or counts[counts > 0].min() < FEWEST_A_CLASS:
         return []

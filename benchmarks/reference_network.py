@@ -1,0 +1,241 @@
+"""Our networks beside the same networks in Keras 3 on TensorFlow: equal logits, then speed.
+
+.venv-keras/bin/python benchmarks/reference_network.py [--repeats 3] [--steps 4]
+
+Each side trains in a process of its own, in turn, so that neither's threads disturb the other's.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from results_page import write_section
+from stainproof.config import NetworkConfig, make_config
+
+NUM_CLASSES = 8
+TOLERANCE = 1e-4
+SIDES = ("torch", "keras")
+
+
+def keras_network(settings: NetworkConfig, size_px: int) -> tuple[Any, list[Any]]:
+    """Build the network as its authors would have; give its weighted layers as they were made."""
+    from keras import Input, Model, layers
+
+    made: list[Any] = []
+
+    def weighted(layer: Any) -> Any:
+        made.append(layer)
+        return layer
+
+    def convolved(x: Any, filters: int, kernel: int) -> Any:
+        x = weighted(layers.Conv2D(filters, kernel, padding="same"))(x)
+        return weighted(layers.BatchNormalization())(x)
+
+    def unit(x: Any, filters: int, kernel: int) -> Any:
+        return layers.ReLU()(convolved(x, filters, kernel))
+
+    def inception(x: Any, filters: int) -> Any:
+        pooled = layers.MaxPooling2D(3, strides=1, padding="same")(x)
+        branches = [
+            unit(x, filters // 4, 1),
+            unit(unit(x, filters // 8, 1), filters // 4, 3),
+            unit(unit(x, filters // 12, 1), filters // 4, 5),
+            unit(pooled, filters // 4, 1),
+        ]
+        return layers.Concatenate()(branches)
+
+    def block(x: Any, filters: int) -> Any:
+        y = x
+        for _ in range(settings.units):
+            y = inception(y, filters)
+        if x.shape[-1] != filters:
+            x = convolved(x, filters, 1)
+        return layers.ReLU()(layers.Add()([y, x]))
+
+    images = Input((size_px, size_px, 3))
+    x = images
+    for filters in settings.stem:
+        x = layers.MaxPooling2D(2)(unit(x, filters, 3))
+    for filters in settings.stages:
+        for _ in range(settings.blocks):
+            x = block(x, filters)
+        x = layers.MaxPooling2D(2)(x)
+    x = layers.GlobalAveragePooling2D()(x)
+    x = weighted(layers.Dense(settings.hidden, activation="relu"))(x)
+    x = weighted(layers.Dense(NUM_CLASSES))(layers.Dropout(settings.dropout)(x))
+    return Model(images, x), made
+
+
+def copy_weights(ours: Any, made: list[Any]) -> None:
+    """Give the Keras layers our weights; both sides make their layers in the same order."""
+    from torch import nn
+
+    weighted = (nn.Conv2d, nn.BatchNorm2d, nn.Linear)
+    modules = [module for module in ours.modules() if isinstance(module, weighted)]
+    for module, layer in zip(modules, made, strict=True):
+        weight, bias = module.weight.detach().numpy(), module.bias.detach().numpy()
+        if isinstance(module, nn.BatchNorm2d):
+            mean, variance = module.running_mean.numpy(), module.running_var.numpy()
+            layer.set_weights([weight, bias, mean, variance])
+        else:
+            axes = (2, 3, 1, 0) if weight.ndim == 4 else (1, 0)
+            layer.set_weights([weight.transpose(axes), bias])
+
+
+def largest_difference(network: str) -> tuple[float, int, int]:
+    """Return the largest difference of logits, and both parameter counts of the Keras network."""
+    import torch
+
+    from stainproof.models.network import build_network, num_parameters, to_input
+
+    config = make_config(network=network)
+    ours = build_network(config, NUM_CLASSES)
+    generator = torch.Generator().manual_seed(0)
+    for key, value in ours.state_dict().items():
+        if key.endswith(("running_mean", "bias")):
+            value.copy_(0.1 * torch.randn(value.shape, generator=generator))
+        elif key.endswith("running_var"):
+            value.copy_(0.5 + torch.rand(value.shape, generator=generator))
+    theirs, made = keras_network(config.network, config.input.size_px)
+    copy_weights(ours.eval(), made)
+    images = np.random.default_rng(0).integers(256, size=(8, 96, 96, 3), dtype=np.uint8)
+    with torch.no_grad():
+        expected = ours(to_input(torch.from_numpy(images), config.input)).numpy()
+    found = np.asarray(theirs(images.astype(np.float32) / 255, training=False))
+    trainable = sum(int(np.prod(w.shape)) for w in theirs.trainable_weights)
+    assert theirs.count_params() == num_parameters(ours), "parameter counts differ"
+    return float(np.abs(found - expected).max()), theirs.count_params(), trainable
+
+
+def train_torch(network: str, batch: int, threads: int, steps: int) -> float:
+    """Return our training images a second."""
+    import torch
+    from torch.nn import functional as F
+
+    from stainproof.models.network import build_network, to_input
+    from stainproof.training.optim import make_optimizer
+
+    torch.set_num_threads(threads)
+    config = make_config("report", network=network)
+    net = build_network(config, NUM_CLASSES).train()
+    optimizer = make_optimizer(net, config.training)
+    images, labels = _batch(batch)
+
+    def step() -> None:
+        logits = net(to_input(torch.from_numpy(images), config.input))
+        loss = F.cross_entropy(logits, torch.from_numpy(labels))
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        loss.item()
+
+    return _speed(step, batch, steps)
+
+
+def train_keras(network: str, batch: int, threads: int, steps: int) -> float:
+    """Return Keras's training images a second, compiled as `fit` would (a graph, no XLA)."""
+    import keras
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
+    config = make_config("report", network=network)
+    net, _ = keras_network(config.network, config.input.size_px)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    net.compile(optimizer=keras.optimizers.Adam(1e-3), loss=loss, jit_compile=False)
+    images, labels = _batch(batch)
+    return _speed(lambda: net.train_on_batch(images.astype(np.float32) / 255, labels), batch, steps)
+
+
+def _batch(batch: int) -> tuple[Any, Any]:
+    rng = np.random.default_rng(0)
+    images = rng.integers(256, size=(batch, 96, 96, 3), dtype=np.uint8)
+    return images, rng.integers(NUM_CLASSES, size=batch)
+
+
+def _speed(step: Any, batch: int, steps: int) -> float:
+    step()
+    step()
+    began = time.perf_counter()
+    for _ in range(steps):
+        step()
+    return steps * batch / (time.perf_counter() - began)
+
+
+def measure(side: str, network: str, batch: int, threads: int, steps: int) -> float:
+    """Measure one side in a fresh process."""
+    case = json.dumps([network, batch, threads, steps])
+    done = subprocess.run(
+        [sys.executable, __file__, "--side", side, "--case", case],
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "OMP_NUM_THREADS": str(threads)},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return float(done.stdout.split()[-1])
+
+
+def compare(network: str, batch: int, threads: int, options: argparse.Namespace) -> str:
+    """Measure both sides in turn and return the table's row."""
+    speeds: dict[str, list[float]] = {side: [] for side in SIDES}
+    for _ in range(options.repeats):
+        for side in SIDES:
+            speeds[side].append(measure(side, network, batch, threads, options.steps))
+    ratios = [a / b for a, b in zip(speeds["torch"], speeds["keras"], strict=True)]
+    ours, theirs = (median(speeds[side]) for side in SIDES)
+    row = (
+        f"| {network} | {batch} | {threads} | {ours:.1f} | {theirs:.1f} | {median(ratios):.2f} "
+        f"({min(ratios):.2f} to {max(ratios):.2f}) |"
+    )
+    print(row, flush=True)
+    return row
+
+
+def main() -> None:
+    """Prove the logits equal, measure, write the section."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
+    parser.add_argument("--case", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.side:
+        run = {"torch": train_torch, "keras": train_keras}[options.side]
+        print(run(*json.loads(options.case)))
+        return
+    from importlib.metadata import version
+
+    from stainproof import provenance
+
+    proofs = []
+    for network in ("reference", "light"):
+        difference, total, trainable = largest_difference(network)
+        assert difference <= TOLERANCE, f"{network}: logits differ by {difference}"
+        proofs.append(
+            f"{network}: {total:,} parameters ({trainable:,} trainable) on both sides, logits "
+            f"differ by {difference:.1e} at most after copying weights"
+        )
+    cores = os.cpu_count() or 1
+    cases = [("reference", 32), ("reference", 128), ("light", 64)]
+    rows = [compare(*case, threads, options) for case in cases for threads in (1, cores)]
+    here = provenance.collect()
+    write_section(
+        "reference_network",
+        ". ".join(proofs)
+        + f".\n\nTraining images a second (forward, loss, backward, Adam), random 96 px images; "
+        f"median of {options.repeats} processes a side, in turn, {options.steps} steps each after "
+        f"2 to warm up; ratios with their range. PyTorch {here.torch} channels last, eager; Keras "
+        f"{version('keras')} on TensorFlow {version('tensorflow-cpu')}, compiled, no XLA. "
+        f"{here.machine}; commit {here.commit}; {here.created}.\n\n"
+        "| network | batch | threads | stainproof | Keras | ratio |\n|---|---|---|---|---|---|\n"
+        + "\n".join(rows),
+    )
+
+
+if __name__ == "__main__":
+    main()
