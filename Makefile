@@ -51,6 +51,5 @@ $(READY): pyproject.toml
 $(KERAS): pyproject.toml benchmarks/requirements-keras.txt
 	$(PYTHON) -m venv .venv-keras
 	.venv-keras/bin/pip install -q --disable-pip-version-check "$(TORCH)"
-	.venv-keras/bin/pip install -q --disable-pip-version-check -r benchmarks/requirements-keras.txt
-	.venv-keras/bin/pip install -q --disable-pip-version-check -e .
+	.venv-keras/bin/pip install -q --disable-pip-version-check -r benchmarks/requirements-keras.txt -e .
 	touch $@
