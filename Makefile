@@ -4,6 +4,7 @@ TORCH  ?= torch==2.13.0
 BIN     = .venv/bin
 READY   = .venv/.ready
 KERAS   = .venv-keras/.ready
+AUDIT   = .venv-audit/.ready
 
 # make demo                                        synthetic cells, then another lab's stain
 # make demo DATA=my/train TEST=my/test BUDGET=20m  your own images
@@ -31,16 +32,26 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(READY) $(KERAS)
+# make bench                                       what needs no real image
+# make bench REAL=../shared/data                   all of it: ds1, ds1_truth.csv, clean, ds2 in there
+bench: $(READY) $(KERAS) $(AUDIT)
 	$(BIN)/python benchmarks/phantoms.py
 	.venv-keras/bin/python benchmarks/reference_network.py
+	$(BIN)/python benchmarks/near_copies.py
+	.venv-audit/bin/python benchmarks/audit_doctored.py $(if $(REAL),--real $(REAL)/clean)
+ifdef REAL
+	$(BIN)/python benchmarks/phantom_transfer.py --real $(REAL)/clean
+	$(BIN)/python benchmarks/audit_score.py --data $(REAL)/ds1 --truth $(REAL)/ds1_truth.csv $(REAL)/clean
+	.venv-audit/bin/python benchmarks/audit_neighbours.py --data $(REAL)/ds1 --truth $(REAL)/ds1_truth.csv
+	$(BIN)/python benchmarks/cleaning_effect.py --data $(REAL)/ds1 --test $(REAL)/clean $(REAL)/ds2
+endif
 
 docs: $(READY)
 	$(BIN)/python docs/command_line.py
 	$(BIN)/python docs/pictures.py
 
 clean:
-	rm -rf .venv .venv-keras demo
+	rm -rf .venv .venv-keras .venv-audit demo
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -52,4 +63,10 @@ $(KERAS): pyproject.toml benchmarks/requirements-keras.txt
 	$(PYTHON) -m venv .venv-keras
 	.venv-keras/bin/pip install -q --disable-pip-version-check "$(TORCH)"
 	.venv-keras/bin/pip install -q --disable-pip-version-check -r benchmarks/requirements-keras.txt -e .
+	touch $@
+
+$(AUDIT): pyproject.toml benchmarks/requirements-audit.txt
+	$(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/pip install -q --disable-pip-version-check "$(TORCH)"
+	.venv-audit/bin/pip install -q --disable-pip-version-check -r benchmarks/requirements-audit.txt -e .
 	touch $@

@@ -7,7 +7,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from results_page import write_section
+from results_page import made_on, write_section
 from stainproof import pipeline
 from stainproof.config import make_config, parse_duration
 
@@ -27,8 +27,7 @@ def main() -> None:
     write_section(
         "phantom_transfer",
         f"Light network, {card.num_epochs} epochs ({options.budget}) on 8,000 phantoms, seed "
-        f"{options.seed}, no real image seen. {real.provenance.machine}; "
-        f"{real.provenance.created}.\n\n"
+        f"{options.seed}, no real image seen. {made_on()}\n\n"
         "| measured on | images | accuracy | balanced accuracy |\n|---|---|---|---|\n"
         f"| {real.source} (real cells; chance is 12.5 % balanced) | {real.num_images} "
         f"| {real.accuracy.percent()} | {real.balanced_accuracy.percent()} |",

@@ -4,8 +4,7 @@ import os
 import time
 from statistics import median
 
-from results_page import write_section
-from stainproof import provenance
+from results_page import made_on, write_section
 from stainproof.data import phantom
 
 NUM_IMAGES = 8000
@@ -26,7 +25,6 @@ def main() -> None:
     for _ in range(REPEATS):
         for num_workers, found in speeds.items():
             found.append(images_per_s(num_workers))
-    here = provenance.collect()
     rows = [
         f"| {num} | {median(found):,.0f} | {min(found):,.0f} to {max(found):,.0f} |"
         for num, found in speeds.items()
@@ -34,7 +32,7 @@ def main() -> None:
     write_section(
         "phantoms",
         f"{NUM_IMAGES:,} images of 96 px a call, start of the processes included, {REPEATS} calls "
-        f"each, interleaved. {here.machine}; numpy {here.numpy}; {here.created}.\n\n"
+        f"each, interleaved. {made_on()}\n\n"
         "| processes | images a second, median | range |\n|---|---|---|\n" + "\n".join(rows),
     )
 

@@ -1,9 +1,24 @@
 """One page of results; every benchmark owns a section between two markers."""
 
 import re
+import resource
 from pathlib import Path
 
+from stainproof import provenance
+
 PAGE = Path(__file__).with_name("results.md")
+
+
+def made_on() -> str:
+    """Say which machine, commit and day a figure comes from."""
+    here = provenance.collect()
+    return f"{here.machine}; commit {here.commit}; {here.created}; command `{here.command}`."
+
+
+def peak_memory_mb() -> float:
+    """Return the most memory this process and its finished children have held, in MB."""
+    usage = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return max(one.ru_maxrss for one in usage) / 1024
 
 
 def write_section(name: str, text: str) -> None:

@@ -6,6 +6,8 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -18,6 +20,7 @@ from stainproof.data import phantom, sources
 from stainproof.data.findings import Finding, files_to_drop, read_csv, to_csv
 from stainproof.errors import DataError
 from stainproof.labels import BLOOD_CLASSES
+from stainproof.report.audit_page import group_key
 from stainproof.results import AuditSummary
 
 NUM = 480
@@ -221,16 +224,24 @@ def test_a_person_refuses_a_finding_in_a_browser_and_cleaning_obeys(faulty, audi
     service = webdriver.ChromeService(executable_path=shutil.which("chromedriver"))
     with webdriver.Chrome(options=options, service=service) as browser:
         browser.get((audited[0] / "audit.html").as_uri())
-        group = browser.find_element(By.CSS_SELECTOR, "#doctored .group")
-        key = group.get_attribute("data-key")
-        group.find_element(By.CSS_SELECTOR, "input").click()
-        assert "refused" in group.get_attribute("class")
+        refused = browser.find_element(By.CSS_SELECTOR, "#doctored .group")
+        asked = browser.find_element(By.CSS_SELECTOR, "#outlier .group")
+        refused_key, asked_key = (one.get_attribute("data-key") for one in (refused, asked))
+        for group in (refused, asked):
+            group.find_element(By.CSS_SELECTOR, "input").click()
+        assert "staying" in refused.get_attribute("class")
+        assert "staying" not in asked.get_attribute("class")
         browser.find_element(By.ID, "save").click()
         WebDriverWait(browser, 10).until(lambda _: (tmp_path / "reviewed.csv").exists())
     everything = read_csv(audited[0] / "audit.csv")
-    reviewed = read_csv(tmp_path / "reviewed.csv")
-    refused = [one for one in everything if f"{one.kind} {one.group or one.file}" == key]
-    assert refused
-    assert reviewed == [one for one in everything if one not in refused]
-    kept, _ = pipeline.clean(faulty[0], tmp_path / "reviewed.csv", tmp_path / "clean.csv")
-    assert kept > audited[1].num_images - audited[1].num_dropped
+    expected = [
+        replace(one, action="drop") if group_key(one) == asked_key else one
+        for one in everything
+        if group_key(one) != refused_key
+    ]
+    assert len(expected) < len(everything)
+    assert read_csv(tmp_path / "reviewed.csv") == expected
+    pipeline.clean(faulty[0], tmp_path / "reviewed.csv", tmp_path / "clean.csv")
+    kept = {path.name for path in sources.list_source(tmp_path / "clean.csv").paths}
+    assert {Path(one.file).name for one in everything if group_key(one) == refused_key} <= kept
+    assert not {Path(one.file).name for one in everything if group_key(one) == asked_key} & kept

@@ -383,6 +383,46 @@ def test_a_resumed_run_keeps_its_settings(refused, run_copy, shared_cell_folder,
     assert f"{option[0]}: not allowed here; a resumed run keeps its own" in said
 
 
+# Phantoms, audits and cleaning
+
+
+def test_phantoms_never_land_in_a_folder_that_holds_something(refused, tmp_path):
+    (tmp_path / "mine.txt").write_text("keep me")
+    assert "not an empty folder" in refused("phantom", "--out", tmp_path, "--n", 8)
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("doctored_margin=0.5", "greater than or equal to 1"),
+        ("colour=3", "colour is unknown; allowed: near_reach"),
+        ("near_reach", "write key=value"),
+    ],
+)
+def test_a_bad_setting_of_an_audit_is_refused(refused, cell_folder, tmp_path, setting, said):
+    assert said in refused("audit", cell_folder, "--out", tmp_path / "a", "--set", setting)
+
+
+def test_an_audit_of_nothing_is_refused(refused, tmp_path):
+    (tmp_path / "empty").mkdir()
+    assert "empty" in refused("audit", tmp_path / "empty", "--out", tmp_path / "a")
+    assert "gone" in refused("audit", tmp_path / "gone", "--out", tmp_path / "a")
+
+
+def test_an_audit_that_cannot_be_written_is_told_before_the_work(refused, cell_folder, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    said = refused("audit", cell_folder, "--out", tmp_path / "file")
+    assert "file" in said and "cannot be written" in said
+
+
+def test_cleaning_by_no_audit_is_refused(refused, cell_folder, tmp_path):
+    said = refused("clean", cell_folder, "--audit", tmp_path / "gone", "--out", tmp_path / "c.csv")
+    assert "gone" in said
+    (tmp_path / "a.csv").write_text("file,kind\nx,y\n")
+    said = refused("clean", cell_folder, "--audit", tmp_path / "a.csv", "--out", tmp_path / "c.csv")
+    assert "a.csv: a row is no finding" in said
+
+
 # Prediction
 
 

@@ -4,6 +4,7 @@ import pytest
 from stainproof.augment import geometry, overlay
 from stainproof.augment.recipe import CHANGES, Augmenter
 from stainproof.config import AugmentConfig
+from stainproof.data.pictures import make_picture
 
 
 def photo(height=40, width=40, seed=0):
@@ -11,7 +12,7 @@ def photo(height=40, width=40, seed=0):
 
 
 def blended(rgb, rng, strength):
-    return overlay.blend(rgb, overlay.texture(rgb.shape, rng), rng, strength)
+    return overlay.blend(rgb, make_picture(rgb.shape, rng), rng, strength)
 
 
 ALL = {**CHANGES, "overlay": blended}

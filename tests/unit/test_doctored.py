@@ -2,6 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
+from stainproof.config import AuditConfig
 from stainproof.data import phantom
 from stainproof.data.doctored import find_doctored, foreign_picture
 
@@ -24,20 +25,27 @@ def small(images):
     return np.stack([cv2.resize(rgb, (48, 48), interpolation=cv2.INTER_AREA) for rgb in images])
 
 
+def find(images, seed=0):
+    lines = AuditConfig()
+    return find_doctored(
+        images, margin=lines.doctored_margin, reach=lines.doctored_reach, seed=seed
+    )
+
+
 @pytest.fixture(scope="module")
 def cells():
     return phantom.generate(900, seed=4)[0]
 
 
 def test_a_set_with_nothing_wrong_has_hardly_any_findings(cells):
-    assert len(find_doctored(small(cells)).images) <= 4
+    assert len(find(small(cells)).images) <= 4
 
 
 @pytest.mark.parametrize(("num", "weight"), [(12, 0.5), (150, 0.5), (150, 0.3)])
 def test_a_group_that_shares_a_picture_is_found_whole(cells, num, weight):
     images = cells.copy()
     images[:num] = blend(cells[:num], landscape(1), weight)
-    found = find_doctored(small(images))
+    found = find(small(images))
     group = {one.index for one in found.images if one.group == 0}
     assert len(group & set(range(num))) >= 0.98 * num
     assert len(group - set(range(num))) <= 0.01 * num
@@ -48,7 +56,7 @@ def test_two_pictures_make_two_groups(cells):
     images = cells.copy()
     images[:100] = blend(cells[:100], landscape(1), 0.5)
     images[100:150] = blend(cells[100:150], landscape(2), 0.5)
-    found = find_doctored(small(images))
+    found = find(small(images))
     groups = {one.group for one in found.images if one.index < 100}
     others = {one.group for one in found.images if 100 <= one.index < 150}
     assert len(groups) == len(others) == 1
@@ -60,21 +68,21 @@ def test_single_images_under_a_strong_picture_are_found(cells):
     images = cells.copy()
     for index in range(10):
         images[index] = blend(cells[index], landscape(10 + index), 0.5)
-    found = {one.index for one in find_doctored(small(images)).images}
+    found = {one.index for one in find(small(images)).images}
     assert len(found & set(range(10))) >= 9
     assert len(found) <= 14
 
 
 def test_many_copies_of_one_cell_less_than_six_make_no_group(cells):
     images = np.concatenate([cells, np.repeat(cells[[7]], 4, axis=0)])
-    assert all(one.group is None for one in find_doctored(small(images)).images)
+    assert all(one.group is None for one in find(small(images)).images)
 
 
 def test_the_foreign_picture_comes_to_light(cells):
     picture = landscape(1)
     images = cells.copy()
     images[:200] = blend(cells[:200], picture, 0.5)
-    seen = foreign_picture(small(images), list(range(200)), np.arange(200, 900))
+    seen = foreign_picture(small(images), np.arange(200), np.arange(200, 900))
     expected = small([picture.astype(np.uint8)])[0]
     assert np.corrcoef(seen.ravel(), expected.ravel())[0, 1] > 0.9
 
@@ -83,10 +91,10 @@ def test_the_same_seed_finds_the_same_and_images_are_not_changed(cells):
     images = small(cells)
     images[:40] = small(blend(cells[:40], landscape(3), 0.4))
     before = images.copy()
-    assert find_doctored(images, seed=2).images == find_doctored(images, seed=2).images
+    assert find(images, seed=2).images == find(images, seed=2).images
     assert np.array_equal(images, before)
 
 
 @pytest.mark.parametrize("num", [0, 1, 49])
 def test_of_few_images_nothing_is_said(cells, num):
-    assert find_doctored(small(cells)[:num]).images == []
+    assert find(small(cells)[:num]).images == []

@@ -66,8 +66,10 @@ def read_csv(path: Path) -> list[Finding]:
     """
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-        return [_finding(row) for row in rows]
+            reader = csv.DictReader(file)
+            if not set(COLUMNS) <= set(reader.fieldnames or ()):
+                raise KeyError("the first line names no such columns")
+            return [_finding(row) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: not a readable table of findings") from error
     except (KeyError, TypeError, ValueError) as error:

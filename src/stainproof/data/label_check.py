@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
@@ -11,6 +10,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from stainproof.data.features import describe
 from stainproof.data.images import Images
 
 NUM_FOLDS = 4
@@ -53,7 +53,7 @@ def find_suspects(
     if len(labels) == 0 or (counts > 0).sum() < 2 or counts[counts > 0].min() < FEWEST_A_CLASS:
         return []
     classes, compact = np.unique(labels, return_inverse=True)
-    features = np.stack([describe(rgb) for rgb in small])
+    features = describe(small)
     num_components = min(NUM_COMPONENTS, *features.shape)
     model = make_pipeline(
         StandardScaler(),
@@ -68,22 +68,3 @@ def find_suspects(
         Suspect(int(index), float(beliefs[index]), int(classes[probs[index].argmax()]))
         for index in worst[np.argsort(beliefs[worst], kind="stable")]
     ]
-
-
-def describe(rgb: Images) -> NDArray[np.float32]:
-    """Describe a small image: gradients in cells, colours, and light on rings.
-
-    Histograms of oriented gradients are those of Dalal & Triggs 2005.
-
-    Args:
-        rgb: uint8 (48, 48, 3).
-
-    Returns:
-        float32 (features,).
-    """
-    side = rgb.shape[0]
-    hog = cv2.HOGDescriptor((side, side), (side // 3,) * 2, (side // 3,) * 2, (side // 6,) * 2, 8)
-    gradients = hog.compute(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)).ravel()
-    colours = cv2.calcHist([rgb], [0, 1, 2], None, [5, 5, 5], [0, 256] * 3).ravel()
-    tiny = cv2.resize(rgb, (12, 12), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-    return np.concatenate([gradients, np.sqrt(colours) / side, tiny.ravel()])

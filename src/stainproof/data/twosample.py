@@ -7,8 +7,8 @@ from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from stainproof.data.features import describe
 from stainproof.data.images import Images
-from stainproof.data.label_check import describe
 from stainproof.errors import DataError
 
 MOST_IMAGES = 2000
@@ -41,7 +41,7 @@ def area_apart(ours: Images, theirs: Images, seed: int) -> tuple[float, float, f
         images[np.sort(rng.choice(len(images), min(MOST_IMAGES, len(images)), replace=False))]
         for images in (ours, theirs)
     ]
-    features = np.stack([describe(rgb) for part in parts for rgb in part])
+    features = describe(np.concatenate(parts))
     origin = np.repeat([0, 1], [len(part) for part in parts])
     order = rng.permutation(len(origin))
     features, origin = features[order], origin[order]

@@ -82,8 +82,9 @@ def render_audit(audit: Audit, summary: AuditSummary, *, review: bool) -> str:
         review: Whether findings can be refused and the decisions saved.
 
     Returns:
-        HTML that needs no network. A person's decisions are saved as an `audit.csv` without the
-        refused findings, which `stainproof clean --audit` takes.
+        HTML that needs no network. A person's decisions are saved as an `audit.csv` without what
+        they refused, and with `drop` for what they were asked to look at and want to go;
+        `stainproof clean --audit` takes it.
     """
     environment = Environment(
         loader=PackageLoader("stainproof.report", "."), autoescape=select_autoescape(default=True)
@@ -105,7 +106,10 @@ def group_key(found: Finding) -> str:
 
 
 def _rows(audit: Audit) -> list[list[str]]:
-    return [[group_key(one), to_csv([one]).split("\n", 1)[1].strip()] for one in audit.findings]
+    return [
+        [group_key(one), one.action, to_csv([one]).split("\n", 1)[1].strip("\n")]
+        for one in audit.findings
+    ]
 
 
 def _section(audit: Audit, kind: Kind, positions: dict[str, int]) -> Section:

@@ -1,0 +1,133 @@
+"""How well the audit finds foreign pictures: by weight, group size, whole and partial.
+
+.venv-audit/bin/python benchmarks/audit_doctored.py [--real FOLDER] [--repeats 2]
+
+The pictures are photographs that come with scikit-image; the audit never saw them.
+"""
+
+import argparse
+import time
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from results_page import made_on, write_section
+from stainproof.config import AuditConfig, InputContract
+from stainproof.data import phantom, sources
+from stainproof.data.doctored import find_doctored
+from stainproof.data.images import Images
+from stainproof.data.measures import SIZE_PX, SMALL_PX
+
+PHOTOGRAPHS = (
+    "astronaut", "brick", "camera", "chelsea", "clock_motion", "coffee", "coins", "color",
+    "grass", "gravel", "hubble_deep_field", "ihc", "moon", "motorcycle_left", "page", "retina",
+    "rocket", "text",
+)  # fmt: skip
+WEIGHTS = (0.1, 0.2, 0.3, 0.5, 0.7)
+SIZES = (1, 20, 500)
+NUM_ALONE = 10
+"""Images under a picture of their own in one set, so that a few sets say something of them."""
+
+
+def photographs() -> list[Images]:
+    """Return the pictures at 96 px, uint8 rgb."""
+    import skimage
+
+    folder = Path(skimage.__file__).parent / "data"
+    found = [next(folder.glob(f"{name}.*")) for name in PHOTOGRAPHS]
+    square = []
+    for path in found:
+        rgb = cv2.cvtColor(cv2.imread(str(path), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+        side = min(rgb.shape[:2])
+        top, left = (rgb.shape[0] - side) // 2, (rgb.shape[1] - side) // 2
+        rgb = rgb[top : top + side, left : left + side]
+        square.append(cv2.resize(rgb, (SIZE_PX, SIZE_PX), interpolation=cv2.INTER_AREA))
+    return square
+
+
+def planted(
+    cells: Images, size: int, weight: float, partial: bool, rng: np.random.Generator
+) -> tuple[Images, NDArray[np.int64]]:
+    """Blend pictures into some cells; return all cells and the positions of the blended.
+
+    A partial picture covers a quarter to a half of the image, for a group at one place.
+    """
+    images = cells.copy()
+    pictures = photographs()
+    num = NUM_ALONE if size == 1 else size
+    chosen = rng.choice(len(cells), num, replace=False)
+    order = rng.permutation(len(pictures))
+    height, width = rng.integers(SIZE_PX // 2, 3 * SIZE_PX // 4, size=2)
+    for rank, index in enumerate(chosen):
+        picture = pictures[order[rank if size == 1 else 0]]
+        laid = cv2.addWeighted(images[index], 1 - weight, picture, weight, 0)
+        if not partial:
+            images[index] = laid
+            continue
+        if rank == 0 or size == 1:
+            top, left = (int(rng.integers(SIZE_PX - side + 1)) for side in (height, width))
+        part = np.s_[top : top + height, left : left + width]
+        images[index][part] = laid[part]
+    return images, np.sort(chosen)
+
+
+def cells_of(real: str) -> Iterator[tuple[str, Images]]:
+    """Give the sets in which pictures are planted."""
+    if real:
+        yield Path(real).name, sources.load(real, InputContract()).images
+    yield "phantoms", phantom.generate(3000, seed=77)[0]
+
+
+def main() -> None:
+    """Measure and write the section of the results page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--real", default="", help="a folder of sound cells, beside phantoms")
+    parser.add_argument("--repeats", type=int, default=2)
+    options = parser.parse_args()
+    settings = AuditConfig()
+    rows = [
+        "| cells | images under one picture | cover | weight | recall | precision | false |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    began = time.monotonic()
+    for name, cells in cells_of(options.real):
+        for size, partial, weight in product(SIZES, (False, True), WEIGHTS):
+            hits = found_all = num_all = 0
+            for repeat in range(options.repeats):
+                rng = np.random.default_rng((repeat, size, int(100 * weight), partial))
+                images, chosen = planted(cells, size, weight, partial, rng)
+                small = np.stack(
+                    [cv2.resize(rgb, (SMALL_PX,) * 2, interpolation=cv2.INTER_AREA) for rgb in images]
+                )
+                found = find_doctored(
+                    small,
+                    margin=settings.doctored_margin,
+                    reach=settings.doctored_reach,
+                    seed=settings.seed,
+                )
+                positions = {one.index for one in found.images}
+                hits += len(positions & set(chosen.tolist()))
+                found_all += len(positions)
+                num_all += len(chosen)
+            precision = f"{hits / found_all:.3f}" if found_all else "nothing found"
+            cover = "partial" if partial else "whole"
+            rows.append(
+                f"| {name} ({len(cells):,}) | {size} | {cover} | {weight} | {hits / num_all:.3f} "
+                f"| {precision} | {found_all - hits} of {options.repeats * len(cells) - num_all:,} |"
+            )
+            print(rows[-1], flush=True)
+    minutes = (time.monotonic() - began) / 60
+    note = (
+        f"{options.repeats} sets a row, seeds 0 to {options.repeats - 1}; pictures: scikit-image's "
+        f"photographs. Of \"1\" each set has {NUM_ALONE}, each under a picture of its own. "
+        f"{minutes:.0f} minutes. {made_on()}"
+    )
+    write_section("Foreign pictures found by the audit", "\n".join([*rows, "", note]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""The same short training with and without cleaning, measured on sound and on shifted cells.
+
+python benchmarks/cleaning_effect.py --data TRAIN --test CLEAN SHIFTED [--budget 8m] [--seeds 0]
+"""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from results_page import made_on, write_section
+from stainproof import pipeline
+from stainproof.config import make_config, parse_duration
+
+
+def main() -> None:
+    """Train twice a seed, measure, write the section."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--test", nargs="+", required=True)
+    parser.add_argument("--budget", default="8m")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    options = parser.parse_args()
+    names = [Path(test).name for test in options.test]
+    rows = [
+        f"| training set | seed | images | {' | '.join(names)} |",
+        "|---|---|---|" + "---|" * len(names),
+    ]
+    for seed in options.seeds:
+        for audited in (False, True):
+            with tempfile.TemporaryDirectory() as folder:
+                config = make_config("light", seed=seed, budget_s=parse_duration(options.budget))
+                run = Path(folder) / "run"
+                card = pipeline.train(options.data, run, config, audited=audited)
+                measured = [pipeline.evaluate(run, test) for test in options.test]
+            rows.append(
+                f"| {'cleaned' if audited else 'as it is'} | {seed} | {card.data.num_images:,} | "
+                + " | ".join(one.accuracy.percent() for one in measured)
+                + " |"
+            )
+            print(rows[-1], flush=True)
+    note = f"Light network, {options.budget} of training each, schedule `quick`. {made_on()}"
+    write_section("Training with and without cleaning", "\n".join([*rows, "", note]))
+
+
+if __name__ == "__main__":
+    main()

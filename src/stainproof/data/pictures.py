@@ -1,0 +1,77 @@
+"""Made-up foreign pictures, to blend into cells."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from stainproof.data.images import Images
+
+MOSAIC = (cv2.INTER_NEAREST, cv2.INTER_LINEAR, cv2.INTER_CUBIC)
+
+
+def make_picture(shape: tuple[int, ...], rng: np.random.Generator) -> Images:
+    """Make up a picture: shapes on a colour mosaic, noise as rough as photographs, or both.
+
+    Random shapes over each other and noise of the spectrum that photographs have teach much of
+    what photographs would (Baradad et al. 2021, "Learning to See by Looking at Noise").
+
+    Args:
+        shape: Height, width and 3.
+        rng: Draws everything.
+
+    Returns:
+        uint8 of this shape.
+    """
+    kind = rng.random()
+    if kind < 0.4:
+        return shapes(shape, rng)
+    if kind < 0.7:
+        return photograph_noise(shape, rng)
+    both = cv2.addWeighted(photograph_noise(shape, rng), 0.6, shapes(shape, rng), 0.4, 0)
+    if rng.random() < 0.3:
+        both = cv2.cvtColor(cv2.cvtColor(both, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    return np.asarray(both, dtype=np.uint8)
+
+
+def shapes(shape: tuple[int, ...], rng: np.random.Generator) -> Images:
+    """Draw discs, boxes and lines on a colour mosaic, sharp or smooth; uint8 of this shape."""
+    height, width = shape[:2]
+    cells = int(rng.integers(2, 13))
+    mosaic = rng.integers(256, size=(cells, cells, 3), dtype=np.uint8)
+    interpolation = MOSAIC[rng.integers(len(MOSAIC))]
+    picture = cv2.resize(mosaic, (width, height), interpolation=interpolation)
+    for _ in range(int(rng.integers(0, 7))):
+        colour = rng.integers(256, size=3).tolist()
+        x, y, x2, y2 = (rng.random(4) * (width, height, width, height)).astype(int).tolist()
+        kind = rng.integers(3)
+        if kind == 0:
+            cv2.circle(picture, (x, y), int(rng.integers(2, max(3, width // 3))), colour, -1)
+        elif kind == 1:
+            cv2.rectangle(picture, (x, y), (x2, y2), colour, -1)
+        else:
+            cv2.line(picture, (x, y), (x2, y2), colour, int(rng.integers(1, 6)))
+    return np.asarray(picture, dtype=np.uint8)
+
+
+def photograph_noise(shape: tuple[int, ...], rng: np.random.Generator) -> Images:
+    """Draw noise whose amplitude falls with frequency as that of photographs does.
+
+    The power of the fall is 0.7 to 1.6; photographs have about 1 (Field 1987, J. Opt. Soc. Am. A
+    4, 2379). The three channels share a random part of it.
+
+    Returns:
+        uint8 of this shape.
+    """
+    height, width = shape[:2]
+    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
+    frequency[0, 0] = 1 / max(height, width)
+    white = np.fft.rfft2(rng.standard_normal((4, height, width)))
+    planes: NDArray[np.float64] = np.fft.irfft2(
+        white / frequency ** rng.uniform(0.7, 1.6), s=(height, width)
+    )
+    planes /= planes.std(axis=(1, 2), keepdims=True)
+    shared = rng.uniform()
+    mixed = shared * planes[3] + (1 - shared) * planes[:3]
+    colour = rng.uniform(30, 220) + rng.normal(0, 30, size=(3, 1, 1))
+    picture = colour + mixed / mixed.std() * rng.uniform(20, 80)
+    return np.ascontiguousarray(np.clip(picture, 0, 255).astype(np.uint8).transpose(1, 2, 0))

@@ -1,0 +1,39 @@
+import cv2
+import numpy as np
+import pytest
+
+from stainproof.config import AuditConfig
+from stainproof.data import phantom
+from stainproof.data.label_check import find_suspects
+
+
+@pytest.fixture(scope="module")
+def cells():
+    images, labels = phantom.generate(960, seed=12)
+    small = [cv2.resize(rgb, (48, 48), interpolation=cv2.INTER_AREA) for rgb in images]
+    return np.stack(small), labels
+
+
+def suspects(cells, labels):
+    found = find_suspects(cells[0], labels, AuditConfig().least_belief, seed=0)
+    return {one.index: one for one in found}
+
+
+def test_right_labels_are_hardly_ever_suspect(cells):
+    assert len(suspects(cells, cells[1])) <= 0.005 * len(cells[1])
+
+
+def test_most_wrong_labels_are_suspect_and_the_right_one_is_named(cells):
+    wrong = np.arange(0, 960, 24)
+    labels = cells[1].copy()
+    labels[wrong] = (labels[wrong] + 3) % 8
+    found = suspects(cells, labels)
+    hits = set(found) & set(wrong.tolist())
+    assert len(hits) >= 0.5 * len(wrong)
+    assert len(set(found) - hits) <= 0.005 * len(labels)
+    right = [found[index].likelier == cells[1][index] for index in hits]
+    assert np.mean(right) >= 0.8
+
+
+def test_classes_of_few_images_are_not_judged(cells):
+    assert suspects((cells[0][:80], cells[1][:80]), cells[1][:80]) == {}
