@@ -88,7 +88,7 @@ class AuditConfig(Settings):
     """How far a single image must lie on the blended side of the boundary, in its margins."""
     outlier_reach: float = Field(3.0, gt=0.0, le=100.0)
     """Distance of an outlier, in units of the set's 99th percentile's."""
-    least_belief: float = Field(1e-3, ge=0.0, le=1.0)
+    least_belief: float = Field(0.02, ge=0.0, le=1.0)
     """Cross-validated probability below which a label is suspect."""
     seed: int = Field(0, ge=0, lt=2**31)
     """Seed of samples and folds."""

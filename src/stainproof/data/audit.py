@@ -17,6 +17,7 @@ from stainproof.data.quality import find_outliers
 from stainproof.progress import Track, silent
 
 Indices = NDArray[np.int64]
+NOTHING: Indices = np.empty(0, dtype=np.int64)
 
 
 @dataclass
@@ -55,8 +56,8 @@ class Audit:
 def audit(listing: Listing, settings: AuditConfig, track: Track = silent) -> Audit:
     """Look at every image of a source, alone and among the others.
 
-    What one check has explained does not blur the next: of several copies one goes on to the
-    search for doctored images, and neither is asked for outliers or wrong labels.
+    What one check has explained does not blur the next: of several copies one goes on, and the
+    labels of doctored images are not asked about. An image can be an outlier and doctored.
 
     Args:
         listing: The source; files that cannot be read are findings.
@@ -142,7 +143,7 @@ def _check_outliers(found: Audit, sound: Indices) -> Indices:
             "outlier", one.index, "review",
             score=one.score, threshold=one.threshold, reason=one.reason,
         )  # fmt: skip
-    return np.array([one.index for one in outliers], dtype=np.int64)
+    return NOTHING
 
 
 def _check_labels(found: Audit, sound: Indices) -> Indices:
@@ -156,7 +157,8 @@ def _check_labels(found: Audit, sound: Indices) -> Indices:
             score=one.belief, threshold=least,
             reason=f"looks like {found.listing.classes[one.likelier]}",
         )  # fmt: skip
-    return sound[[one.index for one in suspects]] if suspects else np.empty(0, dtype=np.int64)
+    return NOTHING
 
 
-CHECKS = (_check_copies, _check_near_copies, _check_doctored, _check_outliers, _check_labels)
+CHECKS = (_check_copies, _check_near_copies, _check_outliers, _check_doctored, _check_labels)
+"""Each notes its findings among sound images and returns the positions that it has explained."""
