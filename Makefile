@@ -24,7 +24,7 @@ demo: $(READY)
 	@echo "open the report:"; $(BIN)/stainproof report demo/run
 
 test: $(READY)
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist loadfile
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -84,9 +84,10 @@ def audit(
     """
     began = time.monotonic()
     folder, settings = Path(out), settings or AuditConfig()
+    listings = [sources.list_source(one, track) for one in (source, against) if one]
     files.check_writable(folder / AUDIT_FILE)
-    other = measure(sources.list_source(against), track) if against else None
-    found = run_audit(sources.list_source(source, track), settings, track)
+    found = run_audit(listings[0], settings, track)
+    other = measure(listings[1], track) if against else None
     apart = None
     if other is not None:
         ours, theirs = (part.small[part.readable] for part in (found.measures, other))
