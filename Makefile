@@ -38,6 +38,7 @@ bench: $(READY) $(KERAS) $(AUDIT)
 	$(BIN)/python benchmarks/phantoms.py
 	.venv-keras/bin/python benchmarks/reference_network.py
 	$(BIN)/python benchmarks/near_copies.py
+	$(BIN)/python benchmarks/audit_growth.py
 	.venv-audit/bin/python benchmarks/audit_doctored.py $(if $(REAL),--real $(REAL)/clean)
 ifdef REAL
 	$(BIN)/python benchmarks/phantom_transfer.py --real $(REAL)/clean

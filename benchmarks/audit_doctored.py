@@ -82,48 +82,53 @@ def cells_of(real: str) -> Iterator[tuple[str, Images]]:
     yield "phantoms", phantom.generate(3000, seed=77)[0]
 
 
+def table_row(name: str, cells: Images, case: tuple[int, bool, float], repeats: int) -> str:
+    """Plant, search and count, in as many sets as `repeats` says."""
+    size, partial, weight = case
+    settings = AuditConfig()
+    num_hits = num_found = num_planted = 0
+    for repeat in range(repeats):
+        rng = np.random.default_rng((repeat, size, int(100 * weight), partial))
+        images, chosen = planted(cells, size, weight, partial, rng)
+        side = (SMALL_PX, SMALL_PX)
+        small = [cv2.resize(rgb, side, interpolation=cv2.INTER_AREA) for rgb in images]
+        found = find_doctored(
+            np.stack(small),
+            margin=settings.doctored_margin,
+            reach=settings.doctored_reach,
+            seed=settings.seed,
+        )
+        positions = {one.index for one in found.images}
+        num_hits += len(positions & set(chosen.tolist()))
+        num_found += len(positions)
+        num_planted += len(chosen)
+    precision = f"{num_hits / num_found:.3f}" if num_found else "nothing found"
+    num_sound = repeats * len(cells) - num_planted
+    return (
+        f"| {name} ({len(cells):,}) | {size} | {'partial' if partial else 'whole'} | {weight} "
+        f"| {num_hits / num_planted:.3f} | {precision} | {num_found - num_hits} of {num_sound:,} |"
+    )
+
+
 def main() -> None:
     """Measure and write the section of the results page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--real", default="", help="a folder of sound cells, beside phantoms")
     parser.add_argument("--repeats", type=int, default=2)
     options = parser.parse_args()
-    settings = AuditConfig()
     rows = [
         "| cells | images under one picture | cover | weight | recall | precision | false |",
         "|---|---|---|---|---|---|---|",
     ]
     began = time.monotonic()
     for name, cells in cells_of(options.real):
-        for size, partial, weight in product(SIZES, (False, True), WEIGHTS):
-            hits = found_all = num_all = 0
-            for repeat in range(options.repeats):
-                rng = np.random.default_rng((repeat, size, int(100 * weight), partial))
-                images, chosen = planted(cells, size, weight, partial, rng)
-                small = np.stack(
-                    [cv2.resize(rgb, (SMALL_PX,) * 2, interpolation=cv2.INTER_AREA) for rgb in images]
-                )
-                found = find_doctored(
-                    small,
-                    margin=settings.doctored_margin,
-                    reach=settings.doctored_reach,
-                    seed=settings.seed,
-                )
-                positions = {one.index for one in found.images}
-                hits += len(positions & set(chosen.tolist()))
-                found_all += len(positions)
-                num_all += len(chosen)
-            precision = f"{hits / found_all:.3f}" if found_all else "nothing found"
-            cover = "partial" if partial else "whole"
-            rows.append(
-                f"| {name} ({len(cells):,}) | {size} | {cover} | {weight} | {hits / num_all:.3f} "
-                f"| {precision} | {found_all - hits} of {options.repeats * len(cells) - num_all:,} |"
-            )
+        for case in product(SIZES, (False, True), WEIGHTS):
+            rows.append(table_row(name, cells, case, options.repeats))
             print(rows[-1], flush=True)
     minutes = (time.monotonic() - began) / 60
     note = (
         f"{options.repeats} sets a row, seeds 0 to {options.repeats - 1}; pictures: scikit-image's "
-        f"photographs. Of \"1\" each set has {NUM_ALONE}, each under a picture of its own. "
+        f'photographs. Of "1" each set has {NUM_ALONE}, each under a picture of its own. '
         f"{minutes:.0f} minutes. {made_on()}"
     )
     write_section("Foreign pictures found by the audit", "\n".join([*rows, "", note]))

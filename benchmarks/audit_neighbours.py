@@ -1,6 +1,6 @@
 """The audit beside cleanvision and fastdup, on one set: what each finds, time, memory.
 
-.venv-audit/bin/python benchmarks/audit_neighbours.py --data PATH/TO/ds1 --truth PATH/TO/ds1_truth.csv
+.venv-audit/bin/python benchmarks/audit_neighbours.py --data DS1 --truth DS1_TRUTH.CSV
 
 Every tool runs in a process of its own, with its own defaults.
 """

@@ -5,6 +5,7 @@ import numpy as np
 
 from stainproof.data.images import Images
 
+
 def blend(rgb: Images, picture: Images, rng: np.random.Generator, strength: float) -> Images:
     """Lay a picture over an image, mixed or multiplied, over the whole or a part of it.
 

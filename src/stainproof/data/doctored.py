@@ -86,4 +86,4 @@ def foreign_picture(
     kept = float(np.median(ours.std(axis=0) / np.maximum(theirs.std(axis=0), 1.0)))
     kept = min(max(kept, 0.0), 0.95)
     picture = (ours.mean(axis=0) - kept * theirs.mean(axis=0)) / (1 - kept)
-    return np.clip(picture, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(picture, 0, 255), dtype=np.uint8)

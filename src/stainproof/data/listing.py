@@ -3,13 +3,15 @@
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stainproof.data.images import Decoded, Images, decode
 from stainproof.errors import DataError
+
+Value = TypeVar("Value")
 
 
 def check_class_names(source: str, names: Sequence[str]) -> None:
@@ -28,6 +30,10 @@ def check_class_names(source: str, names: Sequence[str]) -> None:
             raise DataError(
                 f"{source}: class name {name[:100]!r} is not allowed; use letters, digits, spaces"
             )
+
+
+def _pick(values: tuple[Value, ...], kept: list[int]) -> tuple[Value, ...]:
+    return tuple(values[index] for index in kept) if values else ()
 
 
 @dataclass(frozen=True)
@@ -65,17 +71,14 @@ class Listing:
         """Return the listing less the files of these names."""
         kept = [index for index, name in enumerate(self.names) if name not in names]
 
-        def pick(values: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
-            return tuple(values[index] for index in kept) if values else values
-
         return replace(
             self,
-            names=pick(self.names),
+            names=_pick(self.names, kept),
             labels=self.labels[kept],
-            paths=pick(self.paths),
+            paths=_pick(self.paths, kept),
             arrays=None if self.arrays is None else self.arrays[kept],
-            groups=pick(self.groups),
-            parts=pick(self.parts),
+            groups=self.groups and _pick(self.groups, kept),
+            parts=self.parts and _pick(self.parts, kept),
         )
 
     def read(self, index: int) -> Decoded:

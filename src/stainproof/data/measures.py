@@ -3,6 +3,7 @@
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -61,8 +62,8 @@ def measure(listing: Listing, track: Track = silent) -> Measures:
     errors: dict[int, str] = {}
     sizes = np.zeros((num, 2), dtype=np.int32)
     keys = [b""] * num
-    thumbs = _array((num, THUMB_PX, THUMB_PX), np.float32)
-    small = _array((num, SMALL_PX, SMALL_PX, 3), np.uint8)
+    thumbs: NDArray[np.float32] = _array((num, THUMB_PX, THUMB_PX), np.float32)
+    small: Images = _array((num, SMALL_PX, SMALL_PX, 3), np.uint8)
     qualities = np.zeros((num, len(QUALITIES)))
 
     def fill(index: int) -> tuple[int, str]:
@@ -103,7 +104,7 @@ def quality(rgb: Images) -> tuple[float, ...]:
     return float(mean), float(spread), float(np.log1p(detail.item())), colourful[0], difference
 
 
-def _array(shape: tuple[int, ...], dtype: type[np.generic]) -> NDArray[np.generic]:
+def _array(shape: tuple[int, ...], dtype: type[np.generic]) -> NDArray[Any]:
     if shape[0] <= IN_MEMORY:
         return np.zeros(shape, dtype=dtype)
     with tempfile.TemporaryFile(dir=Path(tempfile.gettempdir())) as file:
