@@ -5,6 +5,7 @@ BIN     = .venv/bin
 READY   = .venv/.ready
 KERAS   = .venv-keras/.ready
 AUDIT   = .venv-audit/.ready
+FASTDUP = .venv-fastdup/.ready
 
 # make demo                                        synthetic cells, then another lab's stain
 # make demo DATA=my/train TEST=my/test BUDGET=20m  your own images
@@ -34,7 +35,7 @@ check: $(READY)
 
 # make bench                                       what needs no real image
 # make bench REAL=../shared/data                   all of it: ds1, ds1_truth.csv, clean, ds2 in there
-bench: $(READY) $(KERAS) $(AUDIT)
+bench: $(READY) $(KERAS) $(AUDIT) $(FASTDUP)
 	$(BIN)/python benchmarks/phantoms.py
 	.venv-keras/bin/python benchmarks/reference_network.py
 	$(BIN)/python benchmarks/near_copies.py
@@ -43,7 +44,7 @@ bench: $(READY) $(KERAS) $(AUDIT)
 ifdef REAL
 	$(BIN)/python benchmarks/phantom_transfer.py --real $(REAL)/clean
 	$(BIN)/python benchmarks/audit_score.py --data $(REAL)/ds1 --truth $(REAL)/ds1_truth.csv $(REAL)/clean
-	.venv-audit/bin/python benchmarks/audit_neighbours.py --data $(REAL)/ds1 --truth $(REAL)/ds1_truth.csv
+	$(BIN)/python benchmarks/audit_neighbours.py --data $(REAL)/ds1 --truth $(REAL)/ds1_truth.csv
 	$(BIN)/python benchmarks/cleaning_effect.py --data $(REAL)/ds1 --test $(REAL)/clean $(REAL)/ds2
 endif
 
@@ -52,7 +53,7 @@ docs: $(READY)
 	$(BIN)/python docs/pictures.py
 
 clean:
-	rm -rf .venv .venv-keras .venv-audit demo
+	rm -rf .venv .venv-keras .venv-audit .venv-fastdup demo
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -70,4 +71,9 @@ $(AUDIT): pyproject.toml benchmarks/requirements-audit.txt
 	$(PYTHON) -m venv .venv-audit
 	.venv-audit/bin/pip install -q --disable-pip-version-check "$(TORCH)"
 	.venv-audit/bin/pip install -q --disable-pip-version-check -r benchmarks/requirements-audit.txt -e .
+	touch $@
+
+$(FASTDUP): benchmarks/requirements-fastdup.txt
+	$(PYTHON) -m venv .venv-fastdup
+	.venv-fastdup/bin/pip install -q --disable-pip-version-check -r $<
 	touch $@

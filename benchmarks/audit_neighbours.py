@@ -1,8 +1,8 @@
 """The audit beside cleanvision and fastdup, on one set: what each finds, time, memory.
 
-.venv-audit/bin/python benchmarks/audit_neighbours.py --data DS1 --truth DS1_TRUTH.CSV
+.venv/bin/python benchmarks/audit_neighbours.py --data DS1 --truth DS1_TRUTH.CSV
 
-Every tool runs in a process of its own, with its own defaults.
+Every tool runs in an environment and a process of its own, with its own defaults.
 """
 
 import argparse
@@ -11,7 +11,6 @@ import csv
 import io
 import json
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -47,12 +46,12 @@ def by_cleanvision(data: Path) -> Found:
         if column.startswith("is_") and column.endswith("_issue"):
             named = lab.issues.index[lab.issues[column]]
             kind = column.removeprefix("is_").removesuffix("_issue")
-            found[kind] = [str(Path(path).relative_to(data.resolve())) for path in named]
+            found[kind] = [_relative(path, data) for path in named]
     return found
 
 
 def by_fastdup(data: Path) -> Found:
-    """Run fastdup: near copies by its similarity above 0.96, and outliers."""
+    """Run fastdup: copies by the similarity above which it clusters, 0.96, and outliers."""
     import fastdup
 
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
@@ -69,21 +68,21 @@ def by_fastdup(data: Path) -> Found:
 
 
 def _relative(name: str, data: Path) -> str:
-    path = Path(name)
-    return str(path.relative_to(data.resolve()) if path.is_absolute() else path)
+    return str(Path(name).resolve().relative_to(data.resolve()))
 
 
 TOOLS = {"stainproof": by_stainproof, "cleanvision": by_cleanvision, "fastdup": by_fastdup}
+ENVIRONMENTS = {"stainproof": ".venv", "cleanvision": ".venv-audit", "fastdup": ".venv-fastdup"}
 
 
 def measure(tool: str, data: Path) -> dict[str, Any]:
     """Run one tool in a process of its own."""
     done = subprocess.run(
-        [sys.executable, __file__, "--tool", tool, "--data", str(data)],
+        [f"{ENVIRONMENTS[tool]}/bin/python", __file__, "--tool", tool, "--data", str(data)],
         capture_output=True, text=True,
     )  # fmt: skip
     if done.returncode:
-        raise SystemExit(f"{tool}: {done.stderr[-600:]}")
+        raise SystemExit(f"{tool}: {done.stderr[-600:]} (`make bench` makes the environments)")
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return result
 
@@ -100,7 +99,7 @@ def main() -> None:
         began = time.perf_counter()
         found = TOOLS[options.tool](options.data)
         cost = {"seconds": time.perf_counter() - began, "mb": peak_memory_mb()}
-        print(json.dumps({"found": found, **cost}))
+        print("\n" + json.dumps({"found": found, **cost}))
         return
     with options.truth.open(newline="", encoding="utf-8") as file:
         truth = list(csv.DictReader(file))

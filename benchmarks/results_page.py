@@ -4,13 +4,13 @@ import re
 import resource
 from pathlib import Path
 
-from stainproof import provenance
-
 PAGE = Path(__file__).with_name("results.md")
 
 
 def made_on() -> str:
     """Say which machine, commit and day a figure comes from."""
+    from stainproof import provenance
+
     here = provenance.collect()
     return f"{here.machine}; commit {here.commit}; {here.created}; command `{here.command}`."
 
