@@ -4,7 +4,7 @@ import pytest
 from stainproof.augment import geometry, overlay
 from stainproof.augment.recipe import CHANGES, Augmenter
 from stainproof.config import AugmentConfig
-from stainproof.data.pictures import make_picture
+from stainproof.data.pictures import shapes
 
 
 def photo(height=40, width=40, seed=0):
@@ -12,7 +12,7 @@ def photo(height=40, width=40, seed=0):
 
 
 def blended(rgb, rng, strength):
-    return overlay.blend(rgb, make_picture(rgb.shape, rng), rng, strength)
+    return overlay.blend(rgb, shapes(rgb.shape, rng), rng, strength)
 
 
 ALL = {**CHANGES, "overlay": blended}

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from stainproof.augment import geometry, overlay, photometry
 from stainproof.config import AugmentConfig
 from stainproof.data.images import Images
-from stainproof.data.pictures import make_picture
+from stainproof.data.pictures import shapes
 
 Change = Callable[[Images, np.random.Generator, float], Images]
 
@@ -71,5 +71,5 @@ class Augmenter:
 
     def _picture(self, shape: tuple[int, ...], rng: np.random.Generator) -> Images:
         if rng.random() < 0.7:
-            return make_picture(shape, rng)
+            return shapes(shape, rng)
         return geometry.turn(self.images[rng.integers(len(self.images))], rng)
