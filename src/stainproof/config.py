@@ -84,7 +84,7 @@ class AuditConfig(Settings):
     """Robust standard deviations below the usual nearest distance at which images are copies."""
     doctored_margin: float = Field(1.3, ge=1.0, le=10.0)
     """How far an image must agree with a group's foreign picture beyond what turned ones do."""
-    doctored_reach: float = Field(0.2, ge=-1.0, le=100.0)
+    doctored_reach: float = Field(0.2, ge=0.0, le=100.0)
     """How far a single image must lie on the blended side of the boundary, in its margins."""
     outlier_reach: float = Field(3.0, gt=0.0, le=100.0)
     """Distance of an outlier, in units of the set's 99th percentile's."""

@@ -78,6 +78,12 @@ def test_many_copies_of_one_cell_less_than_six_make_no_group(cells):
     assert all(one.group is None for one in find(small(images)).images)
 
 
+def test_cells_seen_twice_under_a_small_shift_make_no_group(cells):
+    twice = [np.roll(cells[index], (3, 2), axis=(0, 1)) for index in range(6)]
+    found = find(small(np.concatenate([cells[:300], twice])))
+    assert all(one.group is None for one in found.images)
+
+
 def test_the_foreign_picture_comes_to_light(cells):
     picture = landscape(1)
     images = cells.copy()
@@ -98,3 +104,13 @@ def test_the_same_seed_finds_the_same_and_images_are_not_changed(cells):
 @pytest.mark.parametrize("num", [0, 1, 49])
 def test_of_few_images_nothing_is_said(cells, num):
     assert find(small(cells)[:num]).images == []
+
+
+def test_of_noise_nothing_is_said():
+    noise = np.random.default_rng(0).integers(256, size=(80, 48, 48, 3), dtype=np.uint8)
+    assert len(find(noise).images) <= 4
+
+
+def test_images_of_one_colour_do_not_stop_the_search():
+    flat = np.repeat(np.arange(60, 140, dtype=np.uint8), 48 * 48 * 3).reshape(-1, 48, 48, 3)
+    assert all(one.group is None for one in find(flat).images)

@@ -29,6 +29,8 @@ NUM_BANDS = 16
 NUM_REGIONS = 6
 WEIGHTS = (0.1, 0.7)
 PARTIAL_SHARE = 0.5
+MOST_SHARE = 0.5
+"""Where more of a set looks blended, blends cannot be told from it."""
 CHUNK = 4096
 
 
@@ -53,10 +55,15 @@ def find_lone(
         candidates: int64 (M,), rising: positions to learn from and to judge.
         reach: Beyond which distance from the boundary, in margins, an image is found.
         seed: Of folds, pictures and blending.
+
+    Returns:
+        The images found, by position.
     """
     scores = np.full(len(candidates), -np.inf)
     for _ in range(NUM_LOOKS):
         scores = _judge(whitener, images, candidates, scores <= reach, seed)
+        if (scores > reach).mean() > MOST_SHARE:
+            return []
     found = np.flatnonzero(scores > reach)
     return [Lone(int(candidates[row]), float(scores[row]), reach) for row in found]
 

@@ -3,8 +3,8 @@
 A picture laid over many images at one place is not turned with them. Whitened images (see
 `whitening`) that agree with each other more than turned ones ever do give a first template; it is
 refined as a matched filter (Turin 1960, IRE Trans. Inf. Theory 6) until its members stay the same.
-A member is always judged by the template that the other members make, so that no image vouches
-for itself and a few cells that happen to look alike make no group.
+A member is always judged by the template that other members make, so that no image vouches for
+itself and a few cells that happen to look alike make no group.
 """
 
 from collections.abc import Iterator
@@ -22,6 +22,7 @@ NUM_ANCHORS = 4000
 NUM_NEIGHBOURS = 5
 NUM_DIRECTIONS = 4
 FEWEST_MEMBERS = 6
+SMALL_GROUP = 100
 MOST_SHARE = 0.5
 """What more than half of the images share is the microscope's, not a foreign picture."""
 MOST_FAILURES = 24
@@ -142,12 +143,30 @@ def _refine(template: Floats, pixels: Floats, free: NDArray[np.bool_], margin: f
             members = gathered
             break
         members = gathered
-        weighted = scores[members, None] * pixels[members]
-        total = weighted.sum(axis=0)
-        template = unit(total)
+        weights = scores[members]
+        template = unit(weights @ pixels[members])
         scores = pixels @ template
-        scores[members] = np.einsum("nd,nd->n", pixels[members], unit(total - weighted))
+        scores[members] = _judged_by_others(pixels[members], weights)
     return Group(members, scores[members], threshold)
+
+
+def _judged_by_others(pixels: Floats, weights: Floats) -> Floats:
+    """Return each member's cosine with the template that the other members make.
+
+    In a small group the one that a member resembles most has no say either: two views of one cell
+    would vouch for each other.
+
+    Args:
+        pixels: float32 (members, dimensions), rows of norm 1.
+        weights: float32 (members,): what each adds to the template.
+    """
+    weighted = weights[:, None] * pixels
+    others = weighted.sum(axis=0) - weighted
+    if len(pixels) <= SMALL_GROUP:
+        match = pixels @ weighted.T
+        np.fill_diagonal(match, -np.inf)
+        others -= weighted[match.argmax(axis=1)]
+    return np.asarray(np.einsum("nd,nd->n", pixels, unit(others)), dtype=np.float32)
 
 
 def _extended(
