@@ -101,7 +101,7 @@ def _first_templates(
         if agreement[row] <= margin * chance:
             break
         if free[anchors[row]] and free[neighbours[row]].all():
-            yield unit(pixels[neighbours[row]].sum(axis=0))
+            yield unit(pixels[neighbours[row]].mean(axis=0))
     rest = pixels[free]
     _, directions = np.linalg.eigh(rest.T @ rest)
     for column in range(1, NUM_DIRECTIONS + 1):
@@ -144,7 +144,7 @@ def _refine(template: Floats, pixels: Floats, free: NDArray[np.bool_], margin: f
             break
         members = gathered
         weights = scores[members]
-        template = unit(weights @ pixels[members])
+        template = unit(np.matmul(weights, pixels[members], dtype=np.float32))
         scores = pixels @ template
         scores[members] = _judged_by_others(pixels[members], weights)
     return Group(members, scores[members], threshold)
