@@ -79,7 +79,7 @@ def cells_of(real: str) -> Iterator[tuple[str, Images]]:
     """Give the sets in which pictures are planted."""
     if real:
         yield Path(real).name, sources.load(real, InputContract()).images
-    yield "phantoms", phantom.generate(3000, seed=77)[0]
+    yield "phantoms", phantom.generate(1500, seed=77)[0]
 
 
 def table_row(name: str, cells: Images, case: tuple[int, bool, float], repeats: int) -> str:

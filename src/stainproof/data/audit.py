@@ -66,7 +66,9 @@ def audit(listing: Listing, settings: AuditConfig, track: Track = silent) -> Aud
     """
     found = Audit(listing, measure(listing, track), settings)
     for index, error in sorted(found.measures.errors.items()):
-        found.add("unreadable", index, "drop", reason=error)
+        found.add(
+            "unreadable", index, "drop", reason=error.removeprefix(f"{listing.paths[index]}: ")
+        )
     sound = found.measures.readable
     for check in track(CHECKS, "comparing images", len(CHECKS)):
         sound = np.setdiff1d(sound, check(found, sound))

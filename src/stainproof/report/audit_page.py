@@ -28,7 +28,8 @@ MEANINGS: dict[Kind, str] = {
     "label_conflict": "One image under two labels. All copies are set aside: nobody can tell "
     "from here which label is right.",
     "doctored": "A foreign picture is blended in. In a group it is the same picture at the same "
-    "place; the score is the agreement with it, above what turned images reach.",
+    "place; the score is the agreement with it, above what turned images reach. Alone, the score "
+    "says how far the image lies on the side of cells blended with made-up pictures.",
     "outlier": "Light, focus, colour or size far from the rest. A person should look.",
     "label_suspect": "A model that never saw the image hardly believes its label; the score is "
     "that belief, below the threshold. A person should look.",
@@ -70,7 +71,7 @@ class Section:
     num_files: int
     groups: tuple[Group, ...]
     num_hidden: int
-    """Groups that the page has no room for; they are in audit.csv."""
+    """Groups and single files that the page has no room for; they are in audit.csv."""
 
 
 def render_audit(audit: Audit, summary: AuditSummary, *, review: bool) -> str:
@@ -130,8 +131,7 @@ def _section(audit: Audit, kind: Kind, positions: dict[str, int]) -> Section:
 
 def _group(audit: Audit, key: str, members: list[Finding], positions: dict[str, int]) -> Group:
     first = members[0]
-    step = max(1, len(members) // MOST_PICTURES_A_GROUP)
-    shown = members[::step][:MOST_PICTURES_A_GROUP]
+    shown = members[:: -(-len(members) // MOST_PICTURES_A_GROUP)]
     foreign = audit.foreign_pictures.get(first.group) if first.kind == "doctored" else None
     return Group(
         key=key,
