@@ -51,6 +51,7 @@ endif
 docs: $(READY)
 	$(BIN)/python docs/command_line.py
 	$(BIN)/python docs/pictures.py
+	$(BIN)/python docs/results_tables.py
 
 clean:
 	rm -rf .venv .venv-keras .venv-audit .venv-fastdup demo

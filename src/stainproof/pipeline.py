@@ -283,14 +283,12 @@ def make_phantoms(
     Raises:
         DataError: The folder holds something, or a setting is out of range.
     """
-    folder = Path(out)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise DataError(f"{folder}: already there and not an empty folder; choose another --out")
-    images, labels = phantom.generate(num_images, seed=seed, size_px=size_px, lab=lab)
-    for index, rgb in enumerate(track(images, "writing phantoms", num_images)):
-        name = BLOOD_CLASSES[labels[index]]
-        files.write_picture(folder / name / f"phantom_{index:06d}.png", rgb)
-    return folder
+    with files.new_folder(Path(out)) as folder:
+        images, labels = phantom.generate(num_images, seed=seed, size_px=size_px, lab=lab)
+        for index, rgb in enumerate(track(images, "writing phantoms", num_images)):
+            name = BLOOD_CLASSES[labels[index]]
+            files.write_picture(folder / name / f"phantom_{index:06d}.png", rgb)
+    return Path(out)
 
 
 def _settle(run: Path, config: Config | None, resume: bool) -> Config:

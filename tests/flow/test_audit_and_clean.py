@@ -16,7 +16,7 @@ from PIL import Image
 
 from stainproof import pipeline
 from stainproof.config import make_config
-from stainproof.data import phantom, sources
+from stainproof.data import measures, phantom, sources
 from stainproof.data.findings import Finding, files_to_drop, read_csv, to_csv
 from stainproof.errors import DataError
 from stainproof.labels import BLOOD_CLASSES
@@ -96,6 +96,15 @@ def test_the_table_the_summary_and_the_page_agree(audited):
     assert "http://" not in page and "https://" not in page
     for kind in summary.findings:
         assert f'id="{kind}"' in page
+
+
+def test_a_large_set_is_measured_in_a_file_with_the_same_findings(
+    faulty, audited, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(measures, "IN_MEMORY", 10)
+    assert isinstance(measures.measure(sources.list_source(faulty[0])).small, np.memmap)
+    pipeline.audit(faulty[0], tmp_path / "audit")
+    assert read_csv(tmp_path / "audit" / "audit.csv") == read_csv(audited[0] / "audit.csv")
 
 
 def test_cleaning_keeps_one_of_each_copy_and_none_of_a_conflict(faulty, audited, tmp_path):

@@ -5,8 +5,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 
-def load_generator():
-    spec = importlib.util.spec_from_file_location("command_line", ROOT / "docs" / "command_line.py")
+def load_generator(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -17,9 +17,17 @@ def words(text):
 
 
 def test_the_page_of_commands_says_what_the_commands_say():
-    generator = load_generator()
+    generator = load_generator("command_line")
     written = generator.PAGE.read_text(encoding="utf-8")
     assert words(written) == words(generator.page_text()), "run `make docs`"
+
+
+def test_the_tables_of_results_are_those_of_the_benchmarks():
+    generator = load_generator("results_tables")
+    page = generator.PAGE.read_text(encoding="utf-8")
+    benchmarks = generator.BENCHMARKS.read_text(encoding="utf-8")
+    assert len(generator.SLOT.findall(page)) >= 5
+    assert generator.filled(page, benchmarks) == page, "run `make docs`"
 
 
 def test_every_file_that_the_readme_points_to_is_there():

@@ -67,3 +67,19 @@ def test_the_hash_is_that_of_the_bytes(tmp_path_factory, content):
     path = tmp_path_factory.mktemp("hash") / "file"
     files.write_bytes(path, content)
     assert files.sha256_of(path) == hashlib.sha256(content).hexdigest()
+
+
+def test_a_new_folder_appears_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "deep" / "cells"
+    with pytest.raises(RuntimeError), files.new_folder(path) as part:
+        (part / "a.txt").write_text("half")
+        raise RuntimeError
+    assert list((tmp_path / "deep").iterdir()) == []
+    path.mkdir()
+    with files.new_folder(path) as part:
+        (part / "a.txt").write_text("whole")
+        assert not any(path.iterdir())
+    assert [file.name for file in path.iterdir()] == ["a.txt"]
+    assert [file.name for file in (tmp_path / "deep").iterdir()] == ["cells"]
+    with pytest.raises(DataError, match="not an empty folder"), files.new_folder(path):
+        pass

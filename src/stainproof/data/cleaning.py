@@ -82,14 +82,12 @@ def _write_npz(listing: Listing, out: Path) -> None:
 
 
 def _copy(listing: Listing, out: Path, track: Track) -> None:
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DataError(f"{out}: already there and not an empty folder; choose another --out")
     taken: set[Path] = set()
-    for index, path in enumerate(track(listing.paths, "copying", len(listing))):
-        folder = out / listing.classes[listing.labels[index]]
-        target = folder / path.name
-        if target in taken:
-            target = folder / f"{index:06d}_{path.name}"
-        taken.add(target)
-        with files.atomic_path(target) as part:
-            shutil.copyfile(path, part)
+    with files.new_folder(out) as folder:
+        for index, path in enumerate(track(listing.paths, "copying", len(listing))):
+            place = Path(listing.classes[listing.labels[index]]) / path.name
+            if place in taken:
+                place = place.with_name(f"{index:06d}_{path.name}")
+            taken.add(place)
+            (folder / place).parent.mkdir(exist_ok=True)
+            shutil.copyfile(path, folder / place)
