@@ -28,7 +28,7 @@ from stainproof.data.imageset import ImageSet
 from stainproof.data.measures import QUALITIES, measure
 from stainproof.data.split import TEST, TRAIN, VAL, Split, make_split
 from stainproof.data.twosample import area_apart
-from stainproof.errors import CheckpointError, ConfigError, DataError
+from stainproof.errors import CheckpointError, ConfigError
 from stainproof.evaluation.evaluate import evaluate as evaluate_classifier
 from stainproof.evaluation.predictions import check_suffix, write_predictions
 from stainproof.labels import BLOOD_CLASSES
