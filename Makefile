@@ -34,7 +34,7 @@ check: $(READY)
 	$(BIN)/lint-imports
 
 # make bench                                       what needs no real image
-# make bench REAL=../shared/data                   all of it: ds1, ds1_truth.csv, clean, ds2 in there
+# make bench REAL=../shared/data                   all of it: ds1, ds1_truth.csv, clean, ds2, other_lab in there
 bench: $(READY) $(KERAS) $(AUDIT) $(FASTDUP)
 	$(BIN)/python benchmarks/phantoms.py
 	.venv-keras/bin/python benchmarks/reference_network.py
@@ -43,9 +43,9 @@ bench: $(READY) $(KERAS) $(AUDIT) $(FASTDUP)
 	.venv-audit/bin/python benchmarks/audit_doctored.py $(if $(REAL),--real $(REAL)/clean)
 ifdef REAL
 	$(BIN)/python benchmarks/phantom_transfer.py --real $(REAL)/clean
-	$(BIN)/python benchmarks/audit_score.py --data $(REAL)/ds1 --truth $(REAL)/ds1_truth.csv $(REAL)/clean
+	$(BIN)/python benchmarks/audit_score.py --data $(REAL)/ds1 --truth $(REAL)/ds1_truth.csv $(REAL)/clean $(REAL)/other_lab
 	$(BIN)/python benchmarks/audit_neighbours.py --data $(REAL)/ds1 --truth $(REAL)/ds1_truth.csv
-	$(BIN)/python benchmarks/cleaning_effect.py --data $(REAL)/ds1 --test $(REAL)/clean $(REAL)/ds2
+	$(BIN)/python benchmarks/cleaning_effect.py --data $(REAL)/ds1 --test $(REAL)/clean $(REAL)/ds2 $(REAL)/other_lab --budget 10m
 endif
 
 docs: $(READY)

@@ -1,6 +1,6 @@
 """Time and memory of a whole audit by the number of images (generated PNG files of 96 px).
 
-python benchmarks/audit_growth.py [--counts 5000 20000 60000]
+python benchmarks/audit_growth.py [--counts 3000 10000 30000]
 """
 
 import argparse
@@ -25,7 +25,7 @@ def audit_here(folder: Path) -> None:
 def main() -> None:
     """Generate, audit each count in a process of its own, write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--counts", type=int, nargs="+", default=[5_000, 20_000, 60_000])
+    parser.add_argument("--counts", type=int, nargs="+", default=[3_000, 10_000, 30_000])
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.folder:

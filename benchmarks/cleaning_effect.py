@@ -1,6 +1,6 @@
 """The same short training with and without cleaning, measured on sound and on shifted cells.
 
-python benchmarks/cleaning_effect.py --data TRAIN --test CLEAN SHIFTED [--budget 8m] [--seeds 0]
+python benchmarks/cleaning_effect.py --data TRAIN --test CLEAN SHIFTED [--budget 10m] [--seeds 0]
 """
 
 import argparse
@@ -17,7 +17,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", required=True)
     parser.add_argument("--test", nargs="+", required=True)
-    parser.add_argument("--budget", default="8m")
+    parser.add_argument("--budget", default="10m")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     options = parser.parse_args()
     names = [Path(test).name for test in options.test]

@@ -1,6 +1,6 @@
 """Trains on synthetic cells only and measures on real ones: are the phantoms worth anything?
 
-python benchmarks/phantom_transfer.py --real PATH/TO/clean [--budget 5m]
+python benchmarks/phantom_transfer.py --real PATH/TO/clean [--budget 4m]
 """
 
 import argparse
@@ -16,7 +16,7 @@ def main() -> None:
     """Train, measure and write the row."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--real", required=True, help="labelled real cells of the eight classes")
-    parser.add_argument("--budget", default="5m")
+    parser.add_argument("--budget", default="4m")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
