@@ -42,6 +42,7 @@ bench: $(READY) $(KERAS) $(AUDIT) $(FASTDUP)
 	$(BIN)/python benchmarks/audit_growth.py
 	.venv-audit/bin/python benchmarks/audit_doctored.py $(if $(REAL),--real $(REAL)/clean)
 ifdef REAL
+	.venv-audit/bin/python benchmarks/audit_methods.py --real $(REAL)/clean
 	$(BIN)/python benchmarks/phantom_transfer.py --real $(REAL)/clean
 	$(BIN)/python benchmarks/audit_score.py --data $(REAL)/ds1 --truth $(REAL)/ds1_truth.csv $(REAL)/clean $(REAL)/other_lab
 	$(BIN)/python benchmarks/audit_neighbours.py --data $(REAL)/ds1 --truth $(REAL)/ds1_truth.csv

@@ -83,12 +83,14 @@ def _judge(
         chosen = rng.choice(learnt, min(LEARNT_IMAGES // NUM_FOLDS, len(learnt)), replace=False)
         own = images[candidates[np.sort(chosen)]]
         blended = np.stack([blend(rgb, rng) for rgb in own])
-        features = np.concatenate([_features(whitener, part) for part in (own, blended)])
+        features = np.concatenate([describe_blending(whitener, part) for part in (own, blended)])
         model = make_pipeline(StandardScaler(), SVC(C=2.0, gamma=2e-4))
         model.fit(features, np.repeat([0, 1], len(own)))
         for start in range(0, len(judged), CHUNK):
             part = judged[start : start + CHUNK]
-            scores[part] = model.decision_function(_features(whitener, images[candidates[part]]))
+            scores[part] = model.decision_function(
+                describe_blending(whitener, images[candidates[part]])
+            )
     return scores
 
 
@@ -113,8 +115,17 @@ def blend(rgb: Images, rng: np.random.Generator) -> Images:
     return partial
 
 
-def _features(whitener: Whitener, images: Images) -> Floats:
-    """Add to the plain description where and at what scale an image is unlike the set's."""
+def describe_blending(whitener: Whitener, images: Images) -> Floats:
+    """Add to the plain description where and at what scale an image is unlike the set's.
+
+    Args:
+        whitener: Fitted to the set.
+        images: uint8 (N, 48, 48, 3).
+
+    Returns:
+        float32 (N, 969): `features.describe`, then logarithms of whitened energies by scale and
+        by place.
+    """
     coordinates = whitener.coordinates(images)
     bands = [band.mean(axis=1) for band in np.array_split(coordinates**2, NUM_BANDS, axis=1)]
     pixels = (coordinates @ whitener.back).reshape(len(images), SIDE_PX, SIDE_PX, 3) ** 2
