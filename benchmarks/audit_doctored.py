@@ -8,6 +8,7 @@ The pictures are photographs that come with scikit-image; the audit never saw th
 import argparse
 import time
 from collections.abc import Iterator
+from functools import cache
 from itertools import product
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from results_page import made_on, write_section
 from stainproof.config import AuditConfig, InputContract
 from stainproof.data import phantom, sources
 from stainproof.data.doctored import find_doctored
-from stainproof.data.images import Images
+from stainproof.data.images import Images, shrink
 from stainproof.data.measures import SIZE_PX, SMALL_PX
 
 PHOTOGRAPHS = (
@@ -33,6 +34,7 @@ NUM_ALONE = 10
 """Images under a picture of their own in one set, so that a few sets say something of them."""
 
 
+@cache
 def photographs() -> list[Images]:
     """Return the pictures at 96 px, uint8 rgb."""
     import skimage
@@ -90,10 +92,8 @@ def table_row(name: str, cells: Images, case: tuple[int, bool, float], repeats: 
     for repeat in range(repeats):
         rng = np.random.default_rng((repeat, size, int(100 * weight), partial))
         images, chosen = planted(cells, size, weight, partial, rng)
-        side = (SMALL_PX, SMALL_PX)
-        small = [cv2.resize(rgb, side, interpolation=cv2.INTER_AREA) for rgb in images]
         found = find_doctored(
-            np.stack(small),
+            shrink(images, SMALL_PX),
             margin=settings.doctored_margin,
             reach=settings.doctored_reach,
             seed=settings.seed,

@@ -20,16 +20,16 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from audit_doctored import WEIGHTS, photographs
+from audit_doctored import PHOTOGRAPHS, WEIGHTS, photographs
 from results_page import made_on, write_section
 from stainproof.config import InputContract
 from stainproof.data import sources
-from stainproof.data.images import Images
+from stainproof.data.images import Images, shrink
 from stainproof.data.lone_picture import blend, describe_blending
 from stainproof.data.measures import SMALL_PX
 from stainproof.data.whitening import Whitener
 
-NUM_A_CASE = 18
+NUM_A_CASE = len(PHOTOGRAPHS)
 FALSE_SHARE = 0.003
 NUM_COMPONENTS = 60
 
@@ -42,7 +42,7 @@ def plant(cells: Images, rng: np.random.Generator) -> tuple[Images, NDArray[np.i
     cases = [(weight, partial) for weight in WEIGHTS for partial in (False, True)]
     chosen = rng.choice(len(cells), (len(cases), NUM_A_CASE), replace=False)
     for (weight, partial), members in zip(cases, chosen, strict=True):
-        for index, picture in zip(members, photographs()[:NUM_A_CASE], strict=True):
+        for index, picture in zip(members, photographs(), strict=True):
             laid = cv2.addWeighted(images[index], 1 - weight, picture, weight, 0)
             top, left = rng.integers(0, laid.shape[0] // 2, size=2) if partial else (0, 0)
             side = laid.shape[0] // 2 if partial else laid.shape[0]
@@ -70,8 +70,7 @@ def main() -> None:
     options = parser.parse_args()
     cells = sources.load(options.real, InputContract()).images
     images, chosen = plant(cells, np.random.default_rng(0))
-    side = (SMALL_PX, SMALL_PX)
-    small = np.stack([cv2.resize(rgb, side, interpolation=cv2.INTER_AREA) for rgb in images])
+    small = shrink(images, SMALL_PX)
     whitener = Whitener(small, 0)
     features = describe_blending(whitener, small)
     scaled = StandardScaler().fit_transform(features)

@@ -87,9 +87,9 @@ def audit(
     listings = [sources.list_source(one, track) for one in (source, against) if one]
     files.check_writable(folder / AUDIT_FILE)
     found = run_audit(listings[0], settings, track)
-    other = measure(listings[1], track) if against else None
     apart = None
-    if other is not None:
+    if against:
+        other = measure(listings[1], track)
         ours, theirs = (part.small[part.readable] for part in (found.measures, other))
         value, low, high = area_apart(ours, theirs, settings.seed)
         apart = Estimate(value=value, low=low, high=high)

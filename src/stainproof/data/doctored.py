@@ -59,7 +59,7 @@ def find_doctored(images: Images, *, margin: float, reach: float, seed: int) -> 
     left = np.setdiff1d(np.arange(len(images)), [one.index for one in found])
     pictures = [foreign_picture(images, group.members, left) for group in groups]
     found += [
-        DoctoredImage(one.index, None, one.score, one.threshold)
+        DoctoredImage(one.index, None, one.score, reach)
         for one in find_lone(whitener, images, left, reach, seed)
     ]
     return Doctored(sorted(found, key=lambda one: one.index), pictures)

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stainproof.data.images import Images
+from stainproof.data.images import Images, shrink
 
 CELL_PX = 8
 NUM_DIRECTIONS = 8
@@ -30,8 +30,7 @@ def describe(images: Images) -> NDArray[np.float32]:
 
 
 def _describe(images: Images) -> NDArray[np.float32]:
-    size = (TINY_PX, TINY_PX)
-    tiny = np.stack([cv2.resize(rgb, size, interpolation=cv2.INTER_AREA) for rgb in images])
+    tiny = shrink(images, TINY_PX)
     levels = [COLOUR_LEVELS] * 3
     colours = [cv2.calcHist([rgb], [0, 1, 2], None, levels, [0, 256] * 3) for rgb in images]
     num = len(images)

@@ -166,3 +166,17 @@ def _resize(rgb: Images, width: int, height: int) -> Images:
     interpolation = cv2.INTER_AREA if shrinking else cv2.INTER_CUBIC
     resized = cv2.resize(np.ascontiguousarray(rgb), (width, height), interpolation=interpolation)
     return np.asarray(resized, dtype=np.uint8)
+
+
+def shrink(images: Images, side_px: int) -> Images:
+    """Return small square copies, each pixel the mean of those it stands for.
+
+    Args:
+        images: uint8 (N, height, width, 3), at least one.
+        side_px: Height and width of the copies.
+
+    Returns:
+        uint8 (N, side, side, 3).
+    """
+    size = (side_px, side_px)
+    return np.stack([cv2.resize(rgb, size, interpolation=cv2.INTER_AREA) for rgb in images])

@@ -41,7 +41,6 @@ class Lone:
     index: int
     score: float
     """Distance from the boundary between the set's own and blended images, in margins."""
-    threshold: float
 
 
 def find_lone(
@@ -65,7 +64,7 @@ def find_lone(
         if (scores > reach).mean() > MOST_SHARE:
             return []
     found = np.flatnonzero(scores > reach)
-    return [Lone(int(candidates[row]), float(scores[row]), reach) for row in found]
+    return [Lone(int(candidates[row]), float(scores[row])) for row in found]
 
 
 def _judge(

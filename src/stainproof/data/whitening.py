@@ -7,11 +7,10 @@ honest picture of chance: whatever holds for the images but not for their turned
 
 from collections.abc import Iterator
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stainproof.data.images import Images
+from stainproof.data.images import Images, shrink
 
 SIDE_PX = 24
 FITTED_IMAGES = 4000
@@ -78,6 +77,4 @@ def unit(rows: Floats) -> Floats:
 
 
 def _flatten(images: Images) -> Floats:
-    size = (SIDE_PX, SIDE_PX)
-    small = [cv2.resize(rgb, size, interpolation=cv2.INTER_AREA) for rgb in images]
-    return np.stack(small).reshape(len(images), -1).astype(np.float32)
+    return shrink(images, SIDE_PX).reshape(len(images), -1).astype(np.float32)
