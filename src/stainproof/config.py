@@ -6,19 +6,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError
+from pydantic import (
+    BaseModel,
+    Field,
+    PositiveFloat,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from stainproof.errors import ConfigError
+from stainproof.recipes import FAMILIES, RANGES, RECIPES, Recipe
+from stainproof.settings import Settings
 
 MAX_SIZE_PX = 1024
-
-
-class Settings(BaseModel):
-    """A frozen group of settings that refuses keys it does not know."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False
-    )
 
 
 class InputContract(Settings):
@@ -66,15 +67,64 @@ class NetworkConfig(Settings):
     """Share of the hidden features that training drops."""
 
 
-class AugmentConfig(Settings):
-    """What training images are changed by, afresh every epoch. Zero strength changes nothing."""
+RecipeName = Literal[
+    "none", "turns", "simple", "overlays", "randaugment", "trivialaugment", "augmix", "prime",
+    "hybrid", "stains", "stainproof",
+]  # fmt: skip
 
-    recipe: Literal["none", "turns", "varied"] = "varied"
-    """`none`; `turns`: flips and quarter turns; `varied`: those, then up to four other families."""
+
+class AugmentConfig(Recipe):
+    """What training images are changed by, afresh every epoch.
+
+    What is not given is as the named recipe says, operation by operation.
+    """
+
+    recipe: RecipeName = "stainproof"
+    """The recipe that the operations started from."""
+    without: tuple[str, ...] = ()
+    """Operations, or families of them, that are left out."""
     strength: float = Field(1.0, ge=0.0, le=2.0)
-    """Multiplies every range of the recipe."""
-    validation: bool = True
-    """Whether early stopping and the schedule look at an augmented validation split as well."""
+    """Multiplies every amount; 0 leaves images as they are."""
+    mix: Literal["none", "cutmix", "mixup", "either"] = "none"
+    """Whether pairs of a batch are mixed, labels too."""
+    mix_probability: float = Field(0.5, ge=0.0, le=1.0)
+    """Share of the images that are mixed with another."""
+    mix_alpha: float = Field(1.0, gt=0.0, le=10.0)
+    """Shares are drawn from Beta(alpha, alpha): below 1 one of the two prevails."""
+    consistency: float = Field(0.0, ge=0.0, le=100.0)
+    """Weight of the Jensen-Shannon loss between an image and two changed copies (AugMix: 12);
+    above 0 a step computes three images for one."""
+    balance: Literal["prior", "even"] = "prior"
+    """`prior`: classes as they are; `even`: small ones filled up with fresh augmentations."""
+    validation: RecipeName = "stainproof"
+    """Recipe of the fixed changed validation images that early stopping and the schedule look
+    at; `none`: they look at the images as they are."""
+    workers: int = Field(1, ge=1, le=256)
+    """Threads that augment; they do not alter the result."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_named(cls, given: Any) -> Any:
+        """Fill in what is not given from the named recipe."""
+        if not isinstance(given, dict):
+            return given
+        named = RECIPES.get(given.get("recipe", "stainproof"), {})
+        filled = {**named, **given}
+        own = given.get("operations")
+        if own is None or isinstance(own, dict):
+            filled["operations"] = {**named.get("operations", {})}
+            for name, draw in (own or {}).items():
+                filled["operations"][name] = {**filled["operations"].get(name, {}), **dict(draw)}
+        return filled
+
+    @field_validator("without")
+    @classmethod
+    def _known_names(cls, without: tuple[str, ...]) -> tuple[str, ...]:
+        for name in without:
+            if name not in RANGES and name not in FAMILIES:
+                allowed = ", ".join((*FAMILIES, *RANGES))
+                raise ValueError(f"no operation or family {name!r}; allowed: {allowed}")
+        return without
 
 
 class AuditConfig(Settings):
@@ -166,7 +216,15 @@ NETWORKS: dict[str, dict[str, Any]] = {
 """The report's networks (sections 2 and 4), each as its difference from the reference network."""
 
 SCHEDULES: dict[str, dict[str, dict[str, Any]]] = {
-    "report": {"split": {}, "augment": {}, "training": {}},
+    "report": {
+        "split": {},
+        "augment": {
+            "recipe": "randaugment",
+            "mix": "cutmix",
+            "validation": "randaugment",
+        },
+        "training": {},
+    },
     "quick": {
         "split": {"val_fraction": 0.1},
         "augment": {},
@@ -299,6 +357,9 @@ def _assign(tree: dict[str, Any], assignment: str) -> None:
         branch = branch.setdefault(group, {})
         if not isinstance(branch, dict):
             raise ConfigError(f"--set {assignment!r}: {group} is a value, not a group of settings")
+    if [*groups, last] == ["augment", "recipe"]:
+        for field in Recipe.model_fields:
+            branch.pop(field, None)
     try:
         branch[last] = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

@@ -96,6 +96,24 @@ def write_text(path: Path, content: str) -> None:
     write_bytes(path, content.encode("utf-8"))
 
 
+def append_line(path: Path, line: str) -> None:
+    """Add a line, UTF-8, in one write that several processes may make at once.
+
+    Raises:
+        DataError: The file cannot be written to.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written ({error.strerror})") from error
+    try:
+        os.write(handle, f"{line}\n".encode())
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def write_picture(path: Path, rgb: NDArray[np.uint8]) -> None:
     """Write uint8 (height, width, 3) RGB as a PNG file, whole or not at all."""
     with atomic_path(path) as part:

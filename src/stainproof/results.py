@@ -131,7 +131,8 @@ class EpochRecord(Artefact):
     val_accuracy: float
     """On the validation split as it is."""
     val_shifted_accuracy: float | None
-    """On the augmented validation split; absent where augmentation is off."""
+    """On the validation split as `augment.validation` changes it; absent where it does not."""
+    val_shifted_loss: float | None = None
     learning_rate: float
     """At the end of the epoch."""
     images_per_s: float

@@ -1,28 +1,147 @@
-"""Foreign pictures laid over a cell, mixed or multiplied, whole or in part."""
+"""Foreign pictures laid over a cell: mixed or multiplied, whole or in part, or in its spectrum."""
+
+from functools import lru_cache
+from pathlib import Path
 
 import cv2
 import numpy as np
+import scipy.fft
 
-from stainproof.data.images import Images
+from stainproof.augment.geometry import turn
+from stainproof.data.images import Images, decode, is_image
+from stainproof.data.pictures import make_texture
+from stainproof.errors import DataError
+
+NUM_TEXTURES = 384
+MARGIN = 1.5
+"""Side of a stored picture, in sides of the images: each use cuts a window out of it."""
+SHARE_OF_CELLS = 0.25
+"""Of overlays without a folder of pictures."""
+SHARE_IN_PART = 0.3
+MOST_PICTURES = 4096
 
 
-def blend(rgb: Images, picture: Images, rng: np.random.Generator, strength: float) -> Images:
-    """Lay a picture over an image, mixed or multiplied, over the whole or a part of it.
+class Pictures:
+    """Gives foreign pictures: made-up ones, new every epoch, other cells, or a folder's."""
 
-    The mix is (1 - w) x image + w x picture, w up to 0.6 at strength 1 (the report, section 4).
+    def __init__(self, cells: Images, folder: str, seed: int):
+        """Remember where pictures come from.
+
+        Args:
+            cells: uint8 (N, height, width, 3), to borrow from.
+            folder: Of pictures to use alone; empty for none.
+            seed: Of the made-up ones.
+
+        Raises:
+            DataError: The folder holds no picture that can be read.
+        """
+        self.cells = cells
+        self.seed = seed
+        height, width = cells.shape[1:3]
+        self.large = round(MARGIN * height), round(MARGIN * width)
+        self.own = _read(Path(folder), self.large) if folder else None
+        self._textures = lru_cache(maxsize=2)(self._make_textures)
+
+    def any(self, rng: np.random.Generator, epoch: int) -> Images:
+        """Return a foreign picture of the images' size."""
+        if self.own is None and rng.random() < SHARE_OF_CELLS:
+            return self.cell(rng)
+        stored = self._textures(epoch) if self.own is None else self.own
+        picture = stored[int(rng.random() * len(stored))]
+        height, width = self.cells.shape[1:3]
+        top, left = (int(rng.random() * (end + 1)) for end in (height // 2, width // 2))
+        window = picture[top : top + height, left : left + width]
+        return turn(np.ascontiguousarray(window), 1, rng)
+
+    def cell(self, rng: np.random.Generator) -> Images:
+        """Return another cell, turned."""
+        return turn(self.cells[int(rng.random() * len(self.cells))], 1, rng)
+
+    def _make_textures(self, epoch: int) -> Images:
+        rng = np.random.default_rng((self.seed, epoch))
+        return np.stack([make_texture((*self.large, 3), rng) for _ in range(NUM_TEXTURES)])
+
+
+def blend(rgb: Images, amount: float, rng: np.random.Generator, picture: Images) -> Images:
+    """Mix with a picture: (1 - amount) x image + amount x picture, over all or a part.
+
+    Source: the report, section 4 (convex combination); Inoue 2018, "SamplePairing".
     """
-    weight = min(0.9, 0.6 * strength * rng.uniform(0.2, 1))
-    if rng.random() < 0.75:
-        laid = cv2.addWeighted(rgb, 1 - weight, picture, weight, 0)
-    else:
-        shade = cv2.addWeighted(picture, weight, np.full_like(picture, 255), 1 - weight, 0)
-        laid = cv2.multiply(rgb, shade, scale=1 / 255)
-    if rng.random() < 0.3:
-        height, width = rgb.shape[:2]
-        top, left = int(rng.random() * 0.6 * height), int(rng.random() * 0.6 * width)
-        part = rgb.copy()
-        part[top : top + height // 2, left : left + width // 2] = laid[
-            top : top + height // 2, left : left + width // 2
-        ]
-        return part
-    return np.asarray(laid, dtype=np.uint8)
+    laid = cv2.addWeighted(rgb, 1 - amount, picture, amount, 0)
+    return _in_part(rgb, np.asarray(laid, dtype=np.uint8), rng)
+
+
+def multiply(rgb: Images, amount: float, rng: np.random.Generator, picture: Images) -> Images:
+    """Darken through a picture: image x (1 - amount + amount x picture), over all or a part.
+
+    Source: the report, section 4 (multiplicative).
+    """
+    shade = cv2.addWeighted(picture, amount, picture, 0, 255 * (1 - amount))
+    laid = cv2.multiply(rgb, shade, scale=1 / 255)
+    return _in_part(rgb, np.asarray(laid, dtype=np.uint8), rng)
+
+
+def swap_amplitude(rgb: Images, amount: float, rng: np.random.Generator, other: Images) -> Images:
+    """Keep the phases of the spectrum, mix its amplitudes with another cell's by `amount`.
+
+    Source: Chen et al. 2021, "Amplitude-Phase Recombination", equation 6.
+    """
+    own, foreign = (scipy.fft.rfft2(x.astype(np.float32), axes=(0, 1)) for x in (rgb, other))
+    size = np.abs(own)
+    mixed = (1 - amount) * size + amount * np.abs(foreign)
+    spectrum = own * (mixed / np.maximum(size, 1e-6))
+    back = scipy.fft.irfft2(spectrum, s=rgb.shape[:2], axes=(0, 1))
+    return np.asarray(np.clip(back + 0.5, 0, 255), dtype=np.uint8)
+
+
+def swap_detail(rgb: Images, amount: float, rng: np.random.Generator, other: Images) -> Images:
+    """Keep what a Gaussian of `amount` pixels (on 96) leaves; take the rest from another cell.
+
+    Source: Yucel et al. 2023, "HybridAugment++", section 3.2; the label stays that of the low
+    frequencies.
+    """
+    sigma = amount * min(rgb.shape[:2]) / 96
+    if sigma < 0.15:
+        return rgb
+    side = 2 * int(np.ceil(2.5 * sigma)) + 1
+    low, other_low = (cv2.GaussianBlur(x, (side, side), sigma) for x in (rgb, other))
+    with_detail = cv2.addWeighted(low, 1, other, 1, 0, dtype=cv2.CV_16S)
+    return np.asarray(cv2.subtract(with_detail, other_low, dtype=cv2.CV_8U), dtype=np.uint8)
+
+
+def _in_part(rgb: Images, laid: Images, rng: np.random.Generator) -> Images:
+    """Keep the overlay on a rectangle only, for some of the images."""
+    if rng.random() >= SHARE_IN_PART:
+        return laid
+    height, width = rgb.shape[:2]
+    tall, wide, down, right = rng.random(4).tolist()
+    tall, wide = 0.3 + 0.6 * tall, 0.3 + 0.6 * wide
+    top, left = int((1 - tall) * down * height), int((1 - wide) * right * width)
+    window = slice(top, top + int(tall * height)), slice(left, left + int(wide * width))
+    part = rgb.copy()
+    part[window] = laid[window]
+    return part
+
+
+def _read(folder: Path, size: tuple[int, int]) -> Images:
+    """Read a folder's pictures, the first 4,096 by name, their centres fitted to the size."""
+    paths = sorted(path for path in folder.rglob("*") if is_image(path)) if folder.is_dir() else []
+    pictures = []
+    for path in paths[:MOST_PICTURES]:
+        try:
+            pictures.append(_fitted(decode(path).rgb, size))
+        except DataError:
+            continue
+    if not pictures:
+        raise DataError(f"augment.pictures: no picture that can be read in folder {folder}")
+    return np.stack(pictures)
+
+
+def _fitted(rgb: Images, size: tuple[int, int]) -> Images:
+    height, width = size
+    scale = max(height / rgb.shape[0], width / rgb.shape[1])
+    grown = max(width, round(rgb.shape[1] * scale)), max(height, round(rgb.shape[0] * scale))
+    kind = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    resized = cv2.resize(rgb, grown, interpolation=kind)
+    top, left = (resized.shape[0] - height) // 2, (resized.shape[1] - width) // 2
+    return np.asarray(resized[top : top + height, left : left + width], dtype=np.uint8)

@@ -1,4 +1,10 @@
-"""What light, stain, lens, sensor and storage do to a slide's image."""
+"""What light, stain and sensor do to colour. Neighbouring changes become one pass.
+
+Tables are levels float64 (256, 1) or (256, 3), 0 to 1, what each of the 256 levels becomes;
+matrices are 3 x 3 and mix RGB.
+"""
+
+import math
 
 import cv2
 import numpy as np
@@ -6,112 +12,161 @@ from numpy.typing import NDArray
 
 from stainproof.data.images import Images
 
+Levels = NDArray[np.float64]
+Matrix = NDArray[np.float64]
+
+IDENTITY = (np.arange(256) / 255)[:, None]
+LOG_LEVELS = -np.log((np.arange(256, dtype=np.float32) + 1) / 256).reshape(1, 256, 1)
 LUMA = np.array([0.299, 0.587, 0.114])
+GREY_AXIS = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / np.sqrt(3)
 
 
-def light(rgb: Images, rng: np.random.Generator, strength: float) -> Images:
-    """Change brightness, contrast and gamma: one table for the three channels."""
-    level = np.arange(256) / 255
-    gamma = 2.0 ** (strength * rng.uniform(-1, 1))
-    contrast = 2.2 ** (strength * rng.uniform(-1, 0.7))
-    brightness = 0.35 * strength * rng.uniform(-1, 1)
-    table = (level**gamma - 0.5) * contrast + 0.5 + brightness
-    return _look_up(rgb, table[:, None].repeat(3, axis=1))
+def brightness(levels: Levels, amount: float, rng: np.random.Generator) -> Levels:
+    """Add `amount`, a share of the range.
 
-
-def stain(rgb: Images, rng: np.random.Generator, strength: float) -> Images:
-    """Scale each channel's optical density and shift its white: another stain, another lamp.
-
-    I = white x I0^density channel by channel, the Beer-Lambert law as Tellez et al. 2018 use it
-    for stain augmentation, without a fixed stain basis.
+    Source: Howard 2013, "Some improvements on deep convolutional neural network based image
+    classification", section 2.
     """
-    level = np.arange(1, 257)[:, None] / 256
-    density = 1.8 ** (strength * rng.uniform(-1, 1, 3))
-    white = 1 - 0.25 * strength * rng.uniform(0, 1, 3) + 0.08 * strength * rng.uniform(0, 1)
-    return _look_up(rgb, white * level**density)
+    return levels + amount
 
 
-def colour(rgb: Images, rng: np.random.Generator, strength: float) -> Images:
-    """Turn the hue and change the saturation by one 3x3 matrix (about the grey axis)."""
-    angle = np.pi * 0.5 * strength * rng.uniform(-1, 1)
-    saturation = 1 + strength * rng.uniform(-1, 0.8)
-    axis = np.full((3, 3), 1 / 3)
-    cross = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / np.sqrt(3)
-    turn = np.cos(angle) * np.eye(3) + (1 - np.cos(angle)) * axis + np.sin(angle) * cross
-    grey = np.tile(LUMA, (3, 1))
-    matrix = (saturation * np.eye(3) + (1 - saturation) * grey) @ turn
+def contrast(levels: Levels, amount: float, rng: np.random.Generator) -> Levels:
+    """Multiply the distance from mid-grey by 2^amount.
+
+    Source: Howard 2013, section 2.
+    """
+    return np.asarray(0.5 + (levels - 0.5) * 2.0**amount)
+
+
+def gamma(levels: Levels, amount: float, rng: np.random.Generator) -> Levels:
+    """Raise levels to the power of 2^amount.
+
+    Source: Poynton 2003, "Digital Video and HDTV", chapter 23.
+    """
+    return np.asarray(np.clip(levels, 0, 1) ** 2.0**amount)
+
+
+def shift_channels(levels: Levels, amount: float, rng: np.random.Generator) -> Levels:
+    """Add up to `amount` to each channel by itself.
+
+    Source: the RGB shift of Buslaev et al. 2020, "Albumentations", table 1.
+    """
+    return np.asarray(levels + 2 * amount * (rng.random(3) - 0.5))
+
+
+def density(levels: Levels, amount: float, rng: np.random.Generator) -> Levels:
+    """Multiply each channel's optical density by 2^(up to `amount` either way).
+
+    Source: Tellez et al. 2018, "Whole-slide mitosis detection in H&E breast histology", section
+    II-D, on the channels themselves, without a fixed stain basis; I = I0^density (Beer-Lambert).
+    """
+    exponents = 2.0 ** (2 * amount * (rng.random(3) - 0.5))
+    return np.asarray(np.clip(levels, 1 / 256, 1) ** exponents)
+
+
+def white(levels: Levels, amount: float, rng: np.random.Generator) -> Levels:
+    """Dim each channel by up to `amount`: another lamp or white balance.
+
+    Source: the diagonal model of illuminants, von Kries 1902; Finlayson et al. 1994.
+    """
+    return np.asarray(levels * (1 - amount * rng.random(3)))
+
+
+def smooth_colour(levels: Levels, amount: float, rng: np.random.Generator) -> Levels:
+    """Add four slow sine waves of the level to each channel, `amount` high at most together.
+
+    Source: Modas et al. 2022, "PRIME", section 3 (colour jitter).
+    """
+    heights = amount * (rng.random((4, 3)) - 0.5) / np.arange(1, 5)[:, None]
+    waves = np.sin(np.pi * levels[:, :1] * np.arange(1, 5))
+    return np.asarray(levels + waves @ heights)
+
+
+def posterise(levels: Levels, amount: float, rng: np.random.Generator) -> Levels:
+    """Keep 8 - amount bits of each level, by rounding; fractions of a bit are allowed.
+
+    Source: Cubuk et al. 2019, "AutoAugment", table 6.
+    """
+    if not amount:
+        return levels
+    steps = 2.0 ** (8 - amount)
+    return np.asarray((np.floor(np.clip(levels, 0, 0.9999) * steps) + 0.5) / steps)
+
+
+def solarise(levels: Levels, amount: float, rng: np.random.Generator) -> Levels:
+    """Turn the brightest `amount` of the range over.
+
+    Source: Cubuk et al. 2019, "AutoAugment", table 6.
+    """
+    return np.where(levels >= 1 - amount, 1 - levels, levels) if amount else levels
+
+
+def saturation(amount: float, rng: np.random.Generator) -> Matrix:
+    """Multiply the distance from grey by 1 + amount, down to grey at -1.
+
+    Source: Howard 2013, section 2.
+    """
+    return (1 + amount) * np.eye(3) - amount * LUMA
+
+
+def hue(amount: float, rng: np.random.Generator) -> Matrix:
+    """Turn colours about the grey axis by `amount` degrees.
+
+    Source: Haeberli 1993, "Matrix operations for image processing", hue rotation; the matrix is
+    Rodrigues' formula about (1, 1, 1).
+    """
+    cos, sin = math.cos(math.radians(amount)), math.sin(math.radians(amount))
+    return np.asarray(cos * np.eye(3) + (1 - cos) / 3 + sin * GREY_AXIS)
+
+
+def shuffle_channels(amount: float, rng: np.random.Generator) -> Matrix:
+    """Mix the channels with a random order of themselves, by a share of `amount`.
+
+    Source: the channel shuffle of Buslaev et al. 2020, "Albumentations", table 1.
+    """
+    return np.asarray((1 - amount) * np.eye(3) + amount * np.eye(3)[rng.permutation(3)])
+
+
+def stain(rgb: Images, amount: float, rng: np.random.Generator) -> Images:
+    """Mix the optical densities of the channels by a random matrix near the identity.
+
+    The matrix is the identity plus `amount` x normal deviates, so dyes change strength and hue
+    as under another stain; densities stay linear (Beer-Lambert).
+
+    Source: Ruifrok & Johnston 2001; Tellez et al. 2018, section II-D, with a free basis.
+    """
+    mixing = np.eye(3) + amount * 0.5 * rng.standard_normal((3, 3))
+    densities = cv2.transform(cv2.LUT(rgb, LOG_LEVELS), -mixing)
+    light = cv2.exp(densities)
+    return np.asarray(cv2.addWeighted(light, 256, light, 0, -1, dtype=cv2.CV_8U), dtype=np.uint8)
+
+
+def equalise(rgb: Images, amount: float, rng: np.random.Generator) -> Images:
+    """Mix with the image whose channels have flat histograms, by a share of `amount`.
+
+    Source: Cubuk et al. 2019, "AutoAugment", table 6.
+    """
+    flat = cv2.merge([cv2.equalizeHist(channel) for channel in cv2.split(rgb)])
+    return np.asarray(cv2.addWeighted(rgb, 1 - amount, flat, amount, 0), dtype=np.uint8)
+
+
+def stretch_levels(rgb: Images, amount: float, rng: np.random.Generator) -> Images:
+    """Mix with the image whose channels reach from 0 to 255, by a share of `amount`.
+
+    Source: Cubuk et al. 2019, "AutoAugment", table 6 (AutoContrast).
+    """
+    ends = [cv2.minMaxLoc(channel)[:2] for channel in cv2.split(rgb)]
+    low, high = np.array(ends).T / 255
+    full = np.where(high > low, (IDENTITY - low) / np.maximum(high - low, 1e-9), IDENTITY)
+    return apply_levels(rgb, (1 - amount) * IDENTITY + amount * np.clip(full, 0, 1))
+
+
+def apply_levels(rgb: Images, levels: Levels) -> Images:
+    """Map every level through the table, one column for all channels or one for each."""
+    table = np.clip(levels * 255 + 0.5, 0, 255).astype(np.uint8)
+    return np.asarray(cv2.LUT(rgb, table.reshape(1, 256, -1)), dtype=np.uint8)
+
+
+def apply_matrix(rgb: Images, matrix: Matrix) -> Images:
+    """Mix the channels of every pixel."""
     return np.asarray(cv2.transform(rgb, matrix), dtype=np.uint8)
-
-
-def quantise(rgb: Images, rng: np.random.Generator, strength: float) -> Images:
-    """Keep few levels of brightness (posterise), or turn the bright ones over (solarise)."""
-    if not strength:
-        return rgb.copy()
-    level = np.arange(256)
-    if rng.random() < 0.75:
-        step = 2.0 ** (8 - rng.uniform(1.0, 4.0) / strength) if strength <= 1 else 64.0
-        table = np.floor(level / step) * step + step / 2
-    else:
-        table = np.where(level >= 256 - 128 * strength * rng.random(), 255 - level, level)
-    return _look_up(rgb, table[:, None].repeat(3, axis=1) / 255)
-
-
-def focus(rgb: Images, rng: np.random.Generator, strength: float) -> Images:
-    """Blur: out of focus (Gaussian or disc), moved (a line), or sampled coarsely."""
-    if not strength:
-        return rgb.copy()
-    kind = rng.integers(4)
-    reach = strength * rng.uniform(0.3, 1) * rgb.shape[0] / 96
-    if kind == 0:
-        return np.asarray(cv2.GaussianBlur(rgb, (0, 0), 2.5 * reach), dtype=np.uint8)
-    if kind == 1:
-        return _resample(
-            rgb, 1 + 2.5 * reach, int(rng.choice([cv2.INTER_NEAREST, cv2.INTER_LINEAR]))
-        )
-    radius = max(1, round(4 * reach))
-    kernel = np.zeros((2 * radius + 1, 2 * radius + 1), dtype=np.float32)
-    if kind == 2:
-        cv2.circle(kernel, (radius, radius), radius, 1.0, -1)
-    else:
-        angle = rng.uniform(0, np.pi)
-        dx, dy = round(radius * np.cos(angle)), round(radius * np.sin(angle))
-        cv2.line(kernel, (radius - dx, radius - dy), (radius + dx, radius + dy), 1.0)
-    return np.asarray(cv2.filter2D(rgb, -1, kernel / kernel.sum()), dtype=np.uint8)
-
-
-def noise(rgb: Images, rng: np.random.Generator, strength: float) -> Images:
-    """Add Gaussian noise, in every channel or the same in all, or salt and pepper."""
-    if rng.random() < 0.8:
-        channels = 3 if rng.random() < 0.7 else 1
-        spread = 45 * strength * rng.uniform(0.1, 1)
-        grain = rng.standard_normal((*rgb.shape[:2], channels), dtype=np.float32) * spread
-        return np.clip(rgb + grain, 0, 255).astype(np.uint8)
-    struck = rng.random(rgb.shape[:2], dtype=np.float32) < 0.08 * strength * rng.random()
-    speckled = rgb.copy()
-    speckled[struck] = 255 * rng.integers(2, size=(int(struck.sum()), 1), dtype=np.uint8)
-    return speckled
-
-
-def storage(rgb: Images, rng: np.random.Generator, strength: float) -> Images:
-    """Store as JPEG of poor quality, down to 8 at strength 1, and read it again."""
-    if not strength:
-        return rgb.copy()
-    quality = int(max(3, 92 - 84 * strength * rng.uniform(0.3, 1)))
-    _, coded = cv2.imencode(".jpg", rgb[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    decoded = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), dtype=np.uint8)
-    return np.ascontiguousarray(decoded[:, :, ::-1])
-
-
-def _look_up(rgb: Images, table: NDArray[np.float64]) -> Images:
-    """Map levels through (256, 3) values in [0, 1], one column a channel."""
-    levels = np.clip(np.rint(table * 255), 0, 255).astype(np.uint8)
-    return np.asarray(cv2.LUT(rgb, levels.reshape(1, 256, 3)), dtype=np.uint8)
-
-
-def _resample(rgb: Images, factor: float, interpolation: int) -> Images:
-    height, width = rgb.shape[:2]
-    small_size = max(4, round(width / factor)), max(4, round(height / factor))
-    small = cv2.resize(rgb, small_size, interpolation=cv2.INTER_AREA)
-    return np.asarray(
-        cv2.resize(small, (width, height), interpolation=interpolation), dtype=np.uint8
-    )

@@ -1,75 +1,165 @@
-"""Which changes an image gets: drawn from the seed, the epoch and the image's position alone."""
+"""Which changes an image gets: drawn from the seed, the epoch and the visit alone."""
 
-from collections.abc import Callable
+from collections.abc import Container, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stainproof.augment import geometry, overlay, photometry
-from stainproof.config import AugmentConfig
+from stainproof.augment.operations import Step, apply
+from stainproof.augment.overlay import Pictures
 from stainproof.data.images import Images
-from stainproof.data.pictures import shapes
+from stainproof.recipes import FAMILIES, RANGES, Recipe
 
-Change = Callable[[Images, np.random.Generator, float], Images]
-
-CHANGES: dict[str, Change] = {
-    "warp": geometry.warp,
-    "light": photometry.light,
-    "stain": photometry.stain,
-    "colour": photometry.colour,
-    "quantise": photometry.quantise,
-    "focus": photometry.focus,
-    "storage": photometry.storage,
-    "noise": photometry.noise,
-    "occlude": geometry.occlude,
-}
-"""In the order in which a slide, a microscope and a file would make them."""
-
-OVERLAY = "overlay"
-FAMILIES = (OVERLAY, *CHANGES)
-MOST_CHANGES = 4
+TURNS = FAMILIES["turns"]
+FAMILY_OF = {name: family for family, names in FAMILIES.items() for name in names}
 
 
 class Augmenter:
-    """Gives batches of changed images; the same seed, epoch and position give the same bytes."""
+    """Gives batches of changed images; the same seed, epoch and visit give the same bytes."""
 
-    def __init__(self, images: Images, settings: AugmentConfig, seed: int):
+    def __init__(
+        self,
+        images: Images,
+        recipe: Recipe,
+        seed: int,
+        *,
+        without: Sequence[str] = (),
+        strength: float = 1.0,
+        workers: int = 1,
+    ):
         """Remember what to change.
 
         Args:
             images: uint8 (N, height, width, 3); never modified. Overlays borrow from them too.
-            settings: Recipe and strength.
+            recipe: Operations and how they are drawn.
             seed: Of every draw.
+            without: Operations and families that are left out.
+            strength: Multiplies every amount; 0 leaves images as they are.
+            workers: Threads; they do not alter the result.
+
+        Raises:
+            DataError: The recipe's folder of pictures holds none.
         """
         self.images = images
-        self.settings = settings
+        self.recipe = recipe
         self.seed = seed
+        self.workers = workers
+        left_out = {op for name in without for op in FAMILIES.get(name, (name,))}
+        names = [name for name in RANGES if name in recipe.operations and name not in left_out]
+        self.names = names if strength else []
+        draws = [recipe.operations[name] for name in self.names]
+        self.probability = np.array([draw.probability for draw in draws])
+        self.low = [strength * draw.low for draw in draws]
+        self.high = [strength * draw.high for draw in draws]
+        self.turns = [index for index, name in enumerate(self.names) if name in TURNS]
+        self.others = [index for index, name in enumerate(self.names) if name not in TURNS]
+        self.pictures = Pictures(images, recipe.pictures, seed)
 
-    def batch(self, positions: NDArray[np.int64], epoch: int) -> Images:
-        """Return changed copies of the images at these positions, uint8 (n, height, width, 3)."""
-        batch = self.images[positions]
-        if self.settings.recipe == "none":
+    def batch(self, visits: NDArray[np.int64], epoch: int, view: int = 0) -> Images:
+        """Return changed copies of images.
+
+        Args:
+            visits: int64 (n,), position of each image, plus the number of images for every
+                time that it came before in this epoch.
+            epoch: Changes are drawn afresh for each.
+            view: Another number draws other changes of the same images.
+
+        Returns:
+            uint8 (n, height, width, 3).
+        """
+        batch = self.images[visits % len(self.images)]
+        if not self.names:
             return batch
-        for slot, position in enumerate(positions.tolist()):
-            rng = np.random.default_rng((self.seed, epoch, position))
-            turned = geometry.turn(batch[slot], rng)
-            batch[slot] = turned if self.settings.recipe == "turns" else self._vary(turned, rng)
+
+        def change(slots: range) -> None:
+            rng = Streams(self.seed, epoch)
+            for slot in slots:
+                batch[slot] = self._changed(batch[slot], rng.at(int(visits[slot]), view), epoch)
+
+        parts = [range(start, len(visits), self.workers) for start in range(self.workers)]
+        if self.workers == 1:
+            change(parts[0])
+        else:
+            with ThreadPoolExecutor(self.workers) as pool:
+                list(pool.map(change, parts))
         return batch
 
-    def _vary(self, rgb: Images, rng: np.random.Generator) -> Images:
-        """Apply none to four families, in the order of `FAMILIES`."""
-        num_changes = int(rng.integers(MOST_CHANGES + 1))
-        drawn = set(rng.permutation(len(FAMILIES))[:num_changes].tolist())
-        for index, family in enumerate(FAMILIES):
-            if index not in drawn:
-                continue
-            if family == OVERLAY:
-                rgb = overlay.blend(rgb, self._picture(rgb.shape, rng), rng, self.settings.strength)
-            else:
-                rgb = CHANGES[family](rgb, rng, self.settings.strength)
-        return rgb
+    def _changed(self, rgb: Images, rng: np.random.Generator, epoch: int) -> Images:
+        if self.recipe.policy == "chains":
+            turned = self._run(rgb, self._each(self.turns, rng), rng, epoch)
+            return self._chains(turned, rng, epoch)
+        return self._run(rgb, self._steps(rng), rng, epoch)
 
-    def _picture(self, shape: tuple[int, ...], rng: np.random.Generator) -> Images:
-        if rng.random() < 0.7:
-            return shapes(shape, rng)
-        return geometry.turn(self.images[rng.integers(len(self.images))], rng)
+    def _run(self, rgb: Images, steps: list[Step], rng: np.random.Generator, epoch: int) -> Images:
+        return apply(rgb, steps, rng, self.pictures, epoch, self.recipe.borders)
+
+    def _steps(self, rng: np.random.Generator) -> list[Step]:
+        """Draw what happens to one image."""
+        if self.recipe.policy == "some":
+            return self._each(self.turns, rng) + self._some(self.recipe.picks, rng)
+        steps = self._each(range(len(self.names)), rng)
+        if self.recipe.shuffled and rng.random() < self.recipe.shuffled:
+            rank = dict(zip(FAMILIES, rng.permutation(len(FAMILIES)).tolist(), strict=True))
+            steps.sort(key=lambda step: rank[FAMILY_OF[step[0]]])
+        return steps
+
+    def _each(self, indices: Container[int], rng: np.random.Generator) -> list[Step]:
+        """Draw each of these operations by its own probability, its amount from its range."""
+        chance, share = rng.random((2, len(self.names)))
+        drawn = np.flatnonzero(chance < self.probability).tolist()
+        return [
+            (self.names[i], self.low[i] + float(share[i]) * (self.high[i] - self.low[i]))
+            for i in drawn
+            if i in indices
+        ]
+
+    def _some(self, num: int, rng: np.random.Generator) -> list[Step]:
+        """Draw operations that are all as likely, with one magnitude for all.
+
+        RandAugment (Cubuk et al. 2020) and TrivialAugment (Mueller & Hutter 2021); the operations
+        come in the order from slide to file.
+        """
+        steps = []
+        chosen = rng.integers(len(self.others), size=num)
+        for index in sorted(self.others[one] for one in chosen):
+            magnitude = self.recipe.magnitude or float(rng.random())
+            low, high = self.low[index], self.high[index]
+            end = low if low < 0 and rng.random() < 0.5 else high
+            steps.append((self.names[index], magnitude * end))
+        return steps
+
+    def _chains(self, rgb: Images, rng: np.random.Generator, epoch: int) -> Images:
+        """Blend chains of operations, then blend the blend with the image.
+
+        AugMix (Hendrycks et al. 2020, algorithm 1): weights from Dirichlet(1), the last share
+        from Beta(1, 1).
+        """
+        weights = rng.dirichlet(np.ones(self.recipe.width)).tolist()
+        share = float(rng.random())
+        mixed = (1 - share) * rgb.astype(np.float32)
+        for weight in weights:
+            steps = self._some(int(rng.integers(1, 4)), rng)
+            chain = self._run(rgb, steps, rng, epoch)
+            mixed = cv2.scaleAdd(chain.astype(np.float32), share * weight, mixed)
+        return np.asarray(np.clip(mixed + 0.5, 0, 255), dtype=np.uint8)
+
+
+class Streams:
+    """One stream of draws for each visit of an epoch: Philox, keyed by seed and epoch.
+
+    Source: Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3": streams of other
+    keys or counters are independent, so any worker can begin anywhere.
+    """
+
+    def __init__(self, seed: int, epoch: int):
+        self.bits = np.random.Philox(key=np.array([seed, epoch], dtype=np.uint64))
+        self.rng = np.random.Generator(self.bits)
+        self.start = self.bits.state
+
+    def at(self, visit: int, view: int) -> np.random.Generator:
+        """Return the generator, set to the start of this visit's stream."""
+        self.start["state"]["counter"] = np.array([0, 0, view, visit], dtype=np.uint64)
+        self.bits.state = self.start
+        return self.rng

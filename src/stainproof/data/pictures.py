@@ -75,3 +75,41 @@ def photograph_noise(shape: tuple[int, ...], rng: np.random.Generator) -> Images
     colour = rng.uniform(30, 220) + rng.normal(0, 30, size=(3, 1, 1))
     picture = colour + mixed / mixed.std() * rng.uniform(20, 80)
     return np.ascontiguousarray(np.clip(picture, 0, 255).astype(np.uint8).transpose(1, 2, 0))
+
+
+def gradient(shape: tuple[int, ...], rng: np.random.Generator) -> Images:
+    """Draw a slow passage from colour to colour, straight, round or in stripes."""
+    height, width = shape[:2]
+    y, x = np.mgrid[:height, :width] / max(height, width) - 0.5
+    angle = 2 * np.pi * rng.random()
+    along = x * np.cos(angle) + y * np.sin(angle)
+    kind = rng.integers(3)
+    if kind == 1:
+        along = np.hypot(x - rng.uniform(-0.5, 0.5), y - rng.uniform(-0.5, 0.5))
+    elif kind == 2:
+        along = 0.5 * np.sin(2 * np.pi * rng.uniform(2, 16) * along)
+    share = np.clip((along - along.min()) / np.ptp(along), 0, 1)[:, :, None]
+    first, last = rng.integers(256, size=(2, 3))
+    return np.asarray(first * (1 - share) + last * share, dtype=np.uint8)
+
+
+def text(shape: tuple[int, ...], rng: np.random.Generator) -> Images:
+    """Write lines of letters and digits over a gradient."""
+    picture = gradient(shape, rng)
+    height, width = shape[:2]
+    face = int(rng.integers(8))
+    for _ in range(int(rng.integers(1, 7))):
+        letters = "".join(chr(code) for code in rng.integers(33, 127, size=rng.integers(2, 12)))
+        place = int(rng.uniform(-0.2, 0.6) * width), int(rng.uniform(0.1, 1) * height)
+        size = float(rng.uniform(0.4, 2.0)) * height / 96
+        colour = rng.integers(256, size=3).tolist()
+        cv2.putText(picture, letters, place, face, size, colour, int(rng.integers(1, 4)))
+    return picture
+
+
+def make_texture(shape: tuple[int, ...], rng: np.random.Generator) -> Images:
+    """Make up any picture of this module: those of `make_picture`, gradients, or text."""
+    kind = rng.random()
+    if kind < 0.7:
+        return make_picture(shape, rng)
+    return gradient(shape, rng) if kind < 0.85 else text(shape, rng)

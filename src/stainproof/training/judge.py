@@ -12,6 +12,7 @@ from stainproof.config import Config
 from stainproof.data.images import Images
 from stainproof.data.imageset import ImageSet
 from stainproof.models.network import to_input
+from stainproof.recipes import RECIPES, Recipe
 
 VALIDATION_EPOCH = 0
 """Augmentation draws of this epoch are kept for validation; training counts from 1."""
@@ -27,8 +28,9 @@ class Judge:
         self.network = copy.deepcopy(network).eval()
         self.labels = torch.from_numpy(val.labels)
         self.worlds: list[Images] = [val.images]
-        if config.augment.validation and config.augment.recipe != "none":
-            augmenter = Augmenter(val.images, config.augment, config.seed)
+        if config.augment.validation != "none":
+            recipe = Recipe.model_validate(RECIPES[config.augment.validation])
+            augmenter = Augmenter(val.images, recipe, config.seed)
             self.worlds.append(augmenter.batch(np.arange(len(val)), VALIDATION_EPOCH))
 
     @torch.no_grad()

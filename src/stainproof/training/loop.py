@@ -1,19 +1,15 @@
 """The training loop: learn for an epoch, judge, keep, until there is a reason to stop."""
 
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
 from stainproof import files
-from stainproof.augment.recipe import Augmenter
 from stainproof.config import Config
 from stainproof.data.images import Images
 from stainproof.data.imageset import ImageSet
@@ -23,7 +19,9 @@ from stainproof.models.weights import BEST_FILE, LAST_FILE, save_weights
 from stainproof.results import HISTORY_FILE, EpochRecord
 from stainproof.training import checkpoint, hardware
 from stainproof.training.averaging import MovingAverage
+from stainproof.training.batches import Batch, Batches
 from stainproof.training.judge import Judge
+from stainproof.training.losses import disagreement
 from stainproof.training.optim import Schedule, make_optimizer
 
 
@@ -94,8 +92,7 @@ class Trainer:
         self.now.threads = hardware.choose_threads(
             self.network, self._input(train.images[:16]), self.settings.threads or self.now.threads
         )
-        self.augmenter = Augmenter(train.images, config.augment, config.seed)
-        self.labels = torch.from_numpy(train.labels)
+        self.batches = Batches(train, config)
         self.judge = Judge(config, self.network, val, self.device)
         self.history = read_history(run)[: self.now.epoch] if resume else []
         self.began = time.monotonic() - self.now.elapsed_s
@@ -145,15 +142,15 @@ class Trainer:
         seen = num_right = 0
         total_loss = 0.0
         try:
-            for positions, images in _batches(self.augmenter, epoch, self.settings.batch_size):
+            for batch in self.batches.epoch(epoch):
                 done = self._share_done()
                 if done >= 1 and seen:
                     break
                 self.schedule.before_step(done)
-                loss, right = self._step(images, self.labels[positions])
-                seen += len(positions)
+                loss, right = self._step(batch)
+                seen += len(batch.targets)
                 num_right += right
-                total_loss += loss * len(positions)
+                total_loss += loss * len(batch.targets)
                 speed = seen / (time.monotonic() - began)
                 rate, elapsed_s = self.schedule.rate, self._elapsed_s()
                 on_step(
@@ -164,19 +161,21 @@ class Trainer:
         num = max(seen, 1)
         return total_loss / num, num_right / num, seen / (time.monotonic() - began)
 
-    def _step(self, images: Images, labels: Tensor) -> tuple[float, int]:
+    def _step(self, batch: Batch) -> tuple[float, int]:
         """Take one step on a batch; give its loss and how many it got right."""
-        y_b = labels.to(self.device)
+        y_bk = torch.from_numpy(batch.targets).to(self.device)
         with hardware.autocast(self.device, self.settings):
-            logits = self.network(self._input(images))
-            loss = F.cross_entropy(logits, y_b, label_smoothing=self.settings.label_smoothing)
+            logits, *others = self.network(self._input(batch.images)).split(len(y_bk))
+            loss = F.cross_entropy(logits, y_bk, label_smoothing=self.settings.label_smoothing)
+            if others:
+                loss = loss + self.config.augment.consistency * disagreement(logits, *others)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         if self.average:
             self.average.update(self.network)
         self.now.step += 1
-        return loss.item(), int((logits.argmax(1) == y_b).sum())
+        return loss.item(), int((logits.argmax(1) == y_bk.argmax(1)).sum())
 
     def _judge(self, loss: float, accuracy: float, images_per_s: float) -> EpochRecord:
         began = time.monotonic()
@@ -193,6 +192,7 @@ class Trainer:
             val_loss=plain[0],
             val_accuracy=plain[1],
             val_shifted_accuracy=shifted[0][1] if shifted else None,
+            val_shifted_loss=shifted[0][0] if shifted else None,
             learning_rate=self.schedule.rate,
             images_per_s=images_per_s,
             elapsed_s=self.now.elapsed_s,
@@ -221,7 +221,7 @@ class Trainer:
 
     def _share_done(self) -> float:
         settings = self.settings
-        steps = settings.epochs * -(-len(self.labels) // settings.batch_size)
+        steps = settings.epochs * self.batches.num_an_epoch
         time_share = 0.0
         if settings.budget_s:
             time_share = self._elapsed_s() / max(settings.budget_s - self.reserve_s, 1e-3)
@@ -262,21 +262,3 @@ def read_history(run: Path) -> list[EpochRecord]:
         return [EpochRecord.model_validate_json(line) for line in lines]
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path}: damaged; not one epoch a line") from error
-
-
-def _batches(
-    augmenter: Augmenter, epoch: int, batch_size: int
-) -> Iterator[tuple[NDArray[np.int64], Images]]:
-    """Give the epoch's shuffled batches; the next one is augmented while one is learnt from."""
-    num = len(augmenter.images)
-    order = np.random.default_rng((augmenter.seed, epoch)).permutation(num)
-    batches = [order[start : start + batch_size] for start in range(0, num, batch_size)]
-    if len(batches) > 1 and len(batches[-1]) == 1:
-        batches.pop()
-    with ThreadPoolExecutor(1) as ahead:
-        coming = ahead.submit(augmenter.batch, batches[0], epoch)
-        for index, positions in enumerate(batches):
-            images = coming.result()
-            if index + 1 < len(batches):
-                coming = ahead.submit(augmenter.batch, batches[index + 1], epoch)
-            yield positions, images

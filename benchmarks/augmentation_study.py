@@ -1,0 +1,129 @@
+"""Which augmentation holds up: a queue of equal trainings, one kept row each.
+
+python benchmarks/augmentation_study.py --data TRAIN --tests CLEAN SHIFTED OTHER_LAB --runs FOLDER
+    --truth ds2_truth.csv [--only screen ablation ...] [--share 1/2]
+
+Every finished row is kept in augmentation_rows.jsonl beside this file; a later call goes on. Every
+training has one thread; two calls with --share 1/2 and 2/2 use two cores.
+"""
+
+import argparse
+import csv
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+
+from stainproof.data import sources
+from stainproof.evaluation.evaluate import predict_all
+from stainproof.experiments import Experiment, run_queue
+from stainproof.models.predictor import Classifier
+from stainproof.progress import silent
+from stainproof.recipes import FAMILIES
+
+ROWS = Path(__file__).with_name("augmentation_rows.jsonl")
+SHORT, LONG = 11, 33
+"""Epochs of the cleaned ds1 that take about 10 and 30 minutes on two cores, whether one training
+has both or two have one each. Epochs, not minutes, so that a row can be repeated to the bit."""
+VIEWS = 3
+"""Images that a step of the Jensen-Shannon loss computes for one."""
+
+UNSEEN = {
+    "blur": ("blur", "defocus", "motion", "resample", "swap_detail"),
+    "posterise": ("posterise", "solarise", "equalise"),
+    "overlay": ("overlays",),
+    "cutout": ("occlusion",),
+    "noise": ("grain", "jpeg"),
+    "hue": ("hue", "shuffle_channels", "shift_channels", "smooth_colour", "stains"),
+}
+"""Family of distortions in ds2 -> operations that are kin to it."""
+
+
+def short(name: str, *assignments: str, seed: int = 0, epochs: int = SHORT) -> Experiment:
+    """Return an experiment of about ten minutes on two cores."""
+    fixed = (f"training.epochs={epochs}", "training.threads=1")
+    return Experiment(name=name, seed=seed, assignments=(*fixed, *assignments))
+
+
+def _without(*names: str) -> str:
+    return f"augment.without={list(names)!r}"
+
+
+QUEUES: dict[str, list[Experiment]] = {
+    "screen": [
+        short(f"screen-{name}", f"augment.recipe={name}")
+        for name in (
+            "stainproof", "randaugment", "none", "prime", "trivialaugment", "overlays",
+            "stains", "hybrid", "augmix", "simple",
+        )
+    ]
+    + [
+        short(
+            "screen-augmix-jsd",
+            "augment.recipe=augmix",
+            "augment.consistency=12",
+            epochs=round(SHORT / VIEWS),
+        ),
+        short("screen-stainproof-cutmix", "augment.mix=cutmix"),
+    ],
+    "unseen": [short(f"unseen-{name}", _without(*kin)) for name, kin in UNSEEN.items()],
+    "ablation": [
+        short(f"ablation-{family}", _without(family))
+        for family in FAMILIES
+        if family not in ("turns", "overlays", "occlusion")
+    ],
+}  # fmt: skip
+"""Queue -> its experiments. Of the ablation, two families are rows of `unseen`."""
+
+
+def main() -> None:
+    """Run what has no row yet."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--tests", nargs="+", required=True)
+    parser.add_argument("--truth", required=True, help="distortions of the second test")
+    parser.add_argument("--runs", required=True, type=Path)
+    parser.add_argument("--only", nargs="+", default=list(QUEUES))
+    parser.add_argument("--share", default="1/1", help="2/2: every second one, from the second")
+    options = parser.parse_args()
+    rank, num_shares = map(int, options.share.split("/"))
+
+    def measure(run: Path) -> dict[str, float]:
+        return accuracy_by_distortion(run, options.tests[1], options.truth)
+
+    chosen = [one for name in options.only for one in QUEUES[name]]
+    run_queue(
+        chosen[rank - 1 :: num_shares],
+        options.data,
+        options.tests,
+        options.runs,
+        ROWS,
+        measure=measure,
+        on_start=lambda one: print("begins", one.name, flush=True),
+    )
+
+
+def accuracy_by_distortion(run: Path, shifted: str, truth: str) -> dict[str, float]:
+    """Return the accuracy on the images under each distortion, alone or with others.
+
+    Args:
+        run: A run folder.
+        shifted: The shifted images.
+        truth: CSV with the columns `file` and `applied`, names joined by `+`.
+    """
+    classifier = Classifier.load(run)
+    data = sources.load(shifted, classifier.card.input)
+    order = [classifier.classes.index(name) for name in data.classes]
+    predicted = predict_all(classifier, data, silent).argmax(axis=1)
+    right = predicted == np.array(order)[data.labels]
+    with Path(truth).open(newline="") as file:
+        applied = {row["file"]: row["applied"].split("+") for row in csv.DictReader(file)}
+    found = defaultdict(list)
+    for name, good in zip(data.names, right.tolist(), strict=True):
+        for distortion in applied[name]:
+            found[distortion].append(good)
+    return {name: float(np.mean(found[name])) for name in sorted(found)}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+"""A queue of trainings under equal conditions: one row each, kept as soon as it is there."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+
+from stainproof import files, pipeline
+from stainproof.config import Config, make_config
+from stainproof.errors import CheckpointError, ConfigError
+from stainproof.progress import Track, silent
+from stainproof.provenance import Provenance
+from stainproof.results import CARD_FILE, Artefact, Card, EpochRecord, Estimate, Evaluation
+from stainproof.settings import Settings
+from stainproof.training.checkpoint import STATE_FILE
+from stainproof.training.loop import Step
+
+
+class Experiment(Settings):
+    """One training to be measured."""
+
+    name: str
+    """Unlike any other in its queue; names the run folder too."""
+    network: str = "light"
+    """Name in `config.NETWORKS`."""
+    schedule: str = "quick"
+    """Name in `config.SCHEDULES`."""
+    seed: int = 0
+    budget_s: float | None = None
+    assignments: tuple[str, ...] = ()
+    """Texts such as `augment.recipe=simple`."""
+
+    def config(self) -> Config:
+        """Return all settings of the training.
+
+        Raises:
+            ConfigError: A name is unknown or a value is out of range.
+        """
+        return make_config(
+            network=self.network,
+            schedule=self.schedule,
+            seed=self.seed,
+            budget_s=self.budget_s,
+            assignments=self.assignments,
+        )
+
+
+class Row(Artefact):
+    """What an experiment showed."""
+
+    experiment: Experiment
+    num_parameters: int
+    num_images: int
+    """Learnt from, in training and validation split together."""
+    best: EpochRecord
+    """The epoch whose weights were measured."""
+    num_epochs: int
+    minutes: float
+    """Of training."""
+    accuracy: dict[str, Estimate]
+    """Test source -> accuracy."""
+    balanced_accuracy: dict[str, Estimate]
+    confidence: dict[str, float]
+    """Test source -> mean confidence, 0 to 1; needs no label."""
+    extra: dict[str, float] = Field(default_factory=dict)
+    """What the queue's owner measures besides."""
+    provenance: Provenance
+
+
+def run_queue(
+    experiments: Sequence[Experiment],
+    source: str | Path,
+    tests: Sequence[str | Path],
+    runs: Path,
+    rows_file: Path,
+    *,
+    measure: Callable[[Path], dict[str, float]] = lambda run: {},
+    track: Track = silent,
+    on_step: Callable[[Step], None] = lambda step: None,
+    on_start: Callable[[Experiment], None] = lambda experiment: None,
+) -> list[Row]:
+    """Train and measure what has no row yet; go on where an earlier call stopped.
+
+    Args:
+        experiments: In the order to run them.
+        source: Images to learn from.
+        tests: Sources to measure on; training never sees them.
+        runs: Folder for the run folders.
+        rows_file: JSON lines; a row is added after every experiment. Several queues may share it.
+        measure: Is given each finished run folder; what it returns is the row's `extra`.
+        track: Shows progress.
+        on_step: Told after every training step.
+        on_start: Told before every experiment that has no row.
+
+    Returns:
+        The rows of these experiments, in their order.
+
+    Raises:
+        ConfigError: Two experiments share a name, or a kept row is of another experiment.
+        CheckpointError: The file of rows is damaged.
+    """
+    configs = {experiment.name: experiment.config() for experiment in experiments}
+    if len(configs) < len(experiments):
+        raise ConfigError("experiments: each needs a name of its own")
+    rows = {row.experiment.name: row for row in read_rows(rows_file)}
+    for experiment in experiments:
+        kept = rows.get(experiment.name)
+        if kept is None:
+            on_start(experiment)
+            run = runs / experiment.name
+            card = _train(run, source, configs[experiment.name], track, on_step)
+            measured = [pipeline.evaluate(run, test, track=track) for test in tests]
+            row = _row(experiment, card, measured, measure(run))
+            files.append_line(rows_file, row.model_dump_json())
+            rows[experiment.name] = row
+        elif kept.experiment != experiment:
+            raise ConfigError(
+                f"{rows_file}: {experiment.name!r} was run with other settings; "
+                "give it another name, or remove its line to run it again"
+            )
+    return [rows[experiment.name] for experiment in experiments]
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Read the rows that there are; none where there is no file.
+
+    Raises:
+        CheckpointError: The file is damaged.
+    """
+    if not path.exists():
+        return []
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        return [Row.model_validate_json(line) for line in lines]
+    except (OSError, UnicodeDecodeError, ValidationError) as error:
+        raise CheckpointError(f"{path}: damaged; not one row a line") from error
+
+
+def _train(
+    run: Path, source: str | Path, config: Config, track: Track, on_step: Callable[[Step], None]
+) -> Card:
+    if (run / pipeline.REPORT_FILE).exists():
+        return Card.read(run / CARD_FILE)
+    resume = (run / STATE_FILE).exists()
+    return pipeline.train(
+        source, run, None if resume else config, resume=resume, track=track, on_step=on_step
+    )
+
+
+def _row(
+    experiment: Experiment, card: Card, measured: Sequence[Evaluation], extra: dict[str, float]
+) -> Row:
+    confidence = {
+        one.source: sum(part.confidence * part.num_images for part in one.reliability)
+        / one.num_images
+        for one in measured
+    }
+    return Row(
+        experiment=experiment,
+        num_parameters=card.num_parameters,
+        num_images=card.data.num_images,
+        best=card.best,
+        num_epochs=card.num_epochs,
+        minutes=card.best.elapsed_s / 60,
+        accuracy={one.source: one.accuracy for one in measured},
+        balanced_accuracy={one.source: one.balanced_accuracy for one in measured},
+        confidence=confidence,
+        extra=extra,
+        provenance=card.provenance,
+    )

@@ -1,0 +1,251 @@
+"""Augmentation recipes as settings: which operations, how often, how far; the named ones.
+
+What an amount means is said where the operation is, in `augment.operations`; 0 changes nothing.
+"""
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from stainproof.settings import Settings
+
+RANGES: dict[str, tuple[float, float]] = {
+    "turn": (0, 1),
+    "flip": (0, 1),
+    "blend": (0.1, 0.6),
+    "multiply": (0.2, 0.9),
+    "swap_amplitude": (0.2, 1),
+    "swap_detail": (0.5, 3),
+    "rotate": (-45, 45),
+    "zoom": (-0.7, 0.7),
+    "stretch": (-0.3, 0.3),
+    "shear": (-0.25, 0.25),
+    "translate": (0, 0.25),
+    "perspective": (0, 0.25),
+    "elastic": (0, 0.05),
+    "stain": (0, 0.35),
+    "density": (0, 0.8),
+    "white": (0, 0.3),
+    "saturation": (-1, 1),
+    "hue": (-90, 90),
+    "shuffle_channels": (0, 1),
+    "brightness": (-0.4, 0.4),
+    "contrast": (-1.4, 1),
+    "gamma": (-1.2, 1.2),
+    "shift_channels": (0, 0.25),
+    "smooth_colour": (0, 0.3),
+    "posterise": (0, 6.5),
+    "solarise": (0, 0.6),
+    "equalise": (0, 1),
+    "stretch_levels": (0, 1),
+    "blur": (0, 2.5),
+    "defocus": (0, 4.5),
+    "motion": (0, 9),
+    "sharpen": (0, 2),
+    "random_filter": (0, 0.6),
+    "resample": (0, 2.5),
+    "noise": (0, 0.16),
+    "salt": (0, 0.08),
+    "jpeg": (10, 94),
+    "cutout": (0.1, 0.5),
+    "grid_mask": (0.1, 0.45),
+}
+"""Operation -> its amounts at full strength, in the order from the slide to the file."""
+
+FAMILIES: dict[str, tuple[str, ...]] = {
+    "turns": ("turn", "flip"),
+    "overlays": ("blend", "multiply", "swap_amplitude", "swap_detail"),
+    "geometry": (
+        "rotate", "zoom", "stretch", "shear", "translate", "perspective", "elastic",
+    ),
+    "stains": ("stain", "density", "white"),
+    "colours": ("saturation", "hue", "shuffle_channels", "shift_channels", "smooth_colour"),
+    "light": ("brightness", "contrast", "gamma", "equalise", "stretch_levels"),
+    "levels": ("posterise", "solarise"),
+    "focus": ("blur", "defocus", "motion", "sharpen", "random_filter", "resample"),
+    "grain": ("noise", "salt"),
+    "storage": ("jpeg",),
+    "occlusion": ("cutout", "grid_mask"),
+}  # fmt: skip
+"""Family -> its operations."""
+
+Border = Literal["reflect", "edge", "colour", "black"]
+Policy = Literal["each", "some", "chains"]
+
+
+class Draw(Settings):
+    """How often an operation is applied and how far it goes."""
+
+    probability: float = Field(ge=0.0, le=1.0)
+    """Share of the images that it changes, where the recipe draws each operation by itself."""
+    low: float
+    """Least amount."""
+    high: float
+    """Greatest amount; the amount is uniform between the two."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Draw":
+        if self.low > self.high:
+            raise ValueError(f"low must not be above high, got {self.low:g} and {self.high:g}")
+        return self
+
+
+class Recipe(Settings):
+    """Operations, and how an image's share of them is drawn."""
+
+    policy: Policy = "each"
+    """`each`: every operation by its own probability; `some`: `picks` of them, any as likely;
+    `chains`: `width` chains of 1 to 3 of them, blended with the image (AugMix)."""
+    picks: int = Field(2, ge=1, le=16)
+    """Operations an image, for `some`."""
+    magnitude: float = Field(0.0, ge=0.0, le=1.0)
+    """Share of an operation's greatest amount, for `some` and `chains`; 0: drawn from 0 to 1."""
+    width: int = Field(3, ge=1, le=8)
+    """Chains, for `chains`."""
+    shuffled: float = Field(0.0, ge=0.0, le=1.0)
+    """Share of the images whose families of operations come in a random order."""
+    borders: tuple[Border, ...] = Field(("reflect",), min_length=1)
+    """What comes into view beside the image when it moves, one drawn at a time: its mirror, its
+    edge, a random colour, black."""
+    pictures: str = ""
+    """Folder of foreign pictures for overlays; empty: made-up pictures and other cells."""
+    operations: dict[str, Draw] = Field(default_factory=dict)
+    """Operation -> how often and how far; turns and flips first, the rest in this order."""
+
+    @field_validator("operations", mode="before")
+    @classmethod
+    def _known(cls, operations: Any) -> Any:
+        """Fill in ranges that are not given; say which names there are."""
+        if not isinstance(operations, dict):
+            return operations
+        filled = {}
+        for name, draw in operations.items():
+            if name not in RANGES:
+                raise ValueError(f"no operation {name!r}; allowed: {', '.join(RANGES)}")
+            low, high = RANGES[name]
+            given = draw if isinstance(draw, dict) else dict(draw)
+            filled[name] = {"probability": 0.0, "low": low, "high": high, **given}
+        return filled
+
+
+def _draws(probabilities: dict[str, float], **ranges: tuple[float, float]) -> dict[str, Any]:
+    """Write operations with their usual ranges, or with the ones given."""
+    found = {}
+    for name, probability in probabilities.items():
+        low, high = ranges.get(name, RANGES[name])
+        found[name] = {"probability": probability, "low": low, "high": high}
+    return found
+
+
+_SIMPLE = _draws(
+    {"flip": 1, "translate": 1, "rotate": 1, "zoom": 1, "brightness": 1, "contrast": 1},
+    translate=(0, 0.2),
+    rotate=(-72, 72),
+    zoom=(-0.26, 0.32),
+    brightness=(-0.5, 0.5),
+    contrast=(-2, 0.81),
+)
+_POLICY = _draws(
+    dict.fromkeys(
+        (
+            "rotate", "shear", "translate", "brightness", "contrast", "saturation", "sharpen",
+            "posterise", "solarise", "equalise", "stretch_levels",
+        ),
+        1,
+    ),
+    brightness=(-0.5, 0.5),
+    translate=(0, 0.33),
+    shear=(-0.3, 0.3),
+    solarise=(0, 1),
+    posterise=(0, 6),
+)  # fmt: skip
+
+RECIPES: dict[str, dict[str, Any]] = {
+    "none": {},
+    "turns": {"operations": _draws({"turn": 1})},
+    "simple": {"operations": _SIMPLE},
+    "overlays": {
+        "operations": {
+            **_draws({"blend": 0.5, "multiply": 0.25}, blend=(0.2, 0.7)),
+            **_SIMPLE,
+        },
+        "borders": ("reflect",),
+    },
+    "randaugment": {
+        "policy": "some",
+        "picks": 3,
+        "magnitude": 0.5,
+        "operations": {**_draws({"turn": 1}), **_POLICY},
+    },
+    "trivialaugment": {
+        "policy": "some",
+        "picks": 1,
+        "operations": {**_draws({"turn": 1}), **_POLICY},
+    },
+    "augmix": {"policy": "chains", "operations": {**_draws({"turn": 1}), **_POLICY}},
+    "prime": {
+        "policy": "chains",
+        "operations": _draws({"turn": 1, "elastic": 1, "smooth_colour": 1, "random_filter": 1}),
+    },
+    "hybrid": {
+        "operations": _draws({"turn": 1, "swap_amplitude": 0.5, "swap_detail": 0.5}),
+    },
+    "stains": {
+        "operations": _draws({"turn": 1, "stain": 0.6, "density": 0.5, "white": 0.5}),
+    },
+    "stainproof": {
+        "shuffled": 0.3,
+        "borders": ("reflect", "edge", "colour", "black"),
+        "operations": _draws(
+            {
+                "turn": 1.0,
+                "blend": 0.16,
+                "multiply": 0.04,
+                "swap_amplitude": 0.02,
+                "swap_detail": 0.02,
+                "rotate": 0.15,
+                "zoom": 0.25,
+                "stretch": 0.08,
+                "shear": 0.06,
+                "translate": 0.15,
+                "perspective": 0.05,
+                "elastic": 0.05,
+                "stain": 0.1,
+                "density": 0.1,
+                "white": 0.08,
+                "saturation": 0.1,
+                "hue": 0.1,
+                "shuffle_channels": 0.02,
+                "brightness": 0.12,
+                "contrast": 0.12,
+                "gamma": 0.08,
+                "shift_channels": 0.04,
+                "smooth_colour": 0.04,
+                "posterise": 0.08,
+                "solarise": 0.03,
+                "equalise": 0.02,
+                "stretch_levels": 0.02,
+                "blur": 0.06,
+                "defocus": 0.05,
+                "motion": 0.04,
+                "sharpen": 0.03,
+                "random_filter": 0.03,
+                "resample": 0.06,
+                "noise": 0.1,
+                "salt": 0.03,
+                "jpeg": 0.1,
+                "cutout": 0.12,
+                "grid_mask": 0.03,
+            }
+        ),
+    },
+}
+"""Every named recipe, as its difference from an empty `Recipe`:
+
+`none`; `turns`: the eight symmetries of the square; `simple`: the report's first (section 4);
+`overlays`: that, under foreign pictures, the report's second; `randaugment`: Cubuk et al. 2020;
+`trivialaugment`: Mueller & Hutter 2021; `augmix`: Hendrycks et al. 2020; `prime`: the three
+families of Modas et al. 2022; `hybrid`: amplitude swaps of Chen et al. 2021 (APR) and detail swaps
+of Yucel et al. 2023 (HybridAugment++); `stains`: optical densities, Tellez et al. 2018;
+`stainproof`: our own, all families at once. All but `simple` and `overlays` turn images, since a
+smear has no upright."""

@@ -1,0 +1,90 @@
+"""What a training step is given: changed images and soft targets, made while the last one runs."""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stainproof.augment.mix import Targets, mix, visits
+from stainproof.augment.recipe import Augmenter
+from stainproof.config import Config
+from stainproof.data.images import Images
+from stainproof.data.imageset import ImageSet
+
+MIXING = 2**31
+"""Parts the draws of mixes from those of the order of visits."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images and what they should be called."""
+
+    images: Images
+    """uint8 (b, height, width, 3); where views are compared (3b, ...): as they are, then each
+    changed twice."""
+    targets: Targets
+    """float32 (b, classes), rows sum to 1."""
+
+
+class Batches:
+    """An epoch's batches; the same seed and epoch give the same bytes."""
+
+    def __init__(self, train: ImageSet, config: Config):
+        """Remember what to learn from.
+
+        Raises:
+            DataError: The folder of foreign pictures holds none.
+        """
+        self.settings = config.augment
+        self.seed = config.seed
+        self.batch_size = config.training.batch_size
+        self.labels = train.labels
+        self.one_hot = np.eye(len(train.classes), dtype=np.float32)
+        self.augmenter = Augmenter(
+            train.images,
+            config.augment,
+            config.seed,
+            without=config.augment.without,
+            strength=config.augment.strength,
+            workers=config.augment.workers,
+        )
+        self.num_an_epoch = len(self._order(1))
+        self.augmenting_s = 0.0
+        """Processor seconds that making batches has taken."""
+
+    def epoch(self, epoch: int) -> Iterator[Batch]:
+        """Give the epoch's shuffled batches, one made ahead."""
+        order = self._order(epoch)
+        with ThreadPoolExecutor(1) as ahead:
+            coming = ahead.submit(self._make, order[0], epoch)
+            for following in order[1:]:
+                batch = coming.result()
+                coming = ahead.submit(self._make, following, epoch)
+                yield batch
+            yield coming.result()
+
+    def _order(self, epoch: int) -> list[NDArray[np.int64]]:
+        rng = np.random.default_rng((self.seed, epoch))
+        order = visits(self.labels, self.settings.balance, rng)
+        starts = range(0, len(order), self.batch_size)
+        parts = [order[start : start + self.batch_size] for start in starts]
+        if len(parts) > 1 and len(parts[-1]) == 1:
+            parts.pop()
+        return parts
+
+    def _make(self, part: NDArray[np.int64], epoch: int) -> Batch:
+        began = time.thread_time()
+        positions = part % len(self.labels)
+        targets = self.one_hot[self.labels[positions]]
+        if self.settings.consistency:
+            views = [self.augmenter.batch(part, epoch, view) for view in (0, 1)]
+            images = np.concatenate([self.augmenter.images[positions], *views])
+        else:
+            rng = np.random.default_rng((self.seed, epoch, MIXING, int(part[0])))
+            images = self.augmenter.batch(part, epoch)
+            images, targets = mix(images, targets, self.settings, rng)
+        self.augmenting_s += time.thread_time() - began
+        return Batch(images, targets)
