@@ -3,7 +3,7 @@
 import re
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import tomli_w
 from pydantic import (
@@ -385,7 +385,9 @@ def _first_fault(error: ValidationError) -> str:
 def _keys_beside(path: list[str]) -> list[str]:
     model: type[BaseModel] = Config
     for part in path[:-1]:
-        field = model.model_fields[part].annotation
-        if isinstance(field, type) and issubclass(field, BaseModel):
-            model = field
+        field = model.model_fields.get(part)
+        kinds = (field.annotation, *get_args(field.annotation)) if field else ()
+        for kind in kinds:
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                model = kind
     return list(model.model_fields)

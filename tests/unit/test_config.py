@@ -120,7 +120,7 @@ def test_the_last_assignment_wins_and_beats_the_other_arguments():
         ("split.val_fraction=0", "split.val_fraction: .*greater than 0, got 0"),
         ("split.val_fraction=0.9", "split.val_fraction: .*less than 0.9"),
         ("augment.strength=-1", "augment.strength"),
-        ("augment.recipe=wild", "augment.recipe: .*'varied'.*got 'wild'"),
+        ("augment.recipe=wild", "augment.recipe: .*'stainproof'.*got 'wild'"),
         ("network.dropout=1", "network.dropout: .*less than 1, got 1"),
         ("input.size_px=8", "input.size_px: .*greater than or equal to 16, got 8"),
         ("input.size_px=1025", "input.size_px: .*less than or equal to 1024"),

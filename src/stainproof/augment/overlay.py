@@ -40,14 +40,16 @@ class Pictures:
         height, width = cells.shape[1:3]
         self.large = round(MARGIN * height), round(MARGIN * width)
         self.own = _read(Path(folder), self.large) if folder else None
-        self._textures = lru_cache(maxsize=2)(self._make_textures)
+        self._texture = lru_cache(maxsize=2 * NUM_TEXTURES)(self._make_texture)
 
     def any(self, rng: np.random.Generator, epoch: int) -> Images:
         """Return a foreign picture of the images' size."""
         if self.own is None and rng.random() < SHARE_OF_CELLS:
             return self.cell(rng)
-        stored = self._textures(epoch) if self.own is None else self.own
-        picture = stored[int(rng.random() * len(stored))]
+        if self.own is None:
+            picture = self._texture(epoch, int(rng.random() * NUM_TEXTURES))
+        else:
+            picture = self.own[int(rng.random() * len(self.own))]
         height, width = self.cells.shape[1:3]
         top, left = (int(rng.random() * (end + 1)) for end in (height // 2, width // 2))
         window = picture[top : top + height, left : left + width]
@@ -57,9 +59,8 @@ class Pictures:
         """Return another cell, turned."""
         return turn(self.cells[int(rng.random() * len(self.cells))], 1, rng)
 
-    def _make_textures(self, epoch: int) -> Images:
-        rng = np.random.default_rng((self.seed, epoch))
-        return np.stack([make_texture((*self.large, 3), rng) for _ in range(NUM_TEXTURES)])
+    def _make_texture(self, epoch: int, number: int) -> Images:
+        return make_texture((*self.large, 3), np.random.default_rng((self.seed, epoch, number)))
 
 
 def blend(rgb: Images, amount: float, rng: np.random.Generator, picture: Images) -> Images:

@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+import torch
+
+from stainproof.config import make_config
+from stainproof.data.imageset import ImageSet
+from stainproof.training.batches import Batches
+from stainproof.training.losses import disagreement
+
+
+@pytest.fixture
+def data(cells):
+    images, labels = cells
+    names = tuple(map(str, range(len(labels))))
+    return ImageSet("cells", images, labels, names, ("a", "b", "c"))
+
+
+def batches(data, *assignments, seed=0):
+    fixed = ("training.batch_size=5", "input.size_px=32", "network.stages=[24]")
+    return Batches(data, make_config(seed=seed, assignments=(*fixed, *assignments)))
+
+
+def test_an_epoch_visits_every_image_once_with_its_label(data):
+    found = list(batches(data, "augment.recipe=none").epoch(1))
+    images = np.concatenate([batch.images for batch in found])
+    labels = np.concatenate([batch.targets for batch in found]).argmax(axis=1)
+    expected = sorted(
+        (rgb.tobytes(), label) for rgb, label in zip(data.images, data.labels, strict=True)
+    )
+    assert (
+        sorted((rgb.tobytes(), label) for rgb, label in zip(images, labels, strict=True))
+        == expected
+    )
+    assert [len(batch.targets) for batch in found] == [5, 5, 2]
+
+
+@pytest.mark.parametrize("mix", ["none", "either"])
+def test_the_same_seed_and_epoch_give_the_same_bytes(data, mix):
+    def content(seed, epoch):
+        made = batches(data, f"augment.mix={mix}", seed=seed)
+        return [(b.images.tobytes(), b.targets.tobytes()) for b in made.epoch(epoch)]
+
+    assert content(1, 2) == content(1, 2)
+    assert content(1, 2) != content(1, 3)
+    assert content(1, 2) != content(2, 2)
+
+
+def test_a_last_batch_of_one_is_left_out_since_batch_norm_cannot_learn_from_it(data):
+    made = batches(data, "training.batch_size=11")
+    assert [len(batch.targets) for batch in made.epoch(1)] == [11]
+    assert made.num_an_epoch == 1
+
+
+def test_consistency_gives_each_image_as_it_is_and_twice_changed(data):
+    made = batches(data, "augment.consistency=12", "augment.recipe=stains")
+    batch = next(made.epoch(1))
+    plain, first, second = np.split(batch.images, 3)
+    originals = {rgb.tobytes() for rgb in data.images}
+    assert {rgb.tobytes() for rgb in plain} <= originals
+    assert not np.array_equal(first, plain)
+    assert not np.array_equal(first, second)
+
+
+def test_even_balance_lengthens_the_epoch(data):
+    fewer = data.subset(np.flatnonzero((data.labels > 0) | (np.arange(12) == 0)))
+    assert batches(fewer).num_an_epoch == 2
+    made = list(batches(fewer, "augment.balance=even").epoch(1))
+    assert np.concatenate([b.targets for b in made]).sum(axis=0).tolist() == [4, 4, 4]
+
+
+def test_disagreement_is_nothing_where_all_agree_and_at_most_the_log_of_the_views():
+    logits = torch.randn(6, 4)
+    assert disagreement(logits, logits, logits) == pytest.approx(0, abs=1e-6)
+    sure = 50 * torch.eye(3)
+    apart = disagreement(sure, sure.roll(1, 0), sure.roll(2, 0))
+    assert apart == pytest.approx(np.log(3), rel=1e-3)
+
+
+def test_disagreement_lets_no_gradient_blow_up():
+    logits = [(40 * torch.eye(3)).roll(k, 0).requires_grad_() for k in range(3)]
+    disagreement(*logits).backward()
+    assert all(torch.isfinite(one.grad).all() for one in logits)

@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+
+from stainproof.augment.mix import mix, visits
+from stainproof.config import AugmentConfig
+
+CELLS = np.stack([np.full((20, 30, 3), 10 * i, dtype=np.uint8) for i in range(12)])
+TARGETS = np.eye(12, dtype=np.float32)
+
+
+def mixed(kind, seed=0, probability=1.0):
+    settings = AugmentConfig(mix=kind, mix_probability=probability)
+    return mix(CELLS, TARGETS, settings, np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize("kind", ["cutmix", "mixup", "either"])
+def test_mixed_labels_say_how_much_of_each_cell_is_in_the_picture(kind):
+    for seed in range(10):
+        images, targets = mixed(kind, seed)
+        assert images.dtype == np.uint8 and targets.dtype == np.float32
+        assert np.allclose(targets.sum(axis=1), 1)
+        means = images.mean(axis=(1, 2, 3))
+        expected = targets @ (10 * np.arange(12))
+        assert np.abs(means - expected).max() < 0.6
+
+
+def test_cutmix_leaves_every_pixel_one_of_the_two_and_mixup_makes_new_ones():
+    cut, _ = mixed("cutmix")
+    blended, _ = mixed("mixup")
+    assert set(np.unique(cut)) <= set(range(0, 120, 10))
+    assert not set(np.unique(blended)) <= set(range(0, 120, 10))
+
+
+@pytest.mark.parametrize("kind", ["cutmix", "mixup", "either"])
+def test_mixing_leaves_its_input_alone_and_repeats_for_the_same_seed(kind):
+    before = CELLS.copy(), TARGETS.copy()
+    first, again, other = (mixed(kind, seed) for seed in (3, 3, 4))
+    assert np.array_equal(CELLS, before[0]) and np.array_equal(TARGETS, before[1])
+    assert np.array_equal(first[0], again[0]) and np.array_equal(first[1], again[1])
+    assert not np.array_equal(first[1], other[1])
+
+
+def test_none_and_zero_probability_mix_nothing():
+    for images, targets in (mixed("none"), mixed("mixup", probability=0.0)):
+        assert np.array_equal(images, CELLS)
+        assert np.array_equal(targets, TARGETS)
+
+
+def test_the_sets_own_balance_visits_every_image_once():
+    labels = np.array([0, 0, 0, 1, 2])
+    assert sorted(visits(labels, "prior", np.random.default_rng(0))) == [0, 1, 2, 3, 4]
+
+
+def test_even_balance_fills_small_classes_up_with_visits_that_differ():
+    labels = np.array([0] * 7 + [1] * 3 + [2])
+    order = visits(labels, "even", np.random.default_rng(0))
+    assert len(set(order.tolist())) == len(order) == 21
+    assert np.bincount(labels[order % 11]).tolist() == [7, 7, 7]
+    per_image = np.bincount(order % 11)[7:10]
+    assert per_image.max() - per_image.min() <= 1
+
+
+def test_even_balance_does_not_mind_a_class_without_images():
+    labels = np.array([0, 0, 2])
+    order = visits(labels, "even", np.random.default_rng(0))
+    assert np.bincount(labels[order % 3], minlength=3).tolist() == [2, 0, 2]

@@ -1,0 +1,298 @@
+"""One set of checks for every augmentation operation, then what each promises by itself."""
+
+import inspect
+from functools import cache
+
+import cv2
+import numpy as np
+import pytest
+
+from stainproof.augment import geometry, occlusion, optics, overlay, photometry
+from stainproof.augment.operations import (
+    KINDS,
+    MATRICES,
+    MOVEMENTS,
+    OVERLAYS,
+    PICTURES,
+    TABLES,
+    apply,
+)
+from stainproof.augment.overlay import Pictures
+from stainproof.recipes import FAMILIES, RANGES
+
+EVERY = {**MOVEMENTS, **TABLES, **MATRICES, **PICTURES, **OVERLAYS}
+SHAPES = [(40, 40), (31, 57), (96, 64)]
+
+
+def photo(height=40, width=40, seed=0):
+    """Return a picture with edges, slow passages and some grain."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(20, 236, size=(6, 6, 3), dtype=np.uint8)
+    smooth = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+    return np.clip(smooth + rng.integers(-8, 9, smooth.shape), 0, 255).astype(np.uint8)
+
+
+@cache
+def pictures(height, width):
+    return Pictures(np.stack([photo(height, width, seed) for seed in (7, 8)]), "", 0)
+
+
+def run(rgb, steps, seed=0, **options):
+    return apply(rgb, steps, np.random.default_rng(seed), pictures(*rgb.shape[:2]), **options)
+
+
+def change(name, rgb, amount, seed=0):
+    return run(rgb, [(name, amount)], seed)
+
+
+def test_every_operation_has_a_range_a_family_and_a_function():
+    assert set(EVERY) == set(RANGES) == set(KINDS)
+    assert sorted(name for names in FAMILIES.values() for name in names) == sorted(RANGES)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_every_operation_names_its_source(name):
+    assert "Source: " in inspect.getdoc(EVERY[name])
+
+
+@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_operation_keeps_shape_and_type_and_leaves_its_input_alone(name, shape):
+    rgb = photo(*shape)
+    before = rgb.copy()
+    for seed in range(6):
+        for amount in RANGES[name]:
+            changed = change(name, rgb, amount, seed)
+            assert changed.shape == rgb.shape
+            assert changed.dtype == np.uint8
+            assert np.array_equal(rgb, before)
+
+
+@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_operation_at_zero_is_the_identity(name, shape):
+    rgb = photo(*shape)
+    for seed in range(6):
+        changed = change(name, rgb, 0.0, seed)
+        off = np.abs(changed.astype(int) - rgb)
+        assert off.max() <= 1, f"levels moved by {off.max()}"
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_every_operation_at_the_end_of_its_range_changes_nearly_every_image(name):
+    rgb = photo(96, 96)
+    for amount in RANGES[name]:
+        if amount:
+            moved = [not np.array_equal(change(name, rgb, amount, seed), rgb) for seed in range(20)]
+            assert sum(moved) >= 14
+
+
+@pytest.mark.parametrize("name", sorted(set(EVERY) - {"turn", "flip", "shuffle_channels"}))
+def test_more_of_an_operation_changes_an_image_more(name):
+    rgb = photo(64, 64)
+    low, high = RANGES[name]
+    a_little, much = (
+        np.mean([np.abs(change(name, rgb, a, s).astype(int) - rgb).mean() for s in range(12)])
+        for a in (max(low, high / 8), high)
+    )
+    assert a_little < much
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_every_operation_is_the_same_for_the_same_seed(name):
+    rgb, amount = photo(), RANGES[name][1]
+    first = change(name, rgb, amount, 5)
+    assert np.array_equal(first, change(name, rgb, amount, 5))
+
+
+def centred_dot(size=41):
+    rgb = np.zeros((size, size, 3), dtype=np.uint8)
+    rgb[size // 2 - 1 : size // 2 + 2, size // 2 - 1 : size // 2 + 2] = 255
+    return rgb
+
+
+@pytest.mark.parametrize("name", ["rotate", "zoom", "stretch", "shear", "perspective"])
+def test_movements_about_the_centre_leave_it_where_it_is(name):
+    rgb = centred_dot()
+    moved = change(name, rgb, RANGES[name][1], 3)
+    y, x = np.argwhere(moved[:, :, 0] > 100).mean(axis=0)
+    assert abs(y - 20) < 0.6 and abs(x - 20) < 0.6
+
+
+def test_rotation_by_ninety_degrees_is_a_quarter_turn():
+    rgb = photo(33, 33)
+    assert np.abs(change("rotate", rgb, 90.0).astype(int) - np.rot90(rgb, -1)).max() <= 1
+
+
+def test_zooming_in_and_then_out_brings_an_image_back_in_one_resampling():
+    rgb = photo()
+    steps = [("zoom", 1.0), ("rotate", 30.0), ("rotate", -30.0), ("zoom", -1.0)]
+    assert np.abs(run(rgb, steps).astype(int) - rgb).max() <= 1
+
+
+def test_a_brighter_and_then_darker_table_loses_nothing_since_it_is_one_pass():
+    rgb = photo()
+    steps = [("brightness", 0.9), ("brightness", -0.9)]
+    assert np.array_equal(run(rgb, steps), rgb)
+
+
+def test_borders_show_what_they_are_called():
+    rgb = np.full((40, 40, 3), 200, dtype=np.uint8)
+    steps = [("zoom", -1.0)]
+
+    def edge_of(border):
+        return run(rgb, steps, seed=4, borders=(border,))[0, 0].tolist()
+
+    assert edge_of("reflect") == edge_of("edge") == [200, 200, 200]
+    assert edge_of("black") == [0, 0, 0]
+    assert edge_of("colour") not in ([200, 200, 200], [0, 0, 0])
+
+
+def test_turns_reach_all_eight_symmetries_of_a_square_and_no_others():
+    rgb = photo(8, 8)
+    expected = {np.rot90(side, k).tobytes() for side in (rgb, rgb[:, ::-1]) for k in range(4)}
+    found = {geometry.turn(rgb, 1, np.random.default_rng(s)).tobytes() for s in range(120)}
+    assert found == expected
+
+
+def test_hue_keeps_grey_and_turns_a_third_of_a_circle_into_the_next_channel():
+    grey = np.full((4, 4, 3), 90, dtype=np.uint8)
+    assert np.array_equal(change("hue", grey, 77.0), grey)
+    red = np.zeros((4, 4, 3), dtype=np.uint8)
+    red[..., 0] = 200
+    assert change("hue", red, 120.0)[0, 0].tolist() == [0, 200, 0]
+
+
+def test_saturation_at_minus_one_is_grey():
+    grey = change("saturation", photo(), -1.0)
+    assert np.ptp(grey, axis=2).max() <= 1
+
+
+@pytest.mark.parametrize(("bits", "num_levels"), [(7, 2), (6, 4), (4, 16)])
+def test_posterising_keeps_as_many_levels_as_bits_are_left(bits, num_levels):
+    ramp = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, axis=2)
+    assert len(np.unique(change("posterise", ramp, bits))) == num_levels
+
+
+def test_solarising_turns_bright_levels_over_and_leaves_dark_ones():
+    ramp = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, axis=2)
+    turned = change("solarise", ramp, 0.5).ravel()[::3].astype(int)
+    assert turned[:128].tolist() == list(range(128))
+    assert np.all(np.diff(turned[128:]) < 0)
+
+
+def test_a_stain_keeps_white_nearly_white_and_density_keeps_it_exactly():
+    white = np.full((8, 8, 3), 255, dtype=np.uint8)
+    for seed in range(10):
+        assert change("stain", white, 0.35, seed).min() >= 254
+        assert change("density", white, 0.8, seed).min() == 255
+
+
+def test_stretched_levels_reach_from_black_to_white_and_a_flat_image_stays():
+    dull = photo() // 3 + 60
+    full = change("stretch_levels", dull, 1.0)
+    assert full.min(axis=(0, 1)).tolist() == [0, 0, 0]
+    assert full.max(axis=(0, 1)).tolist() == [255, 255, 255]
+    flat = np.full((8, 8, 3), 77, dtype=np.uint8)
+    assert np.array_equal(change("stretch_levels", flat, 1.0), flat)
+
+
+@pytest.mark.parametrize("name", ["blur", "defocus", "motion", "sharpen", "random_filter"])
+def test_filters_keep_a_flat_image_flat(name):
+    flat = np.full((32, 32, 3), 90, dtype=np.uint8)
+    for seed in range(5):
+        moved = change(name, flat, RANGES[name][1], seed).astype(int) - flat
+        assert np.abs(moved).max() <= 1
+
+
+@pytest.mark.parametrize("name", ["blur", "defocus", "motion", "resample"])
+def test_blurs_take_detail_away_and_sharpening_adds_it(name):
+    rgb = photo(64, 64)
+    detail = cv2.Laplacian(rgb, cv2.CV_64F).std()
+    assert cv2.Laplacian(change(name, rgb, RANGES[name][1]), cv2.CV_64F).std() < 0.8 * detail
+    assert cv2.Laplacian(change("sharpen", rgb, 1.0), cv2.CV_64F).std() > 1.2 * detail
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_noise_is_as_strong_as_it_says(seed):
+    flat = np.full((96, 96, 3), 128, dtype=np.uint8)
+    grain = change("noise", flat, 0.1, seed).astype(float) - 128
+    assert abs(grain.mean()) < 1.5
+    assert 23 < grain.std() < 28
+
+
+def test_noise_reaches_images_larger_than_its_table():
+    large = np.full((700, 700, 3), 128, dtype=np.uint8)
+    grain = optics.noise(large, 0.1, np.random.default_rng(0)).astype(float) - 128
+    assert 23 < grain.std() < 28
+
+
+def test_salt_strikes_the_share_of_pixels_it_says():
+    flat = np.full((100, 100, 3), 128, dtype=np.uint8)
+    struck = change("salt", flat, 0.05)
+    share = (struck != 128).all(axis=2).mean()
+    assert 0.04 < share <= 0.05
+    assert set(np.unique(struck)) == {0, 128, 255}
+
+
+def test_jpeg_of_poorer_quality_is_further_from_the_image():
+    rgb = photo(64, 64)
+    errors = [np.abs(change("jpeg", rgb, a).astype(int) - rgb).mean() for a in (10, 60, 95)]
+    assert errors == sorted(errors)
+    assert errors[0] < 6
+
+
+def test_cutout_hides_no_more_than_its_rectangles_can():
+    rgb = photo(96, 96)
+    for seed in range(20):
+        hidden = (occlusion.cutout(rgb, 0.3, np.random.default_rng(seed)) != rgb).any(axis=2)
+        assert 0 < hidden.mean() <= 3 * 0.3**2 + 0.01
+
+
+def test_a_grid_mask_hides_about_the_square_of_its_amount():
+    rgb = photo(96, 96)
+    shares = [
+        (occlusion.grid_mask(rgb, 0.4, np.random.default_rng(s)) != rgb).any(axis=2).mean()
+        for s in range(20)
+    ]
+    assert 0.1 < np.mean(shares) < 0.22
+
+
+def test_a_blend_is_the_convex_combination_over_all_or_a_rectangle():
+    rgb, picture = photo(), photo(seed=3)
+    expected = cv2.addWeighted(rgb, 0.6, picture, 0.4, 0)
+    num_whole = 0
+    for seed in range(30):
+        laid = overlay.blend(rgb, 0.4, np.random.default_rng(seed), picture)
+        touched = (laid != rgb).any(axis=2)
+        assert np.array_equal(laid[touched], expected[touched])
+        num_whole += np.array_equal(laid, expected)
+    assert 12 <= num_whole <= 28
+
+
+def test_a_multiplied_picture_only_darkens():
+    rgb, picture = photo(), photo(seed=3)
+    for seed in range(10):
+        laid = overlay.multiply(rgb, 0.8, np.random.default_rng(seed), picture)
+        assert (laid <= rgb).all()
+
+
+def test_swapped_amplitudes_keep_phases_and_take_the_other_image_mean():
+    rgb, other = photo(48, 48), photo(48, 48, seed=3) // 2 + 60
+    swapped = overlay.swap_amplitude(rgb, 1.0, np.random.default_rng(0), other)
+    assert np.allclose(swapped.mean(axis=(0, 1)), other.mean(axis=(0, 1)), atol=4)
+    own, foreign = (np.angle(np.fft.rfft2(x[..., 0]))[0, 1:6] for x in (rgb, swapped))
+    assert np.abs(np.angle(np.exp(1j * (own - foreign)))).max() < 0.3
+
+
+def test_swapped_detail_keeps_the_low_frequencies():
+    rgb, other = photo(64, 64) // 2 + 60, photo(64, 64, seed=3) // 2 + 60
+    swapped = overlay.swap_detail(rgb, 2.0, np.random.default_rng(0), other)
+    low = [cv2.GaussianBlur(x, (0, 0), 5).astype(float) for x in (rgb, swapped, other)]
+    assert np.abs(low[0] - low[1]).mean() < 0.3 * np.abs(low[0] - low[2]).mean()
+
+
+def test_levels_beyond_the_range_are_cut_not_wrapped():
+    levels = photometry.IDENTITY + 0.5
+    ramp = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, axis=2)
+    assert np.all(np.diff(photometry.apply_levels(ramp, levels).ravel()[::3].astype(int)) >= 0)

@@ -1,0 +1,213 @@
+"""Recipes: what is drawn for an image, and that nothing but seed, epoch and visit decides it."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from stainproof.augment.recipe import FAMILY_OF, Augmenter
+from stainproof.config import AugmentConfig, make_config
+from stainproof.errors import ConfigError, DataError
+from stainproof.recipes import FAMILIES, RANGES, RECIPES, Recipe
+
+
+def photos(num=12, height=32, width=32):
+    rng = np.random.default_rng(0)
+    return rng.integers(256, size=(num, height, width, 3), dtype=np.uint8)
+
+
+def named(name, **settings):
+    return Recipe.model_validate(RECIPES[name] | settings)
+
+
+def only(*names, **settings):
+    """Return a recipe that always applies these operations."""
+    operations = {name: {"probability": 1.0} for name in names}
+    return Recipe.model_validate({"operations": operations, **settings})
+
+
+@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("shape", [(32, 32), (24, 40)])
+def test_every_recipe_gives_batches_of_the_same_shape_and_leaves_the_images_alone(name, shape):
+    images = photos(6, *shape)
+    before = images.copy()
+    batch = Augmenter(images, named(name), 0).batch(np.arange(6), 1)
+    assert batch.shape == images.shape and batch.dtype == np.uint8
+    batch[:] = 0
+    assert np.array_equal(images, before)
+
+
+@pytest.mark.parametrize("name", sorted(set(RECIPES) - {"none"}))
+def test_every_recipe_depends_on_seed_epoch_visit_and_view_only(name):
+    images = photos()
+    augmenter = Augmenter(images, named(name), 1)
+    whole = augmenter.batch(np.arange(12), 3)
+    assert np.array_equal(augmenter.batch(np.array([7, 2]), 3), whole[[7, 2]])
+    others = [
+        augmenter.batch(np.arange(12), 4),
+        augmenter.batch(np.arange(12) + 12, 3),
+        augmenter.batch(np.arange(12), 3, view=1),
+        Augmenter(images, named(name), 2).batch(np.arange(12), 3),
+    ]
+    for other in others:
+        assert not np.array_equal(other, whole)
+
+
+@pytest.mark.parametrize("workers", [2, 5, 40])
+def test_the_number_of_workers_does_not_change_a_byte(workers):
+    images, recipe = photos(30), named("stainproof")
+    alone, together = (
+        Augmenter(images, recipe, 0, workers=num).batch(np.arange(30), 1) for num in (1, workers)
+    )
+    assert np.array_equal(alone, together)
+
+
+def test_the_recipe_none_and_zero_strength_give_the_images_as_they_are():
+    images = photos()
+    none = Augmenter(images, named("none"), 0)
+    weak = Augmenter(images, named("stainproof"), 0, strength=0.0)
+    for augmenter in (none, weak):
+        assert np.array_equal(augmenter.batch(np.arange(12), 1), images)
+
+
+def test_an_operation_comes_as_often_as_its_probability_says():
+    recipe = Recipe.model_validate({"operations": {"brightness": {"probability": 0.3}}})
+    images = np.full((1000, 8, 8, 3), 100, dtype=np.uint8)
+    batch = Augmenter(images, recipe, 0).batch(np.arange(1000), 1)
+    assert 250 < (batch != 100).any(axis=(1, 2, 3)).sum() < 350
+
+
+def test_amounts_fill_their_range_and_strength_scales_them():
+    recipe = Recipe.model_validate(
+        {"operations": {"brightness": {"probability": 1, "low": 0.0, "high": 0.4}}}
+    )
+    images = np.full((500, 4, 4, 3), 100, dtype=np.uint8)
+    for strength, most in ((1.0, 102), (0.5, 51)):
+        batch = Augmenter(images, recipe, 0, strength=strength).batch(np.arange(500), 1)
+        added = batch[:, 0, 0, 0].astype(int) - 100
+        assert 0 <= added.min() < 5 and most - 5 < added.max() <= most
+
+
+@pytest.mark.parametrize("left_out", ["turns", "overlays", "noise"])
+def test_what_is_left_out_never_comes(left_out):
+    augmenter = Augmenter(photos(), named("stainproof"), 0, without=[left_out])
+    gone = set(FAMILIES.get(left_out, (left_out,)))
+    assert gone.isdisjoint(augmenter.names)
+    assert set(augmenter.names) == set(RECIPES["stainproof"]["operations"]) - gone
+
+
+def steps_of(recipe, num=300):
+    augmenter = Augmenter(photos(), recipe, 0)
+    return [augmenter._steps(np.random.default_rng(seed)) for seed in range(num)]
+
+
+def test_operations_come_from_the_slide_to_the_file_unless_shuffled():
+    order = list(RANGES)
+    for steps in steps_of(named("stainproof", shuffled=0.0)):
+        ranks = [order.index(name) for name, _ in steps]
+        assert ranks == sorted(ranks)
+
+
+def test_shuffled_families_stay_together():
+    seen = set()
+    for steps in steps_of(named("stainproof", shuffled=1.0)):
+        families = [FAMILY_OF[name] for name, _ in steps]
+        runs = [f for i, f in enumerate(families) if i == 0 or families[i - 1] != f]
+        assert len(runs) == len(set(runs))
+        seen.add(tuple(runs))
+    assert ("grain", "geometry") in {pair for runs in seen for pair in pairwise(runs)}
+
+
+def test_randaugment_takes_as_many_operations_as_it_says_at_one_magnitude():
+    recipe = named("randaugment", picks=4, magnitude=0.25)
+    for steps in steps_of(recipe):
+        picked = [(name, amount) for name, amount in steps if name != "turn"]
+        assert len(picked) == 4
+        for name, amount in picked:
+            draw = recipe.operations[name]
+            assert amount in (0.25 * draw.high, 0.25 * draw.low)
+
+
+def test_trivialaugment_takes_one_operation_of_any_magnitude():
+    found = steps_of(named("trivialaugment"), 600)
+    amounts = [abs(a) for steps in found for name, a in steps if name == "rotate"]
+    assert all(sum(name != "turn" for name, _ in steps) == 1 for steps in found)
+    assert min(amounts) < 10 and max(amounts) > 35
+
+
+def test_chains_stay_between_the_image_and_what_its_operations_make():
+    images = np.full((40, 16, 16, 3), 100, dtype=np.uint8)
+    recipe = only("brightness", policy="chains", magnitude=1.0)
+    batch = Augmenter(images, recipe, 0).batch(np.arange(40), 1).astype(int)
+    assert batch.min() >= 0 and batch.std() > 5
+    assert (batch[:, :1, :1, :1] == batch).all()
+
+
+def test_a_recipe_takes_foreign_pictures_from_a_folder_alone(tmp_path):
+    red = np.zeros((50, 20, 3), dtype=np.uint8)
+    red[..., 0] = 255
+    Image.fromarray(red).save(tmp_path / "red.png")
+    (tmp_path / "broken.png").write_text("no picture")
+    images = np.zeros((20, 16, 16, 3), dtype=np.uint8)
+    recipe = only("blend", pictures=str(tmp_path))
+    batch = Augmenter(images, recipe, 0).batch(np.arange(20), 1)
+    assert batch[..., 0].max(axis=(1, 2)).min() > 20
+    assert batch[..., 1:].max() == 0
+
+
+@pytest.mark.parametrize("what", ["empty", "absent"])
+def test_a_folder_without_pictures_is_refused(tmp_path, what):
+    folder = tmp_path / what
+    if what == "empty":
+        folder.mkdir()
+    with pytest.raises(DataError, match="no picture that can be read"):
+        Augmenter(photos(), only("blend", pictures=str(folder)), 0)
+
+
+def test_made_up_pictures_are_new_every_epoch_and_the_same_again_for_the_same_one():
+    images = np.zeros((8, 32, 32, 3), dtype=np.uint8)
+    pictures = Augmenter(images, only("blend"), 0).pictures
+    first, second = (pictures._texture(epoch, 0) for epoch in (1, 2))
+    again = Augmenter(images, only("blend"), 0).pictures._texture(1, 0)
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, second)
+
+
+def test_settings_fill_in_the_named_recipe_operation_by_operation():
+    chosen = AugmentConfig.model_validate(
+        {"recipe": "stains", "operations": {"hue": {"probability": 0.5}, "stain": {"high": 0.1}}}
+    )
+    assert set(chosen.operations) == {"turn", "stain", "density", "white", "hue"}
+    assert chosen.operations["hue"].low == RANGES["hue"][0]
+    assert chosen.operations["stain"].high == 0.1
+    assert chosen.operations["stain"].probability == 0.6
+
+
+def test_choosing_another_recipe_drops_the_operations_of_the_one_before():
+    chosen = make_config(assignments=("augment.operations.hue.probability=0.9",)).augment
+    assert chosen.operations["hue"].probability == 0.9
+    simple = make_config("report", assignments=("augment.recipe=simple",)).augment
+    assert set(simple.operations) == set(RECIPES["simple"]["operations"])
+    assert simple.policy == "each"
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("augment.recipe=wild", "'stainproof'.*got 'wild'"),
+        ("augment.operations.wobble.probability=1", "no operation 'wobble'; allowed: turn"),
+        ("augment.operations.hue.probability=2", "hue.probability"),
+        ("augment.operations.hue.low=200", "low must not be above high"),
+        ("augment.operations.hue.often=1", "often is unknown; allowed: probability, low, high"),
+        ("augment.without=['wobble']", "no operation or family 'wobble'"),
+        ("augment.borders=[]", "augment.borders"),
+        ("augment.borders=['wavy']", "'reflect'"),
+        ("augment.picks=0", "augment.picks"),
+        ("augment.validation=wild", "augment.validation"),
+        ("augment.workers=0", "augment.workers"),
+    ],
+)
+def test_a_setting_that_no_recipe_can_have_is_refused_by_name(assignment, message):
+    with pytest.raises(ConfigError, match=message):
+        make_config(assignments=(assignment,))
