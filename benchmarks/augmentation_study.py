@@ -16,10 +16,11 @@ import numpy as np
 
 from stainproof.data import sources
 from stainproof.evaluation.evaluate import predict_all
-from stainproof.experiments import Experiment, run_queue
+from stainproof.experiments import run_queue
 from stainproof.models.predictor import Classifier
 from stainproof.progress import silent
 from stainproof.recipes import FAMILIES
+from stainproof.results import Experiment
 
 ROWS = Path(__file__).with_name("augmentation_rows.jsonl")
 SHORT, LONG = 11, 33
@@ -53,8 +54,8 @@ QUEUES: dict[str, list[Experiment]] = {
     "screen": [
         short(f"screen-{name}", f"augment.recipe={name}")
         for name in (
-            "stainproof", "randaugment", "none", "prime", "trivialaugment", "overlays",
-            "stains", "hybrid", "augmix", "simple",
+            "stainproof", "randaugment", "none", "prime", "trivialaugment", "augmix",
+            "overlays", "stains", "hybrid", "simple",
         )
     ]
     + [
@@ -64,7 +65,15 @@ QUEUES: dict[str, list[Experiment]] = {
             "augment.consistency=12",
             epochs=round(SHORT / VIEWS),
         ),
-        short("screen-stainproof-cutmix", "augment.mix=cutmix"),
+    ],
+    "variants": [
+        short("variant-cutmix", "augment.mix=cutmix"),
+        short(
+            "variant-overlays",
+            "augment.operations.blend.probability=0.28",
+            "augment.operations.multiply.probability=0.07",
+            "augment.operations.cutout.probability=0.18",
+        ),
     ],
     "unseen": [short(f"unseen-{name}", _without(*kin)) for name, kin in UNSEEN.items()],
     "ablation": [
@@ -83,7 +92,7 @@ def main() -> None:
     parser.add_argument("--tests", nargs="+", required=True)
     parser.add_argument("--truth", required=True, help="distortions of the second test")
     parser.add_argument("--runs", required=True, type=Path)
-    parser.add_argument("--only", nargs="+", default=list(QUEUES))
+    parser.add_argument("--only", nargs="+", default=list(QUEUES), help="queues or experiments")
     parser.add_argument("--share", default="1/1", help="2/2: every second one, from the second")
     options = parser.parse_args()
     rank, num_shares = map(int, options.share.split("/"))
@@ -91,7 +100,8 @@ def main() -> None:
     def measure(run: Path) -> dict[str, float]:
         return accuracy_by_distortion(run, options.tests[1], options.truth)
 
-    chosen = [one for name in options.only for one in QUEUES[name]]
+    by_name = {one.name: [one] for queue in QUEUES.values() for one in queue}
+    chosen = [one for name in options.only for one in (QUEUES | by_name)[name]]
     run_queue(
         chosen[rank - 1 :: num_shares],
         options.data,

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-COMMANDS = ("", "audit", "clean", "train", "evaluate", "predict", "report", "phantom")
+COMMANDS = ("", "audit", "clean", "train", "evaluate", "predict", "report", "ladder", "phantom")
 PAGE = Path(__file__).with_name("command-line.md")
 
 

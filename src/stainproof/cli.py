@@ -14,7 +14,7 @@ from stainproof.progress import Item
 
 if TYPE_CHECKING:
     from stainproof.config import Config
-    from stainproof.results import AuditSummary, Card, Evaluation
+    from stainproof.results import AuditSummary, Card, Evaluation, Row
     from stainproof.training.loop import Step
 
 app = typer.Typer(
@@ -193,6 +193,39 @@ def report(
     typer.echo(str(pipeline.report(run, evaluations or ())))
 
 
+@app.command(
+    epilog="Examples:\n\n"
+    "stainproof ladder cells/ --test shifted/ --budget 2h --out ladders/first\n\n"
+    "stainproof ladder clean.csv --test ds2/ --test clean/ --budget 8h --out ladders/long"
+)
+def ladder(
+    data: Annotated[str, typer.Argument(metavar="DATA", help="Images to learn from.")],
+    out: Annotated[Path, typer.Option(help="Folder for the runs, the rows and ladder.html.")],
+    test: Annotated[
+        list[str], typer.Option(help="Shifted images to measure on; can be given again.")
+    ],
+    budget: Annotated[str, typer.Option(help="Time for all steps, in equal parts.")] = "2h",
+    seed: Seed = 0,
+) -> None:
+    """Repeat the report's steps from a simple CNN on, then ours; the same command goes on."""
+    from stainproof import config
+    from stainproof.ladder import PAGE_FILE, ladder
+
+    with _progress() as bars:
+        rows = ladder(
+            data,
+            test,
+            out,
+            config.parse_duration(budget),
+            seed=seed,
+            track=bars.track,
+            on_step=bars.step,
+            on_rung=lambda rung: typer.echo(f"step {rung.what}", err=True),
+        )
+    _say_ladder(rows)
+    typer.echo(f"page: {out / PAGE_FILE}")
+
+
 @app.command(epilog="Example:\n\nstainproof phantom --out phantoms --n 2000 --seed 7")
 def phantom(
     out: Annotated[Path, typer.Option(help="Folder to make.")],
@@ -314,6 +347,21 @@ def _say_evaluation(result: "Evaluation") -> None:
         figures = (row.sensitivity, row.specificity, row.precision)
         table.add_row(row.name, str(row.num_images), *(f.percent() if f else "-" for f in figures))
     Console(width=110).print(table)
+
+
+def _say_ladder(rows: "list[Row]") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from stainproof.ladder import RUNGS
+
+    tests = list(rows[0].accuracy)
+    table = Table("step", "the report", *tests, "minutes", box=None)
+    for rung, row in zip(RUNGS, rows, strict=True):
+        reported = f"{100 * rung.reported:.0f} %" if rung.reported else "-"
+        figures = (row.accuracy[name].percent() for name in tests)
+        table.add_row(rung.what, reported, *figures, f"{row.minutes:.1f}")
+    Console(width=140).print(table)
 
 
 class _Bars:

@@ -209,6 +209,7 @@ class Config(Settings):
 NETWORKS: dict[str, dict[str, Any]] = {
     "reference": {},
     "light": {"stem": (16, 32, 96), "stages": (144,), "dropout": 0.2},
+    "light-inception": {"stem": (16, 32, 96), "stages": (144,), "dropout": 0.2, "skip": False},
     "simple": {"stem": (32, 64, 128), "stages": (), "dropout": 0.5},
     "inception": {"skip": False},
     "residual": {"unit": "conv", "stages": (128, 256)},

@@ -3,68 +3,16 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
 from stainproof import files, pipeline
-from stainproof.config import Config, make_config
+from stainproof.config import Config
+from stainproof.data import sources
 from stainproof.errors import CheckpointError, ConfigError
 from stainproof.progress import Track, silent
-from stainproof.provenance import Provenance
-from stainproof.results import CARD_FILE, Artefact, Card, EpochRecord, Estimate, Evaluation
-from stainproof.settings import Settings
+from stainproof.results import CARD_FILE, Card, Evaluation, Experiment, Row
 from stainproof.training.checkpoint import STATE_FILE
 from stainproof.training.loop import Step
-
-
-class Experiment(Settings):
-    """One training to be measured."""
-
-    name: str
-    """Unlike any other in its queue; names the run folder too."""
-    network: str = "light"
-    """Name in `config.NETWORKS`."""
-    schedule: str = "quick"
-    """Name in `config.SCHEDULES`."""
-    seed: int = 0
-    budget_s: float | None = None
-    assignments: tuple[str, ...] = ()
-    """Texts such as `augment.recipe=simple`."""
-
-    def config(self) -> Config:
-        """Return all settings of the training.
-
-        Raises:
-            ConfigError: A name is unknown or a value is out of range.
-        """
-        return make_config(
-            network=self.network,
-            schedule=self.schedule,
-            seed=self.seed,
-            budget_s=self.budget_s,
-            assignments=self.assignments,
-        )
-
-
-class Row(Artefact):
-    """What an experiment showed."""
-
-    experiment: Experiment
-    num_parameters: int
-    num_images: int
-    """Learnt from, in training and validation split together."""
-    best: EpochRecord
-    """The epoch whose weights were measured."""
-    num_epochs: int
-    minutes: float
-    """Of training."""
-    accuracy: dict[str, Estimate]
-    """Test source -> accuracy."""
-    balanced_accuracy: dict[str, Estimate]
-    confidence: dict[str, float]
-    """Test source -> mean confidence, 0 to 1; needs no label."""
-    extra: dict[str, float] = Field(default_factory=dict)
-    """What the queue's owner measures besides."""
-    provenance: Provenance
 
 
 def run_queue(
@@ -98,11 +46,14 @@ def run_queue(
     Raises:
         ConfigError: Two experiments share a name, or a kept row is of another experiment.
         CheckpointError: The file of rows is damaged.
+        DataError: A source cannot be read; tests are looked at before the first training.
     """
     configs = {experiment.name: experiment.config() for experiment in experiments}
     if len(configs) < len(experiments):
         raise ConfigError("experiments: each needs a name of its own")
     rows = {row.experiment.name: row for row in read_rows(rows_file)}
+    for test in tests:
+        sources.list_source(test, track)
     for experiment in experiments:
         kept = rows.get(experiment.name)
         if kept is None:

@@ -6,7 +6,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from stainproof import files
-from stainproof.config import AuditConfig, InputContract, NetworkConfig
+from stainproof.config import AuditConfig, Config, InputContract, NetworkConfig, make_config
 from stainproof.errors import CheckpointError
 from stainproof.provenance import Provenance
 
@@ -199,4 +199,55 @@ class Card(Artefact):
     data: DataSummary
     seed: int
     threads: int
+    provenance: Provenance
+
+
+class Experiment(Artefact):
+    """One training to be measured beside others."""
+
+    name: str
+    """Unlike any other in its queue; names the run folder too."""
+    network: str = "light"
+    """Name in `config.NETWORKS`."""
+    schedule: str = "quick"
+    """Name in `config.SCHEDULES`."""
+    seed: int = 0
+    budget_s: float | None = None
+    assignments: tuple[str, ...] = ()
+    """Texts such as `augment.recipe=simple`."""
+
+    def config(self) -> Config:
+        """Return all settings of the training.
+
+        Raises:
+            ConfigError: A name is unknown or a value is out of range.
+        """
+        return make_config(
+            network=self.network,
+            schedule=self.schedule,
+            seed=self.seed,
+            budget_s=self.budget_s,
+            assignments=self.assignments,
+        )
+
+
+class Row(Artefact):
+    """What an experiment showed."""
+
+    experiment: Experiment
+    num_parameters: int
+    num_images: int
+    """Learnt from, in training and validation split together."""
+    best: EpochRecord
+    """The epoch whose weights were measured."""
+    num_epochs: int
+    minutes: float
+    """Of training."""
+    accuracy: dict[str, Estimate]
+    """Test source -> accuracy."""
+    balanced_accuracy: dict[str, Estimate]
+    confidence: dict[str, float]
+    """Test source -> mean confidence, 0 to 1; needs no label."""
+    extra: dict[str, float] = Field(default_factory=dict)
+    """What the queue's owner measures besides."""
     provenance: Provenance

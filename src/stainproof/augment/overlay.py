@@ -8,13 +8,15 @@ import numpy as np
 import scipy.fft
 
 from stainproof.augment.geometry import turn
-from stainproof.data.images import Images, decode, is_image
+from stainproof.config import InputContract
+from stainproof.data.images import Images, decode, is_image, to_square
 from stainproof.data.pictures import make_texture
 from stainproof.errors import DataError
 
-NUM_TEXTURES = 384
-MARGIN = 1.5
-"""Side of a stored picture, in sides of the images: each use cuts a window out of it."""
+NUM_TEXTURES = 128
+"""Made-up pictures an epoch; each use cuts another window out of one and turns it."""
+LEAST_WINDOW = 0.6
+"""Side of such a window, in sides of the picture."""
 SHARE_OF_CELLS = 0.25
 """Of overlays without a folder of pictures."""
 SHARE_IN_PART = 0.3
@@ -37,9 +39,8 @@ class Pictures:
         """
         self.cells = cells
         self.seed = seed
-        height, width = cells.shape[1:3]
-        self.large = round(MARGIN * height), round(MARGIN * width)
-        self.own = _read(Path(folder), self.large) if folder else None
+        self.size = cells.shape[1:3]
+        self.own = _read(Path(folder), self.size) if folder else None
         self._texture = lru_cache(maxsize=2 * NUM_TEXTURES)(self._make_texture)
 
     def any(self, rng: np.random.Generator, epoch: int) -> Images:
@@ -50,17 +51,21 @@ class Pictures:
             picture = self._texture(epoch, int(rng.random() * NUM_TEXTURES))
         else:
             picture = self.own[int(rng.random() * len(self.own))]
-        height, width = self.cells.shape[1:3]
-        top, left = (int(rng.random() * (end + 1)) for end in (height // 2, width // 2))
-        window = picture[top : top + height, left : left + width]
-        return turn(np.ascontiguousarray(window), 1, rng)
+        height, width = self.size
+        share, down, right = rng.random(3).tolist()
+        share = LEAST_WINDOW + (1 - LEAST_WINDOW) * share
+        tall, wide = max(1, int(share * height)), max(1, int(share * width))
+        top, left = int(down * (height - tall + 1)), int(right * (width - wide + 1))
+        window = picture[top : top + tall, left : left + wide]
+        grown = cv2.resize(window, (width, height), interpolation=cv2.INTER_LINEAR)
+        return turn(np.asarray(grown, dtype=np.uint8), 1, rng)
 
     def cell(self, rng: np.random.Generator) -> Images:
         """Return another cell, turned."""
         return turn(self.cells[int(rng.random() * len(self.cells))], 1, rng)
 
     def _make_texture(self, epoch: int, number: int) -> Images:
-        return make_texture((*self.large, 3), np.random.default_rng((self.seed, epoch, number)))
+        return make_texture((*self.size, 3), np.random.default_rng((self.seed, epoch, number)))
 
 
 def blend(rgb: Images, amount: float, rng: np.random.Generator, picture: Images) -> Images:
@@ -87,12 +92,12 @@ def swap_amplitude(rgb: Images, amount: float, rng: np.random.Generator, other: 
 
     Source: Chen et al. 2021, "Amplitude-Phase Recombination", equation 6.
     """
-    own, foreign = (scipy.fft.rfft2(x.astype(np.float32), axes=(0, 1)) for x in (rgb, other))
+    planes = [np.stack(cv2.split(x)).astype(np.float32) for x in (rgb, other)]
+    own, foreign = (scipy.fft.rfft2(plane) for plane in planes)
     size = np.abs(own)
-    mixed = (1 - amount) * size + amount * np.abs(foreign)
-    spectrum = own * (mixed / np.maximum(size, 1e-6))
-    back = scipy.fft.irfft2(spectrum, s=rgb.shape[:2], axes=(0, 1))
-    return np.asarray(np.clip(back + 0.5, 0, 255), dtype=np.uint8)
+    own *= 1 - amount + np.float32(amount) * np.abs(foreign) / np.maximum(size, 1e-6)
+    back = scipy.fft.irfft2(own, s=rgb.shape[:2])
+    return np.asarray(cv2.merge([cv2.convertScaleAbs(x.clip(0)) for x in back]), dtype=np.uint8)
 
 
 def swap_detail(rgb: Images, amount: float, rng: np.random.Generator, other: Images) -> Images:
@@ -125,24 +130,15 @@ def _in_part(rgb: Images, laid: Images, rng: np.random.Generator) -> Images:
 
 
 def _read(folder: Path, size: tuple[int, int]) -> Images:
-    """Read a folder's pictures, the first 4,096 by name, their centres fitted to the size."""
+    """Read a folder's pictures, the first 4,096 by name, their centres brought to the size."""
     paths = sorted(path for path in folder.rglob("*") if is_image(path)) if folder.is_dir() else []
+    square = InputContract(size_px=max(size))
     pictures = []
     for path in paths[:MOST_PICTURES]:
         try:
-            pictures.append(_fitted(decode(path).rgb, size))
+            pictures.append(to_square(decode(path).rgb, square)[: size[0], : size[1]])
         except DataError:
             continue
     if not pictures:
         raise DataError(f"augment.pictures: no picture that can be read in folder {folder}")
     return np.stack(pictures)
-
-
-def _fitted(rgb: Images, size: tuple[int, int]) -> Images:
-    height, width = size
-    scale = max(height / rgb.shape[0], width / rgb.shape[1])
-    grown = max(width, round(rgb.shape[1] * scale)), max(height, round(rgb.shape[0] * scale))
-    kind = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    resized = cv2.resize(rgb, grown, interpolation=kind)
-    top, left = (resized.shape[0] - height) // 2, (resized.shape[1] - width) // 2
-    return np.asarray(resized[top : top + height, left : left + width], dtype=np.uint8)

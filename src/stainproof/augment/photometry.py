@@ -43,7 +43,7 @@ def gamma(levels: Levels, amount: float, rng: np.random.Generator) -> Levels:
 
     Source: Poynton 2003, "Digital Video and HDTV", chapter 23.
     """
-    return np.asarray(np.clip(levels, 0, 1) ** 2.0**amount)
+    return np.asarray(levels.clip(0, 1) ** 2.0**amount)
 
 
 def shift_channels(levels: Levels, amount: float, rng: np.random.Generator) -> Levels:
@@ -61,7 +61,7 @@ def density(levels: Levels, amount: float, rng: np.random.Generator) -> Levels:
     II-D, on the channels themselves, without a fixed stain basis; I = I0^density (Beer-Lambert).
     """
     exponents = 2.0 ** (2 * amount * (rng.random(3) - 0.5))
-    return np.asarray(np.clip(levels, 1 / 256, 1) ** exponents)
+    return np.asarray(levels.clip(1 / 256, 1) ** exponents)
 
 
 def white(levels: Levels, amount: float, rng: np.random.Generator) -> Levels:
@@ -90,7 +90,7 @@ def posterise(levels: Levels, amount: float, rng: np.random.Generator) -> Levels
     if not amount:
         return levels
     steps = 2.0 ** (8 - amount)
-    return np.asarray((np.floor(np.clip(levels, 0, 0.9999) * steps) + 0.5) / steps)
+    return np.asarray((np.floor(levels.clip(0, 0.9999) * steps) + 0.5) / steps)
 
 
 def solarise(levels: Levels, amount: float, rng: np.random.Generator) -> Levels:
@@ -163,7 +163,7 @@ def stretch_levels(rgb: Images, amount: float, rng: np.random.Generator) -> Imag
 
 def apply_levels(rgb: Images, levels: Levels) -> Images:
     """Map every level through the table, one column for all channels or one for each."""
-    table = np.clip(levels * 255 + 0.5, 0, 255).astype(np.uint8)
+    table = cv2.addWeighted(levels, 255, levels, 0, 0, dtype=cv2.CV_8U)
     return np.asarray(cv2.LUT(rgb, table.reshape(1, 256, -1)), dtype=np.uint8)
 
 

@@ -69,14 +69,16 @@ class Augmenter:
         Returns:
             uint8 (n, height, width, 3).
         """
-        batch = self.images[visits % len(self.images)]
+        positions = visits % len(self.images)
         if not self.names:
-            return batch
+            return self.images[positions]
+        batch = np.empty((len(visits), *self.images.shape[1:]), dtype=np.uint8)
 
         def change(slots: range) -> None:
             rng = Streams(self.seed, epoch)
             for slot in slots:
-                batch[slot] = self._changed(batch[slot], rng.at(int(visits[slot]), view), epoch)
+                rgb = self.images[positions[slot]]
+                batch[slot] = self._changed(rgb, rng.at(int(visits[slot]), view), epoch)
 
         parts = [range(start, len(visits), self.workers) for start in range(self.workers)]
         if self.workers == 1:

@@ -1,0 +1,157 @@
+"""The ladder and its queue on small synthetic cells."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from stainproof import ladder as ladders
+from stainproof import pipeline
+from stainproof.config import make_config
+from stainproof.errors import CheckpointError, ConfigError
+from stainproof.experiments import read_rows, run_queue
+from stainproof.ladder import RUNGS, ladder
+from stainproof.results import Experiment
+
+TINY = (
+    "input.size_px=32",
+    "network.stem=[8,16]",
+    "network.stages=[24]",
+    "network.blocks=1",
+    "training.threads=1",
+    "training.epochs=1",
+)
+
+
+@pytest.fixture(scope="module")
+def cells(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    pipeline.make_phantoms(folder / "home", 80, seed=1, size_px=32)
+    pipeline.make_phantoms(folder / "other", 40, seed=2, size_px=32, lab="other")
+    return folder
+
+
+def queue(cells, folder, experiments, **options):
+    return run_queue(
+        experiments, cells / "home", [cells / "other"], folder / "runs", folder / "rows.jsonl",
+        **options,
+    )  # fmt: skip
+
+
+def experiment(name, *assignments):
+    return Experiment(name=name, assignments=(*TINY, *assignments))
+
+
+def test_every_rung_has_settings_that_can_be_built():
+    for rung in RUNGS:
+        make_config(network=rung.network, assignments=rung.assignments)
+    assert [rung.reported for rung in RUNGS[:6]] == [0.20, 0.25, 0.53, 0.71, 0.80, 0.88]
+
+
+def test_a_queue_keeps_each_row_as_soon_as_it_is_there_and_goes_on_after_a_kill(cells, tmp_path):
+    begun = []
+
+    def stop_at_second(one):
+        begun.append(one.name)
+        if len(begun) == 2:
+            raise KeyboardInterrupt
+
+    both = [experiment("a"), experiment("b", "augment.recipe=none")]
+    with pytest.raises(KeyboardInterrupt):
+        queue(cells, tmp_path, both, on_start=stop_at_second)
+    assert [row.experiment.name for row in read_rows(tmp_path / "rows.jsonl")] == ["a"]
+    begun.clear()
+    rows = queue(cells, tmp_path, both, on_start=lambda one: begun.append(one.name))
+    assert begun == ["b"]
+    assert [row.experiment for row in rows] == both
+    assert read_rows(tmp_path / "rows.jsonl") == rows
+    assert rows[0].accuracy["other"].value * 40 == pytest.approx(
+        round(rows[0].accuracy["other"].value * 40)
+    )
+
+
+def test_a_training_killed_within_a_queue_is_resumed(cells, tmp_path):
+    def kill(step):
+        if step.epoch == 2:
+            raise RuntimeError("the machine goes down")
+
+    one = experiment("a", "training.epochs=3")
+    with pytest.raises(RuntimeError):
+        queue(cells, tmp_path, [one], on_step=kill)
+    assert queue(cells, tmp_path, [one])[0].num_epochs == 3
+
+
+def test_a_queue_measures_what_its_owner_asks_for(cells, tmp_path):
+    def measure(run):
+        return {"weights": float((run / "best.safetensors").stat().st_size)}
+
+    rows = queue(cells, tmp_path, [experiment("a")], measure=measure)
+    assert rows[0].extra["weights"] > 1000
+
+
+def test_a_row_of_other_settings_is_not_taken_for_this_experiment(cells, tmp_path):
+    queue(cells, tmp_path, [experiment("a")])
+    with pytest.raises(ConfigError, match="'a' was run with other settings"):
+        queue(cells, tmp_path, [experiment("a", "augment.recipe=none")])
+
+
+def test_two_experiments_of_one_name_are_refused_before_anything_runs(cells, tmp_path):
+    with pytest.raises(ConfigError, match="a name of its own"):
+        queue(cells, tmp_path, [experiment("a"), experiment("a", "seed=1")])
+    assert not (tmp_path / "runs").exists()
+
+
+def test_damaged_rows_are_refused_and_left_as_they_are(cells, tmp_path):
+    (tmp_path / "rows.jsonl").write_text('{"half a line')
+    with pytest.raises(CheckpointError, match="not one row a line"):
+        queue(cells, tmp_path, [experiment("a")])
+    assert (tmp_path / "rows.jsonl").read_text() == '{"half a line'
+
+
+@pytest.mark.slow
+def test_the_ladder_is_climbed_to_its_end_and_leaves_a_page(cells, tmp_path, monkeypatch):
+    small = [
+        ladders.Rung(r.name, r.what, r.reported, r.network, (*TINY, *r.assignments)) for r in RUNGS
+    ]
+    monkeypatch.setattr(ladders, "RUNGS", tuple(small))
+    seen = []
+    rows = ladder(
+        cells / "home", [cells / "other"], tmp_path / "ladder", 60.0,
+        on_rung=lambda rung: seen.append(rung.name),
+    )  # fmt: skip
+    assert seen == [rung.name for rung in RUNGS] == [row.experiment.name for row in rows]
+    page = (tmp_path / "ladder" / "ladder.html").read_text()
+    assert all(rung.what.replace("+", "+") in page for rung in RUNGS)
+    assert "<svg" in page and "http" not in page.replace("http://www.w3.org", "")
+    again = ladder(cells / "home", [cells / "other"], tmp_path / "ladder", 60.0)
+    assert again == rows
+    with pytest.raises(ConfigError, match="other settings"):
+        ladder(cells / "home", [cells / "other"], tmp_path / "ladder", 120.0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--test", "absent", "--out", "x"], "absent"),
+        (["--test", "{cells}/other", "--out", "x", "--budget", "soon"], "no length of time"),
+        (["--test", "{cells}/other", "--out", "{cells}/home/ig/phantom_000003.png"], "is a file"),
+    ],
+)
+def test_a_mistake_on_the_ladder_is_one_line_before_any_training(cells, tmp_path, options, message):
+    words = [word.format(cells=cells) for word in options]
+    done = subprocess.run(
+        [sys.executable, "-m", "stainproof", "ladder", cells / "home", *words],
+        capture_output=True, text=True, check=False, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "x").exists()
+
+
+def test_rows_are_plain_json_lines(cells, tmp_path):
+    queue(cells, tmp_path, [experiment("a")])
+    line = json.loads((tmp_path / "rows.jsonl").read_text())
+    assert line["experiment"]["name"] == "a"
+    assert set(line["accuracy"]) == set(line["confidence"]) == {"other"}
