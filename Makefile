@@ -6,6 +6,7 @@ READY   = .venv/.ready
 KERAS   = .venv-keras/.ready
 AUDIT   = .venv-audit/.ready
 FASTDUP = .venv-fastdup/.ready
+AUGMENT = .venv-augment/.ready
 
 # make demo                                        synthetic cells, then another lab's stain
 # make demo DATA=my/train TEST=my/test BUDGET=20m  your own images
@@ -35,9 +36,10 @@ check: $(READY)
 
 # make bench                                       what needs no real image
 # make bench REAL=../shared/data                   all of it: ds1, ds1_truth.csv, clean, ds2, other_lab in there
-bench: $(READY) $(KERAS) $(AUDIT) $(FASTDUP)
+bench: $(READY) $(KERAS) $(AUDIT) $(FASTDUP) $(AUGMENT)
 	$(BIN)/python benchmarks/phantoms.py
 	.venv-keras/bin/python benchmarks/reference_network.py
+	$(BIN)/python benchmarks/augmentation.py
 	$(BIN)/python benchmarks/near_copies.py
 	$(BIN)/python benchmarks/audit_growth.py
 	.venv-audit/bin/python benchmarks/audit_doctored.py $(if $(REAL),--real $(REAL)/clean)
@@ -46,16 +48,21 @@ ifdef REAL
 	$(BIN)/python benchmarks/phantom_transfer.py --real $(REAL)/clean
 	$(BIN)/python benchmarks/audit_score.py --data $(REAL)/ds1 --truth $(REAL)/ds1_truth.csv $(REAL)/clean $(REAL)/other_lab
 	$(BIN)/python benchmarks/audit_neighbours.py --data $(REAL)/ds1 --truth $(REAL)/ds1_truth.csv
+	$(BIN)/stainproof audit $(REAL)/ds1 --out runs/audit
+	$(BIN)/stainproof clean $(REAL)/ds1 --audit runs/audit --out runs/ds1_clean.csv
+	$(BIN)/python benchmarks/augmentation_study.py --data runs/ds1_clean.csv --tests $(REAL)/clean $(REAL)/ds2 $(REAL)/other_lab --truth $(REAL)/ds2_truth.csv --runs runs/augmentation
+	$(BIN)/python benchmarks/augmentation_tables.py
 	$(BIN)/python benchmarks/cleaning_effect.py --data $(REAL)/ds1 --test $(REAL)/clean $(REAL)/ds2 $(REAL)/other_lab --budget 10m
 endif
 
 docs: $(READY)
 	$(BIN)/python docs/command_line.py
 	$(BIN)/python docs/pictures.py
+	$(BIN)/python docs/operations.py
 	$(BIN)/python docs/results_tables.py
 
 clean:
-	rm -rf .venv .venv-keras .venv-audit .venv-fastdup demo
+	rm -rf .venv .venv-keras .venv-audit .venv-fastdup .venv-augment demo
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -78,4 +85,9 @@ $(AUDIT): pyproject.toml benchmarks/requirements-audit.txt
 $(FASTDUP): benchmarks/requirements-fastdup.txt
 	$(PYTHON) -m venv .venv-fastdup
 	.venv-fastdup/bin/pip install -q --disable-pip-version-check -r $<
+	touch $@
+
+$(AUGMENT): benchmarks/requirements-augmentation.txt
+	$(PYTHON) -m venv .venv-augment
+	.venv-augment/bin/pip install -q --disable-pip-version-check -r $<
 	touch $@

@@ -3,26 +3,83 @@
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
+from stainproof.augment.operations import apply
+from stainproof.augment.overlay import Pictures
+from stainproof.augment.recipe import Augmenter
+from stainproof.config import AugmentConfig
 from stainproof.data import phantom
+from stainproof.recipes import RANGES, RECIPES
 
 FOLDER = Path(__file__).with_name("pictures")
+CELL_PX, GAP_PX, NAME_PX, COLUMNS = 72, 5, 138, 3
+INK, PAPER = (27, 36, 49), (255, 255, 255)
+
+
+def laboratories() -> Image.Image:
+    """Draw eight classes at home (upper row) and in another laboratory."""
+    rows = []
+    for lab in ("home", "other"):
+        images, labels = phantom.generate(16, seed=21, lab=lab)
+        rows.append(np.hstack([images[np.flatnonzero(labels == label)[0]] for label in range(8)]))
+    return Image.fromarray(np.vstack(rows)).resize((1152, 288), Image.Resampling.LANCZOS)
+
+
+def operations() -> Image.Image:
+    """Draw every operation at five amounts from one end of its range to the other."""
+    images, labels = phantom.generate(64, seed=21)
+    cell = images[np.flatnonzero(labels == 6)[0]]
+    pictures = Pictures(images, "", 0)
+    rows = []
+    for name, (low, high) in RANGES.items():
+        amounts = np.linspace(low, high, 5) if low < 0 else np.linspace(high / 5, high, 5)
+        changed = [
+            apply(cell, [(name, float(amount))], np.random.default_rng(7), pictures)
+            for amount in amounts
+        ]
+        rows.append((name, f"{amounts[0]:.3g} to {amounts[-1]:.3g}", changed))
+    return _sheet(rows, 5)
+
+
+def recipes() -> Image.Image:
+    """Draw the same six cells under every recipe."""
+    images, labels = phantom.generate(64, seed=21)
+    cells = images[[np.flatnonzero(labels == label)[0] for label in (0, 1, 3, 4, 6, 7)]]
+    rows = []
+    for name in RECIPES:
+        settings = AugmentConfig.model_validate({"recipe": name})
+        batch = Augmenter(cells, settings, 5).batch(np.arange(len(cells)), 1)
+        rows.append((name, "", list(batch)))
+    return _sheet(rows, len(cells), columns=1)
+
+
+def _sheet(
+    rows: list[tuple[str, str, list[np.ndarray]]], num_cells: int, columns: int = COLUMNS
+) -> Image.Image:
+    """Lay out named rows of cells in columns, the order running down each."""
+    num_rows = -(-len(rows) // columns)
+    step = CELL_PX + GAP_PX
+    width = NAME_PX + num_cells * step + 4 * GAP_PX
+    sheet = Image.new("RGB", (columns * width, num_rows * step + GAP_PX), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    font, small = ImageFont.load_default(14), ImageFont.load_default(11)
+    for index, (name, note, cells) in enumerate(rows):
+        left, top = index // num_rows * width + 2 * GAP_PX, index % num_rows * step + GAP_PX
+        draw.text((left, top + 20), name, INK, font=font)
+        draw.text((left, top + 40), note, (88, 99, 116), font=small)
+        for place, rgb in enumerate(cells):
+            picture = Image.fromarray(rgb).resize((CELL_PX, CELL_PX), Image.Resampling.LANCZOS)
+            sheet.paste(picture, (left + NAME_PX + place * step, top))
+    return sheet
 
 
 def main() -> None:
-    """Draw eight classes, three cells each, at home (upper row) and in another laboratory."""
-    rows = []
-    for lab in ("home", "other"):
-        images, labels = phantom.generate(8 * 2, seed=21, lab=lab)
-        rows.append(
-            np.hstack([images[np.flatnonzero(labels == c)[k]] for c in range(8) for k in (0,)])
-        )
-    sheet = np.vstack(rows)
+    """Draw them all."""
     FOLDER.mkdir(exist_ok=True)
-    Image.fromarray(sheet).resize((1152, 288), Image.Resampling.LANCZOS).save(
-        FOLDER / "phantoms.png", optimize=True
-    )
+    laboratories().save(FOLDER / "phantoms.png", optimize=True)
+    operations().save(FOLDER / "operations.jpg", quality=88)
+    recipes().save(FOLDER / "recipes.jpg", quality=88)
 
 
 if __name__ == "__main__":

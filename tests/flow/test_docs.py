@@ -22,6 +22,11 @@ def test_the_page_of_commands_says_what_the_commands_say():
     assert words(written) == words(generator.page_text()), "run `make docs`"
 
 
+def test_the_page_of_operations_says_what_the_operations_say():
+    generator = load_generator("operations")
+    assert generator.PAGE.read_text(encoding="utf-8") == generator.page_text(), "run `make docs`"
+
+
 def test_the_tables_of_results_are_those_of_the_benchmarks():
     generator = load_generator("results_tables")
     page = generator.PAGE.read_text(encoding="utf-8")

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -111,18 +112,16 @@ def test_damaged_rows_are_refused_and_left_as_they_are(cells, tmp_path):
 
 @pytest.mark.slow
 def test_the_ladder_is_climbed_to_its_end_and_leaves_a_page(cells, tmp_path, monkeypatch):
-    small = [
-        ladders.Rung(r.name, r.what, r.reported, r.network, (*TINY, *r.assignments)) for r in RUNGS
-    ]
+    small = [replace(rung, assignments=(*TINY, *rung.assignments)) for rung in RUNGS[2::2]]
     monkeypatch.setattr(ladders, "RUNGS", tuple(small))
     seen = []
     rows = ladder(
         cells / "home", [cells / "other"], tmp_path / "ladder", 60.0,
         on_rung=lambda rung: seen.append(rung.name),
     )  # fmt: skip
-    assert seen == [rung.name for rung in RUNGS] == [row.experiment.name for row in rows]
+    assert seen == [rung.name for rung in small] == [row.experiment.name for row in rows]
     page = (tmp_path / "ladder" / "ladder.html").read_text()
-    assert all(rung.what.replace("+", "+") in page for rung in RUNGS)
+    assert all(rung.what in page for rung in small)
     assert "<svg" in page and "http" not in page.replace("http://www.w3.org", "")
     again = ladder(cells / "home", [cells / "other"], tmp_path / "ladder", 60.0)
     assert again == rows
