@@ -12,7 +12,7 @@ from stainproof.errors import CheckpointError, ConfigError
 from stainproof.progress import Track, silent
 from stainproof.results import CARD_FILE, Card, Evaluation, Experiment, Row
 from stainproof.training.checkpoint import STATE_FILE
-from stainproof.training.loop import Step
+from stainproof.training.loop import Step, read_history
 
 
 def run_queue(
@@ -61,7 +61,7 @@ def run_queue(
             run = runs / experiment.name
             card = _train(run, source, configs[experiment.name], track, on_step)
             measured = [pipeline.evaluate(run, test, track=track) for test in tests]
-            row = _row(experiment, card, measured, measure(run))
+            row = _row(experiment, run, card, measured, measure(run))
             files.append_line(rows_file, row.model_dump_json())
             rows[experiment.name] = row
         elif kept.experiment != experiment:
@@ -99,20 +99,25 @@ def _train(
 
 
 def _row(
-    experiment: Experiment, card: Card, measured: Sequence[Evaluation], extra: dict[str, float]
+    experiment: Experiment,
+    run: Path,
+    card: Card,
+    measured: Sequence[Evaluation],
+    extra: dict[str, float],
 ) -> Row:
     confidence = {
         one.source: sum(part.confidence * part.num_images for part in one.reliability)
         / one.num_images
         for one in measured
     }
+    history = read_history(run)
     return Row(
         experiment=experiment,
         num_parameters=card.num_parameters,
         num_images=card.data.num_images,
         best=card.best,
         num_epochs=card.num_epochs,
-        minutes=card.best.elapsed_s / 60,
+        minutes=history[-1].elapsed_s / 60,
         accuracy={one.source: one.accuracy for one in measured},
         balanced_accuracy={one.source: one.balanced_accuracy for one in measured},
         confidence=confidence,

@@ -39,7 +39,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "equalise": (0, 1),
     "stretch_levels": (0, 1),
     "blur": (0, 2.5),
-    "defocus": (0, 4.5),
+    "defocus": (0, 4),
     "motion": (0, 9),
     "sharpen": (0, 2),
     "random_filter": (0, 0.6),
@@ -102,6 +102,9 @@ class Recipe(Settings):
     """Share of an operation's greatest amount, for `some` and `chains`; 0: drawn from 0 to 1."""
     width: int = Field(3, ge=1, le=8)
     """Chains, for `chains`."""
+    clustered: float = Field(1.0, gt=0.0, le=1.0)
+    """Share of the images to which a family comes, its operations all the oftener then; each
+    keeps its probability over all images. 1: every operation by itself."""
     shuffled: float = Field(0.0, ge=0.0, le=1.0)
     """Share of the images whose families of operations come in a random order."""
     borders: tuple[Border, ...] = Field(("reflect",), min_length=1)
@@ -194,6 +197,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "operations": _draws({"turn": 1, "stain": 0.6, "density": 0.5, "white": 0.5}),
     },
     "stainproof": {
+        "clustered": 0.3,
         "shuffled": 0.3,
         "borders": ("reflect", "edge", "colour", "black"),
         "operations": _draws(
@@ -201,16 +205,16 @@ RECIPES: dict[str, dict[str, Any]] = {
                 "turn": 1.0,
                 "blend": 0.16,
                 "multiply": 0.04,
-                "swap_amplitude": 0.02,
-                "swap_detail": 0.02,
-                "rotate": 0.15,
+                "swap_amplitude": 0.01,
+                "swap_detail": 0.015,
+                "rotate": 0.12,
                 "zoom": 0.25,
-                "stretch": 0.08,
-                "shear": 0.06,
+                "stretch": 0.06,
+                "shear": 0.05,
                 "translate": 0.15,
                 "perspective": 0.05,
                 "elastic": 0.05,
-                "stain": 0.1,
+                "stain": 0.08,
                 "density": 0.1,
                 "white": 0.08,
                 "saturation": 0.1,
@@ -224,18 +228,18 @@ RECIPES: dict[str, dict[str, Any]] = {
                 "posterise": 0.08,
                 "solarise": 0.03,
                 "equalise": 0.02,
-                "stretch_levels": 0.02,
+                "stretch_levels": 0.01,
                 "blur": 0.06,
-                "defocus": 0.05,
-                "motion": 0.04,
+                "defocus": 0.04,
+                "motion": 0.03,
                 "sharpen": 0.03,
                 "random_filter": 0.03,
-                "resample": 0.06,
-                "noise": 0.1,
+                "resample": 0.05,
+                "noise": 0.09,
                 "salt": 0.03,
-                "jpeg": 0.1,
-                "cutout": 0.12,
-                "grid_mask": 0.03,
+                "jpeg": 0.08,
+                "cutout": 0.11,
+                "grid_mask": 0.02,
             }
         ),
     },

@@ -119,6 +119,19 @@ def test_shuffled_families_stay_together():
     assert ("grain", "geometry") in {pair for runs in seen for pair in pairwise(runs)}
 
 
+def test_clustered_families_keep_probabilities_and_come_together():
+    recipe = named("stainproof", clustered=0.3)
+    found = [dict(steps) for steps in steps_of(recipe, 4000)]
+    for name in ("zoom", "contrast", "noise", "turn"):
+        share = np.mean([name in steps for steps in found])
+        assert share == pytest.approx(recipe.operations[name].probability, abs=0.025)
+    moves = set(FAMILIES["geometry"])
+    touched = np.mean([bool(moves & set(steps)) for steps in found])
+    assert 0.2 < touched < 0.31
+    alone = [set(steps) for steps in map(dict, steps_of(named("stainproof", clustered=1.0), 4000))]
+    assert np.mean([bool(moves & steps) for steps in alone]) > 0.5
+
+
 def test_randaugment_takes_as_many_operations_as_it_says_at_one_magnitude():
     recipe = named("randaugment", picks=4, magnitude=0.25)
     for steps in steps_of(recipe):

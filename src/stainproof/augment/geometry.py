@@ -157,7 +157,7 @@ def resampled(rgb: Images, warp: Warp, border: str, rng: np.random.Generator) ->
     OpenCV samples four channels at once in half the time that it takes for three.
     """
     height, width = warp.height, warp.width
-    colour = rng.integers(256, size=3).tolist() if border == "colour" else (0, 0, 0)
+    colour = (256 * rng.random(3)).tolist() if border == "colour" else (0, 0, 0)
     beyond: dict[str, Any] = {"borderMode": BORDERS[border], "borderValue": (*colour, 0)}
     matrix = _about_corner(warp.matrix, (width - 1) / 2, (height - 1) / 2)
     rgba = cv2.cvtColor(rgb, cv2.COLOR_RGB2RGBA)

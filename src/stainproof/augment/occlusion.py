@@ -13,14 +13,14 @@ def cutout(rgb: Images, amount: float, rng: np.random.Generator) -> Images:
     """
     hidden = rgb.copy()
     height, width = rgb.shape[:2]
-    for _ in range(int(rng.integers(1, 4)) if amount else 0):
+    for _ in range(1 + int(3 * rng.random()) if amount else 0):
         tall, wide, down, right = rng.random(4).tolist()
         box_height = max(1, round(amount * (0.3 + 0.7 * tall) * height))
         box_width = max(1, round(amount * (0.3 + 0.7 * wide) * width))
         top = round(down * height - box_height / 2)
         left = round(right * width - box_width / 2)
-        part = hidden[max(0, top) : top + box_height, max(0, left) : left + box_width]
-        part[:] = _colour(rgb, rng)
+        first, last = (left, top), (left + box_width - 1, top + box_height - 1)
+        cv2.rectangle(hidden, first, last, _colour(rgb, rng), cv2.FILLED)
     return hidden
 
 
@@ -44,11 +44,11 @@ def grid_mask(rgb: Images, amount: float, rng: np.random.Generator) -> Images:
     return hidden
 
 
-def _colour(rgb: Images, rng: np.random.Generator) -> Images:
+def _colour(rgb: Images, rng: np.random.Generator) -> tuple[float, ...]:
     """Draw grey, any colour, or the image's mean."""
     kind = rng.random()
     if kind < 0.3:
-        return np.full(3, int(256 * rng.random()), dtype=np.uint8)
+        return (int(256 * rng.random()),) * 3
     if kind < 0.75:
-        return rng.integers(256, size=3, dtype=np.uint8)
-    return np.array(cv2.mean(rgb)[:3]).astype(np.uint8)
+        return tuple(int(256 * level) for level in rng.random(3).tolist())
+    return tuple(cv2.mean(rgb)[:3])

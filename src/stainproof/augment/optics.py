@@ -104,7 +104,8 @@ def noise(rgb: Images, amount: float, rng: np.random.Generator) -> Images:
     shape = (-(-height // 2), -(-width // 2), 3) if coarse else (height, width, 3)
     num = int(np.prod(shape))
     begin = int(rng.random() * max(1, NUM_DEVIATES - num))
-    grain = np.resize(_deviates()[begin : begin + num], shape)
+    stretch = _deviates()[begin : begin + num]
+    grain = stretch.reshape(shape) if len(stretch) == num else np.resize(stretch, shape)
     if coarse:
         grain = cv2.resize(grain, (width, height), interpolation=cv2.INTER_NEAREST)
     grainy = cv2.addWeighted(rgb, 1, grain, 255 * amount, 0, dtype=cv2.CV_8U)

@@ -13,7 +13,7 @@ from stainproof.data.images import Images, decode, is_image, to_square
 from stainproof.data.pictures import make_texture
 from stainproof.errors import DataError
 
-NUM_TEXTURES = 128
+NUM_TEXTURES = 64
 """Made-up pictures an epoch; each use cuts another window out of one and turns it."""
 LEAST_WINDOW = 0.6
 """Side of such a window, in sides of the picture."""

@@ -50,12 +50,27 @@ class Augmenter:
         names = [name for name in RANGES if name in recipe.operations and name not in left_out]
         self.names = names if strength else []
         draws = [recipe.operations[name] for name in self.names]
-        self.probability = np.array([draw.probability for draw in draws])
+        self.probability, self.family = self._gates([draw.probability for draw in draws])
         self.low = [strength * draw.low for draw in draws]
         self.high = [strength * draw.high for draw in draws]
         self.turns = [index for index, name in enumerate(self.names) if name in TURNS]
         self.others = [index for index, name in enumerate(self.names) if name not in TURNS]
         self.pictures = Pictures(images, recipe.pictures, seed)
+
+    def _gates(self, probabilities: list[float]) -> tuple[NDArray[np.float64], list[int]]:
+        """Return each operation's probability where its family comes, and that family's number.
+
+        An operation that comes oftener than families do is its own master: family -1.
+        """
+        share = self.recipe.clustered
+        families = list(FAMILIES)
+        alone = [share == 1 or probability > share for probability in probabilities]
+        within = [p if own else p / share for p, own in zip(probabilities, alone, strict=True)]
+        numbers = [
+            -1 if own else families.index(FAMILY_OF[name])
+            for name, own in zip(self.names, alone, strict=True)
+        ]
+        return np.array(within), numbers
 
     def batch(self, visits: NDArray[np.int64], epoch: int, view: int = 0) -> Images:
         """Return changed copies of images.
@@ -102,8 +117,8 @@ class Augmenter:
         if self.recipe.policy == "some":
             return self._each(self.turns, rng) + self._some(self.recipe.picks, rng)
         steps = self._each(range(len(self.names)), rng)
-        if self.recipe.shuffled and rng.random() < self.recipe.shuffled:
-            rank = dict(zip(FAMILIES, rng.permutation(len(FAMILIES)).tolist(), strict=True))
+        if len(steps) > 1 and rng.random() < self.recipe.shuffled:
+            rank = dict(zip(FAMILIES, rng.random(len(FAMILIES)).tolist(), strict=True))
             steps.sort(key=lambda step: rank[FAMILY_OF[step[0]]])
         return steps
 
@@ -111,6 +126,10 @@ class Augmenter:
         """Draw each of these operations by its own probability, its amount from its range."""
         chance, share = rng.random((2, len(self.names)))
         drawn = np.flatnonzero(chance < self.probability).tolist()
+        if self.recipe.clustered < 1:
+            luck = rng.random(len(FAMILIES)).tolist()
+            most = self.recipe.clustered
+            drawn = [i for i in drawn if self.family[i] < 0 or luck[self.family[i]] < most]
         return [
             (self.names[i], self.low[i] + float(share[i]) * (self.high[i] - self.low[i]))
             for i in drawn
