@@ -84,7 +84,7 @@ class AugmentConfig(Recipe):
     without: tuple[str, ...] = ()
     """Operations, or families of them, that are left out."""
     strength: float = Field(1.0, ge=0.0, le=2.0)
-    """Multiplies every amount; 0 leaves images as they are."""
+    """Multiplies every amount, as far as the amount has a meaning; 0 leaves images as they are."""
     mix: Literal["none", "cutmix", "mixup", "either"] = "none"
     """Whether pairs of a batch are mixed, labels too."""
     mix_probability: float = Field(0.5, ge=0.0, le=1.0)

@@ -3,6 +3,7 @@
 What an amount means is said where the operation is, in `augment.operations`; 0 changes nothing.
 """
 
+import math
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -52,6 +53,21 @@ RANGES: dict[str, tuple[float, float]] = {
 }
 """Operation -> its amounts at full strength, in the order from the slide to the file."""
 
+_SHARES = (
+    "turn", "flip", "blend", "multiply", "swap_amplitude", "shuffle_channels", "white", "solarise",
+    "equalise", "stretch_levels", "salt", "grid_mask", "cutout", "perspective",
+)  # fmt: skip
+LIMITS: dict[str, tuple[float, float]] = dict.fromkeys(_SHARES, (0.0, 1.0)) | {
+    "saturation": (-1, 4),
+    "posterise": (0, 7),
+    "jpeg": (0, 99),
+    "zoom": (-4, 4),
+    "stretch": (-4, 4),
+    "resample": (0, 31),
+    "elastic": (0, 0.5),
+}
+"""Operation -> amounts beyond which it has no meaning; the others have any finite amount."""
+
 FAMILIES: dict[str, tuple[str, ...]] = {
     "turns": ("turn", "flip"),
     "overlays": ("blend", "multiply", "swap_amplitude", "swap_detail"),
@@ -68,6 +84,13 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "occlusion": ("cutout", "grid_mask"),
 }  # fmt: skip
 """Family -> its operations."""
+
+
+def limits_of(name: str) -> tuple[float, float]:
+    """Return the least and the greatest amount of an operation; below 0 only where it has sides."""
+    least = -math.inf if RANGES[name][0] < 0 else 0.0
+    return LIMITS.get(name, (least, math.inf))
+
 
 Border = Literal["reflect", "edge", "colour", "black"]
 Policy = Literal["each", "some", "chains"]
@@ -114,6 +137,18 @@ class Recipe(Settings):
     """Folder of foreign pictures for overlays; empty: made-up pictures and other cells."""
     operations: dict[str, Draw] = Field(default_factory=dict)
     """Operation -> how often and how far; turns and flips first, the rest in this order."""
+
+    @field_validator("operations")
+    @classmethod
+    def _within_limits(cls, operations: dict[str, Draw]) -> dict[str, Draw]:
+        for name, draw in operations.items():
+            least, most = limits_of(name)
+            if draw.low < least or draw.high > most:
+                raise ValueError(
+                    f"{name} takes amounts from {least:g} to {most:g}, "
+                    f"got {draw.low:g} to {draw.high:g}"
+                )
+        return operations
 
     @field_validator("operations", mode="before")
     @classmethod

@@ -138,6 +138,8 @@ class EpochRecord(Artefact):
     images_per_s: float
     elapsed_s: float
     """Since training began, interruptions not counted."""
+    augmenting_s: float | None = None
+    """Processor seconds that changing the epoch's images took, beside the training itself."""
 
 
 class AuditSummary(Artefact):

@@ -9,7 +9,7 @@ from PIL import Image
 from stainproof.augment.recipe import FAMILY_OF, Augmenter
 from stainproof.config import AugmentConfig, make_config
 from stainproof.errors import ConfigError, DataError
-from stainproof.recipes import FAMILIES, RANGES, RECIPES, Recipe
+from stainproof.recipes import FAMILIES, RANGES, RECIPES, Recipe, limits_of
 
 
 def photos(num=12, height=32, width=32):
@@ -87,6 +87,26 @@ def test_amounts_fill_their_range_and_strength_scales_them():
         batch = Augmenter(images, recipe, 0, strength=strength).batch(np.arange(500), 1)
         added = batch[:, 0, 0, 0].astype(int) - 100
         assert 0 <= added.min() < 5 and most - 5 < added.max() <= most
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_twice_the_strength_stays_within_what_amounts_can_mean(name):
+    augmenter = Augmenter(photos(), named(name), 0, strength=2.0)
+    for operation, (low, high) in zip(augmenter.names, augmenter.ends, strict=True):
+        least, most = limits_of(operation)
+        assert least <= low <= high <= most
+    batch = augmenter.batch(np.arange(12), 1)
+    assert batch.shape == (12, 32, 32, 3)
+
+
+@pytest.mark.parametrize("policy", ["each", "some", "chains"])
+def test_a_recipe_left_with_turns_alone_only_turns(policy):
+    recipe = named("randaugment", policy=policy)
+    rest = [name for name in recipe.operations if name != "turn"]
+    batch = Augmenter(photos(), recipe, 0, without=rest).batch(np.arange(12), 1)
+    assert np.array_equal(
+        np.sort(batch.reshape(12, -1), axis=1), np.sort(photos().reshape(12, -1), axis=1)
+    )
 
 
 @pytest.mark.parametrize("left_out", ["turns", "overlays", "noise"])
@@ -213,6 +233,8 @@ def test_choosing_another_recipe_drops_the_operations_of_the_one_before():
         ("augment.operations.hue.probability=2", "hue.probability"),
         ("augment.operations.hue.low=200", "low must not be above high"),
         ("augment.operations.hue.often=1", "often is unknown; allowed: probability, low, high"),
+        ("augment.operations.blend.high=3", "blend takes amounts from 0 to 1, got 0.1 to 3"),
+        ("augment.operations.noise.low=-1", "noise takes amounts from 0 to inf, got -1"),
         ("augment.without=['wobble']", "no operation or family 'wobble'"),
         ("augment.borders=[]", "augment.borders"),
         ("augment.borders=['wavy']", "'reflect'"),

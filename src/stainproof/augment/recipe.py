@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from stainproof.augment.operations import Step, apply
 from stainproof.augment.overlay import Pictures
 from stainproof.data.images import Images
-from stainproof.recipes import FAMILIES, RANGES, Recipe
+from stainproof.recipes import FAMILIES, RANGES, Recipe, limits_of
 
 TURNS = FAMILIES["turns"]
 FAMILY_OF = {name: family for family, names in FAMILIES.items() for name in names}
@@ -36,7 +36,8 @@ class Augmenter:
             recipe: Operations and how they are drawn.
             seed: Of every draw.
             without: Operations and families that are left out.
-            strength: Multiplies every amount; 0 leaves images as they are.
+            strength: Multiplies every amount, as far as the amount has a meaning; 0 leaves
+                images as they are.
             workers: Threads; they do not alter the result.
 
         Raises:
@@ -51,8 +52,12 @@ class Augmenter:
         self.names = names if strength else []
         draws = [recipe.operations[name] for name in self.names]
         self.probability, self.family = self._gates([draw.probability for draw in draws])
-        self.low = [strength * draw.low for draw in draws]
-        self.high = [strength * draw.high for draw in draws]
+        limits = [limits_of(name) for name in self.names]
+        ends = zip(draws, limits, strict=True)
+        self.ends = [
+            (max(least, strength * draw.low), min(most, strength * draw.high))
+            for draw, (least, most) in ends
+        ]
         self.turns = [index for index, name in enumerate(self.names) if name in TURNS]
         self.others = [index for index, name in enumerate(self.names) if name not in TURNS]
         self.pictures = Pictures(images, recipe.pictures, seed)
@@ -130,11 +135,12 @@ class Augmenter:
             luck = rng.random(len(FAMILIES)).tolist()
             most = self.recipe.clustered
             drawn = [i for i in drawn if self.family[i] < 0 or luck[self.family[i]] < most]
-        return [
-            (self.names[i], self.low[i] + float(share[i]) * (self.high[i] - self.low[i]))
-            for i in drawn
-            if i in indices
-        ]
+        steps = []
+        for i in drawn:
+            if i in indices:
+                low, high = self.ends[i]
+                steps.append((self.names[i], low + float(share[i]) * (high - low)))
+        return steps
 
     def _some(self, num: int, rng: np.random.Generator) -> list[Step]:
         """Draw operations that are all as likely, with one magnitude for all.
@@ -142,11 +148,11 @@ class Augmenter:
         RandAugment (Cubuk et al. 2020) and TrivialAugment (Mueller & Hutter 2021); the operations
         come in the order from slide to file.
         """
-        steps = []
-        chosen = rng.integers(len(self.others), size=num)
+        steps: list[Step] = []
+        chosen = rng.integers(len(self.others), size=num) if self.others else ()
         for index in sorted(self.others[one] for one in chosen):
             magnitude = self.recipe.magnitude or float(rng.random())
-            low, high = self.low[index], self.high[index]
+            low, high = self.ends[index]
             end = low if low < 0 and rng.random() < 0.5 else high
             steps.append((self.names[index], magnitude * end))
         return steps

@@ -53,11 +53,12 @@ class Batches:
         )
         self.num_an_epoch = len(self._order(1))
         self.augmenting_s = 0.0
-        """Processor seconds that making batches has taken."""
+        """Processor seconds that making this epoch's batches took."""
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
         """Give the epoch's shuffled batches, one made ahead."""
         order = self._order(epoch)
+        self.augmenting_s = 0.0
         with ThreadPoolExecutor(1) as ahead:
             coming = ahead.submit(self._make, order[0], epoch)
             for following in order[1:]:

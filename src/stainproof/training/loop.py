@@ -196,6 +196,7 @@ class Trainer:
             learning_rate=self.schedule.rate,
             images_per_s=images_per_s,
             elapsed_s=self.now.elapsed_s,
+            augmenting_s=self.batches.augmenting_s,
         )
 
     def _keep(self, record: EpochRecord) -> None:
