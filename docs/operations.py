@@ -12,9 +12,9 @@ FUNCTIONS = {**MOVEMENTS, **TABLES, **MATRICES, **PICTURES, **OVERLAYS}
 HEAD = """# Augmentation operations
 
 Made by `make docs` from the operations themselves. Amounts are uniform between the two ends of the
-range; 0 changes nothing. The last column is the share of images that the recipe `stainproof`
-changes by it. Neighbours in the order below that are movements, tables of levels or colour matrices
-become one pass over the image.
+range; 0 changes nothing. The share is that of the images which the recipe `stainproof` changes by
+it. The picture shows the operations in the order in which they come; neighbours that are movements,
+tables of levels or colour matrices become one pass over the image.
 
 ![Every operation at five amounts from one end of its range to the other](pictures/operations.jpg)
 """

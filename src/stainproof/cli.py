@@ -50,7 +50,8 @@ def train(
         ),
     ] = None,
     network: Annotated[
-        str | None, typer.Option(help="reference, light, simple, inception or residual.")
+        str | None,
+        typer.Option(help="reference, light, light-inception, simple, inception or residual."),
     ] = None,
     schedule: Annotated[str | None, typer.Option(help="quick or report.")] = None,
     budget: Annotated[

@@ -106,16 +106,22 @@ class AugmentConfig(Recipe):
     @classmethod
     def _from_named(cls, given: Any) -> Any:
         """Fill in what is not given from the named recipe."""
-        if not isinstance(given, dict):
+        if not isinstance(given, dict) or not isinstance(given.get("recipe", ""), str):
             return given
         named = RECIPES.get(given.get("recipe", "stainproof"), {})
-        filled = {**named, **given}
-        own = given.get("operations")
-        if own is None or isinstance(own, dict):
-            filled["operations"] = {**named.get("operations", {})}
-            for name, draw in (own or {}).items():
-                filled["operations"][name] = {**filled["operations"].get(name, {}), **dict(draw)}
-        return filled
+        usual, own = named.get("operations", {}), given.get("operations", {})
+        if isinstance(own, dict):
+            own = usual | {
+                name: usual.get(name, {}) | draw if isinstance(draw, dict) else draw
+                for name, draw in own.items()
+            }
+        return {**named, **given, "operations": own}
+
+    @model_validator(mode="after")
+    def _one_loss(self) -> "AugmentConfig":
+        if self.consistency and self.mix != "none":
+            raise ValueError("consistency compares views of one image; set mix to none")
+        return self
 
     @field_validator("without")
     @classmethod
@@ -316,7 +322,7 @@ def make_config(
     }
     if budget_s is not None:
         tree["training"]["budget_s"] = budget_s
-    for assignment in assignments:
+    for assignment in sorted(assignments, key=_chooses_no_recipe):
         _assign(tree, assignment)
     return _validated(tree, "setting")
 
@@ -341,9 +347,17 @@ def with_assignments(config: Config, assignments: tuple[str, ...]) -> Config:
         ConfigError: A key is unknown or a value is out of range.
     """
     tree = config.model_dump()
-    for assignment in assignments:
+    for assignment in sorted(assignments, key=_chooses_no_recipe):
         _assign(tree, assignment)
     return _validated(tree, "setting")
+
+
+RECIPE_KEY = "augment.recipe"
+"""Is assigned first, since choosing a recipe drops the operations of the one before."""
+
+
+def _chooses_no_recipe(assignment: str) -> bool:
+    return assignment.partition("=")[0].strip() != RECIPE_KEY
 
 
 def _assign(tree: dict[str, Any], assignment: str) -> None:
@@ -358,8 +372,8 @@ def _assign(tree: dict[str, Any], assignment: str) -> None:
         branch = branch.setdefault(group, {})
         if not isinstance(branch, dict):
             raise ConfigError(f"--set {assignment!r}: {group} is a value, not a group of settings")
-    if [*groups, last] == ["augment", "recipe"]:
-        for field in Recipe.model_fields:
+    if key.strip() == RECIPE_KEY:
+        for field in Recipe.model_fields.keys() - {"pictures"}:
             branch.pop(field, None)
     try:
         branch[last] = tomllib.loads(f"value = {text}")["value"]
@@ -380,6 +394,8 @@ def _first_fault(error: ValidationError) -> str:
     key = ".".join(path)
     if fault["type"] == "extra_forbidden":
         return f"{key} is unknown; allowed: {', '.join(_keys_beside(path))}"
+    if fault["type"] == "value_error":
+        return f"{key}: {fault['msg'].removeprefix('Value error, ')}"
     return f"{key}: {fault['msg']}, got {fault['input']!r}"
 
 

@@ -1,18 +1,19 @@
 """A queue of trainings under equal conditions: one row each, kept as soon as it is there."""
 
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from stainproof import files, pipeline
-from stainproof.config import Config
+from stainproof.config import Config, read_config
 from stainproof.data import sources
 from stainproof.errors import CheckpointError, ConfigError
 from stainproof.progress import Track, silent
-from stainproof.results import CARD_FILE, Card, Evaluation, Experiment, Row
+from stainproof.results import CARD_FILE, CONFIG_FILE, Card, Evaluation, Experiment, Row
 from stainproof.training.checkpoint import STATE_FILE
-from stainproof.training.loop import Step, read_history
+from stainproof.training.loop import INTERRUPTED, Step, read_history
 
 
 def run_queue(
@@ -44,16 +45,27 @@ def run_queue(
         The rows of these experiments, in their order.
 
     Raises:
-        ConfigError: Two experiments share a name, or a kept row is of another experiment.
+        ConfigError: Two experiments or tests share a name, or a kept row or a run that was begun
+            is of another experiment, source or test.
+        KeyboardInterrupt: A training was interrupted; its row is still to come.
         CheckpointError: The file of rows is damaged.
         DataError: A source cannot be read; tests are looked at before the first training.
     """
     configs = {experiment.name: experiment.config() for experiment in experiments}
     if len(configs) < len(experiments):
         raise ConfigError("experiments: each needs a name of its own")
+    listing = sources.list_source(source, track)
+    contract = next(iter(configs.values())).input
+    names = [sources.load(test, contract, track=track).source for test in tests]
+    if len(set(names)) < len(names):
+        raise ConfigError(f"tests: each needs a name of its own, got {', '.join(names)}")
     rows = {row.experiment.name: row for row in read_rows(rows_file)}
-    for test in tests:
-        sources.list_source(test, track)
+    for row in rows.values():
+        if (row.source, set(row.accuracy)) != (listing.source, set(names)):
+            raise ConfigError(
+                f"{rows_file}: holds rows of {row.source} measured on {', '.join(row.accuracy)}; "
+                f"got {listing.source} and {', '.join(names)}; choose another folder"
+            )
     for experiment in experiments:
         kept = rows.get(experiment.name)
         if kept is None:
@@ -90,12 +102,24 @@ def read_rows(path: Path) -> list[Row]:
 def _train(
     run: Path, source: str | Path, config: Config, track: Track, on_step: Callable[[Step], None]
 ) -> Card:
-    if (run / pipeline.REPORT_FILE).exists():
-        return Card.read(run / CARD_FILE)
+    """Train, or go on with a run that was stopped, or take one that only lacks its row."""
     resume = (run / STATE_FILE).exists()
-    return pipeline.train(
+    if not resume:
+        shutil.rmtree(run, ignore_errors=True)
+    elif read_config(run / CONFIG_FILE) != config:
+        raise ConfigError(
+            f"{run}: was begun with other settings; remove it or choose another --out"
+        )
+    elif (run / pipeline.REPORT_FILE).exists():
+        card = Card.read(run / CARD_FILE)
+        if card.stopped != INTERRUPTED:
+            return card
+    card = pipeline.train(
         source, run, None if resume else config, resume=resume, track=track, on_step=on_step
     )
+    if card.stopped == INTERRUPTED:
+        raise KeyboardInterrupt
+    return card
 
 
 def _row(
@@ -113,6 +137,7 @@ def _row(
     history = read_history(run)
     return Row(
         experiment=experiment,
+        source=card.data.source,
         num_parameters=card.num_parameters,
         num_images=card.data.num_images,
         best=card.best,

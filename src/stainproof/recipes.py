@@ -3,7 +3,6 @@
 What an amount means is said where the operation is, in `augment.operations`; 0 changes nothing.
 """
 
-import math
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -54,19 +53,37 @@ RANGES: dict[str, tuple[float, float]] = {
 """Operation -> its amounts at full strength, in the order from the slide to the file."""
 
 _SHARES = (
-    "turn", "flip", "blend", "multiply", "swap_amplitude", "shuffle_channels", "white", "solarise",
-    "equalise", "stretch_levels", "salt", "grid_mask", "cutout", "perspective",
+    "turn", "flip", "multiply", "swap_amplitude", "shuffle_channels", "white", "solarise",
+    "equalise", "stretch_levels", "salt", "grid_mask", "cutout", "noise", "shift_channels",
+    "translate",
 )  # fmt: skip
 LIMITS: dict[str, tuple[float, float]] = dict.fromkeys(_SHARES, (0.0, 1.0)) | {
-    "saturation": (-1, 4),
-    "posterise": (0, 7),
-    "jpeg": (0, 99),
+    "blend": (0, 0.95),
+    "swap_detail": (0, 32),
+    "rotate": (-360, 360),
     "zoom": (-4, 4),
     "stretch": (-4, 4),
-    "resample": (0, 31),
+    "shear": (-2, 2),
+    "perspective": (0, 0.45),
     "elastic": (0, 0.5),
+    "stain": (0, 2),
+    "density": (0, 4),
+    "saturation": (-1, 4),
+    "hue": (-360, 360),
+    "brightness": (-1, 1),
+    "contrast": (-6, 6),
+    "gamma": (-6, 6),
+    "smooth_colour": (0, 2),
+    "posterise": (0, 7),
+    "blur": (0, 32),
+    "defocus": (0, 32),
+    "motion": (0, 64),
+    "sharpen": (-1, 16),
+    "random_filter": (0, 2),
+    "resample": (0, 31),
+    "jpeg": (0, 99),
 }
-"""Operation -> amounts beyond which it has no meaning; the others have any finite amount."""
+"""Operation -> amounts beyond which it has no meaning."""
 
 FAMILIES: dict[str, tuple[str, ...]] = {
     "turns": ("turn", "flip"),
@@ -84,13 +101,6 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "occlusion": ("cutout", "grid_mask"),
 }  # fmt: skip
 """Family -> its operations."""
-
-
-def limits_of(name: str) -> tuple[float, float]:
-    """Return the least and the greatest amount of an operation; below 0 only where it has sides."""
-    least = -math.inf if RANGES[name][0] < 0 else 0.0
-    return LIMITS.get(name, (least, math.inf))
-
 
 Border = Literal["reflect", "edge", "colour", "black"]
 Policy = Literal["each", "some", "chains"]
@@ -142,7 +152,7 @@ class Recipe(Settings):
     @classmethod
     def _within_limits(cls, operations: dict[str, Draw]) -> dict[str, Draw]:
         for name, draw in operations.items():
-            least, most = limits_of(name)
+            least, most = LIMITS[name]
             if draw.low < least or draw.high > most:
                 raise ValueError(
                     f"{name} takes amounts from {least:g} to {most:g}, "
@@ -161,8 +171,8 @@ class Recipe(Settings):
             if name not in RANGES:
                 raise ValueError(f"no operation {name!r}; allowed: {', '.join(RANGES)}")
             low, high = RANGES[name]
-            given = draw if isinstance(draw, dict) else dict(draw)
-            filled[name] = {"probability": 0.0, "low": low, "high": high, **given}
+            usual = {"probability": 0.0, "low": low, "high": high}
+            filled[name] = {**usual, **draw} if isinstance(draw, dict) else draw
         return filled
 
 
@@ -207,7 +217,6 @@ RECIPES: dict[str, dict[str, Any]] = {
             **_draws({"blend": 0.5, "multiply": 0.25}, blend=(0.2, 0.7)),
             **_SIMPLE,
         },
-        "borders": ("reflect",),
     },
     "randaugment": {
         "policy": "some",
@@ -238,8 +247,8 @@ RECIPES: dict[str, dict[str, Any]] = {
         "operations": _draws(
             {
                 "turn": 1.0,
-                "blend": 0.16,
-                "multiply": 0.04,
+                "blend": 0.28,
+                "multiply": 0.07,
                 "swap_amplitude": 0.01,
                 "swap_detail": 0.015,
                 "rotate": 0.12,
@@ -273,7 +282,7 @@ RECIPES: dict[str, dict[str, Any]] = {
                 "noise": 0.09,
                 "salt": 0.03,
                 "jpeg": 0.08,
-                "cutout": 0.11,
+                "cutout": 0.18,
                 "grid_mask": 0.02,
             }
         ),

@@ -237,6 +237,8 @@ class Row(Artefact):
     """What an experiment showed."""
 
     experiment: Experiment
+    source: str
+    """Name of what was learnt from."""
     num_parameters: int
     num_images: int
     """Learnt from, in training and validation split together."""

@@ -83,6 +83,55 @@ def test_a_training_killed_within_a_queue_is_resumed(cells, tmp_path):
     assert queue(cells, tmp_path, [one])[0].num_epochs == 3
 
 
+def test_an_interrupted_training_stops_the_queue_and_is_finished_by_the_next_call(cells, tmp_path):
+    def interrupt(step):
+        if step.epoch == 2:
+            raise KeyboardInterrupt
+
+    both = [experiment("a", "training.epochs=3"), experiment("b")]
+    with pytest.raises(KeyboardInterrupt):
+        queue(cells, tmp_path, both, on_step=interrupt)
+    assert read_rows(tmp_path / "rows.jsonl") == []
+    assert not (tmp_path / "runs" / "b").exists()
+    assert [row.num_epochs for row in queue(cells, tmp_path, both)] == [3, 1]
+
+
+def test_a_run_killed_before_its_first_epoch_is_begun_again(cells, tmp_path):
+    def kill(step):
+        raise RuntimeError("the machine goes down")
+
+    with pytest.raises(RuntimeError):
+        queue(cells, tmp_path, [experiment("a")], on_step=kill)
+    assert (tmp_path / "runs" / "a" / "config.toml").exists()
+    assert queue(cells, tmp_path, [experiment("a")])[0].num_epochs == 1
+
+
+def test_a_run_begun_under_other_settings_is_not_continued_under_these(cells, tmp_path):
+    def kill(step):
+        if step.epoch == 2:
+            raise RuntimeError("the machine goes down")
+
+    with pytest.raises(RuntimeError):
+        queue(cells, tmp_path, [experiment("a", "training.epochs=3")], on_step=kill)
+    with pytest.raises(ConfigError, match="was begun with other settings"):
+        queue(cells, tmp_path, [experiment("a", "training.epochs=4")])
+
+
+def test_rows_of_other_images_or_tests_are_not_taken_for_these(cells, tmp_path):
+    queue(cells, tmp_path, [experiment("a")])
+    places = tmp_path / "runs", tmp_path / "rows.jsonl"
+    for source, test in (("home", "home"), ("other", "other")):
+        with pytest.raises(ConfigError, match="holds rows of home measured on other"):
+            run_queue([experiment("a")], cells / source, [cells / test], *places)
+
+
+def test_tests_of_one_name_are_refused_before_anything_runs(cells, tmp_path):
+    places = tmp_path / "runs", tmp_path / "rows.jsonl"
+    with pytest.raises(ConfigError, match="tests: each needs a name of its own"):
+        run_queue([experiment("a")], cells / "home", [cells / "other", cells / "other"], *places)
+    assert not (tmp_path / "runs").exists()
+
+
 def test_a_queue_measures_what_its_owner_asks_for(cells, tmp_path):
     def measure(run):
         return {"weights": float((run / "best.safetensors").stat().st_size)}

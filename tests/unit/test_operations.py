@@ -213,6 +213,31 @@ def test_blurs_take_detail_away_and_sharpening_adds_it(name):
     assert cv2.Laplacian(change("sharpen", rgb, 1.0), cv2.CV_64F).std() > 1.2 * detail
 
 
+def test_smooth_colour_goes_by_each_channels_own_level():
+    rgb = photo()
+    red_only = rgb.copy()
+    red_only[..., 0] = 0
+    steps = [("density", 0.5), ("smooth_colour", 0.3)]
+    assert np.array_equal(run(rgb, steps)[..., 1:], run(red_only, steps)[..., 1:])
+
+
+def test_stretching_makes_a_disc_twice_as_wide_for_its_height():
+    y, x = np.mgrid[:81, :81] - 40
+    disc = np.where((x**2 + y**2 < 15**2)[..., None], 255, 0).astype(np.uint8).repeat(3, axis=2)
+    y, x = np.nonzero(change("stretch", disc, 1.0)[..., 0] > 127)
+    assert np.ptp(x) / np.ptp(y) == pytest.approx(2, abs=0.1)
+
+
+@pytest.mark.parametrize("amount", [0.1, 0.25])
+def test_translation_reaches_as_far_as_it_says_and_no_further(amount):
+    rgb = centred_dot(81)
+    far = []
+    for seed in range(60):
+        y, x = np.argwhere(change("translate", rgb, amount, seed)[..., 0] > 100).mean(axis=0) - 40
+        far.append(max(abs(x), abs(y)) / 81)
+    assert 0.8 * amount < max(far) <= amount + 0.02
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_noise_is_as_strong_as_it_says(seed):
     flat = np.full((96, 96, 3), 128, dtype=np.uint8)
@@ -225,6 +250,8 @@ def test_noise_reaches_images_larger_than_its_table():
     large = np.full((700, 700, 3), 128, dtype=np.uint8)
     grain = optics.noise(large, 0.1, np.random.default_rng(0)).astype(float) - 128
     assert 23 < grain.std() < 28
+    other = optics.noise(large, 0.1, np.random.default_rng(1)).astype(float) - 128
+    assert abs(np.corrcoef(grain.ravel(), other.ravel())[0, 1]) < 0.1
 
 
 def test_salt_strikes_the_share_of_pixels_it_says():

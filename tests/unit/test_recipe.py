@@ -9,7 +9,7 @@ from PIL import Image
 from stainproof.augment.recipe import FAMILY_OF, Augmenter
 from stainproof.config import AugmentConfig, make_config
 from stainproof.errors import ConfigError, DataError
-from stainproof.recipes import FAMILIES, RANGES, RECIPES, Recipe, limits_of
+from stainproof.recipes import FAMILIES, LIMITS, RANGES, RECIPES, Recipe
 
 
 def photos(num=12, height=32, width=32):
@@ -93,7 +93,7 @@ def test_amounts_fill_their_range_and_strength_scales_them():
 def test_twice_the_strength_stays_within_what_amounts_can_mean(name):
     augmenter = Augmenter(photos(), named(name), 0, strength=2.0)
     for operation, (low, high) in zip(augmenter.names, augmenter.ends, strict=True):
-        least, most = limits_of(operation)
+        least, most = LIMITS[operation]
         assert least <= low <= high <= most
     batch = augmenter.batch(np.arange(12), 1)
     assert batch.shape == (12, 32, 32, 3)
@@ -127,6 +127,51 @@ def test_operations_come_from_the_slide_to_the_file_unless_shuffled():
     for steps in steps_of(named("stainproof", shuffled=0.0)):
         ranks = [order.index(name) for name, _ in steps]
         assert ranks == sorted(ranks)
+
+
+def test_any_range_within_the_limits_stays_in_order_at_any_strength():
+    recipe = Recipe.model_validate(
+        {
+            "operations": {
+                "saturation": {"probability": 1, "low": -1, "high": -0.8},
+                "blend": {"probability": 1, "low": 0.55, "high": 0.6},
+            }
+        }
+    )
+    augmenter = Augmenter(photos(), recipe, 0, strength=2.0)
+    assert dict(zip(augmenter.names, augmenter.ends, strict=True)) == {
+        "blend": (0.95, 0.95),
+        "saturation": (-1, -1),
+    }
+
+
+@pytest.mark.parametrize("name", RANGES)
+@pytest.mark.parametrize("side", [0, 1])
+def test_every_operation_can_be_done_at_its_limits(name, side):
+    recipe = Recipe.model_validate(
+        {
+            "operations": {
+                name: {"probability": 1, **dict.fromkeys(("low", "high"), LIMITS[name][side])}
+            }
+        }
+    )
+    batch = Augmenter(photos(3, 16, 16), recipe, 0).batch(np.arange(3), 1)
+    assert batch.shape == (3, 16, 16, 3)
+
+
+@pytest.mark.parametrize("policy", ["each", "some", "chains"])
+def test_probability_zero_switches_an_operation_off_under_every_policy(policy):
+    operations = {"brightness": {"probability": 0.0}, "turn": {"probability": 1.0}}
+    recipe = Recipe.model_validate({"operations": operations, "policy": policy})
+    assert Augmenter(photos(), recipe, 0).names == ["turn"]
+
+
+def test_processor_time_is_counted_on_all_workers():
+    images = photos(200, 96, 96)
+    alone, together = (Augmenter(images, named("stainproof"), 0, workers=num) for num in (1, 2))
+    for augmenter in (alone, together):
+        augmenter.batch(np.arange(200), 1)
+    assert 0.3 * alone.busy_s < together.busy_s < 5 * alone.busy_s
 
 
 def test_shuffled_families_stay_together():
@@ -225,6 +270,14 @@ def test_choosing_another_recipe_drops_the_operations_of_the_one_before():
     assert simple.policy == "each"
 
 
+def test_the_order_of_assignments_does_not_lose_any():
+    first = ("augment.pictures=foreign", "augment.operations.hue.probability=0.4")
+    for assignments in ((*first, "augment.recipe=stains"), ("augment.recipe=stains", *first)):
+        chosen = make_config(assignments=assignments).augment
+        assert (chosen.recipe, chosen.pictures) == ("stains", "foreign")
+        assert chosen.operations["hue"].probability == 0.4
+
+
 @pytest.mark.parametrize(
     ("assignment", "message"),
     [
@@ -233,8 +286,15 @@ def test_choosing_another_recipe_drops_the_operations_of_the_one_before():
         ("augment.operations.hue.probability=2", "hue.probability"),
         ("augment.operations.hue.low=200", "low must not be above high"),
         ("augment.operations.hue.often=1", "often is unknown; allowed: probability, low, high"),
-        ("augment.operations.blend.high=3", "blend takes amounts from 0 to 1, got 0.1 to 3"),
-        ("augment.operations.noise.low=-1", "noise takes amounts from 0 to inf, got -1"),
+        ("augment.operations.blend.high=3", "blend takes amounts from 0 to 0.95, got 0.1 to 3"),
+        ("augment.operations.noise.low=-1", "noise takes amounts from 0 to 1, got -1"),
+        ("augment.operations.hue=0.3", "augment.operations.hue"),
+        ("augment.operations=3", "augment.operations"),
+        ("augment.operations.hue=[]", "augment.operations.hue"),
+        ("augment.operations.wobble=1", "no operation 'wobble'"),
+        ("augment.operations.contrast.high=1100", "contrast takes amounts from -6 to 6"),
+        ("augment.recipe=[1]", "augment.recipe"),
+        ("augment.recipe={a=1}", "augment.recipe"),
         ("augment.without=['wobble']", "no operation or family 'wobble'"),
         ("augment.borders=[]", "augment.borders"),
         ("augment.borders=['wavy']", "'reflect'"),
@@ -244,5 +304,11 @@ def test_choosing_another_recipe_drops_the_operations_of_the_one_before():
     ],
 )
 def test_a_setting_that_no_recipe_can_have_is_refused_by_name(assignment, message):
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(ConfigError, match=message) as caught:
         make_config(assignments=(assignment,))
+    assert len(str(caught.value)) < 700
+
+
+def test_views_of_one_image_are_not_mixed_with_others():
+    with pytest.raises(ConfigError, match="set mix to none"):
+        make_config("report", assignments=("augment.consistency=12",))

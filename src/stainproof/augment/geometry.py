@@ -101,7 +101,7 @@ def zoom(warp: Warp, amount: float, rng: np.random.Generator) -> None:
 
 
 def stretch(warp: Warp, amount: float, rng: np.random.Generator) -> None:
-    """Make wider 2^amount times and lower as much.
+    """Make 2^amount times as wide for the height, the area staying.
 
     Source: Szegedy et al. 2015, section 6 (aspect ratio 3/4 to 4/3).
     """
@@ -129,9 +129,9 @@ def translate(warp: Warp, amount: float, rng: np.random.Generator) -> None:
 
 
 def perspective(warp: Warp, amount: float, rng: np.random.Generator) -> None:
-    """Tip the image: one side grows by up to `amount`, the other shrinks.
+    """Tip the image: of opposite sides one comes nearer by up to `amount` of the distance.
 
-    Source: Hartley & Zisserman 2004, section 2.4.4: the elation part of a homography.
+    Source: Hartley & Zisserman 2004, "Multiple View Geometry", section 2.4 (projective part).
     """
     x, y = (2 * amount * (rng.random() - 0.5) for _ in range(2))
     warp.then(((1, 0, 0), (0, 1, 0), (2 * x / warp.width, 2 * y / warp.height, 1)))

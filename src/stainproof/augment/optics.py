@@ -1,5 +1,6 @@
 """What lens, sensor and file do to a picture: sharpness, grain, storage."""
 
+import math
 from functools import cache
 
 import cv2
@@ -7,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stainproof.data.images import Images
+from stainproof.data.pictures import MOSAIC
 
 NUM_DEVIATES = 1 << 20
-MOSAIC = (cv2.INTER_NEAREST, cv2.INTER_LINEAR, cv2.INTER_CUBIC)
 
 
 def blur(rgb: Images, amount: float, rng: np.random.Generator) -> Images:
@@ -17,11 +18,15 @@ def blur(rgb: Images, amount: float, rng: np.random.Generator) -> Images:
 
     Source: Hendrycks & Dietterich 2019, appendix B, as a family; Gonzalez & Woods 2018, 3.5.
     """
-    sigma = amount * _scale(rgb)
-    if sigma < 0.15:
+    return gaussian(rgb, amount * _scale(rgb))
+
+
+def gaussian(rgb: Images, sigma_px: float) -> Images:
+    """Blur by a Gaussian cut at two and a half deviations; a tiny one leaves the image alone."""
+    if sigma_px < 0.15:
         return rgb
-    side = 2 * int(np.ceil(2.5 * sigma)) + 1
-    return np.asarray(cv2.GaussianBlur(rgb, (side, side), sigma), dtype=np.uint8)
+    side = 2 * math.ceil(2.5 * sigma_px) + 1
+    return np.asarray(cv2.GaussianBlur(rgb, (side, side), sigma_px), dtype=np.uint8)
 
 
 def defocus(rgb: Images, amount: float, rng: np.random.Generator) -> Images:
@@ -58,7 +63,7 @@ def motion(rgb: Images, amount: float, rng: np.random.Generator) -> Images:
 
 
 def sharpen(rgb: Images, amount: float, rng: np.random.Generator) -> Images:
-    """Add `amount` times what a small blur takes away; below 0 it blurs.
+    """Add `amount` times what a small blur takes away; at -1 that blur is what is left.
 
     Source: Cubuk et al. 2019, "AutoAugment", table 6 (Sharpness).
     """
@@ -67,7 +72,9 @@ def sharpen(rgb: Images, amount: float, rng: np.random.Generator) -> Images:
 
 
 def random_filter(rgb: Images, amount: float, rng: np.random.Generator) -> Images:
-    """Convolve with a random 3 x 3 kernel: the identity plus `amount` x normal deviates.
+    """Convolve with a random 3 x 3 kernel: the identity plus `amount` / 2 x normal deviates.
+
+    The kernel is divided by its sum; one whose sum is below 0.3 leaves the image as it is.
 
     Source: Modas et al. 2022, "PRIME", section 3 (spectral transform).
     """
@@ -94,7 +101,7 @@ def resample(rgb: Images, amount: float, rng: np.random.Generator) -> Images:
 def noise(rgb: Images, amount: float, rng: np.random.Generator) -> Images:
     """Add normal noise of `amount` of the range: in each channel, or coarser.
 
-    A third of the images get grain twice as coarse. The deviates are a stretch of a fixed table
+    A third of the images get grain of twice the size. The deviates are a stretch of a fixed table
     of 2^20, begun anywhere: drawing them afresh would take ten times as long.
 
     Source: Hendrycks & Dietterich 2019, appendix B, as a family; Foi et al. 2008.
@@ -103,9 +110,11 @@ def noise(rgb: Images, amount: float, rng: np.random.Generator) -> Images:
     coarse = rng.random() < 0.33
     shape = (-(-height // 2), -(-width // 2), 3) if coarse else (height, width, 3)
     num = int(np.prod(shape))
-    begin = int(rng.random() * max(1, NUM_DEVIATES - num))
+    begin = int(rng.random() * NUM_DEVIATES)
     stretch = _deviates()[begin : begin + num]
-    grain = stretch.reshape(shape) if len(stretch) == num else np.resize(stretch, shape)
+    if len(stretch) < num:
+        stretch = np.take(_deviates(), np.arange(begin, begin + num), mode="wrap")
+    grain = stretch.reshape(shape)
     if coarse:
         grain = cv2.resize(grain, (width, height), interpolation=cv2.INTER_NEAREST)
     grainy = cv2.addWeighted(rgb, 1, grain, 255 * amount, 0, dtype=cv2.CV_8U)
@@ -118,7 +127,7 @@ def _deviates() -> NDArray[np.float32]:
 
 
 def salt(rgb: Images, amount: float, rng: np.random.Generator) -> Images:
-    """Make `amount` of the pixels black or white.
+    """Strike pixels black or white, `amount` of their number, some of them twice.
 
     Source: Gonzalez & Woods 2018, section 5.2 (salt-and-pepper noise).
     """

@@ -8,6 +8,7 @@ import numpy as np
 import scipy.fft
 
 from stainproof.augment.geometry import turn
+from stainproof.augment.optics import gaussian
 from stainproof.config import InputContract
 from stainproof.data.images import Images, decode, is_image, to_square
 from stainproof.data.pictures import make_texture
@@ -17,6 +18,8 @@ NUM_TEXTURES = 64
 """Made-up pictures an epoch; each use cuts another window out of one and turns it."""
 LEAST_WINDOW = 0.6
 """Side of such a window, in sides of the picture."""
+PICTURES_STREAM = 1
+"""Parts the draws of pictures from other draws of an epoch."""
 SHARE_OF_CELLS = 0.25
 """Of overlays without a folder of pictures."""
 SHARE_IN_PART = 0.3
@@ -41,7 +44,7 @@ class Pictures:
         self.seed = seed
         self.size = cells.shape[1:3]
         self.own = _read(Path(folder), self.size) if folder else None
-        self._texture = lru_cache(maxsize=2 * NUM_TEXTURES)(self._make_texture)
+        self._texture = lru_cache(maxsize=NUM_TEXTURES + 8)(self._make_texture)
 
     def any(self, rng: np.random.Generator, epoch: int) -> Images:
         """Return a foreign picture of the images' size."""
@@ -61,11 +64,12 @@ class Pictures:
         return turn(np.asarray(grown, dtype=np.uint8), 1, rng)
 
     def cell(self, rng: np.random.Generator) -> Images:
-        """Return another cell, turned."""
+        """Return any cell of the set, turned."""
         return turn(self.cells[int(rng.random() * len(self.cells))], 1, rng)
 
     def _make_texture(self, epoch: int, number: int) -> Images:
-        return make_texture((*self.size, 3), np.random.default_rng((self.seed, epoch, number)))
+        rng = np.random.default_rng((self.seed, epoch, PICTURES_STREAM, number))
+        return make_texture((*self.size, 3), rng)
 
 
 def blend(rgb: Images, amount: float, rng: np.random.Generator, picture: Images) -> Images:
@@ -90,7 +94,8 @@ def multiply(rgb: Images, amount: float, rng: np.random.Generator, picture: Imag
 def swap_amplitude(rgb: Images, amount: float, rng: np.random.Generator, other: Images) -> Images:
     """Keep the phases of the spectrum, mix its amplitudes with another cell's by `amount`.
 
-    Source: Chen et al. 2021, "Amplitude-Phase Recombination", equation 6.
+    Source: Chen et al. 2021, "Amplitude-Phase Recombination"; mixed by a share as in Xu et al.
+    2021, "A Fourier-based framework for domain generalization".
     """
     planes = [np.stack(cv2.split(x)).astype(np.float32) for x in (rgb, other)]
     own, foreign = (scipy.fft.rfft2(plane) for plane in planes)
@@ -106,11 +111,8 @@ def swap_detail(rgb: Images, amount: float, rng: np.random.Generator, other: Ima
     Source: Yucel et al. 2023, "HybridAugment++", section 3.2; the label stays that of the low
     frequencies.
     """
-    sigma = amount * min(rgb.shape[:2]) / 96
-    if sigma < 0.15:
-        return rgb
-    side = 2 * int(np.ceil(2.5 * sigma)) + 1
-    low, other_low = (cv2.GaussianBlur(x, (side, side), sigma) for x in (rgb, other))
+    sigma_px = amount * min(rgb.shape[:2]) / 96
+    low, other_low = (gaussian(x, sigma_px) for x in (rgb, other))
     with_detail = cv2.addWeighted(low, 1, other, 1, 0, dtype=cv2.CV_16S)
     return np.asarray(cv2.subtract(with_detail, other_low, dtype=cv2.CV_8U), dtype=np.uint8)
 
@@ -132,11 +134,14 @@ def _in_part(rgb: Images, laid: Images, rng: np.random.Generator) -> Images:
 def _read(folder: Path, size: tuple[int, int]) -> Images:
     """Read a folder's pictures, the first 4,096 by name, their centres brought to the size."""
     paths = sorted(path for path in folder.rglob("*") if is_image(path)) if folder.is_dir() else []
-    square = InputContract(size_px=max(size))
+    (height, width), square = size, InputContract(size_px=max(size))
+    top, left = (square.size_px - height) // 2, (square.size_px - width) // 2
     pictures = []
     for path in paths[:MOST_PICTURES]:
         try:
-            pictures.append(to_square(decode(path).rgb, square)[: size[0], : size[1]])
+            pictures.append(
+                to_square(decode(path).rgb, square)[top : top + height, left : left + width]
+            )
         except DataError:
             continue
     if not pictures:

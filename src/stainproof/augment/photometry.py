@@ -55,10 +55,10 @@ def shift_channels(levels: Levels, amount: float, rng: np.random.Generator) -> L
 
 
 def density(levels: Levels, amount: float, rng: np.random.Generator) -> Levels:
-    """Multiply each channel's optical density by 2^(up to `amount` either way).
+    """Multiply each channel's optical density by 2^x, x up to `amount` either way.
 
     Source: Tellez et al. 2018, "Whole-slide mitosis detection in H&E breast histology", section
-    II-D, on the channels themselves, without a fixed stain basis; I = I0^density (Beer-Lambert).
+    II-D, on the channels themselves, without a fixed stain basis (Beer-Lambert).
     """
     exponents = 2.0 ** (2 * amount * (rng.random(3) - 0.5))
     return np.asarray(levels.clip(1 / 256, 1) ** exponents)
@@ -77,13 +77,13 @@ def smooth_colour(levels: Levels, amount: float, rng: np.random.Generator) -> Le
 
     Source: Modas et al. 2022, "PRIME", section 3 (colour jitter).
     """
-    heights = amount * (rng.random((4, 3)) - 0.5) / np.arange(1, 5)[:, None]
-    waves = np.sin(np.pi * levels[:, :1] * np.arange(1, 5))
-    return np.asarray(levels + waves @ heights)
+    heights = amount * (rng.random((4, 3)) - 0.5)
+    waves = (np.sin(np.pi * k * levels) * heights[k - 1] / k for k in range(1, 5))
+    return np.asarray(levels + sum(waves))
 
 
 def posterise(levels: Levels, amount: float, rng: np.random.Generator) -> Levels:
-    """Keep 8 - amount bits of each level, by rounding; fractions of a bit are allowed.
+    """Keep 8 - amount bits of each level, the middle of its band; fractions of a bit are allowed.
 
     Source: Cubuk et al. 2019, "AutoAugment", table 6.
     """
@@ -130,7 +130,7 @@ def shuffle_channels(amount: float, rng: np.random.Generator) -> Matrix:
 def stain(rgb: Images, amount: float, rng: np.random.Generator) -> Images:
     """Mix the optical densities of the channels by a random matrix near the identity.
 
-    The matrix is the identity plus `amount` x normal deviates, so dyes change strength and hue
+    The matrix is the identity plus `amount` / 2 x normal deviates, so dyes change strength and hue
     as under another stain; densities stay linear (Beer-Lambert).
 
     Source: Ruifrok & Johnston 2001; Tellez et al. 2018, section II-D, with a free basis.

@@ -1,5 +1,6 @@
 """Which changes an image gets: drawn from the seed, the epoch and the visit alone."""
 
+import time
 from collections.abc import Container, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from stainproof.augment.operations import Step, apply
 from stainproof.augment.overlay import Pictures
 from stainproof.data.images import Images
-from stainproof.recipes import FAMILIES, RANGES, Recipe, limits_of
+from stainproof.recipes import FAMILIES, LIMITS, RANGES, Recipe
 
 TURNS = FAMILIES["turns"]
 FAMILY_OF = {name: family for family, names in FAMILIES.items() for name in names}
@@ -48,19 +49,20 @@ class Augmenter:
         self.seed = seed
         self.workers = workers
         left_out = {op for name in without for op in FAMILIES.get(name, (name,))}
-        names = [name for name in RANGES if name in recipe.operations and name not in left_out]
+        drawn = {name for name, draw in recipe.operations.items() if draw.probability}
+        names = [name for name in RANGES if name in drawn - left_out]
         self.names = names if strength else []
         draws = [recipe.operations[name] for name in self.names]
         self.probability, self.family = self._gates([draw.probability for draw in draws])
-        limits = [limits_of(name) for name in self.names]
-        ends = zip(draws, limits, strict=True)
-        self.ends = [
-            (max(least, strength * draw.low), min(most, strength * draw.high))
-            for draw, (least, most) in ends
-        ]
+        self.ends: list[tuple[float, float]] = []
+        for name, draw in zip(self.names, draws, strict=True):
+            low, high = np.clip((strength * draw.low, strength * draw.high), *LIMITS[name])
+            self.ends.append((float(low), float(high)))
         self.turns = [index for index, name in enumerate(self.names) if name in TURNS]
         self.others = [index for index, name in enumerate(self.names) if name not in TURNS]
         self.pictures = Pictures(images, recipe.pictures, seed)
+        self.busy_s = 0.0
+        """Processor seconds that all batches have taken."""
 
     def _gates(self, probabilities: list[float]) -> tuple[NDArray[np.float64], list[int]]:
         """Return each operation's probability where its family comes, and that family's number.
@@ -94,18 +96,20 @@ class Augmenter:
             return self.images[positions]
         batch = np.empty((len(visits), *self.images.shape[1:]), dtype=np.uint8)
 
-        def change(slots: range) -> None:
+        def change(slots: range) -> float:
+            began = time.thread_time()
             rng = Streams(self.seed, epoch)
             for slot in slots:
                 rgb = self.images[positions[slot]]
                 batch[slot] = self._changed(rgb, rng.at(int(visits[slot]), view), epoch)
+            return time.thread_time() - began
 
         parts = [range(start, len(visits), self.workers) for start in range(self.workers)]
         if self.workers == 1:
-            change(parts[0])
+            self.busy_s += change(parts[0])
         else:
             with ThreadPoolExecutor(self.workers) as pool:
-                list(pool.map(change, parts))
+                self.busy_s += sum(pool.map(change, parts))
         return batch
 
     def _changed(self, rgb: Images, rng: np.random.Generator, epoch: int) -> Images:
@@ -143,7 +147,7 @@ class Augmenter:
         return steps
 
     def _some(self, num: int, rng: np.random.Generator) -> list[Step]:
-        """Draw operations that are all as likely, with one magnitude for all.
+        """Draw operations that are all as likely; their magnitude is the recipe's, or any.
 
         RandAugment (Cubuk et al. 2020) and TrivialAugment (Mueller & Hutter 2021); the operations
         come in the order from slide to file.

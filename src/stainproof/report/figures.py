@@ -214,11 +214,13 @@ def steps(
     figure, axes = new_figure(720, 90 + 46 * len(names))
     for rank, (source, estimates) in enumerate(measured.items()):
         colour = COLOURS[SERIES[rank % len(SERIES)]]
-        rows = [row + 0.2 * (rank - (len(measured) - 1) / 2) for row in range(len(names))]
+        shift = 0.6 / len(measured) * (rank - (len(measured) - 1) / 2)
+        rows = [row + shift for row in range(len(names))]
         lows, highs = [e.low for e in estimates], [e.high for e in estimates]
         axes.hlines(rows, lows, highs, color=colour, alpha=0.55, linewidth=3)
         values = [e.value for e in estimates]
-        axes.plot(values, rows, MARKERS[rank], color=colour, markersize=6, label=short(source))
+        marker = MARKERS[rank % len(MARKERS)]
+        axes.plot(values, rows, marker, color=colour, markersize=6, label=short(source))
     known = [(value, row) for row, value in enumerate(reported) if value is not None]
     axes.plot(
         [value for value, _ in known], [row for _, row in known], "|",

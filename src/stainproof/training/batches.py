@@ -1,6 +1,5 @@
 """What a training step is given: changed images and soft targets, made while the last one runs."""
 
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -52,13 +51,10 @@ class Batches:
             workers=config.augment.workers,
         )
         self.num_an_epoch = len(self._order(1))
-        self.augmenting_s = 0.0
-        """Processor seconds that making this epoch's batches took."""
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
         """Give the epoch's shuffled batches, one made ahead."""
         order = self._order(epoch)
-        self.augmenting_s = 0.0
         with ThreadPoolExecutor(1) as ahead:
             coming = ahead.submit(self._make, order[0], epoch)
             for following in order[1:]:
@@ -77,7 +73,6 @@ class Batches:
         return parts
 
     def _make(self, part: NDArray[np.int64], epoch: int) -> Batch:
-        began = time.thread_time()
         positions = part % len(self.labels)
         targets = self.one_hot[self.labels[positions]]
         if self.settings.consistency:
@@ -87,5 +82,4 @@ class Batches:
             rng = np.random.default_rng((self.seed, epoch, MIXING, int(part[0])))
             images = self.augmenter.batch(part, epoch)
             images, targets = mix(images, targets, self.settings, rng)
-        self.augmenting_s += time.thread_time() - began
         return Batch(images, targets)

@@ -24,6 +24,8 @@ from stainproof.training.judge import Judge
 from stainproof.training.losses import disagreement
 from stainproof.training.optim import Schedule, make_optimizer
 
+INTERRUPTED = "interrupted"
+
 
 @dataclass(frozen=True)
 class Step:
@@ -98,6 +100,8 @@ class Trainer:
         self.began = time.monotonic() - self.now.elapsed_s
         self.reserve_s = 0.05 * (self.settings.budget_s or 0.0)
         self.interrupted = False
+        self.augmented_s = 0.0
+        """Processor seconds of augmentation before this epoch."""
 
     def train(
         self,
@@ -122,7 +126,7 @@ class Trainer:
     def _reason_to_stop(self) -> str:
         now, settings = self.now, self.settings
         if self.interrupted:
-            return "interrupted"
+            return INTERRUPTED
         if now.best is None:
             return ""
         if now.epoch >= settings.epochs:
@@ -139,6 +143,7 @@ class Trainer:
         torch.manual_seed(2**31 * epoch + self.config.seed)
         self.network.train()
         began = time.monotonic()
+        self.augmented_s = self.batches.augmenter.busy_s
         seen = num_right = 0
         total_loss = 0.0
         try:
@@ -196,7 +201,7 @@ class Trainer:
             learning_rate=self.schedule.rate,
             images_per_s=images_per_s,
             elapsed_s=self.now.elapsed_s,
-            augmenting_s=self.batches.augmenting_s,
+            augmenting_s=self.batches.augmenter.busy_s - self.augmented_s,
         )
 
     def _keep(self, record: EpochRecord) -> None:

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 def disagreement(*logits: Tensor) -> Tensor:
     """Return the Jensen-Shannon divergence between answers to views of the same images.
 
-    Hendrycks et al. 2020, "AugMix", equation 3: the mean of the Kullback-Leibler divergences of
+    Hendrycks et al. 2020, "AugMix", section 3: the mean of the Kullback-Leibler divergences of
     each view's answer from the mean answer, in nats; 0 where all agree.
 
     Args:
