@@ -77,6 +77,11 @@ QUEUES: dict[str, list[Experiment]] = {
         ),
     ],
     "unseen": [short(f"unseen-{name}", _without(*kin)) for name, kin in UNSEEN.items()],
+    "long": [
+        short(f"long-{recipe}-{seed}", f"augment.recipe={recipe}", seed=seed, epochs=LONG)
+        for seed in range(3)
+        for recipe in ("stainproof", "trivialaugment")
+    ],
     "ablation": [
         short(f"ablation-{family}", _without(family))
         for family in FAMILIES
