@@ -67,6 +67,7 @@ QUEUES: dict[str, list[Experiment]] = {
         ),
     ],
     "variants": [
+        short("variant-bfloat16", "training.precision=bfloat16"),
         short("variant-unclustered", "augment.clustered=1"),
         short("variant-cutmix", "augment.mix=cutmix"),
         short(

@@ -384,6 +384,7 @@ def _make_card(
         stopped=outcome.stopped,
         data=summary,
         seed=config.seed,
-        threads=outcome.threads,
+        threads=outcome.compute.threads,
+        precision=outcome.compute.precision,
         provenance=provenance.collect(),
     )

@@ -201,6 +201,8 @@ class Card(Artefact):
     data: DataSummary
     seed: int
     threads: int
+    precision: str
+    """Of training steps: `float32`, or `bfloat16` for most of a step's products."""
     provenance: Provenance
 
 

@@ -154,7 +154,7 @@ def test_training_leaves_out_what_its_audit_drops(faulty, tmp_path):
     config = make_config(
         assignments=(
             "input.size_px=32", "network.stem=[8]", "network.stages=[12]", "network.blocks=1",
-            "training.epochs=1", "training.threads=1",
+            "training.epochs=1", "training.threads=1", "training.precision=float32",
         )
     )  # fmt: skip
     card = pipeline.train(faulty[0], tmp_path / "run", config, audited=True)

@@ -25,6 +25,7 @@ SETTINGS = (
     "network.hidden=0",
     "training.epochs=1",
     "training.threads=1",
+    "training.precision=float32",
     "augment.recipe='none'",
 )
 TINY = [word for setting in SETTINGS for word in ("--set", setting)]

@@ -21,6 +21,7 @@ TINY = (
     "network.stages=[24]",
     "network.blocks=1",
     "training.threads=1",
+    "training.precision=float32",
     "training.epochs=1",
 )
 

@@ -27,6 +27,7 @@ TINY = (
     "network.hidden=16",
     "training.batch_size=32",
     "training.threads=1",
+    "training.precision=float32",
 )
 
 
@@ -42,7 +43,7 @@ def cells(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(cells, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "first"
-    train(cells, folder, tiny("training.epochs=12", "augment.recipe='turns'"))
+    train(cells, folder, tiny("training.epochs=24", "augment.recipe='turns'", seed=1))
     return folder
 
 
@@ -54,7 +55,7 @@ def test_a_run_folder_holds_everything_that_people_keep(run):
     }  # fmt: skip
     card = Card.read(run / "card.json")
     assert card.classes == BLOOD_CLASSES
-    assert card.num_epochs == 12
+    assert card.num_epochs == 24
     assert sum(card.data.class_counts["train"].values()) == 216
     assert not list(run.rglob("*.part"))
 
@@ -205,7 +206,9 @@ def test_every_epochs_weights_are_kept_on_request(cells, tmp_path):
 
 
 def test_the_settings_in_the_run_folder_are_those_used(run):
-    assert read_config(run / "config.toml") == tiny("training.epochs=12", "augment.recipe='turns'")
+    assert read_config(run / "config.toml") == tiny(
+        "training.epochs=24", "augment.recipe='turns'", seed=1
+    )
 
 
 @pytest.mark.parametrize("signal_name", ["SIGINT", "SIGTERM"])

@@ -1,9 +1,10 @@
 import pytest
 import torch
+from torch.nn import functional as F
 
 from stainproof.config import NETWORKS, InputContract, make_config, with_assignments
 from stainproof.errors import ConfigError
-from stainproof.models.blocks import CustomBlock, InceptionUnit
+from stainproof.models.blocks import CustomBlock, InceptionUnit, SiblingConvs, StemUnit
 from stainproof.models.network import build_network, num_parameters, to_input
 
 
@@ -42,8 +43,60 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others():
 def test_an_inception_unit_shares_its_filters_out_evenly():
     unit = InceptionUnit(6, 24)
     assert unit(torch.rand(2, 6, 9, 7)).shape == (2, 24, 9, 7)
-    for branch in (unit.point, unit.small, unit.large, unit.pooled):
-        assert branch(torch.rand(2, 6, 9, 7)).shape[1] == 6
+    assert unit.point.widths[0] == 6
+    for branch in (unit.small, unit.large, unit.pooled[1]):
+        assert branch.out_channels == 6
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_an_inception_unit_computes_its_four_branches(training):
+    """Beside the branches one after another, each convolution with its own norm and ReLU."""
+    torch.manual_seed(0)
+    unit = InceptionUnit(6, 24).train(training)
+    for weight in (*unit.parameters(), *unit.buffers()):
+        if weight.is_floating_point():
+            torch.nn.init.uniform_(weight, 0.2, 1.0)
+    x_bchw = torch.randn(3, 6, 9, 7)
+
+    def convolved(x, conv, channels, norm, norm_channels):
+        outs, at = slice(*channels), slice(*norm_channels)
+        x = F.conv2d(x, conv.weight[outs], conv.bias[outs], padding=conv.kernel_size[0] // 2)
+        mean, var = norm.running_mean[at].clone(), norm.running_var[at].clone()
+        weight, bias = norm.weight[at], norm.bias[at]
+        return F.batch_norm(x, mean, var, weight, bias, training, eps=1e-3).relu()
+
+    small = convolved(x_bchw, unit.point, (6, 9), unit.narrow_norm, (0, 3))
+    large = convolved(x_bchw, unit.point, (9, 11), unit.narrow_norm, (3, 5))
+    pooled = F.max_pool2d(x_bchw, 3, stride=1, padding=1)
+    branches = [
+        convolved(x_bchw, unit.point, (0, 6), unit.norm, (0, 6)),
+        convolved(small, unit.small, (0, 6), unit.norm, (6, 12)),
+        convolved(large, unit.large, (0, 6), unit.norm, (12, 18)),
+        convolved(pooled, unit.pooled[1], (0, 6), unit.norm, (18, 24)),
+    ]
+    torch.testing.assert_close(unit(x_bchw), torch.cat(branches, dim=1))
+
+
+def test_sibling_convolutions_start_as_they_would_alone():
+    """Glorot's range is of each convolution's own outputs, not of all siblings together."""
+    network = build_network(make_config("reference"), 8)
+    siblings = next(m for m in network.modules() if isinstance(m, SiblingConvs))
+    for weight in siblings.weight.split(siblings.widths):
+        limit = (6 / (weight.shape[0] + weight.shape[1])) ** 0.5
+        assert 0.98 * limit < weight.abs().max() <= limit
+
+
+def test_a_stem_units_pool_before_the_relu_changes_neither_values_nor_gradients():
+    unit = StemUnit(3, 4).train()
+    x_bchw = torch.randn(2, 3, 12, 12)
+    expected_x, x = (x_bchw.clone().requires_grad_() for _ in range(2))
+    conv, norm = unit[0], unit[1]
+    expected = F.max_pool2d(norm(conv(expected_x)).relu(), 2)
+    found = unit(x)
+    assert torch.equal(found, expected)
+    found.square().sum().backward()
+    expected.square().sum().backward()
+    torch.testing.assert_close(x.grad, expected_x.grad)
 
 
 def test_a_custom_block_with_equal_channels_adds_its_input_unchanged():

@@ -75,6 +75,7 @@ def make_run(folder, classes=BLOOD_CLASSES, source="ds1", num_epochs=30, example
         ),
         seed=3,
         threads=2,
+        precision="float32",
         provenance=PROVENANCE,
     ).write(folder / "card.json")
     lines = [f"{record.model_dump_json()}\n" for record in history]

@@ -1,10 +1,11 @@
 """Work on all cores, in order, a bounded number of items ahead."""
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
+
+from stainproof.machine import num_cores
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
@@ -19,7 +20,7 @@ def in_order(function: Callable[[Given], Made], items: Iterable[Given]) -> Itera
     results that nobody has taken yet.
     """
     pending: deque[Future[Made]] = deque()
-    pool = ThreadPoolExecutor(os.cpu_count())
+    pool = ThreadPoolExecutor(num_cores())
     try:
         for item in items:
             pending.append(pool.submit(function, item))

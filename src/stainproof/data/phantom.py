@@ -5,7 +5,6 @@ turns them into a picture, so the same cells can be seen in another laboratory. 
 complex numbers, x right and y down, in micrometres from the picture's middle.
 """
 
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -21,6 +20,7 @@ from stainproof.data.phantom_scene import LABS, Scene, Stain, expose
 from stainproof.data.phantom_texture import TILES, red_cells, tile
 from stainproof.errors import DataError
 from stainproof.labels import BLOOD_CLASSES
+from stainproof.machine import num_cores
 
 __all__ = ["LABS", "Scene", "Stain", "draw", "generate"]
 
@@ -62,7 +62,7 @@ def generate(
     if lab not in LABS:
         raise DataError(f"lab {lab!r} is unknown; allowed: {', '.join(LABS)}")
     if num_workers is None:
-        num_workers = (os.cpu_count() or 1) if num_images > 1000 else 1
+        num_workers = num_cores() if num_images > 1000 else 1
     for name, value, least in (
         ("num_images", num_images, 1),
         ("seed", seed, 0),

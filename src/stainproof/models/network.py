@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from stainproof.config import Config, InputContract, NetworkConfig
 from stainproof.errors import ConfigError
-from stainproof.models.blocks import ConvUnit, CustomBlock, InceptionUnit
+from stainproof.models.blocks import ConvUnit, CustomBlock, InceptionUnit, SiblingConvs, StemUnit
 
 UNITS: dict[str, type[nn.Module]] = {"inception": InceptionUnit, "conv": ConvUnit}
 
@@ -17,7 +17,7 @@ class Network(nn.Sequential):
         layers: list[nn.Module] = []
         channels = 3
         for filters in settings.stem:
-            layers += [ConvUnit(channels, filters), nn.MaxPool2d(2)]
+            layers.append(StemUnit(channels, filters))
             channels = filters
         for filters in settings.stages:
             for _ in range(settings.blocks):
@@ -47,7 +47,9 @@ def build_network(config: Config, num_classes: int) -> Network:
     network = Network(config.network, num_classes)
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
-            nn.init.xavier_uniform_(module.weight)
+            widths = module.widths if isinstance(module, SiblingConvs) else [len(module.weight)]
+            for weight in torch.split(module.weight.detach(), list(widths)):
+                nn.init.xavier_uniform_(weight)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -1,7 +1,7 @@
 """A run's state on disk: whole, without pickles, enough to go on as if nothing had happened."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from stainproof.errors import CheckpointError
 from stainproof.models.weights import load_weights
 from stainproof.results import EpochRecord
 from stainproof.training.averaging import MovingAverage
+from stainproof.training.hardware import Compute
 from stainproof.training.optim import Schedule
 
 STATE_FILE = "state.safetensors"
@@ -29,7 +30,7 @@ class Position:
     step: int = 0
     elapsed_s: float = 0.0
     best: EpochRecord | None = None
-    threads: int = 0
+    compute: Compute | None = None
 
 
 def save_state(
@@ -52,7 +53,7 @@ def save_state(
         "step": position.step,
         "elapsed_s": position.elapsed_s,
         "best": position.best.model_dump() if position.best else None,
-        "threads": position.threads,
+        "compute": asdict(position.compute) if position.compute else None,
         "groups": optimizer_state["param_groups"],
         "plateau": schedule.plateau.state_dict(),
         "average_steps": average.steps if average else 0,
@@ -77,7 +78,7 @@ def read_position(path: Path) -> Position:
         step=notes["step"],
         elapsed_s=notes["elapsed_s"],
         best=EpochRecord.model_validate(notes["best"]) if notes["best"] else None,
-        threads=notes["threads"],
+        compute=Compute(**notes["compute"]) if notes["compute"] else None,
     )
 
 

@@ -1,19 +1,38 @@
-"""Where to compute, and with how many threads."""
+"""Where to compute, with how many threads, and in how many bits."""
 
 import copy
-import os
 import time
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from stainproof.config import TrainingConfig
 from stainproof.errors import ConfigError
+from stainproof.machine import num_cores
+
+Precision = Literal["float32", "bfloat16"]
 
 MEASURED_IMAGES = 16
-WORTH_IT = 1.5
+WORTH_A_CORE = 1.5
 """All cores are taken unless one thread is this much faster, as it can be on a loaded machine; a
 passing load must not cost a long run its second core."""
+WORTH_THE_BITS = 1.15
+"""bfloat16 is taken where it is this much faster, as on processors that multiply it natively."""
+
+
+@dataclass(frozen=True)
+class Compute:
+    """How a training step is computed."""
+
+    threads: int
+    precision: Precision
+
+    def autocast(self, device: torch.device) -> torch.autocast:
+        """Return the context of a forward pass."""
+        mixed = self.precision == "bfloat16"
+        return torch.autocast(device.type, dtype=torch.bfloat16, enabled=mixed)
 
 
 def choose_device(name: str) -> torch.device:
@@ -32,41 +51,57 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def autocast(device: torch.device, settings: TrainingConfig) -> torch.autocast:
-    """Return the context of the forward pass: bfloat16 on a GPU that computes it, else 32 bits."""
-    able = device.type == "mps" or (
-        device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    )
-    return torch.autocast(
-        device.type, dtype=torch.bfloat16, enabled=settings.mixed_precision and able
-    )
+def choose_compute(
+    network: nn.Module, x_bchw: Tensor, settings: TrainingConfig, earlier: Compute | None = None
+) -> Compute:
+    """Choose threads and bits, as wanted or as a training step is fastest, and set the threads.
 
-
-def choose_threads(network: nn.Module, x_bchw: Tensor, wanted: int) -> int:
-    """Set and return the number of threads: as wanted, or what a training step is fastest with.
+    On a GPU `auto` takes bfloat16 where the GPU computes it natively.
 
     Args:
         network: Is copied, not changed.
-        x_bchw: float32 images; the first 16 are used.
-        wanted: A number of threads, or 0 to measure one thread against one for each core.
+        x_bchw: float32 images on the device; the first 16 are used.
+        settings: `threads` and `precision`; each is measured where it leaves the choice.
+        earlier: What a resumed run was computed with; `auto` keeps it.
     """
-    num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    if not wanted and (num_cores or 1) > 1 and x_bchw.device.type == "cpu":
-        trial = copy.deepcopy(network).train()
-        rng_state = torch.get_rng_state()
-        one, all_cores = (_step_s(trial, x_bchw, threads) for threads in (1, num_cores or 1))
-        torch.set_rng_state(rng_state)
-        wanted = 1 if one * WORTH_IT < all_cores else num_cores or 1
-    torch.set_num_threads(wanted or 1)
-    return wanted or 1
-
-
-def _step_s(network: nn.Module, x_bchw: Tensor, threads: int) -> float:
-    """Return the shortest of three forward and backward passes in seconds."""
+    trial = _Trial(network, x_bchw[:MEASURED_IMAGES])
+    threads = settings.threads or (earlier.threads if earlier else 0)
+    if not threads:
+        threads = num_cores()
+        one_s, all_s = (trial.step_s(Compute(n, "float32")) for n in (1, threads))
+        if one_s * WORTH_A_CORE < all_s:
+            threads = 1
     torch.set_num_threads(threads)
-    times = []
-    for _ in range(3):
-        start = time.perf_counter()
-        network(x_bchw[:MEASURED_IMAGES]).square().mean().backward()
-        times.append(time.perf_counter() - start)
-    return min(times)
+    if settings.precision != "auto":
+        return Compute(threads, settings.precision)
+    if earlier:
+        return Compute(threads, earlier.precision)
+    exact, mixed = Compute(threads, "float32"), Compute(threads, "bfloat16")
+    native = x_bchw.device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
+    faster = native and trial.step_s(mixed) * WORTH_THE_BITS < trial.step_s(exact)
+    return mixed if faster else exact
+
+
+class _Trial:
+    """Times training steps of a network that is thrown away; leaves the random numbers alone."""
+
+    def __init__(self, network: nn.Module, x_bchw: Tensor):
+        self.network = copy.deepcopy(network).train()
+        self.x_bchw = x_bchw
+        self.measured: dict[Compute, float] = {}
+
+    def step_s(self, compute: Compute) -> float:
+        """Return the shortest of three forward and backward passes in seconds."""
+        if compute not in self.measured:
+            torch.set_num_threads(compute.threads)
+            with torch.random.fork_rng(enabled=self.x_bchw.device.type == "cpu"):
+                self.measured[compute] = min(self._pass_s(compute) for _ in range(3))
+        return self.measured[compute]
+
+    def _pass_s(self, compute: Compute) -> float:
+        began = time.perf_counter()
+        with compute.autocast(self.x_bchw.device):
+            loss = self.network(self.x_bchw).square().mean()
+        loss.backward()
+        loss.item()
+        return time.perf_counter() - began

@@ -14,6 +14,7 @@ from stainproof.config import Config
 from stainproof.data.images import Images
 from stainproof.data.imageset import ImageSet
 from stainproof.errors import CheckpointError
+from stainproof.machine import keep_freed_memory
 from stainproof.models.network import build_network, to_input
 from stainproof.models.weights import BEST_FILE, LAST_FILE, save_weights
 from stainproof.results import HISTORY_FILE, EpochRecord
@@ -50,14 +51,14 @@ class Outcome:
     num_epochs: int
     stopped: str
     """Why training ended; `running` while it has not."""
-    threads: int
+    compute: hardware.Compute
 
 
 class Trainer:
     """Trains one network and leaves its weights and history in a run folder.
 
     Every epoch ends with `best.safetensors`, `last.safetensors`, `state.safetensors` and
-    `history.jsonl` whole on disk. The same settings, images, machine and number of threads give
+    `history.jsonl` whole on disk. The same settings, images, machine, threads and precision give
     the same weights, unless a time budget decides how many steps there are.
     """
 
@@ -77,6 +78,7 @@ class Trainer:
             CheckpointError: There is nothing to resume, or it does not fit the settings.
             ConfigError: The network cannot be built, or the device is not there.
         """
+        keep_freed_memory()
         self.config, self.settings, self.run_folder = config, config.training, run
         self.device = hardware.choose_device(self.settings.device)
         self.network = build_network(config, len(train.classes)).to(self.device)
@@ -91,9 +93,10 @@ class Trainer:
             checkpoint.restore_state(
                 state, self.network, self.optimizer, self.schedule, self.average
             )
-        self.now.threads = hardware.choose_threads(
-            self.network, self._input(train.images[:16]), self.settings.threads or self.now.threads
+        self.compute = hardware.choose_compute(
+            self.network, self._input(train.images[:16]), self.settings, self.now.compute
         )
+        self.now.compute = self.compute
         self.batches = Batches(train, config)
         self.judge = Judge(config, self.network, val, self.device)
         self.history = read_history(run)[: self.now.epoch] if resume else []
@@ -169,8 +172,9 @@ class Trainer:
     def _step(self, batch: Batch) -> tuple[float, int]:
         """Take one step on a batch; give its loss and how many it got right."""
         y_bk = torch.from_numpy(batch.targets).to(self.device)
-        with hardware.autocast(self.device, self.settings):
-            logits, *others = self.network(self._input(batch.images)).split(len(y_bk))
+        with self.compute.autocast(self.device):
+            answers = self.network(self._input(batch.images)).float()
+            logits, *others = answers.split(len(y_bk))
             loss = F.cross_entropy(logits, y_bk, label_smoothing=self.settings.label_smoothing)
             if others:
                 loss = loss + self.config.augment.consistency * disagreement(logits, *others)
@@ -245,7 +249,7 @@ class Trainer:
     def _outcome(self, stopped: str) -> Outcome:
         if self.now.best is None:
             raise KeyboardInterrupt
-        return Outcome(self.now.best, self.now.epoch, stopped, self.now.threads)
+        return Outcome(self.now.best, self.now.epoch, stopped, self.compute)
 
 
 def driving_accuracy(record: EpochRecord) -> float:
