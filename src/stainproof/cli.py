@@ -28,6 +28,10 @@ app = typer.Typer(
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder that train made.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
+Engine = Annotated[
+    str,
+    typer.Option(help="onnxruntime, openvino or torch; auto: found fastest when the run was made."),
+]
 
 
 @app.command(
@@ -149,12 +153,13 @@ def evaluate(
         Path | None, typer.Option(help="Folder for eval.json; by default inside the run folder.")
     ] = None,
     seed: Seed = 0,
+    engine: Engine = "auto",
 ) -> None:
     """Measure a run on labelled images: accuracy and more, with 95 % intervals."""
     from stainproof import pipeline
 
     with _progress() as bars:
-        result = pipeline.evaluate(run, data, out, seed=seed, track=bars.track)
+        result = pipeline.evaluate(run, data, out, seed=seed, engine=engine, track=bars.track)
     _say_evaluation(result)
 
 
@@ -168,12 +173,13 @@ def predict(
         list[str], typer.Argument(metavar="IMAGES...", help="Image files, folders, globs or .npz.")
     ],
     out: Annotated[Path, typer.Option(help="Table to write: .csv, .parquet or .jsonl.")],
+    engine: Engine = "auto",
 ) -> None:
     """Give every image a class and the probability of each class."""
     from stainproof import pipeline
 
     with _progress() as bars:
-        num_rows, num_errors = pipeline.predict(run, images, out, track=bars.track)
+        num_rows, num_errors = pipeline.predict(run, images, out, engine=engine, track=bars.track)
     typer.echo(f"{num_rows} rows in {out}")
     if num_errors:
         _complain(f"{num_errors} of {num_rows} images could not be read; the column error says why")

@@ -11,8 +11,7 @@ from stainproof.config import Config, read_config
 from stainproof.data import sources
 from stainproof.errors import CheckpointError, ConfigError
 from stainproof.progress import Track, silent
-from stainproof.results import CARD_FILE, CONFIG_FILE, Card, Evaluation, Experiment, Row
-from stainproof.training.checkpoint import STATE_FILE
+from stainproof.results import CARD_FILE, CONFIG_FILE, STATE_FILE, Card, Evaluation, Experiment, Row
 from stainproof.training.loop import INTERRUPTED, Step, read_history
 
 

@@ -7,6 +7,7 @@
     report: run folder + evaluations --> report.html
 
 Every stage reads the artefact of the stage before it and writes its own, whole or not at all.
+What takes long to import (torch, scikit-learn, matplotlib) is imported by the stages that need it.
 """
 
 import time
@@ -14,44 +15,41 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from stainproof import files, provenance
 from stainproof.config import AuditConfig, Config, make_config, read_config
 from stainproof.data import cleaning, phantom, sources, stream
-from stainproof.data.audit import Audit
-from stainproof.data.audit import audit as run_audit
 from stainproof.data.cleaning import AUDIT_FILE
-from stainproof.data.findings import files_to_drop, read_csv, write_csv
+from stainproof.data.findings import count_groups, files_to_drop, read_csv, write_csv
 from stainproof.data.imageset import ImageSet
-from stainproof.data.measures import QUALITIES, measure
 from stainproof.data.split import TEST, TRAIN, VAL, Split, make_split
-from stainproof.data.twosample import area_apart
 from stainproof.errors import CheckpointError, ConfigError
-from stainproof.evaluation.evaluate import evaluate as evaluate_classifier
 from stainproof.evaluation.predictions import check_suffix, write_predictions
 from stainproof.labels import BLOOD_CLASSES
-from stainproof.models.network import check_network, num_parameters
+from stainproof.models.engines import choose_engine
 from stainproof.models.predictor import Classifier
-from stainproof.models.weights import BEST_FILE
 from stainproof.progress import Track, silent
-from stainproof.report.audit_page import count_groups, render_audit
-from stainproof.report.page import render
 from stainproof.results import (
+    BEST_FILE,
     CARD_FILE,
     CONFIG_FILE,
     EVALUATION_FILE,
     EXAMPLES_FOLDER,
     HOME_SOURCES,
+    STATE_FILE,
     AuditSummary,
     Card,
     DataSummary,
     Estimate,
     Evaluation,
 )
-from stainproof.training.checkpoint import STATE_FILE
-from stainproof.training.loop import Outcome, Step, Trainer
+
+if TYPE_CHECKING:
+    from stainproof.data.audit import Audit
+    from stainproof.training.loop import Outcome, Step, Trainer
 
 SPLITS_FILE = "splits.csv"
 AUDIT_FOLDER, AUDIT_SUMMARY_FILE, AUDIT_PAGE_FILE = "audit", "audit.json", "audit.html"
@@ -82,6 +80,11 @@ def audit(
     Raises:
         DataError: A source cannot be listed, or `out` cannot be written.
     """
+    from stainproof.data.audit import audit as run_audit
+    from stainproof.data.measures import measure
+    from stainproof.data.twosample import area_apart
+    from stainproof.report.audit_page import render_audit
+
     began = time.monotonic()
     folder, settings = Path(out), settings or AuditConfig()
     listings = [sources.list_source(one, track) for one in (source, against) if one]
@@ -131,7 +134,7 @@ def train(
     resume: bool = False,
     audited: bool = False,
     track: Track = silent,
-    on_step: Callable[[Step], None] = lambda step: None,
+    on_step: "Callable[[Step], None]" = lambda step: None,
 ) -> Card:
     """Learn a classifier from a source; leave a complete run folder with its report.
 
@@ -153,6 +156,10 @@ def train(
         DataError: The source cannot be learnt from.
         CheckpointError: There is nothing to resume, or it was begun on other images.
     """
+    from stainproof.delivery.export import export_onnx
+    from stainproof.evaluation.evaluate import evaluate as evaluate_classifier
+    from stainproof.training.loop import Trainer
+
     run = Path(out)
     config = _settle(run, config, resume)
     left_out = _audited(run, source, config, audited, track)
@@ -170,12 +177,15 @@ def train(
     _write_examples(learnt, run / EXAMPLES_FOLDER)
     summary = _summarise(data, split)
 
-    def write_card(outcome: Outcome) -> Card:
+    def write_card(outcome: "Outcome") -> Card:
         card = _make_card(config, summary, trainer, outcome, files.sha256_of(run / BEST_FILE))
         card.write(run / CARD_FILE)
         return card
 
     card = write_card(trainer.train(on_step=on_step, on_epoch=write_card))
+    card = card.model_copy(update={"onnx_sha256": export_onnx(run, card)})
+    card = card.model_copy(update={"engine": choose_engine(run, card)})
+    card.write(run / CARD_FILE)
     classifier = Classifier.load(run)
     for part, meaning in zip((VAL, TEST), HOME_SOURCES, strict=True):
         held_out = replace(data.subset(split.indices(part)), source=meaning)
@@ -191,6 +201,7 @@ def evaluate(
     out: str | Path | None = None,
     *,
     seed: int = 0,
+    engine: str = "auto",
     track: Track = silent,
 ) -> Evaluation:
     """Measure a run on a labelled source; write `eval.json` and the worst mistakes.
@@ -200,16 +211,19 @@ def evaluate(
         source: Labelled images; of a source with a split of its own, its test part.
         out: Folder to write to; by default one in the run folder, where `report` finds it.
         seed: Of the bootstrap intervals, 0 or more.
+        engine: What computes the answers, as in `Classifier.load`.
         track: Shows progress.
 
     Raises:
-        ConfigError: The seed is below 0.
+        ConfigError: The seed is below 0, or the engine is unknown or not installed.
         CheckpointError: The run folder cannot be used.
         DataError: The source cannot be read, or has a class that the model does not know.
     """
+    from stainproof.evaluation.evaluate import evaluate as evaluate_classifier
+
     if seed < 0:
         raise ConfigError(f"seed must be 0 or more, got {seed}")
-    classifier = Classifier.load(run)
+    classifier = Classifier.load(run, engine)
     data = sources.load(source, classifier.card.input, track=track)
     if data.parts is not None and TEST in data.parts:
         data = data.part(TEST)
@@ -218,21 +232,36 @@ def evaluate(
 
 
 def predict(
-    run: str | Path, images: Sequence[str], out: str | Path, *, track: Track = silent
+    run: str | Path,
+    images: Sequence[str],
+    out: str | Path,
+    *,
+    engine: str = "auto",
+    track: Track = silent,
 ) -> tuple[int, int]:
     """Predict image files, folders, globs or npz files into a CSV, Parquet or JSON-lines table.
+
+    Images are read, predicted and written in turn, so that memory does not grow with their number.
+
+    Args:
+        run: The run folder.
+        images: Paths or globs.
+        out: The table to write; its suffix chooses the format.
+        engine: What computes the answers, as in `Classifier.load`.
+        track: Shows progress.
 
     Returns:
         The number of rows, and how many of them say why an image could not be read.
 
     Raises:
         CheckpointError: The run folder cannot be used.
+        ConfigError: The engine is unknown or not installed.
         DataError: A path stands for no image, or the table's suffix is unknown.
     """
     path = Path(out)
     check_suffix(path)
     paths = stream.find(images)
-    classifier = Classifier.load(run)
+    classifier = Classifier.load(run, engine)
     items = track(stream.read(paths, classifier.card.input), "predicting", len(paths))
     return write_predictions(classifier, items, path)
 
@@ -250,6 +279,8 @@ def report(run: str | Path, evaluations: Iterable[str | Path] = ()) -> Path:
     Raises:
         CheckpointError: The run folder or an evaluation cannot be read.
     """
+    from stainproof.report.page import render
+
     folder = Path(run)
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: no such run folder")
@@ -301,6 +332,8 @@ def _settle(run: Path, config: Config | None, resume: bool) -> Config:
         raise ConfigError(f"{run}: is a file; --out names the folder to make")
     if any((run / name).exists() for name in (CARD_FILE, STATE_FILE, CONFIG_FILE)):
         raise ConfigError(f"{run}: already holds a run; add --resume, or choose another --out")
+    from stainproof.models.network import check_network
+
     config = config or make_config()
     check_network(config.network, config.input)
     return config
@@ -317,8 +350,10 @@ def _audited(
 
 
 def _summarise_audit(
-    found: Audit, against: str, apart: Estimate | None, seconds: float
+    found: "Audit", against: str, apart: Estimate | None, seconds: float
 ) -> AuditSummary:
+    from stainproof.data.measures import QUALITIES
+
     listing, measures = found.listing, found.measures
     dropped = files_to_drop(found.findings)
     sound = measures.readable
@@ -371,8 +406,14 @@ def _summarise(data: ImageSet, split: Split) -> DataSummary:
 
 
 def _make_card(
-    config: Config, summary: DataSummary, trainer: Trainer, outcome: Outcome, weights_sha256: str
+    config: Config,
+    summary: DataSummary,
+    trainer: "Trainer",
+    outcome: "Outcome",
+    weights_sha256: str,
 ) -> Card:
+    from stainproof.models.network import num_parameters
+
     return Card(
         classes=tuple(next(iter(summary.class_counts.values()))),
         input=config.input,

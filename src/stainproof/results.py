@@ -10,9 +10,11 @@ from stainproof.config import AuditConfig, Config, InputContract, NetworkConfig,
 from stainproof.errors import CheckpointError
 from stainproof.provenance import Provenance
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 CARD_FILE, CONFIG_FILE, HISTORY_FILE = "card.json", "config.toml", "history.jsonl"
+BEST_FILE, LAST_FILE, STATE_FILE = "best.safetensors", "last.safetensors", "state.safetensors"
+ONNX_FILE = "best.onnx"
 EXAMPLES_FOLDER = "examples"
 EVALUATION_FILE, MISTAKES_FOLDER = "eval.json", "mistakes"
 
@@ -193,6 +195,10 @@ class Card(Artefact):
     network: NetworkConfig
     num_parameters: int
     weights_sha256: str
+    onnx_sha256: str = ""
+    """Of the same network as ONNX; empty until training has ended."""
+    engine: str = "torch"
+    """What answers by default: of the engines that were there after training, the fastest."""
     best: EpochRecord
     """The epoch whose weights are kept."""
     num_epochs: int

@@ -317,18 +317,14 @@ BAD_RUNS = {
         lambda run: set_in_card(run / "card.json", schema_version=999),
         "card.json: not a card file of this version (schema_version",
     ),
+}
+BAD_WEIGHTS = {
     "card of another network": (
-        lambda run: set_in_card(run / "card.json", classes=["a", "b"]),
-        "best.safetensors: made for another network",
+        lambda weights: set_in_card(weights.parent / "card.json", classes=["a", "b"]),
+        "made for another network",
     ),
-    "without weights": (
-        lambda run: (run / "best.safetensors").unlink(),
-        "best.safetensors: missing; the run folder is incomplete",
-    ),
-    "altered weights": (
-        lambda run: alter(run / "best.safetensors"),
-        "best.safetensors: altered; its SHA-256 is not the one in card.json",
-    ),
+    "without weights": (lambda weights: weights.unlink(), "missing; the run folder is incomplete"),
+    "altered weights": (alter, "altered; its SHA-256 is not the one in card.json"),
 }
 
 
@@ -339,6 +335,22 @@ def test_a_bad_run_folder_is_refused(refused, command, fault, run_copy, cell_fol
     damage(run_copy)
     out = tmp_path / ("out.csv" if command == "predict" else "out")
     assert message in refused(command, run_copy, cell_folder, "--out", out)
+
+
+@pytest.mark.parametrize(
+    ("engine", "weights"),
+    [
+        ("torch", "best.safetensors"),
+        ("onnxruntime", "best.onnx"),
+        ("openvino", "best.onnx"),
+    ],
+)
+@pytest.mark.parametrize("fault", BAD_WEIGHTS)
+def test_bad_weights_are_refused(refused, engine, weights, fault, run_copy, cell_folder, tmp_path):
+    damage, message = BAD_WEIGHTS[fault]
+    damage(run_copy / weights)
+    arguments = (run_copy, cell_folder, "--out", tmp_path / "out.csv", "--engine", engine)
+    assert f"{weights}: {message}" in refused("predict", *arguments)
 
 
 @pytest.mark.parametrize(

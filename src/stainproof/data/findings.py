@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,3 +107,9 @@ def files_to_drop(findings: Iterable[Finding]) -> set[str]:
     for members in groups.values():
         dropped |= set(sorted(members - dropped)[1:])
     return dropped
+
+
+def count_groups(findings: list[Finding]) -> dict[str, int]:
+    """Return the number of groups of every kind that has some."""
+    pairs = {(one.kind, one.group) for one in findings if one.group}
+    return dict(Counter(kind for kind, _ in sorted(pairs)))

@@ -5,14 +5,11 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from stainproof.config import Config
 from stainproof.data.images import Images, to_square
 from stainproof.errors import CheckpointError, DataError
-from stainproof.models.network import Network, build_network, to_input
-from stainproof.models.weights import BEST_FILE, load_weights
+from stainproof.models.engines import DEFAULT, Engine, installed, open_engine
 from stainproof.results import CARD_FILE, Card
 
 BATCH_SIZE = 64
@@ -21,36 +18,38 @@ BATCH_SIZE = 64
 class Classifier:
     """A trained classifier of blood-cell images."""
 
-    def __init__(self, network: Network, card: Card):
-        """Put network and card together; `load` is the usual way."""
-        self.network = network.eval()
+    def __init__(self, engine: Engine, card: Card):
+        """Put engine and card together; `load` is the usual way."""
+        self.engine = engine
         self.card = card
 
     @classmethod
-    def load(cls, run: str | Path) -> Self:
+    def load(cls, run: str | Path, engine: str = "auto") -> Self:
         """Read the kept weights of a run folder.
+
+        Args:
+            run: The run folder.
+            engine: What computes: `onnxruntime`, `openvino` or `torch`, which give the same
+                answers to within 1e-4; `auto` is the run's own, found fastest after training,
+                or ONNX Runtime where that one is not installed.
 
         Raises:
             CheckpointError: The folder is missing or incomplete, or its weights were altered.
+            ConfigError: The engine is unknown or not installed.
         """
         folder = Path(run)
         if not folder.is_dir():
             raise CheckpointError(f"{folder}: no such run folder")
         card = Card.read(folder / CARD_FILE)
-        config = Config(network=card.network, input=card.input)
-        network = build_network(config, len(card.classes))
-        try:
-            network.load_state_dict(load_weights(folder / BEST_FILE, card.weights_sha256))
-        except RuntimeError as error:
-            raise CheckpointError(f"{folder / BEST_FILE}: made for another network") from error
-        return cls(network, card)
+        if engine == "auto":
+            engine = card.engine if card.engine in installed() else DEFAULT
+        return cls(open_engine(engine, folder, card), card)
 
     @property
     def classes(self) -> tuple[str, ...]:
         """Class names in the order of the probabilities."""
         return self.card.classes
 
-    @torch.inference_mode()
     def predict_proba(self, images: Images | Sequence[Images]) -> NDArray[np.float32]:
         """Return the probability of every class for every image.
 
@@ -66,14 +65,10 @@ class Classifier:
             DataError: An array has another type or shape.
         """
         squares = self._squares(images)
-        rows = [
-            torch.softmax(self.network(to_input(torch.from_numpy(batch), self.card.input)), dim=1)
-            for batch in np.array_split(squares, max(1, -(-len(squares) // BATCH_SIZE)))
-            if len(batch)
-        ]
-        if not rows:
+        if not len(squares):
             return np.empty((0, len(self.classes)), dtype=np.float32)
-        return torch.cat(rows).numpy()
+        batches = np.array_split(squares, -(-len(squares) // BATCH_SIZE))
+        return np.concatenate([self.engine(batch) for batch in batches])
 
     def predict(self, images: Images | Sequence[Images]) -> list[str]:
         """Return the name of the likeliest class for every image; see `predict_proba`."""

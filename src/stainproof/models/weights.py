@@ -7,9 +7,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from stainproof import files
+from stainproof.config import Config
 from stainproof.errors import CheckpointError
-
-BEST_FILE, LAST_FILE = "best.safetensors", "last.safetensors"
+from stainproof.models.network import Network, build_network
+from stainproof.results import BEST_FILE, Card
 
 
 def save_weights(path: Path, state: dict[str, Tensor]) -> None:
@@ -32,3 +33,17 @@ def load_weights(path: Path, expected_sha256: str | None = None) -> dict[str, Te
         return dict(load_file(path))
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path}: not a readable safetensors file ({error})") from error
+
+
+def load_network(run: Path, card: Card) -> Network:
+    """Build the network of a run folder with its kept weights.
+
+    Raises:
+        CheckpointError: The weights are missing, damaged, altered or of another network.
+    """
+    network = build_network(Config(network=card.network, input=card.input), len(card.classes))
+    try:
+        network.load_state_dict(load_weights(run / BEST_FILE, card.weights_sha256))
+    except RuntimeError as error:
+        raise CheckpointError(f"{run / BEST_FILE}: made for another network") from error
+    return network.eval()

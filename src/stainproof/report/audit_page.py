@@ -3,7 +3,6 @@
 import base64
 import io
 import json
-from collections import Counter
 from dataclasses import dataclass
 
 from jinja2 import Environment, PackageLoader, select_autoescape
@@ -158,9 +157,3 @@ def _data_uri(rgb: Images) -> str:
     stream = io.BytesIO()
     Image.fromarray(rgb).save(stream, format="JPEG", quality=88)
     return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
-
-
-def count_groups(findings: list[Finding]) -> dict[str, int]:
-    """Return the number of groups of every kind that has some."""
-    pairs = {(one.kind, one.group) for one in findings if one.group}
-    return dict(Counter(kind for kind, _ in sorted(pairs)))

@@ -18,8 +18,6 @@ from stainproof.training.averaging import MovingAverage
 from stainproof.training.hardware import Compute
 from stainproof.training.optim import Schedule
 
-STATE_FILE = "state.safetensors"
-
 
 @dataclass
 class Position:

@@ -16,8 +16,8 @@ from stainproof.data.imageset import ImageSet
 from stainproof.errors import CheckpointError
 from stainproof.machine import keep_freed_memory
 from stainproof.models.network import build_network, to_input
-from stainproof.models.weights import BEST_FILE, LAST_FILE, save_weights
-from stainproof.results import HISTORY_FILE, EpochRecord
+from stainproof.models.weights import save_weights
+from stainproof.results import BEST_FILE, HISTORY_FILE, LAST_FILE, STATE_FILE, EpochRecord
 from stainproof.training import checkpoint, hardware
 from stainproof.training.averaging import MovingAverage
 from stainproof.training.batches import Batch, Batches
@@ -88,7 +88,7 @@ class Trainer:
         self.average = MovingAverage(self.network, decay) if decay else None
         self.now = checkpoint.Position()
         if resume:
-            state = run / checkpoint.STATE_FILE
+            state = run / STATE_FILE
             self.now = checkpoint.read_position(state)
             checkpoint.restore_state(
                 state, self.network, self.optimizer, self.schedule, self.average
@@ -221,7 +221,7 @@ class Trainer:
         lines = [f"{line.model_dump_json()}\n" for line in self.history]
         files.write_text(folder / HISTORY_FILE, "".join(lines))
         checkpoint.save_state(
-            folder / checkpoint.STATE_FILE,
+            folder / STATE_FILE,
             self.now,
             self.network,
             self.optimizer,

@@ -1,0 +1,1 @@
+"""Delivery: trained networks as files that other programs run."""

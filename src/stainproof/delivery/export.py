@@ -1,0 +1,77 @@
+"""The kept weights of a run as a file that needs neither torch nor this package."""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import onnx
+import torch
+
+from stainproof import files
+from stainproof.models.folding import FoldedNetwork
+from stainproof.models.weights import load_network
+from stainproof.results import ONNX_FILE, Card
+
+
+def export_onnx(run: Path, card: Card) -> str:
+    """Write `best.onnx` into a run folder.
+
+    Its input `images` is uint8 (n, size, size, 3), RGB, of the size in the input contract; its
+    output `probs` is float32 (n, classes), rows sum to 1, classes in the order of the card. The
+    same weights give the same bytes.
+
+    Args:
+        run: The run folder, with weights and card.
+        card: The card of the run.
+
+    Returns:
+        The SHA-256 of the file.
+
+    Raises:
+        CheckpointError: The weights are missing, damaged or of another network.
+    """
+    network = FoldedNetwork(load_network(run, card), card.input)
+    size = card.input.size_px
+    images = torch.zeros(2, size, size, 3, dtype=torch.uint8)
+    with _quiet_exporter():
+        program = torch.onnx.export(
+            network,
+            (images,),
+            dynamo=True,
+            verbose=False,
+            input_names=["images"],
+            output_names=["probs"],
+            dynamic_shapes={"images": {0: torch.export.Dim("n", min=1)}},
+        )
+    assert program is not None
+    with files.atomic_path(run / ONNX_FILE) as part:
+        part.write_bytes(_without_notes(program.model_proto).SerializeToString(deterministic=True))
+    return files.sha256_of(run / ONNX_FILE)
+
+
+@contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Keep what the exporter says about packages that it does not need off the terminal."""
+    log = logging.getLogger("torch.onnx")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(action="ignore", category=FutureWarning):
+            yield
+    finally:
+        log.setLevel(before)
+
+
+def _without_notes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Drop what the exporter noted of this machine: source files and their lines."""
+    del model.metadata_props[:]
+    for part in (*model.graph.node, *model.graph.input, *model.graph.output):
+        del part.metadata_props[:]
+        part.doc_string = ""
+    for part in (*model.graph.value_info, *model.graph.initializer):
+        del part.metadata_props[:]
+    del model.graph.metadata_props[:]
+    del model.graph.value_info[:]
+    return model

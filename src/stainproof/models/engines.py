@@ -1,0 +1,148 @@
+"""What computes the answers of a trained network: ONNX Runtime, OpenVINO or torch, all alike."""
+
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stainproof import files
+from stainproof.data.images import Images
+from stainproof.errors import CheckpointError, ConfigError
+from stainproof.machine import keep_freed_memory, num_cores
+from stainproof.results import ONNX_FILE, Card
+
+DEFAULT = "onnxruntime"
+ENGINES = (DEFAULT, "openvino", "torch")
+WORTH_IT = 1.2
+"""Another engine is preferred to the default where it is this much faster."""
+
+
+class Engine(Protocol):
+    """Something that answers for a batch of images."""
+
+    def __call__(self, images: Images) -> NDArray[np.float32]:
+        """Map uint8 (b, size, size, 3), b at least 1, to probabilities (b, classes)."""
+
+
+class OnnxRuntimeEngine:
+    """The network in ONNX Runtime, on all cores."""
+
+    def __init__(self, model: bytes):
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = num_cores()
+        options.log_severity_level = 3
+        self.session = onnxruntime.InferenceSession(
+            model, options, providers=["CPUExecutionProvider"]
+        )
+        (given,), (answered,) = self.session.get_inputs(), self.session.get_outputs()
+        self.size_px, self.num_classes = given.shape[1], answered.shape[1]
+
+    def __call__(self, images: Images) -> NDArray[np.float32]:
+        """Map uint8 (b, size, size, 3) to probabilities float32 (b, classes)."""
+        (probs,) = self.session.run(None, {"images": images})
+        return np.asarray(probs)
+
+
+class OpenVinoEngine:
+    """The network in OpenVINO, in 32 bits, on all cores."""
+
+    def __init__(self, model: bytes):
+        import openvino
+
+        core = openvino.Core()
+        settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": num_cores()}
+        compiled = core.compile_model(core.read_model(model), "CPU", settings)
+        self.request = compiled.create_infer_request()
+        shapes = compiled.input(0).partial_shape, compiled.output(0).partial_shape
+        self.size_px, self.num_classes = (shape[1].get_length() for shape in shapes)
+
+    def __call__(self, images: Images) -> NDArray[np.float32]:
+        """Map uint8 (b, size, size, 3) to probabilities float32 (b, classes)."""
+        (probs,) = self.request.infer([images]).values()
+        return np.array(probs)
+
+
+class TorchEngine:
+    """The network in torch, batch normalisation folded."""
+
+    def __init__(self, folder: Path, card: Card):
+        from stainproof.models.folding import FoldedNetwork
+        from stainproof.models.weights import load_network
+
+        keep_freed_memory()
+        self.network = FoldedNetwork(load_network(folder, card), card.input)
+
+    def __call__(self, images: Images) -> NDArray[np.float32]:
+        """Map uint8 (b, size, size, 3) to probabilities float32 (b, classes)."""
+        import torch
+
+        with torch.inference_mode():
+            probs: NDArray[np.float32] = self.network(torch.from_numpy(images)).numpy()
+        return probs
+
+
+def open_engine(name: str, folder: Path, card: Card) -> Engine:
+    """Open the network of a run folder in an engine.
+
+    Args:
+        name: Name in `ENGINES`.
+        folder: The run folder.
+        card: Its card.
+
+    Raises:
+        ConfigError: The engine is unknown or not installed.
+        CheckpointError: Its file is missing, was altered or is of another network.
+    """
+    if name not in ENGINES:
+        raise ConfigError(f"engine {name!r} is unknown; allowed: {', '.join(ENGINES)}")
+    if name not in installed():
+        here = ", ".join(installed())
+        raise ConfigError(
+            f"engine {name!r} is not installed: pip install {name}; installed: {here}"
+        )
+    if name == "torch":
+        return TorchEngine(folder, card)
+    model = _read_onnx(folder / ONNX_FILE, card)
+    engine = OpenVinoEngine(model) if name == "openvino" else OnnxRuntimeEngine(model)
+    if (engine.size_px, engine.num_classes) != (card.input.size_px, len(card.classes)):
+        raise CheckpointError(f"{folder / ONNX_FILE}: made for another network")
+    return engine
+
+
+def installed() -> tuple[str, ...]:
+    """Return the names of the engines that can be used here."""
+    return tuple(name for name in ENGINES if find_spec(name))
+
+
+def choose_engine(folder: Path, card: Card, size: int = 64) -> str:
+    """Return the default engine, or one that is clearly faster on a batch of noise here."""
+    shape = (size, card.input.size_px, card.input.size_px, 3)
+    images = np.random.default_rng(0).integers(256, size=shape, dtype=np.uint8)
+    seconds = {}
+    for name in installed():
+        engine = open_engine(name, folder, card)
+        engine(images)
+        seconds[name] = min(_seconds(engine, images) for _ in range(3))
+    fastest = min(seconds, key=seconds.__getitem__)
+    return fastest if seconds[fastest] * WORTH_IT < seconds[DEFAULT] else DEFAULT
+
+
+def _seconds(engine: Engine, images: Images) -> float:
+    began = time.perf_counter()
+    engine(images)
+    return time.perf_counter() - began
+
+
+def _read_onnx(path: Path, card: Card) -> bytes:
+    if not card.onnx_sha256:
+        raise CheckpointError(f"{path}: not made yet; resume the run, or use --engine torch")
+    if not path.exists():
+        raise CheckpointError(f"{path}: missing; the run folder is incomplete")
+    if files.sha256_of(path) != card.onnx_sha256:
+        raise CheckpointError(f"{path}: altered; its SHA-256 is not the one in card.json")
+    return path.read_bytes()

@@ -1,0 +1,152 @@
+"""One network, three engines, one answer."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import onnx
+import pytest
+
+from stainproof import Classifier, pipeline
+from stainproof.config import make_config
+from stainproof.delivery.export import export_onnx
+from stainproof.errors import CheckpointError, ConfigError
+from stainproof.files import sha256_of
+from stainproof.models import engines
+from stainproof.models.engines import ENGINES, choose_engine
+from stainproof.results import Card
+
+TINY = (
+    "input.size_px=32",
+    "network.stem=[8,16]",
+    "network.stages=[24]",
+    "network.hidden=16",
+    "training.epochs=2",
+    "training.threads=1",
+    "training.precision=float32",
+    "augment.recipe=turns",
+)
+
+
+@pytest.fixture(scope="module")
+def cells(tmp_path_factory):
+    return pipeline.make_phantoms(tmp_path_factory.mktemp("data") / "home", 120, seed=1, size_px=32)
+
+
+@pytest.fixture(scope="module")
+def run(cells, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "first"
+    pipeline.train(cells, folder, make_config("quick", assignments=TINY))
+    return folder
+
+
+def noise(number):
+    return np.random.default_rng(0).integers(256, size=(number, 32, 32, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_every_engine_gives_the_same_probabilities_for_any_number_of_images(run, name):
+    reference = Classifier.load(run, "torch")
+    found = Classifier.load(run, name)
+    for number in (1, 5, 64, 65):
+        probs = found.predict_proba(noise(number))
+        assert probs.dtype == np.float32
+        np.testing.assert_allclose(probs, reference.predict_proba(noise(number)), atol=1e-5)
+        np.testing.assert_allclose(probs.sum(axis=1), 1, atol=1e-5)
+    assert found.predict_proba(noise(0)).shape == (0, 8)
+
+
+def test_an_answer_stays_when_the_next_batch_is_asked_for(run):
+    for name in ENGINES:
+        engine = Classifier.load(run, name).engine
+        first = engine(noise(3))
+        kept = first.copy()
+        engine(255 - noise(3))
+        assert np.array_equal(first, kept)
+
+
+def test_the_runs_own_engine_is_taken_unless_another_is_asked_for(run):
+    card = Card.read(run / "card.json")
+    assert card.engine in ENGINES
+    assert (
+        Classifier.load(run).engine.__class__ is Classifier.load(run, card.engine).engine.__class__
+    )
+
+
+def test_the_fastest_engine_is_chosen_where_it_is_clearly_faster(run, monkeypatch):
+    card = Card.read(run / "card.json")
+    seconds = {"OnnxRuntimeEngine": 1.0, "OpenVinoEngine": 0.9, "TorchEngine": 2.0}
+    monkeypatch.setattr(engines, "_seconds", lambda engine, _: seconds[type(engine).__name__])
+    assert choose_engine(run, card) == "onnxruntime"
+    seconds["OpenVinoEngine"] = 0.5
+    assert choose_engine(run, card) == "openvino"
+
+
+def test_where_the_runs_own_engine_is_missing_onnx_runtime_answers(run, tmp_path, monkeypatch):
+    copy = tmp_path / "run"
+    copy.mkdir()
+    for name in ("best.onnx", "best.safetensors"):
+        (copy / name).write_bytes((run / name).read_bytes())
+    card = Card.read(run / "card.json").model_copy(update={"engine": "openvino"})
+    card.write(copy / "card.json")
+    there = engines.find_spec
+    monkeypatch.setattr(engines, "find_spec", lambda name: name != "openvino" and there(name))
+    assert type(Classifier.load(copy).engine).__name__ == "OnnxRuntimeEngine"
+    with pytest.raises(ConfigError, match=r"not installed: pip install openvino; installed: onnx"):
+        Classifier.load(copy, "openvino")
+
+
+def test_an_unknown_engine_is_refused(run):
+    with pytest.raises(ConfigError, match="'tf' is unknown; allowed: onnxruntime, openvino, torch"):
+        Classifier.load(run, "tf")
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
+def test_an_altered_or_missing_onnx_file_is_refused(run, tmp_path, name):
+    (tmp_path / "card.json").write_bytes((run / "card.json").read_bytes())
+    with pytest.raises(CheckpointError, match=r"best\.onnx: missing"):
+        Classifier.load(tmp_path, name)
+    model = bytearray((run / "best.onnx").read_bytes())
+    model[len(model) // 2] ^= 1
+    (tmp_path / "best.onnx").write_bytes(model)
+    with pytest.raises(CheckpointError, match=r"best\.onnx: altered"):
+        Classifier.load(tmp_path, name)
+
+
+def test_a_run_that_is_still_training_answers_with_torch_and_says_how(run, tmp_path):
+    (tmp_path / "best.safetensors").write_bytes((run / "best.safetensors").read_bytes())
+    card = Card.read(run / "card.json").model_copy(update={"engine": "torch", "onnx_sha256": ""})
+    card.write(tmp_path / "card.json")
+    assert Classifier.load(tmp_path).predict_proba(noise(1)).shape == (1, 8)
+    with pytest.raises(CheckpointError, match=r"not made yet; .* use --engine torch"):
+        Classifier.load(tmp_path, "onnxruntime")
+
+
+def test_the_same_weights_give_the_same_onnx_bytes_without_a_trace_of_the_machine(run, tmp_path):
+    card = Card.read(run / "card.json")
+    again = tmp_path / "again"
+    again.mkdir()
+    (again / "best.safetensors").write_bytes((run / "best.safetensors").read_bytes())
+    assert export_onnx(again, card) == card.onnx_sha256 == sha256_of(run / "best.onnx")
+    model = onnx.load(run / "best.onnx")
+    onnx.checker.check_model(model)
+    assert b"stainproof/" not in model.SerializeToString()
+    assert b".py" not in model.SerializeToString()
+
+
+def test_prediction_needs_neither_torch_nor_what_only_other_stages_need(run, cells, tmp_path):
+    """Each of them costs a second or so at every start."""
+    program = (
+        "import json, sys\n"
+        "from stainproof import pipeline\n"
+        "pipeline.predict(sys.argv[1], [sys.argv[2]], sys.argv[3], engine='onnxruntime')\n"
+        "print(json.dumps([m for m in sys.modules if '.' not in m]))"
+    )
+    arguments = (str(run), str(cells), str(tmp_path / "table.csv"))
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True
+    )
+    loaded = set(json.loads(done.stdout))
+    assert "onnxruntime" in loaded
+    assert not loaded & {"torch", "sklearn", "matplotlib", "cleanlab", "onnx", "openvino"}
