@@ -81,7 +81,7 @@ QUEUES: dict[str, list[Experiment]] = {
     "long": [
         short(f"long-{recipe}-{seed}", f"augment.recipe={recipe}", seed=seed, epochs=LONG)
         for seed in range(3)
-        for recipe in ("stainproof", "trivialaugment")
+        for recipe in ("stainproof", "randaugment")
     ],
     "ablation": [
         short(f"ablation-{family}", _without(family))
