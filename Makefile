@@ -7,6 +7,7 @@ KERAS   = .venv-keras/.ready
 AUDIT   = .venv-audit/.ready
 FASTDUP = .venv-fastdup/.ready
 AUGMENT = .venv-augment/.ready
+NEIGHBOURS = .venv-neighbours/.ready
 
 # make demo                                        synthetic cells, then another lab's stain
 # make demo DATA=my/train TEST=my/test BUDGET=20m  your own images
@@ -36,9 +37,10 @@ check: $(READY)
 
 # make bench                                       what needs no real image
 # make bench REAL=../shared/data                   all of it: ds1, ds1_truth.csv, clean, ds2, other_lab in there
-bench: $(READY) $(KERAS) $(AUDIT) $(FASTDUP) $(AUGMENT)
+bench: $(READY) $(KERAS) $(AUDIT) $(FASTDUP) $(AUGMENT) $(NEIGHBOURS)
 	$(BIN)/python benchmarks/phantoms.py
 	.venv-keras/bin/python benchmarks/reference_network.py
+	$(BIN)/python benchmarks/inference.py
 	$(BIN)/python benchmarks/augmentation.py
 	$(BIN)/python benchmarks/near_copies.py
 	$(BIN)/python benchmarks/audit_growth.py
@@ -63,7 +65,7 @@ docs: $(READY)
 	$(BIN)/python docs/results_tables.py
 
 clean:
-	rm -rf .venv .venv-keras .venv-audit .venv-fastdup .venv-augment demo
+	rm -rf .venv .venv-keras .venv-audit .venv-fastdup .venv-augment .venv-neighbours demo
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -86,6 +88,11 @@ $(AUDIT): pyproject.toml benchmarks/requirements-audit.txt
 $(FASTDUP): benchmarks/requirements-fastdup.txt
 	$(PYTHON) -m venv .venv-fastdup
 	.venv-fastdup/bin/pip install -q --disable-pip-version-check -r $<
+	touch $@
+
+$(NEIGHBOURS): benchmarks/requirements-neighbours.txt
+	$(PYTHON) -m venv .venv-neighbours
+	.venv-neighbours/bin/pip install -q --disable-pip-version-check -r $<
 	touch $@
 
 $(AUGMENT): benchmarks/requirements-augmentation.txt

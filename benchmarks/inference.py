@@ -1,0 +1,279 @@
+"""Answers a second, and whole commands on a folder of JPEG files, beside other tools.
+
+.venv/bin/python benchmarks/inference.py [--repeats 3] [--seconds 2] [--files 10000]
+
+Every side runs in a process and an environment of its own, in turn. The networks are untrained:
+the time does not depend on the weights. Keras has the same networks (see reference_network.py),
+Ultralytics its own smallest classifier.
+"""
+
+import argparse
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from results_page import made_on, peak_memory_mb, write_section
+
+SIZE_PX = 96
+NETWORKS = ("light", "reference")
+BATCHES = (1, 64)
+OURS = ("onnxruntime", "openvino", "torch")
+SIDES = {
+    **{f"stainproof, {name}": (".venv", name) for name in OURS},
+    "torch, the trained network": (".venv", "eager"),
+    "Keras predict": (".venv-keras", "keras"),
+    "Keras, compiled call": (".venv-keras", "keras-call"),
+    "Ultralytics predict": (".venv-neighbours", "ultralytics"),
+}
+"""What is measured -> environment, name of the side."""
+COMMANDS = {
+    "stainproof predict": (".venv", "stainproof"),
+    "Keras script": (".venv-keras", "keras"),
+    "Ultralytics script": (".venv-neighbours", "ultralytics"),
+}
+Answer = Callable[[Any], Any]
+
+
+def make_run(folder: Path, network: str) -> Path:
+    """Train for a moment, for a run folder with this network."""
+    from stainproof import pipeline
+    from stainproof.config import make_config
+
+    cells = pipeline.make_phantoms(folder / f"cells-{network}", 80, seed=1, size_px=SIZE_PX)
+    quick = ("training.epochs=1", "augment.recipe=none", "augment.validation=none")
+    pipeline.train(cells, folder / network, make_config(network=network, assignments=quick))
+    return folder / network
+
+
+def open_side(side: str, folder: Path, network: str) -> Answer:
+    """Return what maps uint8 (b, 96, 96, 3) to probabilities."""
+    if side in OURS:
+        from stainproof import Classifier
+
+        return Classifier.load(folder / network, side).predict_proba
+    if side == "eager":
+        return _eager(folder / network)
+    if side == "ultralytics":
+        from ultralytics import YOLO
+
+        model = YOLO("yolo11n-cls.yaml", task="classify")
+        return lambda images: model.predict(
+            list(images), imgsz=SIZE_PX, batch=len(images), verbose=False, device="cpu"
+        )
+    import tensorflow as tf
+
+    from reference_network import keras_network
+    from stainproof.config import make_config
+
+    model, _ = keras_network(make_config(network=network).network, SIZE_PX)
+    if side == "keras":
+        return lambda images: model.predict(images.astype(np.float32) / 255, verbose=0)
+    call = tf.function(lambda x: model(x, training=False))
+    return lambda images: call(images.astype(np.float32) / 255).numpy()
+
+
+def _eager(run: Path) -> Answer:
+    import torch
+
+    from stainproof.models.network import to_input
+    from stainproof.models.weights import load_network
+    from stainproof.results import Card
+
+    card = Card.read(run / "card.json")
+    network = load_network(run, card)
+
+    @torch.inference_mode()
+    def answer(images: Any) -> Any:
+        return torch.softmax(network(to_input(torch.from_numpy(images), card.input)), 1).numpy()
+
+    return answer
+
+
+def answers_a_second(side: str, folder: Path, network: str, batch: int, seconds: float) -> float:
+    """Time one side in this process."""
+    answer = open_side(side, folder, network)
+    images = np.random.default_rng(0).integers(
+        256, size=(batch, SIZE_PX, SIZE_PX, 3), dtype=np.uint8
+    )
+    for _ in range(3):
+        answer(images)
+    number, began = 0, time.perf_counter()
+    while (passed := time.perf_counter() - began) < seconds:
+        answer(images)
+        number += batch
+    return number / passed
+
+
+def whole_command(side: str, folder: Path) -> None:
+    """Predict a folder of files into a table, as a user's script would."""
+    files, table = folder / "files", folder / f"{side}.csv"
+    if side == "stainproof":
+        from stainproof import pipeline
+
+        pipeline.predict(folder / "light", [str(files)], table)
+    elif side == "keras":
+        import keras
+
+        model = keras.models.load_model(folder / "light.keras")
+        images = keras.utils.image_dataset_from_directory(
+            files, labels=None, image_size=(SIZE_PX, SIZE_PX), batch_size=64, shuffle=False
+        )
+        probs = model.predict(images.map(lambda x: x / 255), verbose=0)
+        _write_table(table, zip(images.file_paths, probs.tolist(), strict=True))
+    else:
+        from ultralytics import YOLO
+
+        model = YOLO("yolo11n-cls.yaml", task="classify")
+        found = model.predict(
+            str(files), imgsz=SIZE_PX, batch=64, stream=True, verbose=False, device="cpu"
+        )
+        _write_table(table, ((one.path, one.probs.data.tolist()) for one in found))
+    print(peak_memory_mb())
+
+
+def _write_table(path: Path, rows: Any) -> None:
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([name, *probs] for name, probs in rows)
+
+
+def child(environment: str, *arguments: str) -> str:
+    """Run this file in an environment and return its last line."""
+    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow", "YOLO_OFFLINE": "true"}
+    done = subprocess.run(
+        [f"{environment}/bin/python", __file__, *arguments],
+        env={**os.environ, **quiet}, capture_output=True, text=True,
+    )  # fmt: skip
+    if done.returncode:
+        raise SystemExit(f"{' '.join(arguments)}: {done.stderr[-1500:]}")
+    return done.stdout.splitlines()[-1]
+
+
+def ratio(ours: list[float], theirs: list[float]) -> str:
+    """Write the median and range of ours to theirs, repeat by repeat."""
+    ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
+    return f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+
+
+def compare_answers(folder: Path, options: argparse.Namespace) -> list[str]:
+    """Return the table of answers a second."""
+    rows = [
+        "| network | batch | side | images a second | ONNX Runtime, times as fast |",
+        "|---|---|---|---|---|",
+    ]
+    for network in NETWORKS:
+        for batch in BATCHES:
+            speeds: dict[str, list[float]] = {name: [] for name in SIDES}
+            for _ in range(options.repeats):
+                for name, (environment, side) in SIDES.items():
+                    case = json.dumps([side, str(folder), network, batch, options.seconds])
+                    speeds[name].append(float(child(environment, "--answers", case)))
+            ours = next(iter(speeds.values()))
+            for name, found in speeds.items():
+                speed = f"{median(found):,.0f}"
+                rows.append(f"| {network} | {batch} | {name} | {speed} | {ratio(ours, found)} |")
+                print(rows[-1], flush=True)
+    return rows
+
+
+def compare_commands(folder: Path, options: argparse.Namespace) -> list[str]:
+    """Return the table of whole commands."""
+    rows = [
+        "| command | images | seconds | stainproof, times as fast | peak memory, MB |",
+        "|---|---|---|---|---|",
+    ]
+    for number in (1, 1000, options.files):
+        files = folder / "files"
+        shutil.rmtree(files, ignore_errors=True)
+        files.mkdir()
+        for index, path in zip(range(number), sorted((folder / "all").iterdir()), strict=False):
+            os.link(path, files / f"{index:06d}.jpg")
+        seconds: dict[str, list[float]] = {name: [] for name in COMMANDS}
+        peaks = {}
+        for _ in range(options.repeats):
+            for name, (environment, side) in COMMANDS.items():
+                began = time.perf_counter()
+                peaks[name] = float(child(environment, "--command", side, "--folder", str(folder)))
+                seconds[name].append(time.perf_counter() - began)
+        ours = next(iter(seconds.values()))
+        for name, found in seconds.items():
+            rows.append(
+                f"| {name} | {number:,} | {median(found):.2f} | {ratio(found, ours)} "
+                f"| {peaks[name]:,.0f} |"
+            )
+            print(rows[-1], flush=True)
+    return rows
+
+
+def make_files(folder: Path, number: int) -> None:
+    """Write generated cells as JPEG files."""
+    import cv2
+
+    from stainproof.data import phantom
+
+    (folder / "all").mkdir()
+    images, _ = phantom.generate(number, seed=3, size_px=SIZE_PX)
+    for index, rgb in enumerate(images):
+        cv2.imwrite(str(folder / "all" / f"{index:06d}.jpg"), rgb[:, :, ::-1])
+
+
+def save_keras(folder: Path) -> None:
+    """Write the light network as a Keras file."""
+    from reference_network import keras_network
+    from stainproof.config import make_config
+
+    keras_network(make_config(network="light").network, SIZE_PX)[0].save(folder / "light.keras")
+
+
+def main() -> None:
+    """Measure both tables, write the sections."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=2)
+    parser.add_argument("--files", type=int, default=10_000)
+    parser.add_argument("--answers", help=argparse.SUPPRESS)
+    parser.add_argument("--command", help=argparse.SUPPRESS)
+    parser.add_argument("--keras-file", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.answers:
+        side, folder, *case = json.loads(options.answers)
+        print(answers_a_second(side, Path(folder), *case))
+    elif options.command:
+        whole_command(options.command, options.folder)
+    elif options.keras_file:
+        save_keras(options.folder)
+        print("saved")
+    else:
+        compare(options)
+
+
+def compare(options: argparse.Namespace) -> None:
+    """Make what is measured, measure, write."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for network in NETWORKS:
+            make_run(folder, network)
+        make_files(folder, options.files)
+        child(".venv-keras", "--keras-file", "--folder", name)
+        answers, commands = compare_answers(folder, options), compare_commands(folder, options)
+    how = f"median of {options.repeats} processes a side, in turn; ratios with their range; "
+    where = f"all cores, 96 px, uint8 images in memory or JPEG files.\n\n{made_on()}"
+    write_section("Answers a second", "\n".join([*answers, "", how + where]))
+    commands.append("")
+    commands.append("From the start of the process to the written table, light network; " + how)
+    write_section("Whole commands", "\n".join([*commands, where]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
