@@ -323,8 +323,7 @@ def make_config(
     }
     if budget_s is not None:
         tree["training"]["budget_s"] = budget_s
-    for assignment in sorted(assignments, key=_chooses_no_recipe):
-        _assign(tree, assignment)
+    _assign_all(tree, assignments)
     return _validated(tree, "setting")
 
 
@@ -348,13 +347,17 @@ def with_assignments(config: Config, assignments: tuple[str, ...]) -> Config:
         ConfigError: A key is unknown or a value is out of range.
     """
     tree = config.model_dump()
-    for assignment in sorted(assignments, key=_chooses_no_recipe):
-        _assign(tree, assignment)
+    _assign_all(tree, assignments)
     return _validated(tree, "setting")
 
 
 RECIPE_KEY = "augment.recipe"
-"""Is assigned first, since choosing a recipe drops the operations of the one before."""
+
+
+def _assign_all(tree: dict[str, Any], assignments: tuple[str, ...]) -> None:
+    """Apply the assignments; a recipe first, since it drops the operations of the one before."""
+    for assignment in sorted(assignments, key=_chooses_no_recipe):
+        _assign(tree, assignment)
 
 
 def _chooses_no_recipe(assignment: str) -> bool:

@@ -128,11 +128,6 @@ def _row(
     measured: Sequence[Evaluation],
     extra: dict[str, float],
 ) -> Row:
-    confidence = {
-        one.source: sum(part.confidence * part.num_images for part in one.reliability)
-        / one.num_images
-        for one in measured
-    }
     history = read_history(run)
     return Row(
         experiment=experiment,
@@ -144,7 +139,7 @@ def _row(
         minutes=history[-1].elapsed_s / 60,
         accuracy={one.source: one.accuracy for one in measured},
         balanced_accuracy={one.source: one.balanced_accuracy for one in measured},
-        confidence=confidence,
+        confidence={one.source: one.mean_confidence for one in measured},
         extra=extra,
         provenance=card.provenance,
     )

@@ -121,6 +121,12 @@ class Evaluation(Artefact):
     images_per_s: float
     provenance: Provenance
 
+    @property
+    def mean_confidence(self) -> float:
+        """Mean probability of the predicted class, 0 to 1; needs no label."""
+        total = sum(part.confidence * part.num_images for part in self.reliability)
+        return total / self.num_images
+
 
 class EpochRecord(Artefact):
     """One line of `history.jsonl`."""

@@ -4,8 +4,9 @@ All take an amount (0 changes nothing) and a generator. Movements gather in one 
 levels in one table, colour matrices in one matrix; the rest change the picture at once.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
+from typing import TypeVar
 
 import numpy as np
 
@@ -13,40 +14,30 @@ from stainproof.augment import geometry, occlusion, optics, overlay, photometry
 from stainproof.augment.overlay import Pictures
 from stainproof.data.images import Images
 
-MOVEMENTS = {
-    function.__name__: function
-    for function in (
-        geometry.rotate, geometry.zoom, geometry.stretch, geometry.shear, geometry.translate,
-        geometry.perspective, geometry.elastic,
-    )
-}  # fmt: skip
-TABLES = {
-    function.__name__: function
-    for function in (
-        photometry.brightness, photometry.contrast, photometry.gamma, photometry.shift_channels,
-        photometry.density, photometry.white, photometry.smooth_colour, photometry.posterise,
-        photometry.solarise,
-    )
-}  # fmt: skip
-MATRICES = {
-    function.__name__: function
-    for function in (photometry.saturation, photometry.hue, photometry.shuffle_channels)
-}
-PICTURES = {
-    function.__name__: function
-    for function in (
-        geometry.turn, geometry.flip, photometry.stain, photometry.equalise,
-        photometry.stretch_levels, optics.blur, optics.defocus, optics.motion, optics.sharpen,
-        optics.random_filter, optics.resample, optics.noise, optics.salt, optics.jpeg,
-        occlusion.cutout, occlusion.grid_mask,
-    )
-}  # fmt: skip
-OVERLAYS = {
-    function.__name__: function
-    for function in (
-        overlay.blend, overlay.multiply, overlay.swap_amplitude, overlay.swap_detail,
-    )
-}  # fmt: skip
+Operation = TypeVar("Operation", bound=Callable[..., object])
+
+
+def _named(*operations: Operation) -> dict[str, Operation]:
+    return {operation.__name__: operation for operation in operations}
+
+
+MOVEMENTS = _named(
+    geometry.rotate, geometry.zoom, geometry.stretch, geometry.shear, geometry.translate,
+    geometry.perspective, geometry.elastic,
+)  # fmt: skip
+TABLES = _named(
+    photometry.brightness, photometry.contrast, photometry.gamma, photometry.shift_channels,
+    photometry.density, photometry.white, photometry.smooth_colour, photometry.posterise,
+    photometry.solarise,
+)  # fmt: skip
+MATRICES = _named(photometry.saturation, photometry.hue, photometry.shuffle_channels)
+PICTURES = _named(
+    geometry.turn, geometry.flip, photometry.stain, photometry.equalise,
+    photometry.stretch_levels, optics.blur, optics.defocus, optics.motion, optics.sharpen,
+    optics.random_filter, optics.resample, optics.noise, optics.salt, optics.jpeg,
+    occlusion.cutout, occlusion.grid_mask,
+)  # fmt: skip
+OVERLAYS = _named(overlay.blend, overlay.multiply, overlay.swap_amplitude, overlay.swap_detail)
 FROM_CELLS = frozenset({"swap_amplitude", "swap_detail"})
 """Overlays that borrow from other cells only."""
 
