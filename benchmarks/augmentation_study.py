@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from stainproof.data import sources
-from stainproof.evaluation.evaluate import predict_all
+from stainproof.evaluation.evaluate import labels_for, predict_all
 from stainproof.experiments import run_queue
 from stainproof.models.predictor import Classifier
 from stainproof.progress import silent
@@ -130,9 +130,8 @@ def accuracy_by_distortion(run: Path, shifted: str, truth: str) -> dict[str, flo
     """
     classifier = Classifier.load(run)
     data = sources.load(shifted, classifier.card.input)
-    order = [classifier.classes.index(name) for name in data.classes]
     predicted = predict_all(classifier, data, silent).argmax(axis=1)
-    right = predicted == np.array(order)[data.labels]
+    right = predicted == labels_for(classifier, data)
     with Path(truth).open(newline="") as file:
         applied = {row["file"]: row["applied"].split("+") for row in csv.DictReader(file)}
     found = defaultdict(list)

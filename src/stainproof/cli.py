@@ -30,7 +30,7 @@ RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder tha
 Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
 Engine = Annotated[
     str,
-    typer.Option(help="onnxruntime, openvino or torch; auto: found fastest when the run was made."),
+    typer.Option(help="onnxruntime, openvino, torch, or int8 after quantise; auto: the run's own."),
 ]
 
 
@@ -184,6 +184,30 @@ def predict(
     if num_errors:
         _complain(f"{num_errors} of {num_rows} images could not be read; the column error says why")
         raise typer.Exit(1)
+
+
+@app.command(
+    epilog="Example:\n\nstainproof quantise runs/first cells/\n\n"
+    "stainproof predict runs/first new_cells/ --out predictions.csv --engine int8"
+)
+def quantise(
+    run: RunFolder,
+    data: Annotated[str, typer.Argument(metavar="DATA", help="400 labelled images or more.")],
+    seed: Seed = 0,
+) -> None:
+    """Make the network in 8 bits; keep it if it is faster and as accurate."""
+    from stainproof import pipeline
+
+    with _progress() as bars:
+        found = pipeline.quantise(run, data, seed=seed, track=bars.track)
+    typer.echo(
+        f"accuracy on {found.num_images} images: {100 * found.accuracy:.2f} % in 32 bits, "
+        f"{100 * found.accuracy_int8:.2f} % in 8; {found.times_faster:.2f} times as fast"
+    )
+    if not found.kept:
+        _complain("not kept: it must be 1.2 times as fast and lose less than 0.2 points")
+        raise typer.Exit(1)
+    typer.echo(f"kept: stainproof predict {run} ... --engine int8")
 
 
 @app.command(epilog="Example:\n\nstainproof report runs/first --eval runs/first-other")

@@ -14,7 +14,7 @@ SCHEMA_VERSION = 2
 
 CARD_FILE, CONFIG_FILE, HISTORY_FILE = "card.json", "config.toml", "history.jsonl"
 BEST_FILE, LAST_FILE, STATE_FILE = "best.safetensors", "last.safetensors", "state.safetensors"
-ONNX_FILE = "best.onnx"
+ONNX_FILE, INT8_FILE = "best.onnx", "best.int8.onnx"
 EXAMPLES_FOLDER = "examples"
 EVALUATION_FILE, MISTAKES_FOLDER = "eval.json", "mistakes"
 
@@ -203,6 +203,8 @@ class Card(Artefact):
     weights_sha256: str
     onnx_sha256: str = ""
     """Of the same network as ONNX; empty until training has ended."""
+    int8_sha256: str = ""
+    """Of the network in 8 bits; empty until `quantise` has made and checked it."""
     engine: str = "torch"
     """What answers by default: of the engines that were there after training, the fastest."""
     best: EpochRecord
@@ -216,6 +218,17 @@ class Card(Artefact):
     precision: str
     """Of training steps: `float32`, or `bfloat16` for most of a step's products."""
     provenance: Provenance
+
+
+class Quantised(Artefact):
+    """What the network in 8 bits would lose and gain on this machine."""
+
+    num_images: int
+    """That both were measured on; none of them served to calibrate."""
+    accuracy: float
+    accuracy_int8: float
+    times_faster: float
+    kept: bool
 
 
 class Experiment(Artefact):

@@ -1,6 +1,7 @@
 """One network, three engines, one answer."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -11,10 +12,10 @@ import pytest
 from stainproof import Classifier, pipeline
 from stainproof.config import make_config
 from stainproof.delivery.export import export_onnx
-from stainproof.errors import CheckpointError, ConfigError
+from stainproof.errors import CheckpointError, ConfigError, DataError
 from stainproof.files import sha256_of
 from stainproof.models import engines
-from stainproof.models.engines import ENGINES, choose_engine
+from stainproof.models.engines import EXACT, choose_engine
 from stainproof.results import Card
 
 TINY = (
@@ -45,7 +46,7 @@ def noise(number):
     return np.random.default_rng(0).integers(256, size=(number, 32, 32, 3), dtype=np.uint8)
 
 
-@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("name", EXACT)
 def test_every_engine_gives_the_same_probabilities_for_any_number_of_images(run, name):
     reference = Classifier.load(run, "torch")
     found = Classifier.load(run, name)
@@ -58,7 +59,7 @@ def test_every_engine_gives_the_same_probabilities_for_any_number_of_images(run,
 
 
 def test_an_answer_stays_when_the_next_batch_is_asked_for(run):
-    for name in ENGINES:
+    for name in EXACT:
         engine = Classifier.load(run, name).engine
         first = engine(noise(3))
         kept = first.copy()
@@ -68,7 +69,7 @@ def test_an_answer_stays_when_the_next_batch_is_asked_for(run):
 
 def test_the_runs_own_engine_is_taken_unless_another_is_asked_for(run):
     card = Card.read(run / "card.json")
-    assert card.engine in ENGINES
+    assert card.engine in EXACT
     assert (
         Classifier.load(run).engine.__class__ is Classifier.load(run, card.engine).engine.__class__
     )
@@ -98,7 +99,9 @@ def test_where_the_runs_own_engine_is_missing_onnx_runtime_answers(run, tmp_path
 
 
 def test_an_unknown_engine_is_refused(run):
-    with pytest.raises(ConfigError, match="'tf' is unknown; allowed: onnxruntime, openvino, torch"):
+    with pytest.raises(
+        ConfigError, match="'tf' is unknown; allowed: onnxruntime, openvino, torch,"
+    ):
         Classifier.load(run, "tf")
 
 
@@ -151,3 +154,49 @@ def test_prediction_needs_neither_torch_nor_what_only_other_stages_need(run, cel
     loaded = set(json.loads(done.stdout))
     assert "onnxruntime" in loaded
     assert not loaded & {"torch", "sklearn", "matplotlib", "cleanlab", "onnx", "openvino"}
+
+
+@pytest.fixture
+def run_copy(run, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    return tmp_path / "run"
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    return pipeline.make_phantoms(tmp_path_factory.mktemp("data") / "more", 440, seed=2, size_px=32)
+
+
+def test_a_network_in_8_bits_is_kept_where_it_is_faster_and_as_accurate(
+    run_copy, many, monkeypatch
+):
+    seconds = {"onnxruntime": 1.5, "int8": 1.0}
+    monkeypatch.setattr(pipeline, "batch_seconds", lambda name, *_: seconds[name])
+    monkeypatch.setattr(pipeline, "MOST_LOST", 0.2)
+    found = pipeline.quantise(run_copy, many)
+    assert found.kept
+    assert found.num_images == 240
+    assert found.times_faster == 1.5
+    small, exact = (Classifier.load(run_copy, name) for name in ("int8", "onnxruntime"))
+    assert small.engine.num_classes == 8
+    lost = np.abs(small.predict_proba(noise(20)) - exact.predict_proba(noise(20)))
+    assert 0 < lost.max() < 0.1
+    assert Card.read(run_copy / "card.json").engine != "int8"
+
+
+@pytest.mark.parametrize(("faster", "may_lose"), [(1.1, 0.2), (1.5, -1.0)])
+def test_a_network_in_8_bits_is_not_kept_otherwise(run_copy, many, monkeypatch, faster, may_lose):
+    seconds = {"onnxruntime": faster, "int8": 1.0}
+    monkeypatch.setattr(pipeline, "batch_seconds", lambda name, *_: seconds[name])
+    monkeypatch.setattr(pipeline, "MOST_LOST", may_lose)
+    before = (run_copy / "card.json").read_bytes()
+    assert not pipeline.quantise(run_copy, many).kept
+    assert not (run_copy / "best.int8.onnx").exists()
+    assert (run_copy / "card.json").read_bytes() == before
+    with pytest.raises(CheckpointError, match="not made yet; make it with stainproof quantise"):
+        Classifier.load(run_copy, "int8")
+
+
+def test_too_few_images_to_calibrate_are_refused(run_copy, cells):
+    with pytest.raises(DataError, match="needs 400 images or more, got 120"):
+        pipeline.quantise(run_copy, cells)

@@ -39,12 +39,7 @@ def evaluate(
     Raises:
         DataError: The source is empty or has a class that the model does not know.
     """
-    if not len(data):
-        raise DataError(f"{data.source}: no images to evaluate on")
-    present = [name for name, count in data.class_counts().items() if count]
-    position = dict(zip(present, match_classes(present, classifier.classes), strict=True))
-    lookup = np.array([position.get(name, -1) for name in data.classes])
-    labels = lookup[data.labels]
+    labels = labels_for(classifier, data)
     began = time.perf_counter()
     probs = predict_all(classifier, data, track)
     images_per_s = len(data) / (time.perf_counter() - began)
@@ -65,6 +60,21 @@ def evaluate(
     )
     result.write(out / EVALUATION_FILE)
     return result
+
+
+def labels_for(classifier: Classifier, data: ImageSet) -> NDArray[np.int64]:
+    """Return the labels of a set, int64 (N,), as positions in the classifier's own classes.
+
+    Raises:
+        DataError: The set is empty or has a class that the model does not know.
+    """
+    if not len(data):
+        raise DataError(f"{data.source}: no images to evaluate on")
+    present = [name for name, count in data.class_counts().items() if count]
+    position = dict(zip(present, match_classes(present, classifier.classes), strict=True))
+    lookup = np.array([position.get(name, -1) for name in data.classes])
+    labels: NDArray[np.int64] = lookup[data.labels]
+    return labels
 
 
 def predict_all(classifier: Classifier, data: ImageSet, track: Track) -> NDArray[np.float32]:

@@ -12,10 +12,13 @@ from stainproof import files
 from stainproof.data.images import Images
 from stainproof.errors import CheckpointError, ConfigError
 from stainproof.machine import keep_freed_memory, num_cores
-from stainproof.results import ONNX_FILE, Card
+from stainproof.results import INT8_FILE, ONNX_FILE, Card
 
-DEFAULT = "onnxruntime"
-ENGINES = (DEFAULT, "openvino", "torch")
+DEFAULT, INT8 = "onnxruntime", "int8"
+EXACT = (DEFAULT, "openvino", "torch")
+"""Engines that give the same answers."""
+ENGINES = (*EXACT, INT8)
+"""All of them; `int8` is ONNX Runtime with the file that `quantise` made and checked."""
 WORTH_IT = 1.2
 """Another engine is preferred to the default where it is this much faster."""
 
@@ -107,29 +110,38 @@ def open_engine(name: str, folder: Path, card: Card) -> Engine:
         )
     if name == "torch":
         return TorchEngine(folder, card)
-    model = _read_onnx(folder / ONNX_FILE, card)
+    if name == INT8:
+        model = _read_onnx(folder / INT8_FILE, card.int8_sha256, "make it with stainproof quantise")
+    else:
+        hint = "resume the run, or use --engine torch"
+        model = _read_onnx(folder / ONNX_FILE, card.onnx_sha256, hint)
     engine = OpenVinoEngine(model) if name == "openvino" else OnnxRuntimeEngine(model)
     if (engine.size_px, engine.num_classes) != (card.input.size_px, len(card.classes)):
-        raise CheckpointError(f"{folder / ONNX_FILE}: made for another network")
+        file = INT8_FILE if name == INT8 else ONNX_FILE
+        raise CheckpointError(f"{folder / file}: made for another network")
     return engine
 
 
 def installed() -> tuple[str, ...]:
     """Return the names of the engines that can be used here."""
-    return tuple(name for name in ENGINES if find_spec(name))
+    return tuple(name for name in ENGINES if find_spec(DEFAULT if name == INT8 else name))
 
 
-def choose_engine(folder: Path, card: Card, size: int = 64) -> str:
-    """Return the default engine, or one that is clearly faster on a batch of noise here."""
-    shape = (size, card.input.size_px, card.input.size_px, 3)
-    images = np.random.default_rng(0).integers(256, size=shape, dtype=np.uint8)
-    seconds = {}
-    for name in installed():
-        engine = open_engine(name, folder, card)
-        engine(images)
-        seconds[name] = min(_seconds(engine, images) for _ in range(3))
+def choose_engine(folder: Path, card: Card) -> str:
+    """Return the default engine, or an equal one that is clearly faster here."""
+    there = [name for name in EXACT if name in installed()]
+    seconds = {name: batch_seconds(name, folder, card) for name in there}
     fastest = min(seconds, key=seconds.__getitem__)
     return fastest if seconds[fastest] * WORTH_IT < seconds[DEFAULT] else DEFAULT
+
+
+def batch_seconds(name: str, folder: Path, card: Card, size: int = 64) -> float:
+    """Return the shortest of three answers to a batch of noise in seconds."""
+    shape = (size, card.input.size_px, card.input.size_px, 3)
+    images = np.random.default_rng(0).integers(256, size=shape, dtype=np.uint8)
+    engine = open_engine(name, folder, card)
+    engine(images)
+    return min(_seconds(engine, images) for _ in range(3))
 
 
 def _seconds(engine: Engine, images: Images) -> float:
@@ -138,11 +150,11 @@ def _seconds(engine: Engine, images: Images) -> float:
     return time.perf_counter() - began
 
 
-def _read_onnx(path: Path, card: Card) -> bytes:
-    if not card.onnx_sha256:
-        raise CheckpointError(f"{path}: not made yet; resume the run, or use --engine torch")
+def _read_onnx(path: Path, expected_sha256: str, hint: str) -> bytes:
+    if not expected_sha256:
+        raise CheckpointError(f"{path}: not made yet; {hint}")
     if not path.exists():
         raise CheckpointError(f"{path}: missing; the run folder is incomplete")
-    if files.sha256_of(path) != card.onnx_sha256:
+    if files.sha256_of(path) != expected_sha256:
         raise CheckpointError(f"{path}: altered; its SHA-256 is not the one in card.json")
     return path.read_bytes()

@@ -30,8 +30,8 @@ class Classifier:
         Args:
             run: The run folder.
             engine: What computes: `onnxruntime`, `openvino` or `torch`, which give the same
-                answers to within 1e-4; `auto` is the run's own, found fastest after training,
-                or ONNX Runtime where that one is not installed.
+                answers to within 1e-4, or `int8`, which `quantise` makes; `auto` is the run's
+                own, found fastest after training, or ONNX Runtime where it is not installed.
 
         Raises:
             CheckpointError: The folder is missing or incomplete, or its weights were altered.
