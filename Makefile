@@ -43,7 +43,7 @@ bench: $(READY) $(KERAS) $(AUDIT) $(FASTDUP) $(AUGMENT) $(NEIGHBOURS)
 	$(BIN)/python benchmarks/inference.py
 	$(BIN)/python benchmarks/augmentation.py
 	$(BIN)/python benchmarks/near_copies.py
-	$(BIN)/python benchmarks/audit_growth.py
+	$(BIN)/python benchmarks/growth.py
 	.venv-audit/bin/python benchmarks/audit_doctored.py $(if $(REAL),--real $(REAL)/clean)
 ifdef REAL
 	.venv-audit/bin/python benchmarks/audit_methods.py --real $(REAL)/clean

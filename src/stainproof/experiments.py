@@ -137,6 +137,7 @@ def _row(
         best=card.best,
         num_epochs=card.num_epochs,
         minutes=history[-1].elapsed_s / 60,
+        precision=card.precision,
         accuracy={one.source: one.accuracy for one in measured},
         balanced_accuracy={one.source: one.balanced_accuracy for one in measured},
         confidence={one.source: one.mean_confidence for one in measured},

@@ -274,6 +274,8 @@ class Row(Artefact):
     num_epochs: int
     minutes: float
     """Of training."""
+    precision: str = "float32"
+    """Of training steps."""
     accuracy: dict[str, Estimate]
     """Test source -> accuracy."""
     balanced_accuracy: dict[str, Estimate]

@@ -1,0 +1,86 @@
+"""Time and memory of each stage by the number of images (generated JPEG files of 96 px).
+
+python benchmarks/growth.py [--counts 1000 10000 100000]
+
+Every stage of every count runs in a process of its own.
+"""
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from results_page import made_on, peak_memory_mb, write_section
+from stainproof import pipeline
+from stainproof.config import InputContract, make_config
+from stainproof.data import phantom, sources
+
+STAGES = ("load", "audit", "train", "predict")
+
+
+def stage_here(stage: str, folder: Path) -> None:
+    """Run one stage in this process and print its seconds and peak memory."""
+    cells = folder / "cells"
+    began = time.perf_counter()
+    if stage == "load":
+        sources.load(cells, InputContract())
+    elif stage == "audit":
+        pipeline.audit(cells, folder / "audit")
+    elif stage == "train":
+        pipeline.train(cells, folder / "run", make_config(assignments=("training.epochs=1",)))
+    else:
+        pipeline.predict(folder / "run", [str(cells)], folder / "table.csv")
+    print(time.perf_counter() - began, peak_memory_mb())
+
+
+def make_cells(folder: Path, count: int) -> None:
+    """Write class folders of generated cells."""
+    import cv2
+
+    images, labels = phantom.generate(count, seed=count)
+    for index, rgb in enumerate(images):
+        path = folder / "cells" / f"{labels[index]}" / f"{index:06d}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), rgb[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
+
+
+def main() -> None:
+    """Generate, run the stages, write the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--counts", type=int, nargs="+", default=[1_000, 10_000, 100_000])
+    parser.add_argument("--stage", choices=STAGES, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.stage:
+        stage_here(options.stage, options.folder)
+        return
+    rows = [
+        "| stage | images | seconds | ms an image | peak memory, MB | pixels in memory, MB |",
+        "|---|---|---|---|---|---|",
+    ]
+    by_stage: dict[str, list[str]] = {stage: [] for stage in STAGES}
+    for count in options.counts:
+        folder = Path(tempfile.mkdtemp())
+        make_cells(folder, count)
+        for stage in STAGES:
+            done = subprocess.run(
+                [sys.executable, __file__, "--stage", stage, "--folder", str(folder)],
+                capture_output=True, text=True, check=True,
+            )  # fmt: skip
+            seconds, peak = map(float, done.stdout.split())
+            by_stage[stage].append(
+                f"| {stage} | {count:,} | {seconds:.1f} | {1000 * seconds / count:.2f} "
+                f"| {peak:,.0f} | {count * 96 * 96 * 3 / 1e6:,.0f} |"
+            )
+            print(by_stage[stage][-1], flush=True)
+        shutil.rmtree(folder)
+    lines = [*rows, *(row for stage in STAGES for row in by_stage[stage])]
+    note = "One epoch of the preset `quick`, with validation, report and delivery; all cores."
+    write_section("How each stage grows", "\n".join([*lines, "", note, "", made_on()]))
+
+
+if __name__ == "__main__":
+    main()
