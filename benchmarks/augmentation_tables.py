@@ -4,8 +4,9 @@ python benchmarks/augmentation_tables.py
 """
 
 from collections.abc import Sequence
+from statistics import mean, stdev
 
-from augmentation_study import QUEUES, ROWS, SHORT, UNSEEN
+from augmentation_study import LONG, QUEUES, ROWS, SHORT, UNSEEN
 from results_page import write_section
 from stainproof.experiments import read_rows
 from stainproof.ladder import RUNGS
@@ -25,14 +26,26 @@ KIN = {
     "hue": ("hue",),
 }
 """Family left out -> the distortions of ds2 that it is kin to."""
+PARTS = ("unseen", "ablation")
+"""Queues of rows that leave a part of the recipe out."""
+
+HOW = (
+    "Accuracy with its 95 % interval (Wilson). Minutes are wall time of one thread while the other "
+    "core trained another row; epochs, not minutes, were equal. `augment.validation` was "
+    "`stainproof` throughout."
+)
+HEAD = [
+    f"| run | seed | epochs | minutes | bits | {' | '.join(TESTS)} | validation, changed |",
+    "|---|---|---|---|---|---|---|---|---|",
+]
 
 
 def main() -> None:
     """Write every section that there are rows for."""
     rows = {row.experiment.name: row for row in read_rows(ROWS)}
-    made = [rows[one.name] for queue in QUEUES.values() for one in queue if one.name in rows]
-    if made:
-        _screening(rows, made)
+    if rows:
+        _screening(rows)
+        _longer(rows)
         _by_distortion(rows)
         _left_out(rows)
     climbed = {row.experiment.name: row for row in read_rows(LADDER_ROWS)}
@@ -40,29 +53,52 @@ def main() -> None:
         _ladder(climbed)
 
 
-def _screening(rows: dict[str, Row], made: list[Row]) -> None:
-    lines = [
-        f"| run | seed | epochs | minutes | {' | '.join(TESTS)} | validation, changed |",
-        "|---|---|---|---|---|---|---|---|",
-        *(_line(row) for row in made),
-    ]
-    missing = [one.name for queue in QUEUES.values() for one in queue if one.name not in rows]
+def _screening(rows: dict[str, Row]) -> None:
+    wanted = [one.name for queue in ("screen", "variants") for one in QUEUES[queue]]
+    made = [rows[name] for name in wanted if name in rows]
     note = (
-        f"Light network, schedule `quick`, one thread, {SHORT} epochs of the cleaned `ds1`, which "
-        "two cores do in about 10 minutes; accuracy with its 95 % interval (Wilson). Minutes are "
-        "wall time while other work ran on the machine; epochs, not minutes, were equal. "
-        "`augment.validation` was `stainproof` throughout. "
-        f"{_where(made)} Not run yet: {', '.join(missing) or 'nothing'}."
+        f"Light network, schedule `quick`, one seed, one thread, {SHORT} epochs of the cleaned "
+        "`ds1` (with the Jensen-Shannon loss, whose steps compute three images for one, a third "
+        f"of them). {HOW} {_where(made)} {_missing(wanted, rows)}"
     )
-    write_section("Augmentation study", "\n".join([*lines, "", note]))
+    write_section("Augmentation study", "\n".join([*HEAD, *map(_line, made), "", note]))
+
+
+def _longer(rows: dict[str, Row]) -> None:
+    wanted = [one.name for one in QUEUES["long"]]
+    made = [rows[name] for name in wanted if name in rows]
+    lines = [*HEAD, *map(_line, made)]
+    for recipe in sorted({name.split("-")[1] for name in wanted}):
+        seeds = [row for row in made if row.experiment.name.split("-")[1] == recipe]
+        if len(seeds) > 1:
+            found = [[row.accuracy[test].value for row in seeds] for test in TESTS]
+            changed = [row.best.val_shifted_accuracy or 0 for row in seeds]
+            spreads = " | ".join(map(_spread, [*found, changed]))
+            lines.append(f"| **{recipe}, {len(seeds)} seeds** | | | | | {spreads} |")
+    note = (
+        f"As above, {LONG} epochs; the last lines give mean and standard deviation over seeds. "
+        f"{_where(made)} {_missing(wanted, rows)}"
+    )
+    if made:
+        write_section("The best two recipes", "\n".join([*lines, "", note]))
+
+
+def _missing(wanted: Sequence[str], rows: dict[str, Row]) -> str:
+    missing = [name for name in wanted if name not in rows]
+    return f"Not run yet: {', '.join(missing)}." if missing else ""
+
+
+def _spread(values: Sequence[float]) -> str:
+    return f"**{100 * mean(values):.1f}** ± {100 * stdev(values):.1f} %"
 
 
 def _line(row: Row) -> str:
     found = " | ".join(row.accuracy[test].percent() for test in TESTS)
     shifted = 100 * (row.best.val_shifted_accuracy or 0)
+    bits = 16 if row.precision == "bfloat16" else 32
     return (
         f"| {row.experiment.name} | {row.experiment.seed} | {row.num_epochs} | "
-        f"{row.minutes:.0f} | {found} | {shifted:.1f} % |"
+        f"{row.minutes:.0f} | {bits} | {found} | {shifted:.1f} % |"
     )
 
 
@@ -86,9 +122,7 @@ def _by_distortion(rows: dict[str, Row]) -> None:
 def _left_out(rows: dict[str, Row]) -> None:
     """Write what each family brings, and how its kin in ds2 fare without it."""
     whole = rows.get("screen-stainproof")
-    parts = [
-        row for name, row in rows.items() if name.startswith(("unseen", "ablation"))
-    ]  # fmt: skip
+    parts = [rows[one.name] for q in PARTS for one in QUEUES[q] if one.name in rows]
     if not whole or not parts:
         return
     lines = [
@@ -109,7 +143,8 @@ def _left_out(rows: dict[str, Row]) -> None:
         lines.append(f"| {what} | {changes} | {pairs[0]} | {pairs[1]} |")
     note = (
         "Change in accuracy, in points, of the recipe `stainproof` when a family is left out of "
-        "training; one seed, and 1,704 images give intervals of about two points either way."
+        "training; one seed, and 1,704 images give intervals of about two points either way. "
+        f"{_where(parts)} {_missing([one.name for q in PARTS for one in QUEUES[q]], rows)}"
     )
     write_section("What each family brings", "\n".join([note, "", *lines]))
 

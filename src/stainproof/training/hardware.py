@@ -14,7 +14,7 @@ from stainproof.machine import num_cores
 
 Precision = Literal["float32", "bfloat16"]
 
-MEASURED_IMAGES = 16
+MEASURED_IMAGES, ROUNDS = 16, 4
 WORTH_A_CORE = 1.5
 """All cores are taken unless one thread is this much faster, as it can be on a loaded machine; a
 passing load must not cost a long run its second core."""
@@ -68,7 +68,7 @@ def choose_compute(
     threads = settings.threads or (earlier.threads if earlier else 0)
     if not threads:
         threads = num_cores()
-        one_s, all_s = (trial.step_s(Compute(n, "float32")) for n in (1, threads))
+        one_s, all_s = trial.seconds(Compute(1, "float32"), Compute(threads, "float32"))
         if one_s * WORTH_A_CORE < all_s:
             threads = 1
     torch.set_num_threads(threads)
@@ -78,8 +78,8 @@ def choose_compute(
         return Compute(threads, earlier.precision)
     exact, mixed = Compute(threads, "float32"), Compute(threads, "bfloat16")
     native = x_bchw.device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
-    faster = native and trial.step_s(mixed) * WORTH_THE_BITS < trial.step_s(exact)
-    return mixed if faster else exact
+    exact_s, mixed_s = trial.seconds(exact, mixed)
+    return mixed if native and mixed_s * WORTH_THE_BITS < exact_s else exact
 
 
 class _Trial:
@@ -88,17 +88,15 @@ class _Trial:
     def __init__(self, network: nn.Module, x_bchw: Tensor):
         self.network = copy.deepcopy(network).train()
         self.x_bchw = x_bchw
-        self.measured: dict[Compute, float] = {}
 
-    def step_s(self, compute: Compute) -> float:
-        """Return the shortest of three forward and backward passes in seconds."""
-        if compute not in self.measured:
-            torch.set_num_threads(compute.threads)
-            with torch.random.fork_rng(enabled=self.x_bchw.device.type == "cpu"):
-                self.measured[compute] = min(self._pass_s(compute) for _ in range(3))
-        return self.measured[compute]
+    def seconds(self, *ways: Compute) -> list[float]:
+        """Return the shortest of four passes each, made in turn, so that a load meets all alike."""
+        with torch.random.fork_rng(enabled=self.x_bchw.device.type == "cpu"):
+            rounds = [[self._pass_s(way) for way in ways] for _ in range(ROUNDS)]
+        return [min(times) for times in zip(*rounds, strict=True)]
 
     def _pass_s(self, compute: Compute) -> float:
+        torch.set_num_threads(compute.threads)
         began = time.perf_counter()
         with compute.autocast(self.x_bchw.device):
             loss = self.network(self.x_bchw).square().mean()
