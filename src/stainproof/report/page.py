@@ -142,7 +142,8 @@ def _facts(card: Card, history: Sequence[EpochRecord]) -> list[tuple[str, str]]:
         ("Input", f"{card.input.size_px} x {card.input.size_px} px, {card.input.channels}"),
         ("Training", f"{card.num_epochs} epochs in {_duration(history[-1].elapsed_s)}"),
         ("Ended because", card.stopped),
-        ("Machine", f"{card.provenance.machine}; threads used: {card.threads}; {card.precision}"),
+        ("Machine", f"{card.provenance.machine}; threads used: {card.threads}"),
+        ("Computed in", f"{card.precision}; answers with {card.engine}"),
         ("Seed", str(card.seed)),
     ]
 
