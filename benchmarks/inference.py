@@ -148,7 +148,10 @@ def _write_table(path: Path, rows: Any) -> None:
 
 
 def child(environment: str, *arguments: str) -> str:
-    """Run this file in an environment and return its last line."""
+    """Run this file in an environment and return its last line.
+
+    This process stays small: a child's peak memory counts from its parent's.
+    """
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow", "YOLO_OFFLINE": "true"}
     done = subprocess.run(
         [f"{environment}/bin/python", __file__, *arguments],
@@ -243,6 +246,7 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=10_000)
     parser.add_argument("--answers", help=argparse.SUPPRESS)
     parser.add_argument("--command", help=argparse.SUPPRESS)
+    parser.add_argument("--make", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--keras-file", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -251,6 +255,11 @@ def main() -> None:
         print(answers_a_second(side, Path(folder), *case))
     elif options.command:
         whole_command(options.command, options.folder)
+    elif options.make:
+        for network in NETWORKS:
+            make_run(options.folder, network)
+        make_files(options.folder, options.files)
+        print("made")
     elif options.keras_file:
         save_keras(options.folder)
         print("saved")
@@ -262,9 +271,7 @@ def compare(options: argparse.Namespace) -> None:
     """Make what is measured, measure, write."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for network in NETWORKS:
-            make_run(folder, network)
-        make_files(folder, options.files)
+        child(".venv", "--make", "--files", str(options.files), "--folder", name)
         child(".venv-keras", "--keras-file", "--folder", name)
         answers, commands = compare_answers(folder, options), compare_commands(folder, options)
     how = f"median of {options.repeats} processes a side, in turn; ratios with their range; "
