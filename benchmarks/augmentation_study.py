@@ -77,6 +77,10 @@ QUEUES: dict[str, list[Experiment]] = {
             "augment.operations.cutout.probability=0.11",
         ),
     ],
+    "speed": [
+        short("speed-start-64", "training.start_px=64", epochs=16),
+        short("speed-start-48", "training.start_px=48", epochs=18),
+    ],
     "unseen": [short(f"unseen-{name}", _without(*kin)) for name, kin in UNSEEN.items()],
     "long": [
         short(f"long-{recipe}-{seed}", f"augment.recipe={recipe}", seed=seed, epochs=LONG)
@@ -89,7 +93,7 @@ QUEUES: dict[str, list[Experiment]] = {
         if family not in ("turns", "overlays", "occlusion")
     ],
 }  # fmt: skip
-"""Queue -> its experiments. Of the ablation, two families are rows of `unseen`."""
+"""Queue -> its experiments; those of `speed` take about the time of the short ones. Of the ablation, two families are rows of `unseen`."""
 
 
 def main() -> None:

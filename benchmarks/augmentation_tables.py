@@ -103,7 +103,7 @@ def _line(row: Row) -> str:
 
 
 def _by_distortion(rows: dict[str, Row]) -> None:
-    shown = [row for name, row in rows.items() if name.startswith(("screen", "variant"))]
+    shown = [row for name, row in rows.items() if name.startswith(("screen", "long"))]
     names = sorted(shown[0].extra)
     lines = [
         f"| run | {' | '.join(names)} |",

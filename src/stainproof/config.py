@@ -173,6 +173,9 @@ class TrainingConfig(Settings):
     """Epochs without a better validation accuracy before training ends; 0: never."""
     label_smoothing: float = Field(0.0, ge=0.0, lt=1.0)
     """Share of every label spread evenly over the classes."""
+    start_px: int = Field(0, ge=0, le=MAX_SIZE_PX)
+    """Height and width that images are scaled to at the start; they grow to the network's own size
+    by two thirds of the run. Small images learn faster; 0: full size throughout."""
     ema_decay: float = Field(0.0, ge=0.0, lt=1.0)
     """Decay a step of the averaged weights, which are then validated and kept; 0: no average."""
     keep_every_epoch: bool = False
@@ -207,6 +210,17 @@ class Config(Settings):
     """The changes to training images."""
     training: TrainingConfig = TrainingConfig()
     """The search for the weights."""
+
+    @model_validator(mode="after")
+    def _starts_small(self) -> "Config":
+        start_px, full_px = self.training.start_px, self.input.size_px
+        halvings = len(self.network.stem) + len(self.network.stages)
+        if start_px and not 2**halvings <= start_px <= full_px:
+            raise ValueError(
+                f"training.start_px: 0, or from {2**halvings} (the network halves {halvings} "
+                f"times) to {full_px} (the input's size), got {start_px}"
+            )
+        return self
 
     def to_toml(self) -> str:
         """Return the settings as TOML text that `read_config` reads back to an equal value."""
@@ -399,7 +413,8 @@ def _first_fault(error: ValidationError) -> str:
     if fault["type"] == "extra_forbidden":
         return f"{key} is unknown; allowed: {', '.join(_keys_beside(path))}"
     if fault["type"] == "value_error":
-        return f"{key}: {fault['msg'].removeprefix('Value error, ')}"
+        said = fault["msg"].removeprefix("Value error, ")
+        return f"{key}: {said}" if key else said
     return f"{key}: {fault['msg']}, got {fault['input']!r}"
 
 

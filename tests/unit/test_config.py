@@ -102,6 +102,8 @@ def test_the_last_assignment_wins_and_beats_the_other_arguments():
 @pytest.mark.parametrize(
     ("assignment", "message"),
     [
+        ("training.start_px=97", r"training.start_px: 0, or from 16 .* to 96 .*, got 97"),
+        ("training.start_px=15", r"setting training.start_px: 0, or from 16 .*, got 15"),
         ("training.epoch=3", "training.epoch is unknown; allowed: batch_size, learning_rate"),
         ("sed=3", "sed is unknown; allowed: preset, seed, input, split"),
         ("trainig.epochs=3", "trainig is unknown; allowed: preset, seed"),

@@ -3,7 +3,7 @@ import torch
 
 from stainproof.config import TrainingConfig
 from stainproof.training.averaging import MovingAverage
-from stainproof.training.optim import Schedule, make_optimizer, one_cycle
+from stainproof.training.optim import Schedule, make_optimizer, one_cycle, size_px
 
 
 def test_one_cycle_rises_to_the_peak_then_falls_to_zero():
@@ -14,6 +14,14 @@ def test_one_cycle_rises_to_the_peak_then_falls_to_zero():
     assert rates[peak:] == sorted(rates[peak:], reverse=True)
     assert rates[-1] == pytest.approx(0.0)
     assert one_cycle(7.0) == pytest.approx(0.0)
+
+
+def test_images_grow_in_steps_to_their_full_size_by_two_thirds_of_the_run():
+    sizes = [size_px(share / 99, 60, 96) for share in range(100)]
+    assert sizes == sorted(sizes)
+    assert sorted(set(sizes)) == [60, 68, 76, 84, 92, 96]
+    assert sizes[66] == 96 > sizes[65]
+    assert {size_px(share / 99, 0, 96) for share in range(100)} == {96}
 
 
 def test_a_plateau_run_lowers_its_rate_by_the_factor_after_the_patience():

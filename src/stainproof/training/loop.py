@@ -23,7 +23,7 @@ from stainproof.training.averaging import MovingAverage
 from stainproof.training.batches import Batch, Batches
 from stainproof.training.judge import Judge
 from stainproof.training.losses import disagreement
-from stainproof.training.optim import Schedule, make_optimizer
+from stainproof.training.optim import Schedule, make_optimizer, size_px
 
 INTERRUPTED = "interrupted"
 
@@ -155,7 +155,7 @@ class Trainer:
                 if done >= 1 and seen:
                     break
                 self.schedule.before_step(done)
-                loss, right = self._step(batch)
+                loss, right = self._step(batch, done)
                 seen += len(batch.targets)
                 num_right += right
                 total_loss += loss * len(batch.targets)
@@ -169,11 +169,15 @@ class Trainer:
         num = max(seen, 1)
         return total_loss / num, num_right / num, seen / (time.monotonic() - began)
 
-    def _step(self, batch: Batch) -> tuple[float, int]:
+    def _step(self, batch: Batch, progress: float) -> tuple[float, int]:
         """Take one step on a batch; give its loss and how many it got right."""
         y_bk = torch.from_numpy(batch.targets).to(self.device)
+        x_bchw = self._input(batch.images)
+        px = size_px(progress, self.settings.start_px, self.config.input.size_px)
+        if px < x_bchw.shape[2]:
+            x_bchw = F.interpolate(x_bchw, (px, px), mode="bilinear", antialias=True)
         with self.compute.autocast(self.device):
-            answers = self.network(self._input(batch.images)).float()
+            answers = self.network(x_bchw).float()
             logits, *others = answers.split(len(y_bk))
             loss = F.cross_entropy(logits, y_bk, label_smoothing=self.settings.label_smoothing)
             if others:

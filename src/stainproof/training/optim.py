@@ -12,6 +12,8 @@ WARM_UP = 0.15
 """Share of a one-cycle run in which the rate rises."""
 START = 0.04
 """Rate at the start of a one-cycle run, as a share of the peak."""
+GROWN, STEP_PX = 2 / 3, 8
+"""Share of a run in which images grow, and by how many pixels at once."""
 
 
 def make_optimizer(network: nn.Module, settings: TrainingConfig) -> Optimizer:
@@ -40,6 +42,23 @@ def one_cycle(progress: float) -> float:
     if progress < WARM_UP:
         return START + (1 - START) * progress / WARM_UP
     return 0.5 * (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP)))
+
+
+def size_px(progress: float, start_px: int, full_px: int) -> int:
+    """Return the height and width of training images at this share of the run.
+
+    They grow in steps of 8 and are full from two thirds on (progressive resizing, as in Tan & Le
+    2021, "EfficientNetV2", section 4).
+
+    Args:
+        progress: 0 at the start of training, 1 at its end.
+        start_px: At the start; 0: full throughout.
+        full_px: At the end.
+    """
+    grown = min(progress / GROWN, 1.0)
+    if not start_px or grown == 1:
+        return full_px
+    return min(start_px + int(grown * (full_px - start_px) / STEP_PX) * STEP_PX, full_px)
 
 
 class Schedule:
