@@ -93,8 +93,8 @@ QUEUES: dict[str, list[Experiment]] = {
         if family not in ("turns", "overlays", "occlusion")
     ],
 }  # fmt: skip
-"""Queue -> its experiments. Of the ablation, two families are rows of `unseen`; those of `speed` have
-more epochs, in about the same time."""
+"""Queue -> its experiments. Of the ablation, two families are rows of `unseen`; those of `speed`
+have more epochs in about the same time."""
 
 
 def main() -> None:
