@@ -55,6 +55,7 @@ ifdef REAL
 	$(BIN)/python benchmarks/augmentation_study.py --data runs/ds1_clean.csv --tests $(REAL)/clean $(REAL)/ds2 $(REAL)/other_lab --truth $(REAL)/ds2_truth.csv --runs runs/augmentation
 	$(BIN)/python benchmarks/augmentation_tables.py
 	$(BIN)/python benchmarks/selection_criteria.py --data runs/ds1_clean.csv --shifted $(REAL)/ds2 --other $(REAL)/other_lab runs/augmentation/*
+	$(BIN)/python benchmarks/time_to_accuracy.py --data runs/ds1_clean.csv --tests $(REAL)/clean $(REAL)/ds2 $(REAL)/other_lab
 	$(BIN)/python benchmarks/cleaning_effect.py --data $(REAL)/ds1 --test $(REAL)/clean $(REAL)/ds2 $(REAL)/other_lab --budget 10m
 endif
 
@@ -90,9 +91,9 @@ $(FASTDUP): benchmarks/requirements-fastdup.txt
 	.venv-fastdup/bin/pip install -q --disable-pip-version-check -r $<
 	touch $@
 
-$(NEIGHBOURS): benchmarks/requirements-neighbours.txt
+$(NEIGHBOURS): pyproject.toml benchmarks/requirements-neighbours.txt
 	$(PYTHON) -m venv .venv-neighbours
-	.venv-neighbours/bin/pip install -q --disable-pip-version-check -r $<
+	.venv-neighbours/bin/pip install -q --disable-pip-version-check -r benchmarks/requirements-neighbours.txt -e .
 	touch $@
 
 $(AUGMENT): benchmarks/requirements-augmentation.txt
