@@ -2,7 +2,8 @@
 
     source --audit--> findings --clean--> the source less what was found
     source --load--> images --split--> train | val | test
-    train: augment + learn --> run folder (weights, card, history)
+    train: augment + learn --> run folder (weights, ONNX, card, history)
+    quantise: run folder + source --> the same network in 8 bits, if that pays
     evaluate: run folder + source --> eval.json        predict: run folder + files --> table
     report: run folder + evaluations --> report.html
 
@@ -11,32 +12,21 @@ What takes long to import (torch, scikit-learn, matplotlib) is imported by the s
 """
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from stainproof import files, provenance
+from stainproof import files
 from stainproof.config import AuditConfig, Config, make_config, read_config
 from stainproof.data import cleaning, phantom, sources, stream
 from stainproof.data.cleaning import AUDIT_FILE
-from stainproof.data.findings import count_groups, files_to_drop, read_csv, write_csv
-from stainproof.data.imageset import ImageSet
+from stainproof.data.findings import files_to_drop, read_csv, write_csv
 from stainproof.data.split import TEST, TRAIN, VAL, Split, make_split
-from stainproof.errors import CheckpointError, ConfigError, DataError
+from stainproof.errors import CheckpointError, ConfigError
 from stainproof.evaluation.predictions import check_suffix, write_predictions
 from stainproof.labels import BLOOD_CLASSES
-from stainproof.models.engines import (
-    DEFAULT,
-    INT8,
-    WORTH_IT,
-    batch_seconds,
-    choose_engine,
-    open_engine,
-)
+from stainproof.models.engines import DEFAULT, choose_engine
 from stainproof.models.predictor import Classifier
 from stainproof.progress import Track, silent
 from stainproof.results import (
@@ -46,28 +36,21 @@ from stainproof.results import (
     EVALUATION_FILE,
     EXAMPLES_FOLDER,
     HOME_SOURCES,
-    INT8_FILE,
     STATE_FILE,
     AuditSummary,
     Card,
-    DataSummary,
     Estimate,
     Evaluation,
     Quantised,
 )
 
 if TYPE_CHECKING:
-    from stainproof.data.audit import Audit
-    from stainproof.training.loop import Outcome, Step, Trainer
+    from stainproof.training.loop import Outcome, Step
 
 SPLITS_FILE = "splits.csv"
 AUDIT_FOLDER, AUDIT_SUMMARY_FILE, AUDIT_PAGE_FILE = "audit", "audit.json", "audit.html"
 REPORT_FILE = "report.html"
 HOME_FOLDER, EVALUATIONS_FOLDER = "home", "evaluations"
-EXAMPLES_A_CLASS = 6
-CALIBRATION_IMAGES = 200
-MOST_LOST = 0.002
-"""Accuracy that a network in 8 bits may lose."""
 
 
 def audit(
@@ -93,6 +76,7 @@ def audit(
         DataError: A source cannot be listed, or `out` cannot be written.
     """
     from stainproof.data.audit import audit as run_audit
+    from stainproof.data.audit import summarise
     from stainproof.data.measures import measure
     from stainproof.data.twosample import area_apart
     from stainproof.report.audit_page import render_audit
@@ -108,7 +92,7 @@ def audit(
         ours, theirs = (part.small[part.readable] for part in (found.measures, other))
         value, low, high = area_apart(ours, theirs, settings.seed)
         apart = Estimate(value=value, low=low, high=high)
-    summary = _summarise_audit(found, str(against or ""), apart, time.monotonic() - began)
+    summary = summarise(found, str(against or ""), apart, time.monotonic() - began)
     write_csv(folder / AUDIT_FILE, found.findings)
     summary.write(folder / AUDIT_SUMMARY_FILE)
     files.write_text(folder / AUDIT_PAGE_FILE, render_audit(found, summary, review=review))
@@ -170,6 +154,7 @@ def train(
     """
     from stainproof.delivery.export import export_onnx
     from stainproof.evaluation.evaluate import evaluate as evaluate_classifier
+    from stainproof.training.card import make_card, summarise_data, write_examples
     from stainproof.training.loop import Trainer
 
     run = Path(out)
@@ -186,11 +171,13 @@ def train(
 
     files.write_text(run / CONFIG_FILE, config.to_toml())
     split.write(run / SPLITS_FILE)
-    _write_examples(learnt, run / EXAMPLES_FOLDER)
-    summary = _summarise(data, split)
+    write_examples(learnt, run / EXAMPLES_FOLDER)
+    summary = summarise_data(data, split)
 
     def write_card(outcome: "Outcome") -> Card:
-        card = _make_card(config, summary, trainer, outcome, files.sha256_of(run / BEST_FILE))
+        card = make_card(
+            config, summary, trainer.network, outcome, files.sha256_of(run / BEST_FILE)
+        )
         card.write(run / CARD_FILE)
         return card
 
@@ -298,38 +285,11 @@ def quantise(
         DataError: The source cannot be read, is too small, or has a class that the model does
             not know.
     """
-    from stainproof.delivery.int8 import write_int8
-    from stainproof.evaluation.evaluate import labels_for, predict_all
+    from stainproof.delivery.int8 import quantise as quantise_checked
 
-    folder = Path(run)
-    exact = Classifier.load(folder, DEFAULT)
-    data = sources.load(source, exact.card.input, track=track)
-    if len(data) < 2 * CALIBRATION_IMAGES:
-        raise DataError(f"{source}: needs {2 * CALIBRATION_IMAGES} images or more, got {len(data)}")
-    order = np.random.default_rng(seed).permutation(len(data))
-    calibration, rest = np.split(order, [CALIBRATION_IMAGES])
-    measured = data.subset(np.sort(rest))
-    labels = labels_for(exact, measured)
-    sha256 = write_int8(folder, data.images[np.sort(calibration)])
-    card = exact.card.model_copy(update={"int8_sha256": sha256})
-    small = Classifier(open_engine(INT8, folder, card), card)
-    accuracy, accuracy_int8 = (
-        float(np.mean(predict_all(one, measured, track).argmax(axis=1) == labels))
-        for one in (exact, small)
-    )
-    faster = batch_seconds(DEFAULT, folder, card) / batch_seconds(INT8, folder, card)
-    kept = faster >= WORTH_IT and accuracy - accuracy_int8 < MOST_LOST
-    if kept:
-        card.write(folder / CARD_FILE)
-    else:
-        (folder / INT8_FILE).unlink()
-    return Quantised(
-        num_images=len(measured),
-        accuracy=accuracy,
-        accuracy_int8=accuracy_int8,
-        times_faster=faster,
-        kept=kept,
-    )
+    classifier = Classifier.load(run, DEFAULT)
+    data = sources.load(source, classifier.card.input, track=track)
+    return quantise_checked(Path(run), classifier, data, seed, track)
 
 
 def report(run: str | Path, evaluations: Iterable[str | Path] = ()) -> Path:
@@ -415,83 +375,7 @@ def _audited(
     return files_to_drop(read_csv(path)) if path.exists() else set()
 
 
-def _summarise_audit(
-    found: "Audit", against: str, apart: Estimate | None, seconds: float
-) -> AuditSummary:
-    from stainproof.data.measures import QUALITIES
-
-    listing, measures = found.listing, found.measures
-    dropped = files_to_drop(found.findings)
-    sound = measures.readable
-    sizes = Counter(f"{width} x {height}" for width, height in measures.sizes[sound].tolist())
-    figures = measures.qualities[sound] if len(sound) else np.zeros((1, len(QUALITIES)))
-    low, middle, high = np.percentile(figures, [1, 50, 99], axis=0).tolist()
-    return AuditSummary(
-        source=listing.source,
-        num_images=len(listing),
-        num_dropped=len(dropped),
-        findings=dict(Counter(kind for kind, _ in {(f.kind, f.file) for f in found.findings})),
-        groups=count_groups(found.findings),
-        class_counts=listing.class_counts(),
-        class_counts_clean=listing.without(dropped).class_counts(),
-        sizes=dict(sizes.most_common(10)),
-        qualities=dict(zip(QUALITIES, zip(low, middle, high, strict=True), strict=True)),
-        apart_from=against,
-        apart=apart,
-        settings=found.settings,
-        seconds=seconds,
-        notes=listing.notes,
-        provenance=provenance.collect(),
-    )
-
-
 def _check_same_split(run: Path, split: Split) -> None:
     path = run / SPLITS_FILE
     if not path.exists() or files.sha256_of(path) != split.sha256():
         raise CheckpointError(f"{path}: the run was begun on other images or another split")
-
-
-def _write_examples(data: ImageSet, folder: Path) -> None:
-    for label, name in enumerate(data.classes):
-        members = np.flatnonzero(data.labels == label)
-        spread = members[:: max(1, len(members) // EXAMPLES_A_CLASS)][:EXAMPLES_A_CLASS]
-        for rank, index in enumerate(spread):
-            files.write_picture(folder / name / f"{rank}.png", data.images[index])
-
-
-def _summarise(data: ImageSet, split: Split) -> DataSummary:
-    parts = [part for part in (TRAIN, VAL, TEST) if len(split.indices(part))]
-    return DataSummary(
-        source=data.source,
-        num_images=len(data),
-        sha256=data.sha256(),
-        split_sha256=split.sha256(),
-        class_counts={part: data.subset(split.indices(part)).class_counts() for part in parts},
-        notes=data.notes,
-    )
-
-
-def _make_card(
-    config: Config,
-    summary: DataSummary,
-    trainer: "Trainer",
-    outcome: "Outcome",
-    weights_sha256: str,
-) -> Card:
-    from stainproof.models.network import num_parameters
-
-    return Card(
-        classes=tuple(next(iter(summary.class_counts.values()))),
-        input=config.input,
-        network=config.network,
-        num_parameters=num_parameters(trainer.network),
-        weights_sha256=weights_sha256,
-        best=outcome.best,
-        num_epochs=outcome.num_epochs,
-        stopped=outcome.stopped,
-        data=summary,
-        seed=config.seed,
-        threads=outcome.compute.threads,
-        precision=outcome.compute.precision,
-        provenance=provenance.collect(),
-    )

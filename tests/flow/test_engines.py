@@ -11,6 +11,7 @@ import pytest
 
 from stainproof import Classifier, pipeline
 from stainproof.config import make_config
+from stainproof.delivery import int8
 from stainproof.delivery.export import export_onnx
 from stainproof.errors import CheckpointError, ConfigError, DataError
 from stainproof.files import sha256_of
@@ -171,8 +172,8 @@ def test_a_network_in_8_bits_is_kept_where_it_is_faster_and_as_accurate(
     run_copy, many, monkeypatch
 ):
     seconds = {"onnxruntime": 1.5, "int8": 1.0}
-    monkeypatch.setattr(pipeline, "batch_seconds", lambda name, *_: seconds[name])
-    monkeypatch.setattr(pipeline, "MOST_LOST", 0.2)
+    monkeypatch.setattr(int8, "batch_seconds", lambda name, *_: seconds[name])
+    monkeypatch.setattr(int8, "MOST_LOST", 0.2)
     found = pipeline.quantise(run_copy, many)
     assert found.kept
     assert found.num_images == 240
@@ -187,8 +188,8 @@ def test_a_network_in_8_bits_is_kept_where_it_is_faster_and_as_accurate(
 @pytest.mark.parametrize(("faster", "may_lose"), [(1.1, 0.2), (1.5, -1.0)])
 def test_a_network_in_8_bits_is_not_kept_otherwise(run_copy, many, monkeypatch, faster, may_lose):
     seconds = {"onnxruntime": faster, "int8": 1.0}
-    monkeypatch.setattr(pipeline, "batch_seconds", lambda name, *_: seconds[name])
-    monkeypatch.setattr(pipeline, "MOST_LOST", may_lose)
+    monkeypatch.setattr(int8, "batch_seconds", lambda name, *_: seconds[name])
+    monkeypatch.setattr(int8, "MOST_LOST", may_lose)
     before = (run_copy / "card.json").read_bytes()
     assert not pipeline.quantise(run_copy, many).kept
     assert not (run_copy / "best.int8.onnx").exists()

@@ -1,20 +1,23 @@
 """What a careful person would throw out of a set of images before anything learns from it."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stainproof import provenance
 from stainproof.config import AuditConfig
 from stainproof.data.doctored import find_doctored
 from stainproof.data.duplicates import chained, exact_groups, near_pairs
-from stainproof.data.findings import Action, Finding, Kind
+from stainproof.data.findings import Action, Finding, Kind, count_groups, files_to_drop
 from stainproof.data.images import Images
 from stainproof.data.label_check import find_suspects
 from stainproof.data.listing import Listing
-from stainproof.data.measures import Measures, measure, square
+from stainproof.data.measures import QUALITIES, Measures, measure, square
 from stainproof.data.quality import find_outliers
 from stainproof.progress import Track, silent
+from stainproof.results import AuditSummary, Estimate
 
 Indices = NDArray[np.int64]
 NOTHING: Indices = np.empty(0, dtype=np.int64)
@@ -164,3 +167,37 @@ def _check_labels(found: Audit, sound: Indices) -> Indices:
 
 CHECKS = (_check_copies, _check_near_copies, _check_outliers, _check_doctored, _check_labels)
 """Each notes its findings among sound images and returns the positions that it has explained."""
+
+
+def summarise(found: Audit, against: str, apart: Estimate | None, seconds: float) -> AuditSummary:
+    """Return what an audit looked at and how much it found.
+
+    Args:
+        found: The audit.
+        against: The second source that was compared; empty where there was none.
+        apart: How far the two are apart.
+        seconds: That the audit took.
+    """
+    listing, measures = found.listing, found.measures
+    dropped = files_to_drop(found.findings)
+    sound = measures.readable
+    sizes = Counter(f"{width} x {height}" for width, height in measures.sizes[sound].tolist())
+    figures = measures.qualities[sound] if len(sound) else np.zeros((1, len(QUALITIES)))
+    low, middle, high = np.percentile(figures, [1, 50, 99], axis=0).tolist()
+    return AuditSummary(
+        source=listing.source,
+        num_images=len(listing),
+        num_dropped=len(dropped),
+        findings=dict(Counter(kind for kind, _ in {(f.kind, f.file) for f in found.findings})),
+        groups=count_groups(found.findings),
+        class_counts=listing.class_counts(),
+        class_counts_clean=listing.without(dropped).class_counts(),
+        sizes=dict(sizes.most_common(10)),
+        qualities=dict(zip(QUALITIES, zip(low, middle, high, strict=True), strict=True)),
+        apart_from=against,
+        apart=apart,
+        settings=found.settings,
+        seconds=seconds,
+        notes=listing.notes,
+        provenance=provenance.collect(),
+    )
