@@ -65,7 +65,7 @@ def _screening(rows: dict[str, Row]) -> None:
 
 
 def _longer(rows: dict[str, Row]) -> None:
-    wanted = [one.name for one in QUEUES["long"]]
+    wanted = sorted(one.name for one in QUEUES["long"])
     made = [rows[name] for name in wanted if name in rows]
     lines = [*HEAD, *map(_line, made)]
     for recipe in sorted({name.split("-")[1] for name in wanted}):
@@ -103,7 +103,7 @@ def _line(row: Row) -> str:
 
 
 def _by_distortion(rows: dict[str, Row]) -> None:
-    shown = [row for name, row in rows.items() if name.startswith(("screen", "long"))]
+    shown = [rows[name] for name in sorted(rows) if name.startswith(("screen", "long"))]
     names = sorted(shown[0].extra)
     lines = [
         f"| run | {' | '.join(names)} |",
