@@ -118,6 +118,16 @@ def test_an_altered_or_missing_onnx_file_is_refused(run, tmp_path, name):
         Classifier.load(tmp_path, name)
 
 
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
+def test_a_file_that_is_no_network_is_refused_though_the_card_names_it(run, tmp_path, name):
+    (tmp_path / "best.onnx").write_bytes(b"no network at all")
+    card = Card.read(run / "card.json")
+    named = card.model_copy(update={"onnx_sha256": sha256_of(tmp_path / "best.onnx")})
+    named.write(tmp_path / "card.json")
+    with pytest.raises(CheckpointError, match=rf"best\.onnx: not a network that {name} can read"):
+        Classifier.load(tmp_path, name)
+
+
 def test_a_run_that_is_still_training_answers_with_torch_and_says_how(run, tmp_path):
     (tmp_path / "best.safetensors").write_bytes((run / "best.safetensors").read_bytes())
     card = Card.read(run / "card.json").model_copy(update={"engine": "torch", "onnx_sha256": ""})

@@ -111,14 +111,16 @@ def open_engine(name: str, folder: Path, card: Card) -> Engine:
     if name == "torch":
         return TorchEngine(folder, card)
     if name == INT8:
-        model = _read_onnx(folder / INT8_FILE, card.int8_sha256, "make it with stainproof quantise")
+        path, sha256, hint = INT8_FILE, card.int8_sha256, "make it with stainproof quantise"
     else:
-        hint = "resume the run, or use --engine torch"
-        model = _read_onnx(folder / ONNX_FILE, card.onnx_sha256, hint)
-    engine = OpenVinoEngine(model) if name == "openvino" else OnnxRuntimeEngine(model)
+        path, sha256, hint = ONNX_FILE, card.onnx_sha256, "resume the run, or use --engine torch"
+    model = _read_onnx(folder / path, sha256, hint)
+    try:
+        engine = OpenVinoEngine(model) if name == "openvino" else OnnxRuntimeEngine(model)
+    except Exception as error:  # both engines raise types of their own for a file of another kind
+        raise CheckpointError(f"{folder / path}: not a network that {name} can read") from error
     if (engine.size_px, engine.num_classes) != (card.input.size_px, len(card.classes)):
-        file = INT8_FILE if name == INT8 else ONNX_FILE
-        raise CheckpointError(f"{folder / file}: made for another network")
+        raise CheckpointError(f"{folder / path}: made for another network")
     return engine
 
 
