@@ -6,6 +6,8 @@ python benchmarks/augmentation_tables.py
 from collections.abc import Sequence
 from statistics import mean, stdev
 
+from scipy.stats import spearmanr
+
 from augmentation_study import LONG, QUEUES, ROWS, SHORT, UNSEEN
 from results_page import write_section
 from stainproof.experiments import read_rows
@@ -48,6 +50,7 @@ def main() -> None:
         _longer(rows)
         _by_distortion(rows)
         _left_out(rows)
+        _criteria(list(rows.values()))
     climbed = {row.experiment.name: row for row in read_rows(LADDER_ROWS)}
     if len(climbed) == len(RUNGS):
         _ladder(climbed)
@@ -147,6 +150,28 @@ def _left_out(rows: dict[str, Row]) -> None:
         f"{_where(parts)} {_missing([one.name for q in PARTS for one in QUEUES[q]], rows)}"
     )
     write_section("What each family brings", "\n".join([note, "", *lines]))
+
+
+def _criteria(rows: list[Row]) -> None:
+    """Write how validation ranks the study's rows, without a look at their networks."""
+    criteria = {
+        "accuracy, validation changed by stainproof": [r.best.val_shifted_accuracy for r in rows],
+        "loss, validation changed by stainproof": [-(r.best.val_shifted_loss or 0) for r in rows],
+        "accuracy, validation as it is": [r.best.val_accuracy for r in rows],
+        "loss, validation as it is": [-r.best.val_loss for r in rows],
+    }
+    lines = [f"| criterion | {' | '.join(TESTS)} |", "|---|---|---|---|"]
+    for criterion, values in criteria.items():
+        found = [
+            f"{spearmanr(values, [row.accuracy[test].value for row in rows]).statistic:.2f}"
+            for test in TESTS
+        ]
+        lines.append(f"| {criterion} | {' | '.join(found)} |")
+    note = (
+        f"Spearman correlation over the {len(rows)} rows of the augmentation study, whose recipes, "
+        "epochs and seeds differ; loss is counted so that more is better."
+    )
+    write_section("How validation ranks the study", "\n".join([*lines, "", note]))
 
 
 def _ladder(rows: dict[str, Row]) -> None:
