@@ -274,12 +274,17 @@ def compare(options: argparse.Namespace) -> None:
         child(".venv", "--make", "--files", str(options.files), "--folder", name)
         child(".venv-keras", "--keras-file", "--folder", name)
         answers, commands = compare_answers(folder, options), compare_commands(folder, options)
-    how = f"median of {options.repeats} processes a side, in turn; ratios with their range; "
-    where = f"all cores, 96 px, uint8 images in memory or JPEG files.\n\n{made_on()}"
-    write_section("Answers a second", "\n".join([*answers, "", how + where]))
-    commands.append("")
-    commands.append("From the start of the process to the written table, light network; " + how)
-    write_section("Whole commands", "\n".join([*commands, where]))
+    how = (
+        f"median of {options.repeats} processes a side, in turn; ratios with their range; all cores, "
+        "96 px."
+    )
+    note = f"Uint8 images in memory; {how}\n\n{made_on()}"
+    write_section("Answers a second", "\n".join([*answers, "", note]))
+    note = (
+        "From the start of the process to the written table, JPEG files, the light network "
+        f"(Ultralytics: its own); {how}\n\n{made_on()}"
+    )
+    write_section("Whole commands", "\n".join([*commands, "", note]))
 
 
 if __name__ == "__main__":

@@ -120,9 +120,10 @@ def describe(operation: str, shapes: list[list[int]]) -> tuple[str, int]:
 
 def child(*arguments: str) -> Any:
     """Run this file in a fresh process and read its last line."""
+    chosen = {"OMP_NUM_THREADS": "1", "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"}
     done = subprocess.run(
         [sys.executable, __file__, *arguments],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"}, capture_output=True, text=True, check=True,
+        env={**os.environ, **chosen}, capture_output=True, text=True, check=True,
     )  # fmt: skip
     return json.loads(next(line for line in reversed(done.stdout.splitlines()) if line[:1] in "[{"))
 
