@@ -275,8 +275,8 @@ def compare(options: argparse.Namespace) -> None:
         child(".venv-keras", "--keras-file", "--folder", name)
         answers, commands = compare_answers(folder, options), compare_commands(folder, options)
     how = (
-        f"median of {options.repeats} processes a side, in turn; ratios with their range; all cores, "
-        "96 px."
+        f"median of {options.repeats} processes a side, in turn; ratios with their range; all "
+        "cores, 96 px."
     )
     note = f"Uint8 images in memory; {how}\n\n{made_on()}"
     write_section("Answers a second", "\n".join([*answers, "", note]))
