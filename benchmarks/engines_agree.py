@@ -1,0 +1,80 @@
+"""Whether every engine answers as the trained network does, on real images; what 8 bits lose.
+
+python benchmarks/engines_agree.py RUN --tests CLEAN SHIFTED [--calibrate CLEAN]
+
+RUN is a run folder; a copy of it is made in 8 bits.
+"""
+
+import argparse
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from results_page import made_on, write_section
+from stainproof import pipeline
+from stainproof.data import sources
+from stainproof.evaluation.evaluate import labels_for, predict_all
+from stainproof.models.engines import EXACT, INT8
+from stainproof.models.network import to_input
+from stainproof.models.predictor import Classifier
+from stainproof.models.weights import load_network
+from stainproof.progress import silent
+
+BATCH = 64
+
+
+def main() -> None:
+    """Compare, write the section."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--tests", nargs="+", required=True)
+    parser.add_argument("--calibrate", help="labelled images for 8 bits; by default the first test")
+    options = parser.parse_args()
+    lines = [
+        "| test | images | engine | largest difference | other classes | accuracy |",
+        "|---|---|---|---|---|---|",
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        run = Path(folder) / "run"
+        shutil.copytree(options.run, run)
+        small = pipeline.quantise(run, options.calibrate or options.tests[0])
+        engines = (*EXACT, INT8) if small.kept else EXACT
+        for test in options.tests:
+            lines += compare(run, test, engines)
+    note = (
+        f"Largest difference of a probability from the trained network in torch, run `{options.run.name}`. In 8 bits, "
+        f"{'kept' if small.kept else 'not kept'}: {small.times_faster:.2f} times as fast as ONNX "
+        f"Runtime in 32, accuracy on {small.num_images} images {100 * small.accuracy_int8:.2f} % "
+        f"against {100 * small.accuracy:.2f} %."
+    )
+    write_section("Engines agree", "\n".join([*lines, "", note, "", made_on()]))
+
+
+def compare(run: Path, test: str, engines: tuple[str, ...]) -> list[str]:
+    """Return a line for each engine."""
+    first = Classifier.load(run)
+    data = sources.load(test, first.card.input)
+    labels = labels_for(first, data)
+    network = load_network(run, first.card)
+    with torch.inference_mode():
+        batches = np.array_split(data.images, -(-len(data) // BATCH))
+        inputs = (to_input(torch.from_numpy(batch), first.card.input) for batch in batches)
+        expected = torch.cat([torch.softmax(network(x_bchw), dim=1) for x_bchw in inputs]).numpy()
+    lines = []
+    for name in engines:
+        found = predict_all(Classifier.load(run, name), data, silent)
+        largest = np.abs(found - expected).max()
+        others = int((found.argmax(axis=1) != expected.argmax(axis=1)).sum())
+        accuracy = 100 * np.mean(found.argmax(axis=1) == labels)
+        lines.append(
+            f"| {data.source} | {len(data):,} | {name} | {largest:.1e} | {others} "
+            f"| {accuracy:.2f} % |"
+        )
+    return lines
+
+
+if __name__ == "__main__":
+    main()
