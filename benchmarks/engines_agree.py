@@ -45,7 +45,8 @@ def main() -> None:
         for test in options.tests:
             lines += compare(run, test, engines)
     note = (
-        f"Largest difference of a probability from the trained network in torch, run `{options.run.name}`. In 8 bits, "
+        "Largest difference of a probability, and images given another class, beside the trained "
+        f"network in torch; run `{options.run.name}`. In 8 bits, "
         f"{'kept' if small.kept else 'not kept'}: {small.times_faster:.2f} times as fast as ONNX "
         f"Runtime in 32, accuracy on {small.num_images} images {100 * small.accuracy_int8:.2f} % "
         f"against {100 * small.accuracy:.2f} %."
