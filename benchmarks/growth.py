@@ -2,7 +2,8 @@
 
 python benchmarks/growth.py [--counts 1000 10000 100000]
 
-Every stage of every count runs in a process of its own.
+Every stage of every count runs in a process of its own, and so does the generator: a process counts
+the memory that its parent held when it was started.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from stainproof.config import InputContract, make_config
 from stainproof.data import phantom, sources
 
 STAGES = ("load", "audit", "train", "predict")
+GENERATE = "generate"
 
 
 def stage_here(stage: str, folder: Path) -> None:
@@ -47,15 +49,27 @@ def make_cells(folder: Path, count: int) -> None:
         cv2.imwrite(str(path), rgb[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
 
 
+def child(stage: str, folder: Path, *more: str) -> str:
+    """Run this file for one stage and return what it printed."""
+    done = subprocess.run(
+        [sys.executable, __file__, "--stage", stage, "--folder", str(folder), *more],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return done.stdout
+
+
 def main() -> None:
     """Generate, run the stages, write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--counts", type=int, nargs="+", default=[1_000, 10_000, 100_000])
-    parser.add_argument("--stage", choices=STAGES, help=argparse.SUPPRESS)
+    parser.add_argument("--stage", choices=(GENERATE, *STAGES), help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.stage:
-        stage_here(options.stage, options.folder)
+        if options.stage == GENERATE:
+            make_cells(options.folder, *options.counts)
+        else:
+            stage_here(options.stage, options.folder)
         return
     rows = [
         "| stage | images | seconds | ms an image | peak memory, MB | pixels in memory, MB |",
@@ -64,13 +78,9 @@ def main() -> None:
     by_stage: dict[str, list[str]] = {stage: [] for stage in STAGES}
     for count in options.counts:
         folder = Path(tempfile.mkdtemp())
-        make_cells(folder, count)
+        child(GENERATE, folder, "--counts", str(count))
         for stage in STAGES:
-            done = subprocess.run(
-                [sys.executable, __file__, "--stage", stage, "--folder", str(folder)],
-                capture_output=True, text=True, check=True,
-            )  # fmt: skip
-            seconds, peak = map(float, done.stdout.split())
+            seconds, peak = map(float, child(stage, folder).split())
             by_stage[stage].append(
                 f"| {stage} | {count:,} | {seconds:.1f} | {1000 * seconds / count:.2f} "
                 f"| {peak:,.0f} | {count * 96 * 96 * 3 / 1e6:,.0f} |"
