@@ -346,11 +346,14 @@ def test_a_bad_run_folder_is_refused(refused, command, fault, run_copy, cell_fol
     ],
 )
 @pytest.mark.parametrize("fault", BAD_WEIGHTS)
-def test_bad_weights_are_refused(refused, engine, weights, fault, run_copy, cell_folder, tmp_path):
+@pytest.mark.parametrize("command", ["evaluate", "predict"])
+def test_bad_weights_are_refused(
+    refused, command, engine, weights, fault, run_copy, cell_folder, tmp_path
+):
     damage, message = BAD_WEIGHTS[fault]
     damage(run_copy / weights)
     arguments = (run_copy, cell_folder, "--out", tmp_path / "out.csv", "--engine", engine)
-    assert f"{weights}: {message}" in refused("predict", *arguments)
+    assert f"{weights}: {message}" in refused(command, *arguments)
 
 
 @pytest.mark.parametrize(

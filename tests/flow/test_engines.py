@@ -208,6 +208,19 @@ def test_a_network_in_8_bits_is_not_kept_otherwise(run_copy, many, monkeypatch, 
         Classifier.load(run_copy, "int8")
 
 
+def test_a_refused_second_try_leaves_the_first_network_in_8_bits_as_it_was(
+    run_copy, many, monkeypatch
+):
+    monkeypatch.setattr(int8, "MOST_LOST", 0.2)
+    seconds = {"onnxruntime": 1.5, "int8": 1.0}
+    monkeypatch.setattr(int8, "batch_seconds", lambda name, *_: seconds[name])
+    assert pipeline.quantise(run_copy, many).kept
+    expected = Classifier.load(run_copy, "int8").predict_proba(noise(4))
+    seconds["int8"] = 9.0
+    assert not pipeline.quantise(run_copy, many, seed=1).kept
+    assert np.array_equal(Classifier.load(run_copy, "int8").predict_proba(noise(4)), expected)
+
+
 def test_too_few_images_to_calibrate_are_refused(run_copy, cells):
     with pytest.raises(DataError, match="needs 400 images or more, got 120"):
         pipeline.quantise(run_copy, cells)

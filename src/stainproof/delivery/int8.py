@@ -1,6 +1,7 @@
 """The ONNX file of a run with 8-bit weights and activations."""
 
 import logging
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,19 +48,22 @@ def quantise(run: Path, exact: Classifier, data: ImageSet, seed: int, track: Tra
     calibration, rest = np.split(order, [CALIBRATION_IMAGES])
     measured = data.subset(np.sort(rest))
     labels = labels_for(exact, measured)
-    sha256 = write_int8(run, data.images[np.sort(calibration)])
-    card = exact.card.model_copy(update={"int8_sha256": sha256})
-    small = Classifier(open_engine(INT8, run, card), card)
-    accuracy, accuracy_int8 = (
-        float(np.mean(predict_all(one, measured, track).argmax(axis=1) == labels))
-        for one in (exact, small)
-    )
-    faster = batch_seconds(DEFAULT, run, card) / batch_seconds(INT8, run, card)
-    kept = faster >= WORTH_IT and accuracy - accuracy_int8 < MOST_LOST
-    if kept:
-        card.write(run / CARD_FILE)
-    else:
-        (run / INT8_FILE).unlink()
+    with tempfile.TemporaryDirectory() as folder:
+        trial = Path(folder)
+        shutil.copy(run / ONNX_FILE, trial)
+        sha256 = write_int8(trial, data.images[np.sort(calibration)])
+        card = exact.card.model_copy(update={"int8_sha256": sha256})
+        small = Classifier(open_engine(INT8, trial, card), card)
+        accuracy, accuracy_int8 = (
+            float(np.mean(predict_all(one, measured, track).argmax(axis=1) == labels))
+            for one in (exact, small)
+        )
+        faster = batch_seconds(DEFAULT, run, card) / batch_seconds(INT8, trial, card)
+        kept = faster >= WORTH_IT and accuracy - accuracy_int8 < MOST_LOST
+        if kept:
+            with files.atomic_path(run / INT8_FILE) as part:
+                shutil.copy(trial / INT8_FILE, part)
+            card.write(run / CARD_FILE)
     return Quantised(
         num_images=len(measured),
         accuracy=accuracy,
