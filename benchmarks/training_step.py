@@ -168,11 +168,8 @@ def main() -> None:
     ]
     exact, mixed = (child("--roofline", way, *same) for way in ("float32", "bfloat16"))
     for key in sorted(exact, key=lambda key: -exact[key][0])[:SHOWN]:
-        both = [
-            f"{_cells(exact[key], calls=True)}",
-            _cells(mixed[key]) if key in mixed else "| | |",
-        ]
-        lines.append(f"| {key} {''.join(both)}|")
+        there = _cells(mixed[key]) if key in mixed else "| | | "
+        lines.append(f"| {key} {_cells(exact[key], calls=True)}{there}|")
     rest = [
         1000 * sum(sorted((v[0] for v in side.values()), reverse=True)[SHOWN:])
         for side in (exact, mixed)
