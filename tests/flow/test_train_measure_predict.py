@@ -18,6 +18,7 @@ from stainproof.data import phantom
 from stainproof.errors import CheckpointError, ConfigError, DataError
 from stainproof.labels import BLOOD_CLASSES
 from stainproof.results import Card, Evaluation
+from stainproof.training import checkpoint
 
 TINY = (
     "input.size_px=32",
@@ -228,6 +229,21 @@ def test_an_interrupt_ends_with_a_usable_run_folder(cells, tmp_path, signal_name
     assert process.returncode == 0
     assert Classifier.load(tmp_path / "run").classes == BLOOD_CLASSES
     assert (tmp_path / "run" / "report.html").exists()
+
+
+def test_an_interrupt_while_an_epoch_is_being_kept_is_obeyed_when_it_is_whole(
+    cells, tmp_path, monkeypatch
+):
+    def interrupted(*arguments):
+        signal.raise_signal(signal.SIGINT)
+        save_state(*arguments)
+
+    save_state = checkpoint.save_state
+    monkeypatch.setattr(checkpoint, "save_state", interrupted)
+    card = train(cells, tmp_path / "run", tiny("training.epochs=3"))
+    assert (card.stopped, card.num_epochs) == ("interrupted", 1)
+    monkeypatch.undo()
+    assert train(cells, tmp_path / "run", resume=True).num_epochs == 3
 
 
 def test_a_kill_at_any_moment_leaves_a_folder_that_resumes(cells, tmp_path):

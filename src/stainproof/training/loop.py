@@ -21,6 +21,7 @@ from stainproof.results import BEST_FILE, HISTORY_FILE, LAST_FILE, STATE_FILE, E
 from stainproof.training import checkpoint, hardware
 from stainproof.training.averaging import MovingAverage
 from stainproof.training.batches import Batch, Batches
+from stainproof.training.interrupt import Interrupt, noting_interrupts
 from stainproof.training.judge import Judge
 from stainproof.training.losses import disagreement
 from stainproof.training.optim import Schedule, make_optimizer, size_px
@@ -102,7 +103,7 @@ class Trainer:
         self.history = read_history(run)[: self.now.epoch] if resume else []
         self.began = time.monotonic() - self.now.elapsed_s
         self.reserve_s = 0.05 * (self.settings.budget_s or 0.0)
-        self.interrupted = False
+        self.interrupt = Interrupt()
         self.augmented_s = 0.0
         """Processor seconds of augmentation before this epoch."""
 
@@ -117,21 +118,22 @@ class Trainer:
             on_step: Told after every step.
             on_epoch: Told after every epoch, when its files are written.
         """
-        while not (stopped := self._reason_to_stop()):
-            loss, accuracy, images_per_s = self._learn(on_step)
-            if self.interrupted and self.now.best:
-                continue
-            record = self._judge(loss, accuracy, images_per_s)
-            self._keep(record)
-            on_epoch(self._outcome("running"))
-        return self._outcome(stopped)
+        with noting_interrupts() as self.interrupt:
+            while not (stopped := self._reason_to_stop()):
+                loss, accuracy, images_per_s = self._learn(on_step)
+                if self.interrupt.noted and self.now.best:
+                    continue
+                record = self._judge(loss, accuracy, images_per_s)
+                self._keep(record)
+                on_epoch(self._outcome("running"))
+            return self._outcome(stopped)
 
     def _reason_to_stop(self) -> str:
         now, settings = self.now, self.settings
-        if self.interrupted:
-            return INTERRUPTED
         if now.best is None:
             return ""
+        if self.interrupt.noted:
+            return INTERRUPTED
         if now.epoch >= settings.epochs:
             return f"all {settings.epochs} epochs done"
         if settings.stop_patience and now.epoch - now.best.epoch >= settings.stop_patience:
@@ -149,23 +151,18 @@ class Trainer:
         self.augmented_s = self.batches.augmenter.busy_s
         seen = num_right = 0
         total_loss = 0.0
-        try:
-            for batch in self.batches.epoch(epoch):
-                done = self._share_done()
-                if done >= 1 and seen:
-                    break
-                self.schedule.before_step(done)
-                loss, right = self._step(batch, done)
-                seen += len(batch.targets)
-                num_right += right
-                total_loss += loss * len(batch.targets)
-                speed = seen / (time.monotonic() - began)
-                rate, elapsed_s = self.schedule.rate, self._elapsed_s()
-                on_step(
-                    Step(epoch, done, total_loss / seen, num_right / seen, rate, speed, elapsed_s)
-                )
-        except KeyboardInterrupt:
-            self.interrupted = True
+        for batch in self.batches.epoch(epoch):
+            done = self._share_done()
+            if seen and (done >= 1 or self.interrupt.noted):
+                break
+            self.schedule.before_step(done)
+            loss, right = self._step(batch, done)
+            seen += len(batch.targets)
+            num_right += right
+            total_loss += loss * len(batch.targets)
+            speed = seen / (time.monotonic() - began)
+            rate, elapsed_s = self.schedule.rate, self._elapsed_s()
+            on_step(Step(epoch, done, total_loss / seen, num_right / seen, rate, speed, elapsed_s))
         num = max(seen, 1)
         return total_loss / num, num_right / num, seen / (time.monotonic() - began)
 
@@ -251,8 +248,7 @@ class Trainer:
         return to_input(torch.from_numpy(images).to(self.device), self.config.input)
 
     def _outcome(self, stopped: str) -> Outcome:
-        if self.now.best is None:
-            raise KeyboardInterrupt
+        assert self.now.best is not None
         return Outcome(self.now.best, self.now.epoch, stopped, self.compute)
 
 

@@ -1,0 +1,43 @@
+"""Interrupts are noted once, and handlers are as before afterwards."""
+
+import signal
+import threading
+
+import pytest
+
+from stainproof.training.interrupt import SIGNALS, noting_interrupts
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_the_first_interrupt_is_noted_and_the_second_acts(number):
+    usual = signal.signal(number, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt), noting_interrupts() as interrupt:
+            signal.raise_signal(number)
+            assert interrupt.noted
+            signal.raise_signal(number)
+        assert signal.getsignal(number) is signal.default_int_handler
+    finally:
+        signal.signal(number, usual)
+
+
+def test_nothing_is_left_behind_where_no_interrupt_came():
+    before = [signal.getsignal(number) for number in SIGNALS]
+    with noting_interrupts() as interrupt:
+        assert [signal.getsignal(number) for number in SIGNALS] != before
+    assert not interrupt.noted
+    assert [signal.getsignal(number) for number in SIGNALS] == before
+
+
+def test_another_thread_trains_without_touching_signals():
+    before = [signal.getsignal(number) for number in SIGNALS]
+    seen = []
+
+    def work():
+        with noting_interrupts() as interrupt:
+            seen.append((interrupt.noted, [signal.getsignal(number) for number in SIGNALS]))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [(False, before)]
