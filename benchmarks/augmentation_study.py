@@ -78,8 +78,13 @@ QUEUES: dict[str, list[Experiment]] = {
         ),
     ],
     "speed": [
-        short("speed-start-64", "training.start_px=64", epochs=16),
-        short("speed-start-48", "training.start_px=48", epochs=18),
+        short("speed-two-thirds", "training.start_scale=0.667", epochs=14),
+        short("speed-half", "training.start_scale=0.5", epochs=15),
+        short("speed-third", "training.start_scale=0.333", epochs=17),
+    ],
+    "speed-long": [
+        short(f"speed-half-long-{seed}", "training.start_scale=0.5", seed=seed, epochs=46)
+        for seed in range(3)
     ],
     "unseen": [short(f"unseen-{name}", _without(*kin)) for name, kin in UNSEEN.items()],
     "long": [
@@ -94,7 +99,7 @@ QUEUES: dict[str, list[Experiment]] = {
     ],
 }  # fmt: skip
 """Queue -> its experiments. Of the ablation, two families are rows of `unseen`; those of `speed`
-have more epochs in about the same time."""
+and `speed-long` have more epochs, of as many pixels in all."""
 
 
 def main() -> None:

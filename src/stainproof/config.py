@@ -173,9 +173,9 @@ class TrainingConfig(Settings):
     """Epochs without a better validation accuracy before training ends; 0: never."""
     label_smoothing: float = Field(0.0, ge=0.0, lt=1.0)
     """Share of every label spread evenly over the classes."""
-    start_px: int = Field(0, ge=0, le=MAX_SIZE_PX)
-    """Height and width that images are scaled to at the start; they grow to the network's own size
-    by two thirds of the run. Small images learn faster; 0: full size throughout."""
+    start_scale: float = Field(1.0, ge=0.1, le=1.0)
+    """What images are scaled by at the start of a one-cycle run; they grow to the network's own size
+    by two thirds of it. Small images are faster to learn from; 1: full size throughout."""
     ema_decay: float = Field(0.0, ge=0.0, lt=1.0)
     """Decay a step of the averaged weights, which are then validated and kept; 0: no average."""
     keep_every_epoch: bool = False
@@ -187,6 +187,15 @@ class TrainingConfig(Settings):
     measurement finds it clearly faster, as on newer processors and GPUs."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to compute; `auto` takes a GPU where there is one."""
+
+    @model_validator(mode="after")
+    def _grows_with_the_run(self) -> "TrainingConfig":
+        if self.start_scale < 1 and self.schedule != "one-cycle":
+            raise ValueError(
+                f"start_scale below 1 needs the schedule one-cycle, which knows how far a run is; "
+                f"got {self.start_scale:g} with {self.schedule}"
+            )
+        return self
 
 
 class Config(Settings):
@@ -210,17 +219,6 @@ class Config(Settings):
     """The changes to training images."""
     training: TrainingConfig = TrainingConfig()
     """The search for the weights."""
-
-    @model_validator(mode="after")
-    def _starts_small(self) -> "Config":
-        start_px, full_px = self.training.start_px, self.input.size_px
-        halvings = len(self.network.stem) + len(self.network.stages)
-        if start_px and not 2**halvings <= start_px <= full_px:
-            raise ValueError(
-                f"training.start_px: 0, or from {2**halvings} (the network halves {halvings} "
-                f"times) to {full_px} (the input's size), got {start_px}"
-            )
-        return self
 
     def to_toml(self) -> str:
         """Return the settings as TOML text that `read_config` reads back to an equal value."""

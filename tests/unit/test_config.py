@@ -102,8 +102,8 @@ def test_the_last_assignment_wins_and_beats_the_other_arguments():
 @pytest.mark.parametrize(
     ("assignment", "message"),
     [
-        ("training.start_px=97", r"training.start_px: 0, or from 16 .* to 96 .*, got 97"),
-        ("training.start_px=15", r"setting training.start_px: 0, or from 16 .*, got 15"),
+        ("training.start_scale=0", "training.start_scale: .*0.1, got 0"),
+        ("training.start_scale=1.5", "training.start_scale: .*equal to 1, got 1.5"),
         ("training.epoch=3", "training.epoch is unknown; allowed: batch_size, learning_rate"),
         ("sed=3", "sed is unknown; allowed: preset, seed, input, split"),
         ("trainig.epochs=3", "trainig is unknown; allowed: preset, seed"),
@@ -223,3 +223,8 @@ def test_lengths_of_time(text, seconds):
 def test_what_is_no_length_of_time_is_refused_with_an_example(text):
     with pytest.raises(ConfigError, match="is no length of time; write for instance 90s, 20m"):
         parse_duration(text)
+
+
+def test_small_images_at_the_start_need_a_schedule_that_knows_how_far_the_run_is():
+    with pytest.raises(ConfigError, match="start_scale below 1 needs the schedule one-cycle"):
+        make_config("report", assignments=("training.start_scale=0.5",))

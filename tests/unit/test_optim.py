@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from stainproof.config import TrainingConfig
+from stainproof.config import TrainingConfig, make_config
 from stainproof.training.averaging import MovingAverage
 from stainproof.training.optim import Schedule, make_optimizer, one_cycle, size_px
 
@@ -17,11 +17,19 @@ def test_one_cycle_rises_to_the_peak_then_falls_to_zero():
 
 
 def test_images_grow_in_steps_to_their_full_size_by_two_thirds_of_the_run():
-    sizes = [size_px(share / 99, 60, 96) for share in range(100)]
+    config = make_config(assignments=("training.start_scale=0.625",))
+    sizes = [size_px(share / 99, config) for share in range(100)]
     assert sizes == sorted(sizes)
     assert sorted(set(sizes)) == [60, 68, 76, 84, 92, 96]
     assert sizes[66] == 96 > sizes[65]
-    assert {size_px(share / 99, 0, 96) for share in range(100)} == {96}
+    full = make_config(assignments=("training.start_scale=1",))
+    assert {size_px(share / 99, full) for share in range(100)} == {96}
+
+
+@pytest.mark.parametrize(("full_px", "start_px"), [(16, 16), (28, 16), (224, 22)])
+def test_images_never_start_smaller_than_the_network_can_halve(full_px, start_px):
+    sizes = ("training.start_scale=0.1", f"input.size_px={full_px}")
+    assert size_px(0.0, make_config(assignments=sizes)) == start_px
 
 
 def test_a_plateau_run_lowers_its_rate_by_the_factor_after_the_patience():

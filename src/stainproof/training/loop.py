@@ -170,7 +170,7 @@ class Trainer:
         """Take one step on a batch; give its loss and how many it got right."""
         y_bk = torch.from_numpy(batch.targets).to(self.device)
         x_bchw = self._input(batch.images)
-        px = size_px(progress, self.settings.start_px, self.config.input.size_px)
+        px = size_px(progress, self.config)
         if px < x_bchw.shape[2]:
             x_bchw = F.interpolate(x_bchw, (px, px), mode="bilinear", antialias=True)
         with self.compute.autocast(self.device):

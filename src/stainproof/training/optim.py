@@ -6,7 +6,7 @@ from torch import nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from stainproof.config import TrainingConfig
+from stainproof.config import Config, TrainingConfig
 
 WARM_UP = 0.15
 """Share of a one-cycle run in which the rate rises."""
@@ -44,21 +44,23 @@ def one_cycle(progress: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP)))
 
 
-def size_px(progress: float, start_px: int, full_px: int) -> int:
+def size_px(progress: float, config: Config) -> int:
     """Return the height and width of training images at this share of the run.
 
     They grow in steps of 8 and are full from two thirds on (progressive resizing, as in Tan & Le
-    2021, "EfficientNetV2", section 4).
+    2021, "EfficientNetV2", section 4); never smaller than the network can halve.
 
     Args:
         progress: 0 at the start of training, 1 at its end.
-        start_px: At the start; 0: full throughout.
-        full_px: At the end.
+        config: Gives the size at the end, the scale at the start and the number of halvings.
     """
+    full_px = config.input.size_px
+    smallest_px = 2 ** len(config.network.stem + config.network.stages)
+    start_px = min(max(round(config.training.start_scale * full_px), smallest_px), full_px)
     grown = min(progress / GROWN, 1.0)
-    if not start_px or grown == 1:
+    if grown == 1:
         return full_px
-    return min(start_px + int(grown * (full_px - start_px) / STEP_PX) * STEP_PX, full_px)
+    return start_px + int(grown * (full_px - start_px) / STEP_PX) * STEP_PX
 
 
 class Schedule:
