@@ -174,8 +174,8 @@ class TrainingConfig(Settings):
     label_smoothing: float = Field(0.0, ge=0.0, lt=1.0)
     """Share of every label spread evenly over the classes."""
     start_scale: float = Field(1.0, ge=0.1, le=1.0)
-    """What images are scaled by at the start of a one-cycle run; they grow to the network's own size
-    by two thirds of it. Small images are faster to learn from; 1: full size throughout."""
+    """What images are scaled by at the start of a one-cycle run; they grow to their full size by two
+    thirds of it. Small images are faster to learn from; 1: full size throughout."""
     ema_decay: float = Field(0.0, ge=0.0, lt=1.0)
     """Decay a step of the averaged weights, which are then validated and kept; 0: no average."""
     keep_every_epoch: bool = False
@@ -196,6 +196,25 @@ class TrainingConfig(Settings):
                 f"got {self.start_scale:g} with {self.schedule}"
             )
         return self
+
+
+class Answering(Settings):
+    """How a trained network looks at an image."""
+
+    views: Literal["one", "flips", "turns"] = "one"
+    """Whose answers are averaged: the image as it is, with its mirror images, or all eight ways it
+    can lie."""
+    filter: Literal["none", "ideal", "gaussian", "butterworth", "notch"] = "none"
+    """What is done to the image before: a low-pass filter, or periodic noise taken out (notch)."""
+    cutoff: float = Field(0.5, gt=0.0, le=2.0)
+    """Of a low-pass filter: where it falls off, as a share of Nyquist's frequency."""
+
+    def words(self) -> str:
+        """Return for instance `turns, gaussian 0.5`; nothing for an image as it is."""
+        filtering = {"none": "", "notch": "notch"}.get(
+            self.filter, f"{self.filter} {self.cutoff:g}"
+        )
+        return ", ".join(filter(None, ("" if self.views == "one" else self.views, filtering)))
 
 
 class Config(Settings):
@@ -397,27 +416,38 @@ def _assign(tree: dict[str, Any], assignment: str) -> None:
         branch[last] = text.strip()
 
 
+def make_answering(views: str = "one", filter: str = "none", cutoff: float = 0.5) -> Answering:
+    """Build the settings of prediction; see `Answering`.
+
+    Raises:
+        ConfigError: A name is unknown or the cutoff out of range.
+    """
+    try:
+        return Answering.model_validate({"views": views, "filter": filter, "cutoff": cutoff})
+    except ValidationError as error:
+        raise ConfigError(_first_fault(error, Answering)) from error
+
+
 def _validated(tree: dict[str, Any], what: str) -> Config:
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError(f"{what} {_first_fault(error)}") from error
+        raise ConfigError(f"{what} {_first_fault(error, Config)}") from error
 
 
-def _first_fault(error: ValidationError) -> str:
+def _first_fault(error: ValidationError, model: type[BaseModel]) -> str:
     fault = error.errors()[0]
     path = [str(part) for part in fault["loc"]]
     key = ".".join(path)
     if fault["type"] == "extra_forbidden":
-        return f"{key} is unknown; allowed: {', '.join(_keys_beside(path))}"
+        return f"{key} is unknown; allowed: {', '.join(_keys_beside(path, model))}"
     if fault["type"] == "value_error":
         said = fault["msg"].removeprefix("Value error, ")
         return f"{key}: {said}" if key else said
     return f"{key}: {fault['msg']}, got {fault['input']!r}"
 
 
-def _keys_beside(path: list[str]) -> list[str]:
-    model: type[BaseModel] = Config
+def _keys_beside(path: list[str], model: type[BaseModel]) -> list[str]:
     for part in path[:-1]:
         field = model.model_fields.get(part)
         kinds = (field.annotation, *get_args(field.annotation)) if field else ()

@@ -55,7 +55,7 @@ def size_px(progress: float, config: Config) -> int:
         config: Gives the size at the end, the scale at the start and the number of halvings.
     """
     full_px = config.input.size_px
-    smallest_px = 2 ** len(config.network.stem + config.network.stages)
+    smallest_px = 1 << len(config.network.stem + config.network.stages)
     start_px = min(max(round(config.training.start_scale * full_px), smallest_px), full_px)
     grown = min(progress / GROWN, 1.0)
     if grown == 1:
