@@ -155,10 +155,13 @@ class TrainingConfig(Settings):
 
     batch_size: int = Field(128, ge=1, le=65536)
     """Images a step."""
+    optimizer: Literal["adam", "adamw", "sgd", "lion", "muon"] = "adam"
+    """What takes the steps. Of Adam's learning rate, Lion wants about a tenth and SGD (with momentum
+    0.9) ten times and more; the others want the same."""
     learning_rate: float = Field(1e-3, gt=0.0, le=10.0)
-    """Adam's step; the peak of the one-cycle schedule."""
+    """The optimiser's step; the peak of the one-cycle schedule."""
     weight_decay: float = Field(0.0, ge=0.0, le=1.0)
-    """Decoupled weight decay (AdamW); 0 is plain Adam."""
+    """Decoupled weight decay; of SGD, the usual one. Adam takes none."""
     epochs: int = Field(1000, ge=1, le=100_000)
     """Most passes over the training split."""
     budget_s: float | None = Field(None, gt=0.0)
@@ -174,7 +177,7 @@ class TrainingConfig(Settings):
     label_smoothing: float = Field(0.0, ge=0.0, lt=1.0)
     """Share of every label spread evenly over the classes."""
     start_scale: float = Field(1.0, ge=0.1, le=1.0)
-    """What images are scaled by at the start of a one-cycle run; they grow to their full size by two
+    """What images are scaled by at the start of a one-cycle run; they grow to full size by two
     thirds of it. Small images are faster to learn from; 1: full size throughout."""
     ema_decay: float = Field(0.0, ge=0.0, lt=1.0)
     """Decay a step of the averaged weights, which are then validated and kept; 0: no average."""
@@ -194,6 +197,15 @@ class TrainingConfig(Settings):
             raise ValueError(
                 f"start_scale below 1 needs the schedule one-cycle, which knows how far a run is; "
                 f"got {self.start_scale:g} with {self.schedule}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _decays_where_it_can(self) -> "TrainingConfig":
+        if self.weight_decay and self.optimizer == "adam":
+            raise ValueError(
+                f"weight_decay needs another optimizer than adam, for instance adamw; "
+                f"got {self.weight_decay:g} with adam"
             )
         return self
 
@@ -271,6 +283,7 @@ SCHEDULES: dict[str, dict[str, dict[str, Any]]] = {
             "schedule": "one-cycle",
             "epochs": 30,
             "stop_patience": 0,
+            "optimizer": "adamw",
             "learning_rate": 4e-3,
             "weight_decay": 0.02,
             "batch_size": 64,
