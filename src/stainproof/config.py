@@ -61,6 +61,9 @@ class NetworkConfig(Settings):
     """Units in a custom block, the report's k."""
     skip: bool = True
     """Whether a custom block adds its input to its output."""
+    norm: Literal["batch", "group"] = "batch"
+    """What follows every convolution: batch normalisation, or group normalisation, which is slower
+    and treats every image by itself."""
     hidden: int = Field(128, ge=0, le=8192)
     """Width of the dense layer before the last; 0 for none."""
     dropout: float = Field(0.6, ge=0.0, lt=1.0)
@@ -156,8 +159,8 @@ class TrainingConfig(Settings):
     batch_size: int = Field(128, ge=1, le=65536)
     """Images a step."""
     optimizer: Literal["adam", "adamw", "sgd", "lion", "muon"] = "adam"
-    """What takes the steps. Of Adam's learning rate, Lion wants about a tenth and SGD (with momentum
-    0.9) ten times and more; the others want the same."""
+    """What takes the steps. Of Adam's learning rate, Lion wants about a tenth and SGD (its momentum
+    is 0.9) ten times and more; the others want the same."""
     learning_rate: float = Field(1e-3, gt=0.0, le=10.0)
     """The optimiser's step; the peak of the one-cycle schedule."""
     weight_decay: float = Field(0.0, ge=0.0, le=1.0)

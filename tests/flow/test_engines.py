@@ -59,6 +59,14 @@ def test_every_engine_gives_the_same_probabilities_for_any_number_of_images(run,
     assert found.predict_proba(noise(0)).shape == (0, 8)
 
 
+def test_engines_agree_on_a_network_with_group_norm(cells, tmp_path):
+    config = make_config("quick", assignments=(*TINY, "training.epochs=1", "network.norm=group"))
+    pipeline.train(cells, tmp_path / "run", config)
+    answers = [Classifier.load(tmp_path / "run", name).predict_proba(noise(5)) for name in EXACT]
+    for one in answers[1:]:
+        np.testing.assert_allclose(one, answers[0], atol=1e-5)
+
+
 def test_an_answer_stays_when_the_next_batch_is_asked_for(run):
     for name in EXACT:
         engine = Classifier.load(run, name).members[0].engine
