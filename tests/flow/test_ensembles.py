@@ -11,11 +11,13 @@ from typer.testing import CliRunner
 from stainproof import Classifier, pipeline
 from stainproof.cli import app
 from stainproof.config import make_answering, make_config
+from stainproof.data import phantom
 from stainproof.errors import CheckpointError, ConfigError, DataError
 from stainproof.models.fourier import filtered
 from stainproof.models.views import views_of
 from stainproof.models.voting import vote
 from stainproof.results import Card, Ensemble
+from stainproof.training.teacher import Teacher
 
 TINY = (
     "network.stem=[8,16]",
@@ -184,3 +186,34 @@ def test_an_unknown_way_of_looking_is_refused_before_anything_is_read(options, m
     found = CliRunner().invoke(app, ["evaluate", "nowhere", "nothing", *options])
     assert isinstance(found.exception, ConfigError)
     assert re.search(message, str(found.exception))
+
+
+def test_a_network_learns_the_answers_of_an_ensemble(both, cells, tmp_path):
+    settings = (*TINY, "input.size_px=32", "training.epochs=20")
+    taught = (f"training.teacher={both}", "training.teacher_share=1")
+    pipeline.train(cells, tmp_path / "alone", make_config("quick", assignments=settings))
+    pipeline.train(cells, tmp_path / "taught", make_config("quick", assignments=settings + taught))
+    images = np.stack(list(phantom.generate(40, seed=9, size_px=32)[0]))
+    teacher, alone, pupil = (
+        Classifier.load(folder).predict_proba(images)
+        for folder in (both, tmp_path / "alone", tmp_path / "taught")
+    )
+    assert np.abs(pupil - teacher).mean() < 0.7 * np.abs(alone - teacher).mean()
+
+
+def test_a_teachers_answers_are_mixed_into_the_labels_in_their_order(runs):
+    classes = Classifier.load(runs[0]).classes[::-1]
+    labels = np.eye(8, dtype=np.float32)[:5]
+    targets = Teacher(str(runs[0]), 0.25, classes)(noise(5), labels)
+    probs = Classifier.load(runs[0]).predict_proba(noise(5))[:, ::-1]
+    np.testing.assert_allclose(targets, 0.25 * probs + 0.75 * labels, atol=1e-6)
+    assert targets.dtype == np.float32
+
+
+def test_a_teacher_that_cannot_teach_is_refused_before_anything_is_written(cells, tmp_path):
+    nowhere = make_config("quick", assignments=(*TINY, "training.teacher=nowhere"))
+    with pytest.raises(ConfigError, match=r"training.teacher: nowhere: no such run folder"):
+        pipeline.train(cells, tmp_path / "run", nowhere)
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(ConfigError, match=r"set augment.consistency to 0"):
+        make_config("quick", assignments=("training.teacher=a", "augment.consistency=12"))
