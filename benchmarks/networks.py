@@ -2,8 +2,8 @@
 
 .venv/bin/python benchmarks/networks.py --runs FOLDER
 
-Accuracy is that of the study's rows; speed is measured here, on one thread to train and on all cores
-to answer. Draws accuracy against parameters too.
+Accuracy is that of the study's rows; speed is measured here, on one thread to train and on all
+cores to answer. Draws accuracy against parameters too.
 """
 
 import argparse

@@ -6,39 +6,22 @@ import torch
 from safetensors.numpy import load_file
 
 from stainproof import Classifier, pipeline
-from stainproof.config import make_config
 from stainproof.data import sources
 from stainproof.errors import CheckpointError, ConfigError
 from stainproof.models.network import build_network, to_input
 from stainproof.results import Card, EpochRecord
 from stainproof.training.soup import Candidate, greedy, mean_state, measure_norms
 
-TINY = (
-    "input.size_px=32",
-    "network.stem=[8,16]",
-    "network.stages=[24]",
-    "network.hidden=16",
-    "training.epochs=5",
-    "training.ema_decay=0",
-    "training.keep_every_epoch=true",
-    "training.threads=1",
-    "training.precision=float32",
-    "augment.recipe=turns",
-)
+KEPT = ("training.epochs=5", "training.ema_decay=0", "training.keep_every_epoch=true")
 
 
 @pytest.fixture(scope="module")
-def cells(tmp_path_factory):
-    return pipeline.make_phantoms(tmp_path_factory.mktemp("data") / "home", 120, seed=1, size_px=32)
-
-
-@pytest.fixture(scope="module")
-def runs(cells, tmp_path_factory):
+def runs(phantoms, tiny, tmp_path_factory):
     """Two runs that differ by their learning rate."""
     folder = tmp_path_factory.mktemp("runs")
     for rate in ("2e-3", "4e-3"):
-        config = make_config("quick", assignments=(*TINY, f"training.learning_rate={rate}"))
-        pipeline.train(cells, folder / rate, config)
+        config = tiny(*KEPT, f"training.learning_rate={rate}")
+        pipeline.train(phantoms, folder / rate, config)
     return [folder / "2e-3", folder / "4e-3"]
 
 
@@ -57,10 +40,10 @@ def test_greedy_takes_what_does_not_lower_the_figure():
     assert [one.path for one in chosen] == ["a", "c", "d"]
 
 
-def test_the_mean_of_statistics_is_not_what_the_mean_of_weights_gives(cells):
+def test_the_mean_of_statistics_is_not_what_the_mean_of_weights_gives(phantoms, tiny):
     """Why batch normalisation is measured anew: only then are its outputs normal again."""
-    config = make_config("quick", assignments=(*TINY, "augment.recipe=none"))
-    data = sources.load(cells, config.input)
+    config = tiny("augment.recipe=none")
+    data = sources.load(phantoms, config.input)
     networks = [build_network(config.model_copy(update={"seed": seed}), 8) for seed in (0, 1)]
     mean = mean_state(measure_norms(net, net.state_dict(), data, config) for net in networks)
     network = networks[0]
@@ -82,8 +65,8 @@ def test_the_mean_of_statistics_is_not_what_the_mean_of_weights_gives(cells):
 
 
 @pytest.mark.parametrize("choice", ["threshold", "last", "greedy"])
-def test_the_epochs_of_a_run_become_a_run_folder_that_answers(runs, cells, tmp_path, choice):
-    card = pipeline.average(runs[:1], cells, tmp_path / "mean", choice=choice)
+def test_the_epochs_of_a_run_become_a_run_folder_that_answers(runs, phantoms, tmp_path, choice):
+    card = pipeline.average(runs[:1], phantoms, tmp_path / "mean", choice=choice)
     assert card.stopped.startswith("mean of ")
     assert Card.read(tmp_path / "mean" / "card.json") == card
     assert (tmp_path / "mean" / "report.html").exists()
@@ -96,8 +79,8 @@ def test_the_epochs_of_a_run_become_a_run_folder_that_answers(runs, cells, tmp_p
     np.testing.assert_allclose(torch_probs, onnx_probs, atol=1e-5)
 
 
-def test_the_last_quarter_of_epochs_is_at_least_two(runs, cells, tmp_path):
-    pipeline.average(runs[:1], cells, tmp_path / "mean", choice="last")
+def test_the_last_quarter_of_epochs_is_at_least_two(runs, phantoms, tmp_path):
+    pipeline.average(runs[:1], phantoms, tmp_path / "mean", choice="last")
     found = load_file(tmp_path / "mean" / "best.safetensors")["0.0.weight"]
     fourth, fifth = (
         load_file(runs[0] / "epochs" / f"000{n}.safetensors")["0.0.weight"] for n in (4, 5)
@@ -106,30 +89,29 @@ def test_the_last_quarter_of_epochs_is_at_least_two(runs, cells, tmp_path):
 
 
 def test_a_greedy_soup_of_runs_is_no_worse_on_validation_images_than_the_best_of_them(
-    runs, cells, tmp_path
+    runs, phantoms, tmp_path
 ):
-    card = pipeline.average(runs, cells, tmp_path / "soup", choice="greedy")
+    card = pipeline.average(runs, phantoms, tmp_path / "soup", choice="greedy")
     assert "of 2 chosen greedily" in card.stopped
     assert isinstance(card.best, EpochRecord)
 
 
-def test_what_cannot_be_averaged_is_refused_and_leaves_nothing(runs, cells, tmp_path):
+def test_what_cannot_be_averaged_is_refused_and_leaves_nothing(runs, phantoms, tiny, tmp_path):
     out = tmp_path / "out"
     with pytest.raises(ConfigError, match="'best' is unknown; allowed: threshold, last, greedy"):
-        pipeline.average(runs, cells, out, choice="best")
+        pipeline.average(runs, phantoms, out, choice="best")
     with pytest.raises(ConfigError, match=r"under: the lowest validation loss is .*, got 0.001"):
-        pipeline.average(runs, cells, out, under=0.001)
+        pipeline.average(runs, phantoms, out, under=0.001)
     with pytest.raises(ConfigError, match="already holds a run"):
-        pipeline.average(runs, cells, runs[0])
+        pipeline.average(runs, phantoms, runs[0])
     other = pipeline.make_phantoms(tmp_path / "other", 80, seed=8, size_px=32)
     with pytest.raises(CheckpointError, match="other images"):
         pipeline.average(runs, other, out)
     assert not out.exists()
-    bare = make_config("quick", assignments=(*TINY, "training.epochs=1", "network.hidden=8",
-                                             "training.keep_every_epoch=false"))  # fmt: skip
-    pipeline.train(cells, tmp_path / "bare", bare)
+    bare = tiny("training.epochs=1", "network.hidden=8")
+    pipeline.train(phantoms, tmp_path / "bare", bare)
     with pytest.raises(CheckpointError, match="keep_every_epoch"):
-        pipeline.average([tmp_path / "bare"], cells, out)
+        pipeline.average([tmp_path / "bare"], phantoms, out)
     with pytest.raises(CheckpointError, match=r"another network"):
-        pipeline.average([runs[0], tmp_path / "bare"], cells, out)
+        pipeline.average([runs[0], tmp_path / "bare"], phantoms, out)
     assert not out.exists()
