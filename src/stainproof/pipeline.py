@@ -389,10 +389,11 @@ def _settle(run: Path, config: Config | None, resume: bool) -> Config:
         raise ConfigError(f"{run}: is a file; --out names the folder to make")
     if any((run / name).exists() for name in (CARD_FILE, STATE_FILE, CONFIG_FILE)):
         raise ConfigError(f"{run}: already holds a run; add --resume, or choose another --out")
+    from stainproof.models.backbones import with_own_input
     from stainproof.models.network import check_network
 
-    config = config or make_config()
-    check_network(config.network, config.input)
+    config = with_own_input(config or make_config())
+    check_network(config)
     return config
 
 

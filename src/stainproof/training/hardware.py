@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from stainproof.config import TrainingConfig
 from stainproof.errors import ConfigError
 from stainproof.machine import num_cores
+from stainproof.models.backbones import set_to_training
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -64,7 +65,7 @@ def choose_compute(
         settings: `threads` and `precision`; each is measured where it leaves the choice.
         earlier: What a resumed run was computed with; `auto` keeps it.
     """
-    trial = _Trial(network, x_bchw[:MEASURED_IMAGES])
+    trial = _Trial(network, x_bchw[:MEASURED_IMAGES], settings)
     threads = settings.threads or (earlier.threads if earlier else 0)
     if not threads:
         threads = num_cores()
@@ -85,8 +86,9 @@ def choose_compute(
 class _Trial:
     """Times training steps of a network that is thrown away; leaves the random numbers alone."""
 
-    def __init__(self, network: nn.Module, x_bchw: Tensor):
-        self.network = copy.deepcopy(network).train()
+    def __init__(self, network: nn.Module, x_bchw: Tensor, settings: TrainingConfig):
+        self.network = copy.deepcopy(network)
+        set_to_training(self.network, settings)
         self.x_bchw = x_bchw
 
     def seconds(self, *ways: Compute) -> list[float]:
