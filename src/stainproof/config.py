@@ -442,7 +442,7 @@ def with_assignments(config: Config, assignments: tuple[str, ...]) -> Config:
     Raises:
         ConfigError: A key is unknown or a value is out of range.
     """
-    tree = config.model_dump(exclude_unset=True)
+    tree = config.model_dump() | {"input": config.input.model_dump(exclude_unset=True)}
     _assign_all(tree, assignments)
     return _validated(tree, "setting")
 

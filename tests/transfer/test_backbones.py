@@ -154,7 +154,8 @@ def test_what_stands_between_the_last_block_and_the_head_belongs_to_the_block():
 def built(name="test_efficientnet", **training):
     torch.manual_seed(0)
     network = build_backbone(NetworkConfig(backbone=name), 3)
-    settings = TrainingConfig(learning_rate=0.1, weight_decay=0.01, **training)
+    training = {"optimizer": "adamw", "learning_rate": 0.1, "weight_decay": 0.01} | training
+    settings = TrainingConfig(**training)
     freeze(network, settings)
     return network, settings
 
@@ -200,8 +201,9 @@ def test_batch_normalisation_that_is_not_frozen_follows_the_images_in_frozen_blo
     assert "bn1.weight" not in moved and "conv_stem.weight" not in moved
 
 
-def test_the_learning_rate_falls_by_the_layer_decay_from_block_to_block():
-    network, settings = built("mobilenetv3_small_050", layer_decay=0.5)
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "lion", "muon"])
+def test_the_learning_rate_falls_by_the_layer_decay_from_block_to_block(optimizer):
+    network, settings = built("mobilenetv3_small_050", layer_decay=0.5, optimizer=optimizer)
     optimizer = make_optimizer(network, settings)
     schedule = Schedule(optimizer, settings.model_copy(update={"schedule": "one-cycle"}))
     schedule.before_step(0.15)
@@ -212,5 +214,6 @@ def test_the_learning_rate_falls_by_the_layer_decay_from_block_to_block():
         assert rates[id(weight)] == pytest.approx(0.1 * 0.5 ** depths[name])
         assert decays[id(weight)] == (0.01 if weight.ndim > 1 else 0)
     assert schedule.rate == pytest.approx(0.1)
+    assert step(network, settings) >= set(weight_depths(network))
     schedule.before_step(1.0)
     assert {group["lr"] for group in optimizer.param_groups} == {0.0}
