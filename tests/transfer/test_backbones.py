@@ -1,11 +1,20 @@
 """Networks of timm: built by name, with the input they want, learning as deep as asked for."""
 
+import re
+from pathlib import Path
+
 import pytest
 import timm
 import torch
 from torch import nn
 
-from stainproof.config import NetworkConfig, TrainingConfig, make_config, with_assignments
+from stainproof.config import (
+    NetworkConfig,
+    TrainingConfig,
+    make_config,
+    read_config,
+    with_assignments,
+)
 from stainproof.errors import ConfigError
 from stainproof.models.backbones import (
     build_backbone,
@@ -18,11 +27,8 @@ from stainproof.models.backbones import (
 from stainproof.models.network import build_network, check_network, start_px
 from stainproof.training.optim import Schedule, make_optimizer
 
-NAMED = (
-    "vgg19", "resnetv2_50", "mobilenetv2_100", "tf_efficientnet_lite0", "efficientnet_b0",
-    "efficientnet_b2", "convnext_nano", "convnext_tiny", "convnext_small",
-)  # fmt: skip
-"""Those that the documentation names."""
+PAGE = (Path(__file__).parents[2] / "docs" / "transfer.md").read_text(encoding="utf-8")
+NAMED = re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.*?) \| .* million", PAGE, re.MULTILINE)))
 SMALL = ("mobilenetv3_small_050", "test_byobnet", "test_efficientnet", "test_convnext", "test_vit")
 FIXED = "vit_tiny_patch16_224"
 """Takes images of one size only."""
@@ -30,6 +36,24 @@ FIXED = "vit_tiny_patch16_224"
 
 def config_of(name, *assignments):
     return make_config(assignments=(f"network.backbone={name}", "input.size_px=32", *assignments))
+
+
+def test_the_settings_in_the_documentation_are_good(tmp_path):
+    (text,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
+    (tmp_path / "lite.toml").write_text(text)
+    config = read_config(tmp_path / "lite.toml")
+    assert (
+        config.training
+        == make_config(
+            "quick",
+            assignments=(
+                "network.backbone=a",
+                "training.layer_decay=0.75",
+                "training.learning_rate=1e-3",
+            ),
+        ).training
+    )
+    assert {"tf_efficientnet_lite0", "vgg19", "resnetv2_50", "mobilenetv2_100"} <= set(NAMED)
 
 
 @pytest.mark.parametrize("name", NAMED)
