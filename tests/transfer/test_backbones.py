@@ -90,8 +90,8 @@ def test_a_place_is_no_name(name):
 
 
 def test_weights_that_timm_does_not_list_are_refused():
-    with pytest.raises(ConfigError, match=r"timm cannot build 'resnet18\.gone' \(Invalid pret"):
-        build_backbone(NetworkConfig(backbone="resnet18.gone"), 8)
+    with pytest.raises(ConfigError, match=r"network\.backbone: Invalid pretrained tag \(gone\)"):
+        with_own_input(config_of("resnet18.gone"))
 
 
 def test_a_network_without_a_head_is_refused():

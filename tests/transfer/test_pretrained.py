@@ -171,31 +171,31 @@ BAD_FILES = {
     ),
     "one weight": (
         lambda path: torch.save({"conv_stem.weight": other_weights()["conv_stem.weight"]}, path),
-        r"not the weights of 'test_efficientnet': bn1\.weight: missing; 1 of \d\d fit",
+        r"not the weights of 'test_efficientnet': 'bn1\.weight': missing; 1 of \d\d fit",
     ),
     "another shape": (
         lambda path: torch.save(changed(**{"bn1.bias": torch.ones(1).expand(10**12)}), path),
-        r"bn1\.bias: must have the shape \(24,\), got \(1000000000000,\); \d\d of \d\d fit",
+        r"'bn1\.bias': must have the shape \(24,\), got \(1000000000000,\); \d\d of \d\d fit",
     ),
     "a weight too many": (
         lambda path: torch.save(changed(extra=torch.ones(1)), path),
-        r"extra: has no place there; (\d\d) of \1 fit",
+        r"'extra': has no place there; (\d\d) of \1 fit",
     ),
     "whole numbers": (
         lambda path: torch.save(changed(**{"bn1.bias": torch.ones(24).int()}), path),
-        r"bn1\.bias: must be of torch\.float32, got torch\.int32",
+        r"'bn1\.bias': must be of torch\.float32, got torch\.int32",
     ),
     "eight bits": (
         lambda path: torch.save(changed(**{"bn1.bias": torch.ones(24).to(EIGHT_BITS)}), path),
-        r"bn1\.bias: must be of torch\.float32, got torch\.float8_e5m2",
+        r"'bn1\.bias': must be of torch\.float32, got torch\.float8_e5m2",
     ),
     "not a number": (
         lambda path: torch.save(changed(**{"bn1.bias": torch.full((24,), torch.nan)}), path),
-        r"bn1\.bias: holds values that are not finite",
+        r"'bn1\.bias': holds values that are not finite",
     ),
     "names of another kind": (
         lambda path: torch.save(dict.fromkeys(ODD_NAMES, torch.ones(2)), path),
-        r"conv_stem\.weight: must have the shape",
+        r"'conv_stem\.weight': must have the shape",
     ),
 }  # fmt: skip
 
@@ -223,6 +223,13 @@ def test_a_bad_file_is_refused_and_leaves_the_network_as_it_was(
 def test_a_file_that_is_not_there_is_named():
     with pytest.raises(CheckpointError, match=r"network\.pretrained: gone\.pth: no such file"):
         load_pretrained(*tiny("gone.pth"))
+
+
+@pytest.mark.parametrize("backbone", ["test_byobnet", "test_vit", "efficientnet_b0"])
+def test_the_packages_file_is_refused_for_any_other_network(backbone):
+    settings = NetworkConfig(backbone=backbone, pretrained=str(LITE0_FILE))
+    with pytest.raises(CheckpointError, match=f"not the weights of '{backbone}'"):
+        load_pretrained(build_backbone(settings, 3), settings)
 
 
 def test_the_package_has_weights_for_its_own_network_only():

@@ -210,7 +210,7 @@ def test_a_resumed_run_goes_on_from_what_it_learnt_without_its_first_weights(
     with pytest.raises(RuntimeError):
         pipeline.train(cells, tmp_path / "parted", config, on_step=kill_in_epoch(2))
     own.unlink()
-    parted = pipeline.train(cells, tmp_path / "parted", resume=True)
+    parted = pipeline.train(cells, tmp_path / "parted", config, resume=True)
     assert parted.pretrained_sha256 == whole.pretrained_sha256 == sha256_of(weights)
     for name in ("best.safetensors", "last.safetensors"):
         one, other = (load_file(tmp_path / folder / name) for folder in ("whole", "parted"))

@@ -149,4 +149,8 @@ def _timm_with(name: str) -> ModuleType:
         near = get_close_matches(name, timm.list_models(), n=3)
         hint = f"did you mean {', '.join(near)}?" if near else "allowed: timm.list_models()"
         raise ConfigError(f"network.backbone: timm has no network {name!r}; {hint}")
+    try:
+        timm.get_pretrained_cfg(name)
+    except RuntimeError as error:
+        raise ConfigError(f"network.backbone: {first_line(error)}") from error
     return cast(ModuleType, timm)

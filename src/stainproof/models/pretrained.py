@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from safetensors.torch import save
@@ -82,9 +82,7 @@ def load_pretrained(network: nn.Module, settings: NetworkConfig) -> str:
             path = _packaged(settings.backbone)
         name, state = str(path), read_state(path)
         sha256 = files.sha256_of(path)
-    if "_conv_stem.weight" in state:
-        state = renamed(state, network)
-    fill(network, state, name, settings.backbone)
+    fill(network, renamed(state, network), name, settings.backbone)
     return sha256
 
 
@@ -115,12 +113,15 @@ def read_state(path: Path) -> State:
 
 
 def renamed(state: Mapping[str, Tensor], network: nn.Module) -> State:
-    """Return weights of efficientnet-pytorch under timm's names for the same network."""
-    stages = cast(nn.Sequential, network.blocks)
+    """Return weights under timm's names; an EfficientNet's may have those of efficientnet-pytorch."""
+    from timm.models import EfficientNet
+
+    if not isinstance(network, EfficientNet) or "_conv_stem.weight" not in state:
+        return dict(state)
     places = [
         f"blocks.{stage}.{rank}"
-        for stage, blocks in enumerate(stages)
-        for rank in range(len(cast(nn.Sequential, blocks)))
+        for stage, blocks in enumerate(network.blocks)
+        for rank in range(len(blocks))
     ]
     return {_renamed(key, state, places): value for key, value in state.items()}
 
@@ -162,7 +163,7 @@ def fill(network: nn.Module, state: Mapping[str, Tensor], name: str, backbone: s
         key, what = next(iter(misfits.items()))
         fitting = len(wanted.keys() - misfits.keys() - counters)
         raise CheckpointError(
-            f"{name}: not the weights of {backbone!r}: {key}: {what}; "
+            f"{name}: not the weights of {backbone!r}: {key!r}: {what}; "
             f"{fitting} of {len(wanted) - len(counters)} fit"
         )
     network.load_state_dict(given, strict=False)

@@ -81,7 +81,7 @@ def read_position(path: Path) -> Position:
         elapsed_s=notes["elapsed_s"],
         best=EpochRecord.model_validate(notes["best"]) if notes["best"] else None,
         compute=Compute(**notes["compute"]) if notes["compute"] else None,
-        pretrained_sha256=notes["pretrained_sha256"],
+        pretrained_sha256=notes.get("pretrained_sha256", ""),
     )
 
 
