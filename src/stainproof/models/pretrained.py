@@ -113,7 +113,7 @@ def read_state(path: Path) -> State:
 
 
 def renamed(state: Mapping[str, Tensor], network: nn.Module) -> State:
-    """Return weights under timm's names; an EfficientNet's may have those of efficientnet-pytorch."""
+    """Return weights by timm's names, where an EfficientNet has them by efficientnet-pytorch's."""
     from timm.models import EfficientNet
 
     if not isinstance(network, EfficientNet) or "_conv_stem.weight" not in state:
