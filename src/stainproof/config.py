@@ -219,13 +219,17 @@ class TrainingConfig(Settings):
     freeze_norms: bool = False
     """Whether batch normalisation keeps its first statistics and weights; else it goes by the new
     images, in frozen blocks too."""
+    teacher: str = ""
+    """Folder of a run or an ensemble whose answers are learnt; nothing: labels alone."""
+    teacher_share: float = Field(0.9, gt=0.0, le=1.0)
+    """Share of the teacher's answers in what is learnt; the label has the rest."""
     keep_every_epoch: bool = False
     """Whether every epoch's weights are kept in `epochs/`, which weight averaging needs."""
     threads: int = Field(0, ge=0, le=1024)
     """Threads of the tensor library; 0: as many as a short measurement finds fastest."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Of a training step; weights and everything kept have 32 bits. `auto`: bfloat16 where a short
-    measurement finds it clearly faster, as on newer processors and GPUs."""
+    measurement finds it clearly faster, as on newer processors and GPUs; float16 needs a GPU."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to compute; `auto` takes a GPU where there is one."""
 
@@ -301,6 +305,12 @@ class Config(Settings):
         for name, is_set in keeps.items():
             if is_set and not network.pretrained:
                 raise ValueError(f"training.{name} keeps what network.pretrained gives; set that")
+        return self
+
+    @model_validator(mode="after")
+    def _one_view_for_the_teacher(self) -> "Config":
+        if self.training.teacher and self.augment.consistency:
+            raise ValueError("training.teacher answers for one view; set augment.consistency to 0")
         return self
 
     def to_toml(self) -> str:

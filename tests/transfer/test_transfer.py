@@ -217,6 +217,22 @@ def test_a_resumed_run_goes_on_from_what_it_learnt_without_its_first_weights(
         assert all(np.array_equal(one[key], other[key]) for key in one)
 
 
+def test_the_mean_of_epochs_keeps_frozen_norms_and_needs_the_first_weights_no_more(
+    cells, weights, tmp_path
+):
+    own = tmp_path / "first.safetensors"
+    own.write_bytes(weights.read_bytes())
+    frozen = ("training.freeze_norms=true", "training.keep_every_epoch=true")
+    pipeline.train(cells, tmp_path / "run", settings(own, *frozen))
+    own.unlink()
+    card = pipeline.average([tmp_path / "run"], cells, tmp_path / "mean", choice="last")
+    assert card.pretrained_sha256 == sha256_of(weights)
+    before, after = load_file(weights), load_file(tmp_path / "mean" / "best.safetensors")
+    norms = [key for key in before if ".bn." in key and "num_batches" not in key]
+    assert norms and all(np.array_equal(before[key], after[key]) for key in norms)
+    assert not np.array_equal(before["stem.conv.weight"], after["stem.conv.weight"])
+
+
 def test_a_queue_goes_on_with_a_backbone_whose_input_timm_gave(cells, weights, tmp_path):
     one = Experiment(name="one", assignments=(*TINY, f"network.pretrained={weights}"))
     places = (cells, [cells], tmp_path / "runs", tmp_path / "rows.jsonl")
