@@ -77,15 +77,6 @@ QUEUES: dict[str, list[Experiment]] = {
             "augment.operations.cutout.probability=0.11",
         ),
     ],
-    "speed": [
-        short("speed-two-thirds", "training.start_scale=0.667", epochs=14),
-        short("speed-half", "training.start_scale=0.5", epochs=15),
-        short("speed-third", "training.start_scale=0.333", epochs=17),
-    ],
-    "speed-long": [
-        short(f"speed-half-long-{seed}", "training.start_scale=0.5", seed=seed, epochs=46)
-        for seed in range(3)
-    ],
     "unseen": [short(f"unseen-{name}", _without(*kin)) for name, kin in UNSEEN.items()],
     "long": [
         short(f"long-{recipe}-{seed}", f"augment.recipe={recipe}", seed=seed, epochs=LONG)
@@ -98,8 +89,7 @@ QUEUES: dict[str, list[Experiment]] = {
         if family not in ("turns", "overlays", "occlusion")
     ],
 }  # fmt: skip
-"""Queue -> its experiments. Of the ablation, two families are rows of `unseen`; those of `speed`
-and `speed-long` have more epochs, of as many pixels in all."""
+"""Queue -> its experiments. Of the ablation, two families are rows of `unseen`."""
 
 
 def run_study(what: str | None, queues: dict[str, list[Experiment]], rows: Path) -> None:
