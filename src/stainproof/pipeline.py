@@ -224,7 +224,8 @@ def average(
 
     first, run = Path(runs[0]), Path(out)
     candidates = find_candidates([Path(one) for one in runs])
-    config = _settle(run, read_config(first / CONFIG_FILE), resume=False)
+    _check_free(run)
+    config = read_config(first / CONFIG_FILE)
     data = sources.load(source, config.input, leave_out=_left_out(first), track=track)
     split = make_split(data, config.split, config.seed)
     for one in runs:
@@ -429,19 +430,25 @@ def make_phantoms(
 
 def _settle(run: Path, config: Config | None, resume: bool) -> Config:
     """Return the settings to use, and refuse to write over a run."""
+    from stainproof.models.backbones import with_own_input
+    from stainproof.models.network import check_network
+
     if resume:
         if not (run / STATE_FILE).exists():
             raise CheckpointError(f"{run}: no {STATE_FILE} in it; there is nothing to resume")
-        return config or read_config(run / CONFIG_FILE)
+        return with_own_input(config or read_config(run / CONFIG_FILE))
+    _check_free(run)
+    config = with_own_input(config or make_config())
+    check_network(config)
+    return config
+
+
+def _check_free(run: Path) -> None:
+    """Refuse to write over a run."""
     if run.is_file():
         raise ConfigError(f"{run}: is a file; --out names the folder to make")
     if any((run / name).exists() for name in (CARD_FILE, STATE_FILE, CONFIG_FILE)):
         raise ConfigError(f"{run}: already holds a run; add --resume, or choose another --out")
-    from stainproof.models.network import check_network
-
-    config = config or make_config()
-    check_network(config.network, config.input)
-    return config
 
 
 def _audited(
