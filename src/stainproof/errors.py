@@ -15,3 +15,7 @@ class DataError(StainproofError):
 
 class CheckpointError(StainproofError):
     """A run folder is incomplete, altered or made by an incompatible version."""
+
+
+class SubmissionError(StainproofError):
+    """A contest submission is malformed, fails, or answers otherwise than it must."""
