@@ -223,6 +223,37 @@ def predict(
 
 
 @app.command(
+    epilog="Examples:\n\n"
+    "stainproof average runs/first --data cells/ --out runs/mean   # its epochs\n\n"
+    "stainproof average runs/a runs/b runs/c --data cells/ --out runs/soup --choice greedy"
+)
+def average(
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUNS...", help="One that kept its epochs, or several.")
+    ],
+    data: Annotated[str, typer.Option(metavar="DATA", help="The images that they learnt from.")],
+    out: Annotated[Path, typer.Option(help="The run folder to make.")],
+    choice: Annotated[
+        str,
+        typer.Option(
+            help="threshold: all near the lowest validation loss; last: the last quarter; "
+            "greedy: each that does not lower validation accuracy."
+        ),
+    ] = "threshold",
+    under: Annotated[
+        float | None,
+        typer.Option(help="The validation loss of threshold, instead of 1.1 x lowest."),
+    ] = None,
+) -> None:
+    """Average weights into a new run, batch normalisation measured anew."""
+    from stainproof import pipeline
+
+    with _progress() as bars:
+        card = pipeline.average(runs, data, out, choice=choice, under=under, track=bars.track)
+    _say_card(card, out)
+
+
+@app.command(
     epilog="Example:\n\nstainproof quantise runs/first cells/\n\n"
     "stainproof predict runs/first new_cells/ --out predictions.csv --engine int8"
 )

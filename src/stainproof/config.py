@@ -186,13 +186,17 @@ class TrainingConfig(Settings):
     thirds of it. Small images are faster to learn from; 1: full size throughout."""
     ema_decay: float = Field(0.0, ge=0.0, lt=1.0)
     """Decay a step of the averaged weights, which are then validated and kept; 0: no average."""
+    teacher: str = ""
+    """Folder of a run or an ensemble whose answers are learnt; nothing: labels alone."""
+    teacher_share: float = Field(0.9, gt=0.0, le=1.0)
+    """Share of the teacher's answers in what is learnt; the label has the rest."""
     keep_every_epoch: bool = False
     """Whether every epoch's weights are kept in `epochs/`, which weight averaging needs."""
     threads: int = Field(0, ge=0, le=1024)
     """Threads of the tensor library; 0: as many as a short measurement finds fastest."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Of a training step; weights and everything kept have 32 bits. `auto`: bfloat16 where a short
-    measurement finds it clearly faster, as on newer processors and GPUs."""
+    measurement finds it clearly faster, as on newer processors and GPUs; float16 needs a GPU."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to compute; `auto` takes a GPU where there is one."""
 
@@ -273,6 +277,12 @@ class Config(Settings):
     """The changes to training images."""
     training: TrainingConfig = TrainingConfig()
     """The search for the weights."""
+
+    @model_validator(mode="after")
+    def _one_view_for_the_teacher(self) -> "Config":
+        if self.training.teacher and self.augment.consistency:
+            raise ValueError("training.teacher answers for one view; set augment.consistency to 0")
+        return self
 
     def to_toml(self) -> str:
         """Return the settings as TOML text that `read_config` reads back to an equal value."""

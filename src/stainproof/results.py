@@ -15,7 +15,7 @@ SCHEMA_VERSION = 2
 CARD_FILE, CONFIG_FILE, HISTORY_FILE = "card.json", "config.toml", "history.jsonl"
 BEST_FILE, LAST_FILE, STATE_FILE = "best.safetensors", "last.safetensors", "state.safetensors"
 ONNX_FILE, INT8_FILE = "best.onnx", "best.int8.onnx"
-EXAMPLES_FOLDER = "examples"
+EXAMPLES_FOLDER, EPOCHS_FOLDER = "examples", "epochs"
 ENSEMBLE_FILE, MEMBERS_FOLDER = "ensemble.json", "members"
 EVALUATION_FILE, MISTAKES_FOLDER = "eval.json", "mistakes"
 
