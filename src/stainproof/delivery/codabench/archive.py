@@ -31,7 +31,8 @@ def unpack(path: Path, folder: Path) -> None:
             a plain file, or meant to lie elsewhere.
     """
     if not path.is_file():
-        raise SubmissionError(f"{path}: no such file")
+        what = "is a folder; put what is in it into a zip" if path.is_dir() else "no such file"
+        raise SubmissionError(f"{path}: {what}")
     try:
         with zipfile.ZipFile(path) as archive:
             _check(path, archive.infolist())

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 NUM_CLASSES = 8
+LONGEST_REASON = 300
 
 
 def main(input_data: Path, output: Path, submission: Path) -> None:
@@ -25,7 +26,8 @@ def main(input_data: Path, output: Path, submission: Path) -> None:
         labels = np.asarray(load_model(submission)().predict(images))
     except (Exception, SystemExit) as error:
         traceback.print_exc()
-        sys.exit(f"ingestion: {place_of(error, submission)}: {type(error).__name__}: {error}")
+        reason = str(error)[:LONGEST_REASON]
+        sys.exit(f"ingestion: {place_of(error, submission)}: {type(error).__name__}: {reason}")
     if fault := fault_of(labels, len(images)):
         sys.exit(f"ingestion: predict must return {fault}")
     lines = "".join(f"{label}\n" for label in labels.tolist())
