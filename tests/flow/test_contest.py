@@ -3,6 +3,7 @@
 import shutil
 import sys
 import zipfile
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -258,7 +259,7 @@ def test_a_zip_that_fails_its_proof_is_not_written(run, tmp_path, spoilt, old, n
         ({"runtime": "torch"}, ConfigError, "'torch' is unknown; allowed: keras, onnx"),
         ({"out": "s.tar"}, ConfigError, r"s\.tar: a submission is one file; name it something"),
         ({"images": "nowhere"}, DataError, "nowhere: no images there"),
-        ({"python": "/no/python"}, ConfigError, "/no/python: cannot be started"),
+        ({"python": "/no/python"}, ConfigError, "/no/python: is no Python that can be"),
     ],
 )
 def test_what_cannot_be_submitted_is_said_at_once(run, tmp_path, options, error, message):
@@ -270,7 +271,16 @@ def test_what_cannot_be_submitted_is_said_at_once(run, tmp_path, options, error,
 
 
 def test_without_keras_the_keras_runtime_says_what_to_install(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(submissions, "packages_lacking", lambda python, names: [])
     monkeypatch.setitem(sys.modules, "keras", None)
     with pytest.raises(ConfigError, match=r"pip install 'stainproof\[keras\]'"):
+        pipeline.submit(run, tmp_path / "s.zip")
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_the_graders_tensorflow_the_proof_says_what_to_install(run, tmp_path):
+    assert find_spec("tensorflow") is None
+    message = r"has no tensorflow, .* pip install keras==3\.4\.1 tensorflow-cpu==2\.17\.1 in an env"
+    with pytest.raises(ConfigError, match=message):
         pipeline.submit(run, tmp_path / "s.zip")
     assert not list(tmp_path.iterdir())

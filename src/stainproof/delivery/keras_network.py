@@ -1,5 +1,6 @@
 """A trained network as a Keras 3 model: the same layers with the same weights."""
 
+import os
 from functools import reduce
 from itertools import pairwise
 from pathlib import Path
@@ -27,7 +28,7 @@ def save_keras(network: nn.Module, contract: InputContract, path: Path) -> None:
         ConfigError: Keras is not installed, or the network is not of our own layers.
     """
     keras = import_keras()
-    logits = keras_network(network, contract.size_px)
+    logits = to_keras(network, contract.size_px)
     images = keras.Input((contract.size_px, contract.size_px, 3), dtype="uint8")
     mean, std = np.array(contract.mean), np.array(contract.std)
     standardised = keras.layers.Rescaling((1 / 255 / std).tolist(), (-mean / std).tolist())(images)
@@ -36,11 +37,12 @@ def save_keras(network: nn.Module, contract: InputContract, path: Path) -> None:
 
 
 def import_keras() -> Any:
-    """Return the module keras.
+    """Return the module keras, which here computes with torch: the files are the same.
 
     Raises:
-        ConfigError: It is not installed, or what it computes with is not.
+        ConfigError: It is not installed.
     """
+    os.environ.setdefault("KERAS_BACKEND", "torch")
     try:
         import keras
     except ImportError as error:
@@ -50,7 +52,7 @@ def import_keras() -> Any:
     return keras
 
 
-def keras_network(network: nn.Module, size_px: int) -> Any:
+def to_keras(network: nn.Module, size_px: int) -> Any:
     """Build a network in Keras with the weights that it has now.
 
     The layers stand as its authors would have written them: every branch of an inception block has

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,24 @@ class Usage:
     """From the start of Python to its end."""
     peak_mb: float | None
     """Nothing where the program took care that it could not be noted."""
+
+
+def packages_lacking(python: Path, names: Iterable[str]) -> list[str]:
+    """Return those of some packages that a Python does not find.
+
+    Raises:
+        ConfigError: It cannot be started.
+    """
+    program = (
+        "import sys, importlib.util as u\n"
+        "print(*(name for name in sys.argv[1:] if u.find_spec(name) is None))"
+    )
+    command = [str(python.absolute()), "-I", "-c", program, *names]
+    try:
+        printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise ConfigError(f"{python}: is no Python that can be started") from error
+    return str(printed).split()
 
 
 def run_program(root: Path, bounds: Bounds, who: str) -> Usage:

@@ -22,7 +22,7 @@ from stainproof.delivery.codabench.grader import (
     Task,
     answer,
 )
-from stainproof.delivery.codabench.sandbox import Bounds, Usage
+from stainproof.delivery.codabench.sandbox import Bounds, Usage, packages_lacking
 from stainproof.errors import CheckpointError, ConfigError, DataError, SubmissionError
 from stainproof.labels import BLOOD_CLASSES, canonical
 from stainproof.models import fourier, views, voting
@@ -33,7 +33,11 @@ from stainproof.results import ONNX_FILE, Delivered
 
 Value = TypeVar("Value")
 
-RUNTIMES = ("keras", "onnx")
+RUNTIMES = {
+    "keras": {"keras": "keras==3.4.1", "tensorflow": "tensorflow-cpu==2.17.1"},
+    "onnx": {"onnxruntime": "onnxruntime"},
+}
+"""What computes the networks -> what the grader's Python has for it, and how pip calls that."""
 NUM_PROOFS = 200
 """Images that a submission is proven on."""
 OURS = ("stainproof", "torch", "cv2")
@@ -59,6 +63,7 @@ def make_submission(
     """
     if runtime not in RUNTIMES:
         raise ConfigError(f"runtime {runtime!r} is unknown; allowed: {', '.join(RUNTIMES)}")
+    check_python(bounds.python, runtime)
     if out.suffix.lower() != ".zip":
         raise ConfigError(f"{out}: a submission is one file; name it something.zip")
     files.check_writable(out)
@@ -80,6 +85,21 @@ def make_submission(
         seconds=usage.seconds,
         peak_mb=usage.peak_mb,
     )
+
+
+def check_python(python: Path, runtime: str) -> None:
+    """Find out, before the work, whether a Python can prove a submission.
+
+    Raises:
+        ConfigError: It cannot be started, or lacks a package that the grader has.
+    """
+    needed = RUNTIMES[runtime]
+    if lacking := packages_lacking(python, needed):
+        raise ConfigError(
+            f"{python}: has no {' and no '.join(lacking)}, which the proof needs; pip install "
+            f"{' '.join(needed.values())} in an environment of its own, and name its Python with "
+            "--python"
+        )
 
 
 def contest_labels(classes: tuple[str, ...]) -> NDArray[np.int64]:
@@ -134,11 +154,11 @@ def _write_weights(member: Member, runtime: str, path: Path) -> None:
     if runtime == "onnx":
         open_engine(DEFAULT, run, card)
         shutil.copyfile(run / ONNX_FILE, path)
-        return
-    from stainproof.delivery.keras_network import save_keras
-    from stainproof.models.weights import load_network
+    else:
+        from stainproof.delivery.keras_network import save_keras
+        from stainproof.models.weights import load_network
 
-    save_keras(load_network(run, card), card.input, path)
+        save_keras(load_network(run, card), card.input, path)
 
 
 def prove(
