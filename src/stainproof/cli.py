@@ -62,6 +62,8 @@ Cutoff = Annotated[
     epilog="Examples:\n\n"
     "stainproof train cells/ --out runs/first --budget 20m\n\n"
     "stainproof train training_set.npz --out runs/big --preset report --seed 1\n\n"
+    "stainproof train cells/ --out runs/lite --set network.backbone=tf_efficientnet_lite0 "
+    "--set network.pretrained=package\n\n"
     "stainproof train cells/ --out runs/first --resume"
 )
 def train(

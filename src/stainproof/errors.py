@@ -19,3 +19,8 @@ class CheckpointError(StainproofError):
 
 class SubmissionError(StainproofError):
     """A contest submission is malformed, fails, or answers otherwise than it must."""
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of what an error of another package says, or its kind."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -185,13 +185,14 @@ def train(
     split = make_split(data, config.split, config.seed)
     if resume:
         _check_same_split(run, split)
-    learnt, val = (data.subset(split.indices(part)) for part in (TRAIN, VAL))
-    trainer = Trainer(config, learnt, val, run, resume=resume)
+    summary = summarise_data(data, split)
+    parts = _parted(data, split)
+    del data  # so that the images are held once
+    trainer = Trainer(config, parts[TRAIN], parts[VAL], run, resume=resume)
 
     files.write_text(run / CONFIG_FILE, config.to_toml())
     split.write(run / SPLITS_FILE)
-    write_examples(learnt, run / EXAMPLES_FOLDER)
-    summary = summarise_data(data, split)
+    write_examples(parts[TRAIN], run / EXAMPLES_FOLDER)
 
     def write_card(outcome: "Outcome") -> Card:
         card = make_card(
@@ -201,7 +202,7 @@ def train(
         return card
 
     card = write_card(trainer.train(on_step=on_step, on_epoch=write_card))
-    return _deliver(run, card, data, split, track)
+    return _deliver(run, card, parts, track)
 
 
 def average(
@@ -237,13 +238,14 @@ def average(
 
     first, run = Path(runs[0]), Path(out)
     candidates = find_candidates([Path(one) for one in runs])
-    config = _settle(run, read_config(first / CONFIG_FILE), resume=False)
+    _check_free(run)
+    config = read_config(first / CONFIG_FILE)
     data = sources.load(source, config.input, leave_out=_left_out(first), track=track)
     split = make_split(data, config.split, config.seed)
     for one in runs:
         _check_same_split(Path(one), split)
-    learnt, val = (data.subset(split.indices(part)) for part in (TRAIN, VAL))
-    soup = make_soup(candidates, choice, config, learnt, val, under)
+    parts = _parted(data, split)
+    soup = make_soup(candidates, choice, config, parts[TRAIN], parts[VAL], under)
     for name in (CONFIG_FILE, SPLITS_FILE, HISTORY_FILE):
         files.write_text(run / name, (first / name).read_text(encoding="utf-8"))
     shutil.copytree(first / EXAMPLES_FOLDER, run / EXAMPLES_FOLDER, dirs_exist_ok=True)
@@ -255,7 +257,7 @@ def average(
         "provenance": provenance.collect(),
     }
     card = Card.read(first / CARD_FILE).model_copy(update=changes)
-    return _deliver(run, card, data, split, track)
+    return _deliver(run, card, parts, track)
 
 
 def evaluate(
@@ -546,19 +548,25 @@ def _load_test(source: str | Path, contract: InputContract, track: Track) -> Ima
 
 def _settle(run: Path, config: Config | None, resume: bool) -> Config:
     """Return the settings to use, and refuse to write over a run."""
+    from stainproof.models.backbones import with_own_input
+    from stainproof.models.network import check_network
+
     if resume:
         if not (run / STATE_FILE).exists():
             raise CheckpointError(f"{run}: no {STATE_FILE} in it; there is nothing to resume")
-        return config or read_config(run / CONFIG_FILE)
+        return with_own_input(config or read_config(run / CONFIG_FILE))
+    _check_free(run)
+    config = with_own_input(config or make_config())
+    check_network(config)
+    return config
+
+
+def _check_free(run: Path) -> None:
+    """Refuse to write over a run."""
     if run.is_file():
         raise ConfigError(f"{run}: is a file; --out names the folder to make")
     if any((run / name).exists() for name in (CARD_FILE, STATE_FILE, CONFIG_FILE)):
         raise ConfigError(f"{run}: already holds a run; add --resume, or choose another --out")
-    from stainproof.models.network import check_network
-
-    config = config or make_config()
-    check_network(config.network, config.input)
-    return config
 
 
 def _audited(
@@ -576,7 +584,11 @@ def _left_out(run: Path) -> set[str]:
     return files_to_drop(read_csv(path)) if path.exists() else set()
 
 
-def _deliver(run: Path, card: Card, data: ImageSet, split: Split, track: Track) -> Card:
+def _parted(data: ImageSet, split: Split) -> dict[str, ImageSet]:
+    return {part: data.subset(split.indices(part)) for part in (TRAIN, VAL, TEST)}
+
+
+def _deliver(run: Path, card: Card, parts: dict[str, ImageSet], track: Track) -> Card:
     """Finish a run that has its weights: ONNX, engine, held-out images, report."""
     from stainproof.delivery.export import export_onnx
     from stainproof.evaluation.evaluate import evaluate as evaluate_classifier
@@ -586,7 +598,7 @@ def _deliver(run: Path, card: Card, data: ImageSet, split: Split, track: Track) 
     card.write(run / CARD_FILE)
     classifier = Classifier.load(run)
     for part, meaning in zip((VAL, TEST), HOME_SOURCES, strict=True):
-        held_out = replace(data.subset(split.indices(part)), source=meaning)
+        held_out = replace(parts[part], source=meaning)
         if len(held_out):
             evaluate_classifier(classifier, held_out, run / HOME_FOLDER / part, track=track)
     report(run)

@@ -201,6 +201,8 @@ class Card(Artefact):
     input: InputContract
     network: NetworkConfig
     num_parameters: int
+    pretrained_sha256: str = ""
+    """Of the weights that training began with; empty where they were random."""
     weights_sha256: str
     onnx_sha256: str = ""
     """Of the same network as ONNX; empty until training has ended."""

@@ -29,6 +29,8 @@ class Position:
     step: int = 0
     elapsed_s: float = 0.0
     best: EpochRecord | None = None
+    pretrained_sha256: str = ""
+    """Of the weights that training began with; empty where they were random."""
     compute: Compute | None = None
     scaler: dict[str, float] = field(default_factory=dict)
     """Of gradients in float16; empty with other precisions."""
@@ -55,6 +57,7 @@ def save_state(
         "elapsed_s": position.elapsed_s,
         "best": position.best.model_dump() if position.best else None,
         "compute": asdict(position.compute) if position.compute else None,
+        "pretrained_sha256": position.pretrained_sha256,
         "scaler": position.scaler,
         "groups": optimizer_state["param_groups"],
         "plateau": schedule.plateau.state_dict(),
@@ -81,6 +84,7 @@ def read_position(path: Path) -> Position:
         elapsed_s=notes["elapsed_s"],
         best=EpochRecord.model_validate(notes["best"]) if notes["best"] else None,
         compute=Compute(**notes["compute"]) if notes["compute"] else None,
+        pretrained_sha256=notes["pretrained_sha256"],
         scaler=notes["scaler"],
     )
 

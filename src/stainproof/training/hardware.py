@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from stainproof.config import TrainingConfig
 from stainproof.errors import ConfigError
 from stainproof.machine import num_cores
+from stainproof.models.backbones import set_to_training
 
 Precision = Literal["float32", "bfloat16", "float16"]
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -76,7 +77,7 @@ def choose_compute(
         raise ConfigError(
             "training.precision: float16 needs a GPU, got cpu; here: auto, float32, bfloat16"
         )
-    trial = _Trial(network, x_bchw[:MEASURED_IMAGES])
+    trial = _Trial(network, x_bchw[:MEASURED_IMAGES], settings)
     threads = settings.threads or (earlier.threads if earlier else 0)
     if not threads:
         threads = num_cores()
@@ -97,8 +98,9 @@ def choose_compute(
 class _Trial:
     """Times training steps of a network that is thrown away; leaves the random numbers alone."""
 
-    def __init__(self, network: nn.Module, x_bchw: Tensor):
-        self.network = copy.deepcopy(network).train()
+    def __init__(self, network: nn.Module, x_bchw: Tensor, settings: TrainingConfig):
+        self.network = copy.deepcopy(network)
+        set_to_training(self.network, settings)
         self.x_bchw = x_bchw
 
     def seconds(self, *ways: Compute) -> list[float]:

@@ -15,7 +15,9 @@ from stainproof.data.images import Images
 from stainproof.data.imageset import ImageSet
 from stainproof.errors import CheckpointError
 from stainproof.machine import keep_freed_memory
+from stainproof.models.backbones import freeze, set_to_training
 from stainproof.models.network import build_network, to_input
+from stainproof.models.pretrained import load_pretrained
 from stainproof.models.weights import save_weights
 from stainproof.results import (
     BEST_FILE,
@@ -61,6 +63,8 @@ class Outcome:
     stopped: str
     """Why training ended; `running` while it has not."""
     compute: hardware.Compute
+    pretrained_sha256: str
+    """Of the weights that training began with; empty where they were random."""
 
 
 class Trainer:
@@ -91,12 +95,16 @@ class Trainer:
         keep_freed_memory()
         self.config, self.settings, self.run_folder = config, config.training, run
         self.device = hardware.choose_device(self.settings.device)
-        self.network = build_network(config, len(train.classes)).to(self.device)
+        self.network = build_network(config, len(train.classes))
+        self.now = checkpoint.Position()
+        if not resume:
+            self.now.pretrained_sha256 = load_pretrained(self.network, config.network)
+        freeze(self.network, self.settings)
+        self.network.to(self.device)
         self.optimizer = make_optimizer(self.network, self.settings)
         self.schedule = Schedule(self.optimizer, self.settings)
         decay = self.settings.ema_decay
         self.average = MovingAverage(self.network, decay) if decay else None
-        self.now = checkpoint.Position()
         if resume:
             state = run / STATE_FILE
             self.now = checkpoint.read_position(state)
@@ -162,7 +170,7 @@ class Trainer:
         """Train for an epoch or what is left of the time; give loss, accuracy, images a second."""
         epoch = self.now.epoch + 1
         torch.manual_seed(2**31 * epoch + self.config.seed)
-        self.network.train()
+        set_to_training(self.network, self.settings)
         began = time.monotonic()
         self.augmented_s = self.batches.augmenter.busy_s
         seen = num_right = 0
@@ -270,8 +278,9 @@ class Trainer:
         return to_input(torch.from_numpy(images).to(self.device), self.config.input)
 
     def _outcome(self, stopped: str) -> Outcome:
-        assert self.now.best is not None
-        return Outcome(self.now.best, self.now.epoch, stopped, self.compute)
+        now = self.now
+        assert now.best is not None
+        return Outcome(now.best, now.epoch, stopped, self.compute, now.pretrained_sha256)
 
 
 def driving_accuracy(record: EpochRecord) -> float:

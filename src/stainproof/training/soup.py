@@ -172,7 +172,8 @@ def measure_norms(network: nn.Module, state: State, train: ImageSet, config: Con
     """Return weights with batch normalisation's means and variances measured anew.
 
     Those kept with weights belong to these weights; their mean over several is not what the mean
-    of the weights gives (Izmailov et al. 2018, "Averaging Weights", section 3.2).
+    of the weights gives (Izmailov et al. 2018, "Averaging Weights", section 3.2). What training
+    kept frozen stays.
 
     Args:
         network: Is given the weights.
@@ -182,7 +183,7 @@ def measure_norms(network: nn.Module, state: State, train: ImageSet, config: Con
     """
     network.load_state_dict(state)
     norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
-    if not norms:
+    if not norms or config.training.freeze_norms:
         return state
     usual = [norm.momentum for norm in norms]
     for norm in norms:
