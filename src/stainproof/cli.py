@@ -363,6 +363,7 @@ def score(
         Path, typer.Argument(metavar="SUBMISSION", help="A zip with model.py at its top.")
     ],
     on: Annotated[str, typer.Option(help="A contest's bundle, or labelled images.")],
+    out: Annotated[Path | None, typer.Option(help="A JSON file for the figures.")] = None,
     phase: Annotated[
         str | None, typer.Option(help="Of a bundle: development (if not given) or final.")
     ] = None,
@@ -377,8 +378,9 @@ def score(
     limit_s = config.parse_duration(time_limit, "time limit") if time_limit else None
     with _progress() as bars:
         result = pipeline.score(
-            submission, on, phase=phase, time_limit_s=limit_s, python=python, track=bars.track
-        )
+            submission, on, out, phase=phase, time_limit_s=limit_s, python=python,
+            track=bars.track,
+        )  # fmt: skip
     typer.echo(f"{result.source}: {result.num_images} images; {_say_usage(result)}")
     typer.echo(f"  {'accuracy':27s}{result.accuracy.percent()}")
     _say_classes(result.per_class)

@@ -288,7 +288,7 @@ class Contest(Settings):
     time_limit_s: int = Field(600, ge=1, le=86400)
     """Seconds that a submission may take for all images of a phase."""
     docker_image: str = Field("tensorflow/tensorflow:2.17.0", min_length=1)
-    """What submissions run in; this one has Keras 3.4.1, and no ONNX Runtime."""
+    """What submissions run in; the default has the grader's TensorFlow, and no ONNX Runtime."""
 
 
 class Config(Settings):

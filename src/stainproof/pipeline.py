@@ -448,6 +448,7 @@ def competition(
 def score(
     submission: str | Path,
     on: str | Path,
+    out: str | Path | None = None,
     *,
     phase: str | None = None,
     time_limit_s: float | None = None,
@@ -459,6 +460,7 @@ def score(
     Args:
         submission: A zip with model.py at its top; it is not trusted.
         on: A bundle that `competition` made, or labelled images.
+        out: A JSON file for the figures; by default none is written.
         phase: Of a bundle; by default `development`.
         time_limit_s: Seconds that it may take; by default the bundle's limit, or ten minutes.
         python: The Python that runs it; must have what the submission needs.
@@ -474,12 +476,18 @@ def score(
     from stainproof.delivery.codabench.score import score_on_bundle, score_on_images
 
     place, zipped, runner = Path(on), Path(submission), Path(python)
+    if out:
+        files.check_writable(Path(out))
     if is_bundle(place):
-        return score_on_bundle(zipped, place, phase or "development", time_limit_s, runner)
-    if phase is not None:
+        result = score_on_bundle(zipped, place, phase or "development", time_limit_s, runner)
+    elif phase is not None:
         raise ConfigError(f"phase {phase!r}: {on} is no contest's bundle, so has no phases")
-    data = _load_test(on, CONTEST_INPUT, track)
-    return score_on_images(zipped, data, time_limit_s, runner)
+    else:
+        data = _load_test(on, CONTEST_INPUT, track)
+        result = score_on_images(zipped, data, time_limit_s, runner)
+    if out:
+        result.write(Path(out))
+    return result
 
 
 def report(run: str | Path, evaluations: Iterable[str | Path] = ()) -> Path:

@@ -18,7 +18,7 @@ from stainproof.delivery.codabench.grader import FILES, Task, answer
 from stainproof.delivery.codabench.sandbox import Bounds
 from stainproof.errors import CheckpointError, ConfigError, DataError, SubmissionError
 from stainproof.labels import BLOOD_CLASSES
-from stainproof.results import Card
+from stainproof.results import Card, Score
 
 VARIED = (
     "training.epochs=8", "training.batch_size=16", "training.learning_rate=0.01",
@@ -107,7 +107,9 @@ def test_the_command_line_goes_round_the_loop(run, cells, elsewhere, tmp_path):
     say("competition", "--development", cells, "--final", elsewhere, "--out", bundle,
         "--set", "title=Trial", "--set", "days=3")  # fmt: skip
     assert "title: Trial" in (bundle / "competition.yaml").read_text()
-    said = say("score", zipped, "--on", bundle, "--phase", "final", "--time-limit", "1m")
+    said = say("score", zipped, "--on", bundle, "--phase", "final", "--time-limit", "1m",
+               "--out", tmp_path / "score.json")  # fmt: skip
+    assert Score.read(tmp_path / "score.json").source == "bundle, final"
     accuracy = pipeline.evaluate(run, elsewhere).accuracy.percent()
     assert f"accuracy                   {accuracy}" in said and "platelet" in said
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import yaml
 
-from stainproof.errors import ConfigError, SubmissionError
+from stainproof.errors import ConfigError, DataError, SubmissionError
 
 GUARD = Path(__file__).parent / "files" / "guard.py"
 APP = "/app"
@@ -80,6 +80,7 @@ def run_program(root: Path, bounds: Bounds, who: str) -> Usage:
 
     Raises:
         ConfigError: `bounds.python` is no program that can be started.
+        DataError: The program does not say how it is run.
         SubmissionError: The program fails or takes too long.
     """
     home = root / "home"
@@ -126,9 +127,9 @@ def _command(root: Path) -> list[str]:
         metadata = yaml.safe_load(path.read_text(encoding="utf-8"))
         first, *words = shlex.split(metadata["command"])
     except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:
-        raise SubmissionError(f"{path.name}: has no command that can be read") from error
+        raise DataError(f"{path.name}: the contest's program has no command in it") from error
     if not re.fullmatch(r"python[0-9.]*", first):
-        raise SubmissionError(f"{path.name}: runs {first!r}; only python programs can be run here")
+        raise DataError(f"{path.name}: runs {first!r}; only Python's programs can be run here")
     app = str(root / "app")
     return [re.sub(f"^{APP}(?=/|$)", lambda _: app, word) for word in words]
 
