@@ -298,7 +298,8 @@ def ensemble(
 
 
 @app.command(
-    epilog="Examples:\n\nstainproof submit runs/first --out submission.zip\n\n"
+    epilog="Examples:\n\n"
+    "stainproof submit runs/first --out submission.zip --python .venv-keras/bin/python\n\n"
     "stainproof submit runs/abc --out submission.zip --views turns --runtime onnx"
 )
 def submit(
@@ -381,6 +382,8 @@ def score(
             submission, on, out, phase=phase, time_limit_s=limit_s, python=python,
             track=bars.track,
         )  # fmt: skip
+    if not result.locked:
+        _complain("no Landlock on this system: a submission that means harm could have read files")
     typer.echo(f"{result.source}: {result.num_images} images; {_say_usage(result)}")
     typer.echo(f"  {'accuracy':27s}{result.accuracy.percent()}")
     _say_classes(result.per_class)

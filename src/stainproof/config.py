@@ -277,6 +277,7 @@ class Contest(Settings):
     """How a contest is held."""
 
     title: str = Field("Blood cells from another laboratory", min_length=1, max_length=200)
+    """Heads the contest's pages."""
     start: date
     """First day of the development phase."""
     days: int = Field(28, ge=1, le=3650)

@@ -277,6 +277,8 @@ class Score(Artefact):
     """That answering took, from the start of Python on."""
     peak_mb: float | None
     """The most memory that the submission held, where it could be noted."""
+    locked: bool | None
+    """Whether the kernel, not Python alone, kept it from other files; where it could be noted."""
     provenance: Provenance
 
 

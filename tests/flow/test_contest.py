@@ -91,7 +91,7 @@ def test_a_submission_scores_what_its_run_does_to_the_image(run, zipped, cells, 
         assert scored.source == f"bundle, {phase}"
         assert scored.confusion == pipeline.score(zipped, source).confusion
         assert (np.array(scored.confusion).sum(axis=0) > 0).sum() >= 3
-    assert scored.seconds > 0 and scored.peak_mb > 20
+    assert scored.seconds > 0 and scored.peak_mb > 20 and scored.locked is not None
     assert scored.submission == "submission.zip" and len(scored.submission_sha256) == 64
 
 

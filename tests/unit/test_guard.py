@@ -18,7 +18,7 @@ def run(tmp_path):
 
     def call(program, *arguments, hidden=()):
         (inside / "program.py").write_text(program)
-        bounds = {"folder": str(inside), "hidden": hidden, "peak_file": str(inside / "peak.txt")}
+        bounds = {"folder": str(inside), "hidden": hidden, "notes": str(inside / "notes.txt")}
         return subprocess.run(
             [sys.executable, "-I", "-B", GUARD, json.dumps(bounds), inside / "program.py",
              *arguments],
@@ -70,15 +70,28 @@ def test_a_search_of_the_whole_disk_finds_nothing(run):
     assert done.stdout.strip() == "[]"
 
 
-def test_the_fence_cannot_be_taken_down_by_deleting_its_names(run):
-    program = (
-        "import sys\n"
-        "for name in list(sys.modules['__main__'].__dict__):\n"
-        "    if not name.startswith('__'): del sys.modules['__main__'].__dict__[name]\n"
-        f"print(open({SECRET!r}).read())"
-    )
-    done = run(program)
-    assert done.returncode == 1 and "the labels" not in done.stdout
+BLINDED = "import os; os.path.realpath = lambda path, **_: os.getcwd()\n"
+"""Blinds the audit hook: every path now seems to lie in its own folder."""
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        f"print(open({SECRET!r}).read())",
+        "print(os.listdir('..'))",
+        "open('../evil.txt', 'w')",
+        f"os.rename({SECRET!r}, '../other.txt')",
+        "import ctypes; sys = ctypes.CDLL(None, use_errno=True)\n"
+        f"assert sys.open({SECRET!r}.encode(), 0) >= 0",
+    ],
+)
+def test_the_kernel_refuses_what_gets_round_python_where_it_has_landlock(run, tmp_path, program):
+    assert run("").returncode == 0
+    locked = (tmp_path / "inside" / "notes.txt").read_text().endswith(" 1")
+    before = {path.name for path in tmp_path.iterdir()}
+    done = run(BLINDED + program)
+    assert (done.returncode == 1) == locked, done.stdout
+    assert not locked or {path.name for path in tmp_path.iterdir()} == before
 
 
 def test_its_own_folder_and_the_libraries_can_be_used(run):
@@ -104,10 +117,11 @@ def test_a_hidden_package_is_not_found(run):
 def test_the_most_memory_held_is_noted_even_where_the_program_fails(run, tmp_path):
     big = "import numpy; x = numpy.ones(25_000_000)"
     assert run(big).returncode == 0
-    peak = float((tmp_path / "inside" / "peak.txt").read_text())
-    assert 200 < peak < 400
+    notes = tmp_path / "inside" / "notes.txt"
+    assert 200 < float(notes.read_text().split()[0]) < 400
+    notes.unlink()
     assert run(f"{big}; raise ValueError").returncode == 1
-    assert float((tmp_path / "inside" / "peak.txt").read_text()) > 200
+    assert float(notes.read_text().split()[0]) > 200
 
 
 def test_memory_and_files_have_an_end(run):

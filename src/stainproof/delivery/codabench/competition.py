@@ -155,7 +155,7 @@ def _leaderboard() -> dict[str, Any]:
 
 def is_bundle(path: Path) -> bool:
     """Say whether this is a contest rather than a source of images."""
-    return path.suffix.lower() == ".zip" or (path / COMPETITION_FILE).is_file()
+    return path.suffix.lower() == ".zip" or files.exists(path / COMPETITION_FILE)
 
 
 @contextmanager

@@ -25,7 +25,7 @@ USUAL_LIMIT_S = 600.0
 """Codabench's own, where a phase does not say."""
 LONGEST_REASON = 300
 TAIL_BYTES = 64 * 1024
-PEAK_FILE = "peak_mb.txt"
+NOTES_FILE = "notes.txt"
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,9 @@ class Usage:
     seconds: float
     """From the start of Python to its end."""
     peak_mb: float | None
-    """Nothing where the program took care that it could not be noted."""
+    """The most memory that it held; nothing where it kept that from being noted."""
+    locked: bool | None
+    """Whether the kernel kept it within bounds too, and not Python alone; nothing likewise."""
 
 
 def packages_lacking(python: Path, names: Iterable[str]) -> list[str]:
@@ -112,12 +114,12 @@ def run_program(root: Path, bounds: Bounds, who: str) -> Usage:
         if code:
             log.seek(max(0, log.seek(0, os.SEEK_END) - TAIL_BYTES))
             raise SubmissionError(f"{who}: {_reason(log.read(TAIL_BYTES), code)}")
-    return Usage(time.perf_counter() - began, _peak_mb(root / PEAK_FILE))
+    return Usage(time.perf_counter() - began, *_read_notes(root / NOTES_FILE))
 
 
 def _as_json(root: Path, bounds: Bounds) -> str:
-    peak_file = str(root / PEAK_FILE)
-    return json.dumps({"folder": str(root), "hidden": bounds.hidden, "peak_file": peak_file})
+    notes = str(root / NOTES_FILE)
+    return json.dumps({"folder": str(root), "hidden": bounds.hidden, "notes": notes})
 
 
 def _command(root: Path) -> list[str]:
@@ -148,9 +150,10 @@ def _reason(tail: bytes, code: int) -> str:
     return reason + hint
 
 
-def _peak_mb(path: Path) -> float | None:
+def _read_notes(path: Path) -> tuple[float | None, bool | None]:
     """Return what the guard noted, if it could."""
     if path.is_symlink() or not path.is_file() or path.stat().st_size > 20:
-        return None
+        return None, None
     text = path.read_text(encoding="ascii", errors="replace")
-    return float(text) if re.fullmatch(r"[0-9]+\.[0-9]", text) else None
+    noted = re.fullmatch(r"([0-9]+\.[0-9]) ([01])", text)
+    return (float(noted[1]), noted[2] == "1") if noted else (None, None)

@@ -69,5 +69,6 @@ def _score(submission: Path, task: Task, source: str, bounds: Bounds) -> Score:
         confusion=tuple(tuple(row) for row in marks.confusion.tolist()),
         seconds=marks.usage.seconds,
         peak_mb=marks.usage.peak_mb,
+        locked=marks.usage.locked,
         provenance=provenance.collect(),
     )

@@ -15,13 +15,7 @@ from stainproof.config import InputContract
 from stainproof.data import phantom, stream
 from stainproof.data.images import Images, to_square
 from stainproof.delivery.codabench.archive import pack
-from stainproof.delivery.codabench.grader import (
-    CONTEST_INPUT,
-    FILES,
-    IMAGES_FILE,
-    Task,
-    answer,
-)
+from stainproof.delivery.codabench.grader import CONTEST_INPUT, FILES, IMAGES_FILE, Task, answer
 from stainproof.delivery.codabench.sandbox import Bounds, Usage, packages_lacking
 from stainproof.errors import CheckpointError, ConfigError, DataError, SubmissionError
 from stainproof.labels import BLOOD_CLASSES, canonical
@@ -63,9 +57,9 @@ def make_submission(
     """
     if runtime not in RUNTIMES:
         raise ConfigError(f"runtime {runtime!r} is unknown; allowed: {', '.join(RUNTIMES)}")
-    check_python(bounds.python, runtime)
     if out.suffix.lower() != ".zip":
         raise ConfigError(f"{out}: a submission is one file; name it something.zip")
+    check_python(bounds.python, runtime)
     files.check_writable(out)
     labels = contest_labels(classifier.classes)
     squares = [to_square(rgb, classifier.input) for rgb in images]
