@@ -3,7 +3,7 @@
 import shutil
 import sys
 import zipfile
-from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from stainproof.config import InputContract, make_answering
 from stainproof.data import sources
 from stainproof.delivery.codabench import submission as submissions
 from stainproof.delivery.codabench.grader import FILES, Task, answer
-from stainproof.delivery.codabench.sandbox import Bounds
+from stainproof.delivery.codabench.sandbox import Bounds, packages_lacking
 from stainproof.errors import CheckpointError, ConfigError, DataError, SubmissionError
 from stainproof.labels import BLOOD_CLASSES
 from stainproof.results import Card, Score
@@ -280,8 +280,9 @@ def test_without_keras_the_keras_runtime_says_what_to_install(run, tmp_path, mon
     assert not list(tmp_path.iterdir())
 
 
-def test_without_the_graders_tensorflow_the_proof_says_what_to_install(run, tmp_path):
-    assert find_spec("tensorflow") is None
+def test_without_the_graders_tensorflow_the_proof_says_what_to_install(run, tmp_path, monkeypatch):
+    assert packages_lacking(Path(sys.executable), ["numpy", "no_such", "json"]) == ["no_such"]
+    monkeypatch.setattr(submissions, "packages_lacking", lambda python, names: [list(names)[1]])
     message = r"has no tensorflow, .* pip install keras==3\.4\.1 tensorflow-cpu==2\.17\.1 in an env"
     with pytest.raises(ConfigError, match=message):
         pipeline.submit(run, tmp_path / "s.zip")
