@@ -17,7 +17,7 @@ TEST   ?= demo/other
 BUDGET ?= 100s
 SEED   ?= 0
 
-.PHONY: demo test test-transfer check bench docs clean
+.PHONY: demo test test-keras test-transfer check bench docs clean
 
 demo: $(READY)
 	rm -rf demo
@@ -29,6 +29,10 @@ demo: $(READY)
 
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist loadfile
+
+# Submissions in the Python of the contest's grader: Keras 3.4.1 on TensorFlow 2.17.
+test-keras: $(READY) $(KERAS)
+	OMP_NUM_THREADS=1 GRADER=.venv-keras/bin/python $(BIN)/pytest tests/keras
 
 # Transfer learning needs torchvision, which wants PyPI's own torch: an environment of its own.
 test-transfer: $(TRANSFER)

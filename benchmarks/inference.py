@@ -76,7 +76,7 @@ def open_side(side: str, folder: Path, network: str) -> Answer:
     from reference_network import keras_network
     from stainproof.config import make_config
 
-    model, _ = keras_network(make_config(network=network).network, SIZE_PX)
+    model = keras_network(make_config(network=network))
     if side == "keras":
         return lambda images: model.predict(images.astype(np.float32) / 255, verbose=0)
     call = tf.function(lambda x: model(x, training=False))
@@ -235,7 +235,7 @@ def save_keras(folder: Path) -> None:
     from reference_network import keras_network
     from stainproof.config import make_config
 
-    keras_network(make_config(network="light").network, SIZE_PX)[0].save(folder / "light.keras")
+    keras_network(make_config(network="light")).save(folder / "light.keras")
 
 
 def main() -> None:

@@ -11,14 +11,13 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from statistics import median
 from typing import Any
 
 import numpy as np
 
 from results_page import write_section
-from stainproof.config import NetworkConfig, make_config
+from stainproof.config import Config, make_config
 
 NUM_CLASSES = 8
 TOLERANCE = 1e-4
@@ -26,110 +25,19 @@ SIDES = ("float32", "bfloat16", "keras")
 """Ours in the mathematics of the other side, ours as trained where that is faster, theirs."""
 
 
-def keras_network(settings: NetworkConfig, size_px: int) -> tuple[Any, list[Any]]:
-    """Build the network as its authors would have; give its weighted layers as they were made."""
-    from keras import Input, Model, layers
+def keras_network(config: Config) -> Any:
+    """Build a network in Keras as its authors would have, with our fresh weights."""
+    from stainproof.delivery.keras_network import to_keras
+    from stainproof.models.network import build_network
 
-    made: list[Any] = []
-
-    def weighted(layer: Any) -> Any:
-        made.append(layer)
-        return layer
-
-    def convolved(x: Any, filters: int, kernel: int) -> Any:
-        x = weighted(layers.Conv2D(filters, kernel, padding="same"))(x)
-        return weighted(layers.BatchNormalization())(x)
-
-    def unit(x: Any, filters: int, kernel: int) -> Any:
-        return layers.ReLU()(convolved(x, filters, kernel))
-
-    def inception(x: Any, filters: int) -> Any:
-        pooled = layers.MaxPooling2D(3, strides=1, padding="same")(x)
-        branches = [
-            unit(x, filters // 4, 1),
-            unit(unit(x, filters // 8, 1), filters // 4, 3),
-            unit(unit(x, filters // 12, 1), filters // 4, 5),
-            unit(pooled, filters // 4, 1),
-        ]
-        return layers.Concatenate()(branches)
-
-    def block(x: Any, filters: int) -> Any:
-        y = x
-        for _ in range(settings.units):
-            y = inception(y, filters)
-        if x.shape[-1] != filters:
-            x = convolved(x, filters, 1)
-        return layers.ReLU()(layers.Add()([y, x]))
-
-    images = Input((size_px, size_px, 3))
-    x = images
-    for filters in settings.stem:
-        x = layers.MaxPooling2D(2)(unit(x, filters, 3))
-    for filters in settings.stages:
-        for _ in range(settings.blocks):
-            x = block(x, filters)
-        x = layers.MaxPooling2D(2)(x)
-    x = layers.GlobalAveragePooling2D()(x)
-    x = weighted(layers.Dense(settings.hidden, activation="relu"))(x)
-    x = weighted(layers.Dense(NUM_CLASSES))(layers.Dropout(settings.dropout)(x))
-    return Model(images, x), made
-
-
-def copy_weights(ours: Any, made: list[Any]) -> None:
-    """Give the Keras layers our weights; both sides make their layers in the same order."""
-    for layer, arrays in zip(made, weights_in_order(ours), strict=True):
-        layer.set_weights(arrays)
-
-
-def weights_in_order(module: Any) -> Iterator[list[Any]]:
-    """Give the weights of every convolution, normalisation and dense layer as Keras holds them."""
-    from torch import nn
-
-    from stainproof.models.blocks import InceptionUnit
-
-    if isinstance(module, InceptionUnit):
-        yield from inception_weights(module)
-    elif isinstance(module, nn.Conv2d | nn.BatchNorm2d | nn.Linear):
-        yield keras_weights(module)
-    else:
-        for child in module.children():
-            yield from weights_in_order(child)
-
-
-def inception_weights(unit: Any) -> Iterator[list[Any]]:
-    """Give the weights branch by branch; what is computed as one is parted again."""
-    quarter, for_small, for_large = unit.point.widths
-    narrow, whole = for_small + for_large, 4 * quarter
-    branches = [slice(start, start + quarter) for start in range(0, whole, quarter)]
-    yield keras_weights(unit.point, slice(quarter))
-    yield keras_weights(unit.norm, branches[0])
-    yield keras_weights(unit.point, slice(quarter, quarter + for_small))
-    yield keras_weights(unit.narrow_norm, slice(for_small))
-    yield keras_weights(unit.small)
-    yield keras_weights(unit.norm, branches[1])
-    yield keras_weights(unit.point, slice(quarter + for_small, None))
-    yield keras_weights(unit.narrow_norm, slice(for_small, narrow))
-    yield keras_weights(unit.large)
-    yield keras_weights(unit.norm, branches[2])
-    yield keras_weights(unit.pooled[1])
-    yield keras_weights(unit.norm, branches[3])
-
-
-def keras_weights(module: Any, outputs: slice = slice(None)) -> list[Any]:
-    """Return a layer's weights, or those of some of its outputs."""
-    from torch import nn
-
-    kept = [module.weight.detach().numpy()[outputs], module.bias.detach().numpy()[outputs]]
-    if isinstance(module, nn.BatchNorm2d):
-        running = (module.running_mean, module.running_var)
-        return [*kept, *(values.numpy()[outputs] for values in running)]
-    return [kept[0].transpose((2, 3, 1, 0) if kept[0].ndim == 4 else (1, 0)), kept[1]]
+    return to_keras(build_network(config, NUM_CLASSES), config.input.size_px)
 
 
 def largest_difference(network: str) -> tuple[float, int, int]:
     """Return the largest difference of logits, and both parameter counts of the Keras network."""
     import torch
 
+    from stainproof.delivery.keras_network import to_keras
     from stainproof.models.network import build_network, num_parameters, to_input
 
     config = make_config(network=network)
@@ -140,8 +48,7 @@ def largest_difference(network: str) -> tuple[float, int, int]:
             value.copy_(0.1 * torch.randn(value.shape, generator=generator))
         elif key.endswith("running_var"):
             value.copy_(0.5 + torch.rand(value.shape, generator=generator))
-    theirs, made = keras_network(config.network, config.input.size_px)
-    copy_weights(ours.eval(), made)
+    theirs = to_keras(ours.eval(), config.input.size_px)
     images = np.random.default_rng(0).integers(256, size=(8, 96, 96, 3), dtype=np.uint8)
     with torch.no_grad():
         expected = ours(to_input(torch.from_numpy(images), config.input)).numpy()
@@ -189,7 +96,7 @@ def train_keras(network: str, batch: int, threads: int, steps: int) -> float:
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
     config = make_config("report", network=network)
-    net, _ = keras_network(config.network, config.input.size_px)
+    net = keras_network(config)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     net.compile(optimizer=keras.optimizers.Adam(1e-3), loss=loss, jit_compile=False)
     images, labels = _batch(batch)

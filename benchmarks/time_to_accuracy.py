@@ -142,7 +142,7 @@ def train_keras(folder: Path, classes: list[str], minutes: float) -> tuple[Predi
             if time.monotonic() - began > 60 * minutes:
                 self.model.stop_training = True
 
-    network, _ = keras_network(make_config(network="light").network, SIZE_PX)
+    network = keras_network(make_config(network="light"))
     loss = keras.losses.CategoricalCrossentropy(from_logits=True)
     network.compile(keras.optimizers.Adam(1e-3), loss, metrics=["accuracy"])
     network.fit(

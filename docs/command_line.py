@@ -5,7 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-COMMANDS = ("", "audit", "clean", "train", "evaluate", "predict", "report", "ladder", "phantom")
+COMMANDS = ("", "audit", "clean", "train", "evaluate", "predict", "report", "ladder", "phantom",
+            "submit", "competition", "score")  # fmt: skip
 PAGE = Path(__file__).with_name("command-line.md")
 
 

@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +14,15 @@ from stainproof.progress import Item
 
 if TYPE_CHECKING:
     from stainproof.config import Config
-    from stainproof.results import AuditSummary, Card, Evaluation, Row
+    from stainproof.results import (
+        AuditSummary,
+        Card,
+        ClassMetrics,
+        Delivered,
+        Evaluation,
+        Row,
+        Score,
+    )
     from stainproof.training.loop import Step
 
 app = typer.Typer(
@@ -39,6 +47,10 @@ Views = Annotated[
 Filter = Annotated[
     str,
     typer.Option("--filter", help="Against noise: ideal, gaussian, butterworth (low-pass), notch."),
+]
+Python = Annotated[
+    Path,
+    typer.Option(help="The Python that runs the submission.", show_default="this one"),
 ]
 Cutoff = Annotated[
     float,
@@ -285,6 +297,98 @@ def ensemble(
     typer.echo(f"{len(made.members)} networks in {out}")
 
 
+@app.command(
+    epilog="Examples:\n\n"
+    "stainproof submit runs/first --out submission.zip --python .venv-keras/bin/python\n\n"
+    "stainproof submit runs/abc --out submission.zip --views turns --runtime onnx"
+)
+def submit(
+    run: RunFolder,
+    out: Annotated[Path, typer.Option(help="The zip to write.")],
+    runtime: Annotated[
+        str, typer.Option(help="keras, as the contest's grader has it, or onnx.")
+    ] = "keras",
+    views: Views = "one",
+    filter_name: Filter = "none",
+    cutoff: Cutoff = 0.5,
+    images: Annotated[
+        str | None,
+        typer.Option(help="Files, a folder or an .npz to prove it on; else synthetic cells."),
+    ] = None,
+    python: Python = Path(sys.executable),
+) -> None:
+    """Write a run as a contest submission, proven to answer as the run does."""
+    from stainproof import config, pipeline
+
+    answering = config.make_answering(views, filter_name, cutoff)
+    with _progress() as bars:
+        made = pipeline.submit(
+            run, out, runtime=runtime, answering=answering, images=images, python=python,
+            track=bars.track,
+        )  # fmt: skip
+    typer.echo(
+        f"{out}: {made.num_bytes / 1e6:.1f} MB; the same labels as the run on "
+        f"{made.num_images} images; {_say_usage(made)}"
+    )
+
+
+@app.command(
+    epilog="Example:\n\n"
+    "stainproof competition --development ds2/ --final ds3/ --out bundle.zip "
+    "--set start=2026-12-01 --set days=28"
+)
+def competition(
+    development: Annotated[str, typer.Option(help="Labelled images, scored on day by day.")],
+    final: Annotated[str, typer.Option(help="Labelled images, scored on once.")],
+    out: Annotated[Path, typer.Option(help="The bundle: a .zip, or else a folder.")],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="title, start, days, final_days ..."),
+    ] = None,
+) -> None:
+    """Make a contest for Codabench from your own two test sets."""
+    from stainproof import config, pipeline
+
+    contest = config.make_contest(tuple(settings or ()))
+    with _progress() as bars:
+        pipeline.competition(development, final, out, contest, track=bars.track)
+    typer.echo(f"{out}: upload it to Codabench, or try it with stainproof score")
+
+
+@app.command(
+    epilog="Examples:\n\nstainproof score submission.zip --on ds2/\n\n"
+    "stainproof score submission.zip --on bundle.zip --phase final"
+)
+def score(
+    submission: Annotated[
+        Path, typer.Argument(metavar="SUBMISSION", help="A zip with model.py at its top.")
+    ],
+    on: Annotated[str, typer.Option(help="A contest's bundle, or labelled images.")],
+    out: Annotated[Path | None, typer.Option(help="A JSON file for the figures.")] = None,
+    phase: Annotated[
+        str | None, typer.Option(help="Of a bundle: development (if not given) or final.")
+    ] = None,
+    time_limit: Annotated[
+        str | None, typer.Option(help="Such as 10m; if not given, the contest's own.")
+    ] = None,
+    python: Python = Path(sys.executable),
+) -> None:
+    """Score a submission as Codabench would, on this machine."""
+    from stainproof import config, pipeline
+
+    limit_s = config.parse_duration(time_limit, "time limit") if time_limit else None
+    with _progress() as bars:
+        result = pipeline.score(
+            submission, on, out, phase=phase, time_limit_s=limit_s, python=python,
+            track=bars.track,
+        )  # fmt: skip
+    if not result.locked:
+        _complain("no Landlock on this system: a submission that means harm could have read files")
+    typer.echo(f"{result.source}: {result.num_images} images; {_say_usage(result)}")
+    typer.echo(f"  {'accuracy':27s}{result.accuracy.percent()}")
+    _say_classes(result.per_class)
+
+
 @app.command(epilog="Example:\n\nstainproof report runs/first --eval runs/first-other")
 def report(
     run: RunFolder,
@@ -440,16 +544,25 @@ def _say_audit(summary: "AuditSummary", out: Path) -> None:
     typer.echo(f"cleaning would set aside {summary.num_dropped}; look at {out / 'audit.html'}")
 
 
-def _say_evaluation(result: "Evaluation") -> None:
-    from rich.console import Console
-    from rich.table import Table
+def _say_usage(result: "Delivered | Score") -> str:
+    memory = f", {result.peak_mb:.0f} MB at most" if result.peak_mb else ""
+    return f"{result.seconds:.1f} s{memory}"
 
+
+def _say_evaluation(result: "Evaluation") -> None:
     absent = f"; no images of {', '.join(result.absent_classes)}" if result.absent_classes else ""
     typer.echo(f"{result.source}: {result.num_images} images{absent}")
     for name in ("accuracy", "balanced_accuracy", "macro_f1", "expected_calibration_error"):
         typer.echo(f"  {name.replace('_', ' '):27s}{getattr(result, name).percent()}")
+    _say_classes(result.per_class)
+
+
+def _say_classes(per_class: "Sequence[ClassMetrics]") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
     table = Table("class", "images", "sensitivity", "specificity", "precision", box=None)
-    for row in result.per_class:
+    for row in per_class:
         figures = (row.sensitivity, row.specificity, row.precision)
         table.add_row(row.name, str(row.num_images), *(f.percent() if f else "-" for f in figures))
     Console(width=110).print(table)

@@ -2,8 +2,9 @@
 
 import re
 import tomllib
+from datetime import date
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import tomli_w
 from pydantic import (
@@ -20,6 +21,7 @@ from stainproof.recipes import FAMILIES, RANGES, RECIPES, Recipe
 from stainproof.settings import Settings
 
 MAX_SIZE_PX = 1024
+Group = TypeVar("Group", bound=Settings)
 
 
 class InputContract(Settings):
@@ -271,6 +273,25 @@ class Answering(Settings):
         return ", ".join(filter(None, ("" if self.views == "one" else self.views, filtering)))
 
 
+class Contest(Settings):
+    """How a contest is held."""
+
+    title: str = Field("Blood cells from another laboratory", min_length=1, max_length=200)
+    """Heads the contest's pages."""
+    start: date
+    """First day of the development phase."""
+    days: int = Field(28, ge=1, le=3650)
+    """Length of the development phase; the final phase follows."""
+    final_days: int = Field(7, ge=1, le=3650)
+    """Length of the final phase."""
+    submissions_a_day: int = Field(5, ge=1, le=1000)
+    """That a team may make in the development phase; in the final phase it makes one."""
+    time_limit_s: int = Field(600, ge=1, le=86400)
+    """Seconds that a submission may take for all images of a phase."""
+    docker_image: str = Field("tensorflow/tensorflow:2.17.0", min_length=1)
+    """What submissions run in; the default has the grader's TensorFlow, and no ONNX Runtime."""
+
+
 class Config(Settings):
     """All settings of a run."""
 
@@ -368,7 +389,7 @@ PRESETS: dict[str, tuple[str, str]] = {
 """Every preset names a network and a schedule."""
 
 
-def parse_duration(text: str) -> float:
+def parse_duration(text: str, what: str = "budget") -> float:
     """Read a length of time such as `90s`, `20m`, `1h30m` as seconds.
 
     Raises:
@@ -379,7 +400,7 @@ def parse_duration(text: str) -> float:
     total = 3600 * hours + 60 * minutes + seconds
     if not total:
         raise ConfigError(
-            f"budget {text!r} is no length of time; write for instance 90s, 20m, 1h30m"
+            f"{what} {text!r} is no length of time; write for instance 90s, 20m, 1h30m"
         )
     return float(total)
 
@@ -503,10 +524,34 @@ def make_answering(views: str = "one", filter: str = "none", cutoff: float = 0.5
     Raises:
         ConfigError: A name is unknown or the cutoff out of range.
     """
+    return make_settings(Answering, {"views": views, "filter": filter, "cutoff": cutoff})
+
+
+def make_contest(assignments: tuple[str, ...] = ()) -> Contest:
+    """Build the settings of a contest, which starts today unless they say otherwise.
+
+    Args:
+        assignments: Texts such as `start=2026-12-01`.
+
+    Raises:
+        ConfigError: A key is unknown or a value is out of range.
+    """
+    tree: dict[str, Any] = {"start": date.today()}
+    for assignment in assignments:
+        _assign(tree, assignment)
+    return make_settings(Contest, tree)
+
+
+def make_settings(group: type[Group], values: dict[str, Any]) -> Group:
+    """Build a group of settings.
+
+    Raises:
+        ConfigError: A key is unknown or a value is out of range.
+    """
     try:
-        return Answering.model_validate({"views": views, "filter": filter, "cutoff": cutoff})
+        return group.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(_first_fault(error, Answering)) from error
+        raise ConfigError(_first_fault(error, group)) from error
 
 
 def _validated(tree: dict[str, Any], what: str) -> Config:

@@ -17,6 +17,10 @@ class CheckpointError(StainproofError):
     """A run folder is incomplete, altered or made by an incompatible version."""
 
 
+class SubmissionError(StainproofError):
+    """A contest submission is malformed, fails, or answers otherwise than it must."""
+
+
 def first_line(error: Exception) -> str:
     """Return the first line of what an error of another package says, or its kind."""
     return (str(error).splitlines() or [type(error).__name__])[0]

@@ -32,12 +32,15 @@ def canonical(name: str) -> str:
     return singular if singular in BLOOD_CLASSES else lowered
 
 
-def match_classes(names: Sequence[str], known: Sequence[str]) -> list[int]:
+def match_classes(
+    names: Sequence[str], known: Sequence[str], whose: str = "the model"
+) -> list[int]:
     """Find each name's index among the known classes, in whatever spelling it comes.
 
     Args:
         names: Class names of a source, for instance of a test set with fewer classes.
         known: Class names of a model, in the order of its outputs.
+        whose: Who knows them, for the error.
 
     Returns:
         For every name its position in `known`.
@@ -48,7 +51,5 @@ def match_classes(names: Sequence[str], known: Sequence[str]) -> list[int]:
     positions = {canonical(name): index for index, name in enumerate(known)}
     unknown = [name for name in names if canonical(name) not in positions]
     if unknown:
-        raise DataError(
-            f"class {unknown[0]!r} is unknown to the model; allowed: {', '.join(known)}"
-        )
+        raise DataError(f"class {unknown[0]!r} is unknown to {whose}; allowed: {', '.join(known)}")
     return [positions[canonical(name)] for name in names]

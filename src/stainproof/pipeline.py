@@ -6,6 +6,8 @@
     average: run folders + source --> run folder with the mean of their weights
     quantise: run folder + source --> the same network in 8 bits, if that pays
     ensemble: run folders --> one folder that answers as they vote
+    submit: run folder --> a contest's zip        competition: two sources --> a contest's bundle
+    score: zip + bundle or source --> the contest's figures
     evaluate: run folder + source --> eval.json        predict: run folder + files --> table
     report: run folder + evaluations --> report.html
 
@@ -14,6 +16,7 @@ What takes long to import (torch, scikit-learn, matplotlib) is imported by the s
 """
 
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -21,7 +24,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stainproof import files, provenance
-from stainproof.config import Answering, AuditConfig, Config, make_config, read_config
+from stainproof.config import (
+    Answering,
+    AuditConfig,
+    Config,
+    Contest,
+    InputContract,
+    make_config,
+    make_contest,
+    read_config,
+)
 from stainproof.data import cleaning, phantom, sources, stream
 from stainproof.data.cleaning import AUDIT_FILE
 from stainproof.data.findings import files_to_drop, read_csv, write_csv
@@ -45,10 +57,12 @@ from stainproof.results import (
     STATE_FILE,
     AuditSummary,
     Card,
+    Delivered,
     Ensemble,
     Estimate,
     Evaluation,
     Quantised,
+    Score,
 )
 
 if TYPE_CHECKING:
@@ -277,9 +291,7 @@ def evaluate(
     if seed < 0:
         raise ConfigError(f"seed must be 0 or more, got {seed}")
     classifier = Classifier.load(run, engine, answering)
-    data = sources.load(source, classifier.input, track=track)
-    if data.parts is not None and TEST in data.parts:
-        data = data.part(TEST)
+    data = _load_test(source, classifier.input, track)
     if words := classifier.answering.words():
         data = replace(data, source=f"{data.source}, {words}")
     folder = Path(out) if out else Path(run) / EVALUATIONS_FOLDER / data.source
@@ -370,6 +382,114 @@ def ensemble(runs: Sequence[str | Path], out: str | Path, *, voting: str = "soft
     return make_ensemble([Path(run) for run in runs], Path(out), voting)
 
 
+def submit(
+    run: str | Path,
+    out: str | Path,
+    *,
+    runtime: str = "keras",
+    answering: Answering | None = None,
+    images: str | None = None,
+    python: str | Path = sys.executable,
+    track: Track = silent,
+) -> Delivered:
+    """Write a run as a submission to the contest, once it is proven to answer as the run does.
+
+    Args:
+        run: The folder of a run or an ensemble.
+        out: The zip to write.
+        runtime: What computes in it: `keras`, as the contest's grader has it, or `onnx`.
+        answering: Views and filter of every image; they go into the zip.
+        images: Images to prove it on, 200 at most; by default synthetic cells.
+        python: The Python that proves it; needs numpy and Keras or ONNX Runtime.
+        track: Shows progress.
+
+    Raises:
+        CheckpointError: The run folder cannot be used, or its classes are not the contest's.
+        ConfigError: The runtime is unknown, not installed, or cannot hold the network.
+        DataError: The images cannot be read, or `out` cannot be written.
+        SubmissionError: The zip does not answer, or not as the run does; it is not written.
+    """
+    from stainproof.delivery.codabench.sandbox import Bounds
+    from stainproof.delivery.codabench.submission import make_submission, proof_images
+
+    classifier = Classifier.load(run, answering=answering)
+    cells = proof_images(images, track)
+    return make_submission(classifier, Path(out), runtime, cells, Bounds(python=Path(python)))
+
+
+def competition(
+    development: str | Path,
+    final: str | Path,
+    out: str | Path,
+    contest: Contest | None = None,
+    *,
+    track: Track = silent,
+) -> None:
+    """Write a contest for Codabench, with programs, pages, images and hidden labels.
+
+    Args:
+        development: Labelled images that submissions are scored on day by day.
+        final: Those that they are scored on once.
+        out: A `.zip`, or else a folder.
+        contest: Its title, days and limits; by default it starts today.
+        track: Shows progress.
+
+    Raises:
+        DataError: A source cannot be read or has a class that is not the contest's, or `out`
+            cannot be written or holds something.
+    """
+    from stainproof.delivery.codabench.competition import make_competition
+    from stainproof.delivery.codabench.grader import CONTEST_INPUT
+
+    first, second = (_load_test(one, CONTEST_INPUT, track) for one in (development, final))
+    make_competition(first, second, Path(out), contest or make_contest())
+
+
+def score(
+    submission: str | Path,
+    on: str | Path,
+    out: str | Path | None = None,
+    *,
+    phase: str | None = None,
+    time_limit_s: float | None = None,
+    python: str | Path = sys.executable,
+    track: Track = silent,
+) -> Score:
+    """Score a submission as Codabench would, by the contest's own programs, on this machine.
+
+    Args:
+        submission: A zip with model.py at its top; it is not trusted.
+        on: A bundle that `competition` made, or labelled images.
+        out: A JSON file for the figures; by default none is written.
+        phase: Of a bundle; by default `development`.
+        time_limit_s: Seconds that it may take; by default the bundle's limit, or ten minutes.
+        python: The Python that runs it; must have what the submission needs.
+        track: Shows progress.
+
+    Raises:
+        ConfigError: There is no such phase, or no such Python.
+        DataError: The bundle or the source cannot be used.
+        SubmissionError: The zip is malformed, or the submission does not answer as it must.
+    """
+    from stainproof.delivery.codabench.competition import is_bundle
+    from stainproof.delivery.codabench.grader import CONTEST_INPUT
+    from stainproof.delivery.codabench.score import score_on_bundle, score_on_images
+
+    place, zipped, runner = Path(on), Path(submission), Path(python)
+    if out:
+        files.check_writable(Path(out))
+    if is_bundle(place):
+        result = score_on_bundle(zipped, place, phase or "development", time_limit_s, runner)
+    elif phase is not None:
+        raise ConfigError(f"phase {phase!r}: {on} is no contest's bundle, so has no phases")
+    else:
+        data = _load_test(on, CONTEST_INPUT, track)
+        result = score_on_images(zipped, data, time_limit_s, runner)
+    if out:
+        result.write(Path(out))
+    return result
+
+
 def report(run: str | Path, evaluations: Iterable[str | Path] = ()) -> Path:
     """Write `report.html` of a run: its data, training, and all evaluations in its folder.
 
@@ -426,6 +546,12 @@ def make_phantoms(
             name = BLOOD_CLASSES[labels[index]]
             files.write_picture(folder / name / f"phantom_{index:06d}.png", rgb)
     return Path(out)
+
+
+def _load_test(source: str | Path, contract: InputContract, track: Track) -> ImageSet:
+    """Read what is measured on: of a source with a split of its own, its test part."""
+    data = sources.load(source, contract, track=track)
+    return data.part(TEST) if data.parts is not None and TEST in data.parts else data
 
 
 def _settle(run: Path, config: Config | None, resume: bool) -> Config:

@@ -6,7 +6,8 @@ from typer.testing import CliRunner
 
 from stainproof.cli import app
 
-COMMANDS = ("audit", "clean", "train", "evaluate", "predict", "report", "phantom")
+COMMANDS = ("audit", "clean", "train", "evaluate", "predict", "report", "phantom",
+            "submit", "competition", "score")  # fmt: skip
 
 
 def stainproof(*arguments):

@@ -53,7 +53,7 @@ def quantise(run: Path, exact: Classifier, data: ImageSet, seed: int, track: Tra
         shutil.copy(run / ONNX_FILE, trial)
         sha256 = write_int8(trial, data.images[np.sort(calibration)])
         card = exact.members[0].card.model_copy(update={"int8_sha256": sha256})
-        small = Classifier([Member(open_engine(INT8, trial, card), card)])
+        small = Classifier([Member(open_engine(INT8, trial, card), card, trial)])
         accuracy, accuracy_int8 = (
             float(np.mean(predict_all(one, measured, track).argmax(axis=1) == labels))
             for one in (exact, small)

@@ -1,6 +1,7 @@
 """A classifier asked about every image of a source, and scored."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -68,10 +69,19 @@ def labels_for(classifier: Classifier, data: ImageSet) -> NDArray[np.int64]:
     Raises:
         DataError: The set is empty or has a class that the model does not know.
     """
+    return labels_among(data, classifier.classes, "the model")
+
+
+def labels_among(data: ImageSet, classes: Sequence[str], whose: str) -> NDArray[np.int64]:
+    """Return the labels of a set, int64 (N,), as positions in a list of classes.
+
+    Raises:
+        DataError: The set is empty or has a class that is not in the list, which is `whose`.
+    """
     if not len(data):
         raise DataError(f"{data.source}: no images to evaluate on")
     present = [name for name, count in data.class_counts().items() if count]
-    position = dict(zip(present, match_classes(present, classifier.classes), strict=True))
+    position = dict(zip(present, match_classes(present, classes, whose), strict=True))
     lookup = np.array([position.get(name, -1) for name in data.classes])
     labels: NDArray[np.int64] = lookup[data.labels]
     return labels

@@ -1,6 +1,6 @@
 """Figures with 95 % intervals from labels and probabilities."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,7 +57,7 @@ def score(
         balanced_accuracy=_bootstrapped(balanced_accuracy, confusion, rng),
         macro_f1=_bootstrapped(macro_f1, confusion, rng),
         expected_calibration_error=_calibration_error(confidence, right, rng),
-        per_class=tuple(_one_class(confusion, index, name) for index, name in enumerate(classes)),
+        per_class=per_class(confusion, classes),
         confusion=tuple(tuple(row) for row in confusion.tolist()),
         reliability=_reliability(confidence, right),
     )
@@ -90,6 +90,16 @@ def macro_f1(confusions: Counts) -> Floats:
     hits = np.diagonal(confusions, axis1=-2, axis2=-1)
     f1 = np.where(present > 0, 2 * hits / np.maximum(present + answered, 1), 0.0)
     return np.asarray(f1.sum(axis=-1) / (present > 0).sum(axis=-1), dtype=np.float64)
+
+
+def per_class(confusion: Counts, classes: Sequence[str]) -> tuple[ClassMetrics, ...]:
+    """Measure every class against the rest.
+
+    Args:
+        confusion: (classes, classes) counts; rows are true classes.
+        classes: Class names.
+    """
+    return tuple(_one_class(confusion, index, name) for index, name in enumerate(classes))
 
 
 def _bootstrapped(

@@ -23,10 +23,11 @@ BATCH_SIZE = 64
 
 @dataclass(frozen=True)
 class Member:
-    """One trained network: what computes it, and its card."""
+    """One trained network: what computes it, its card, and the run folder that both are from."""
 
     engine: Engine
     card: Card
+    folder: Path
 
 
 class Classifier:
@@ -139,7 +140,7 @@ def _open(folder: Path, engine: str) -> Member:
     card = Card.read(folder / CARD_FILE)
     if engine == "auto":
         engine = card.engine if card.engine in installed() else DEFAULT
-    return Member(open_engine(engine, folder, card), card)
+    return Member(open_engine(engine, folder, card), card, folder)
 
 
 def _checked(rgb: object, index: int) -> Images:

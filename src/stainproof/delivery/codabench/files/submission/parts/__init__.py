@@ -1,0 +1,1 @@
+"""What a submission does to its images, one file a step."""

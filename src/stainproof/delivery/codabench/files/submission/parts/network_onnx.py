@@ -1,0 +1,22 @@
+"""A trained network in ONNX Runtime."""
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+
+class Network:
+    """Images uint8 (n, size, size, 3) to probabilities float32 (n, classes)."""
+
+    def __init__(self, weights: Path) -> None:
+        """Read an `.onnx` file."""
+        self.session = onnxruntime.InferenceSession(
+            str(weights), providers=["CPUExecutionProvider"]
+        )
+
+    def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the probability of every class."""
+        (probs,) = self.session.run(None, {"images": images})
+        return np.asarray(probs)

@@ -1,0 +1,289 @@
+"""Train, submit, score: the contest's whole loop on one machine."""
+
+import shutil
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from stainproof import Classifier, pipeline
+from stainproof.cli import app
+from stainproof.config import InputContract, make_answering
+from stainproof.data import sources
+from stainproof.delivery.codabench import submission as submissions
+from stainproof.delivery.codabench.grader import FILES, Task, answer
+from stainproof.delivery.codabench.sandbox import Bounds, packages_lacking
+from stainproof.errors import CheckpointError, ConfigError, DataError, SubmissionError
+from stainproof.labels import BLOOD_CLASSES
+from stainproof.results import Card, Score
+
+VARIED = (
+    "training.epochs=8", "training.batch_size=16", "training.learning_rate=0.01",
+    "training.ema_decay=0.0", "augment.recipe=none", "augment.validation=none",
+)  # fmt: skip
+"""A tiny training whose answers are of many classes."""
+
+
+@pytest.fixture(scope="module")
+def cells(tmp_path_factory):
+    """Cells of a contest's size."""
+    return pipeline.make_phantoms(tmp_path_factory.mktemp("data") / "cells", 96, seed=1)
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory):
+    return pipeline.make_phantoms(
+        tmp_path_factory.mktemp("data") / "elsewhere", 48, seed=2, lab="other"
+    )
+
+
+@pytest.fixture(scope="module")
+def run(cells, tiny, tmp_path_factory):
+    """A run on images of a contest's own size."""
+    out = tmp_path_factory.mktemp("runs") / "px96"
+    pipeline.train(cells, out, tiny("input.size_px=96", "network.stem=[4,8,16]", *VARIED))
+    return out
+
+
+@pytest.fixture(scope="module")
+def small(cells, tiny, tmp_path_factory):
+    """A run on smaller images, standardised."""
+    standard = ("input.mean=[0.7,0.6,0.7]", "input.std=[0.2,0.2,0.1]")
+    out = tmp_path_factory.mktemp("runs") / "px48"
+    pipeline.train(cells, out, tiny("input.size_px=48", *standard, *VARIED, seed=1))
+    return out
+
+
+@pytest.fixture(scope="module")
+def bundle(cells, elsewhere, tmp_path_factory):
+    out = tmp_path_factory.mktemp("contest") / "bundle.zip"
+    pipeline.competition(cells, elsewhere, out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def zipped(run, tmp_path_factory):
+    out = tmp_path_factory.mktemp("zips") / "submission.zip"
+    pipeline.submit(run, out, runtime="onnx")
+    return out
+
+
+def labels_of(zipped, images, tmp_path):
+    """Return what a submission answers, as the contest's grader would hear it."""
+    np.save(tmp_path / "images.npy", images)
+    predictions, _ = answer(zipped, Task(tmp_path, tmp_path), Bounds())
+    return np.array(predictions.split(), dtype=int)
+
+
+# The loop
+
+
+def test_a_submission_scores_what_its_run_does_to_the_image(run, zipped, cells, elsewhere, bundle):
+    for phase, source in (("development", cells), ("final", elsewhere)):
+        evaluated = pipeline.evaluate(run, source)
+        scored = pipeline.score(zipped, bundle, phase=phase)
+        assert scored.confusion == evaluated.confusion
+        assert scored.accuracy == evaluated.accuracy
+        assert scored.per_class == evaluated.per_class
+        assert scored.source == f"bundle, {phase}"
+        assert scored.confusion == pipeline.score(zipped, source).confusion
+        assert (np.array(scored.confusion).sum(axis=0) > 0).sum() >= 3
+    assert scored.seconds > 0 and scored.peak_mb > 20 and scored.locked is not None
+    assert scored.submission == "submission.zip" and len(scored.submission_sha256) == 64
+
+
+def test_the_command_line_goes_round_the_loop(run, cells, elsewhere, tmp_path):
+    def say(*words):
+        done = CliRunner().invoke(app, [str(word) for word in words])
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    zipped, bundle = tmp_path / "s.zip", tmp_path / "bundle"
+    said = say("submit", run, "--out", zipped, "--runtime", "onnx", "--images", elsewhere)
+    assert "the same labels as the run on 48 images" in said and "MB at most" in said
+    say("competition", "--development", cells, "--final", elsewhere, "--out", bundle,
+        "--set", "title=Trial", "--set", "days=3")  # fmt: skip
+    assert "title: Trial" in (bundle / "competition.yaml").read_text()
+    said = say("score", zipped, "--on", bundle, "--phase", "final", "--time-limit", "1m",
+               "--out", tmp_path / "score.json")  # fmt: skip
+    assert Score.read(tmp_path / "score.json").source == "bundle, final"
+    accuracy = pipeline.evaluate(run, elsewhere).accuracy.percent()
+    assert f"accuracy                   {accuracy}" in said and "platelet" in said
+
+
+def test_a_submission_is_clean_files_that_name_nothing_of_ours(zipped, tmp_path):
+    with zipfile.ZipFile(zipped) as archive:
+        names = set(archive.namelist())
+        code = {name: archive.read(name).decode() for name in names if name.endswith(".py")}
+    parts = ("__init__", "fourier", "network", "squares", "views", "voting")
+    assert names == {"model.py", "model.json", "weights/0.onnx",
+                     *(f"parts/{part}.py" for part in parts)}  # fmt: skip
+    for name, text in code.items():
+        compile(text, name, "exec")
+        assert "stainproof" not in text
+
+
+def test_the_same_run_gives_the_same_zip(run, zipped, tmp_path):
+    pipeline.submit(run, tmp_path / "again.zip", runtime="onnx")
+    assert (tmp_path / "again.zip").read_bytes() == zipped.read_bytes()
+
+
+def test_the_starting_kit_is_a_submission_that_scores(elsewhere, tmp_path):
+    shutil.make_archive(str(tmp_path / "kit"), "zip", FILES / "starting_kit")
+    scored = pipeline.score(tmp_path / "kit.zip", elsewhere)
+    assert scored.accuracy.value == 6 / 48
+    assert scored.per_class[6].sensitivity.value == 1
+
+
+def test_a_phase_of_plain_images_is_refused(zipped, elsewhere):
+    with pytest.raises(ConfigError, match="is no contest's bundle, so has no phases"):
+        pipeline.score(zipped, elsewhere, phase="final")
+
+
+# What goes into the zip
+
+
+@pytest.mark.parametrize("how", [("turns",), ("one", "notch"), ("flips", "butterworth", 0.3)])
+def test_views_and_filters_travel_inside(small, elsewhere, tmp_path, how):
+    answering = make_answering(*how)
+    pipeline.submit(small, tmp_path / "s.zip", runtime="onnx", answering=answering)
+    expected = pipeline.evaluate(small, elsewhere, tmp_path / "eval", answering=answering)
+    assert pipeline.score(tmp_path / "s.zip", elsewhere).confusion == expected.confusion
+
+
+@pytest.mark.parametrize("voting", ["soft", "hard"])
+def test_an_ensemble_travels_inside_with_its_sizes_and_its_voting(
+    run, small, elsewhere, tmp_path, voting
+):
+    turned = shutil.copytree(small, tmp_path / "turned")
+    card = Card.read(turned / "card.json")
+    card.model_copy(update={"classes": card.classes[::-1]}).write(turned / "card.json")
+    pipeline.ensemble([turned, run, small], tmp_path / "three", voting=voting)
+    pipeline.submit(tmp_path / "three", tmp_path / "s.zip", runtime="onnx")
+    expected = pipeline.evaluate(tmp_path / "three", elsewhere, tmp_path / "eval")
+    found = pipeline.score(tmp_path / "s.zip", elsewhere)
+    assert found.accuracy == expected.accuracy
+    assert found.classes == expected.classes[::-1] == BLOOD_CLASSES
+    assert np.array_equal(found.confusion, np.array(expected.confusion)[::-1, ::-1])
+
+
+def test_oblong_images_are_fitted_as_the_input_contract_says(small, cells, tmp_path):
+    padded = shutil.copytree(small, tmp_path / "padded")
+    card = Card.read(padded / "card.json")
+    contract = card.input.model_copy(update={"fit": "pad"})
+    card.model_copy(update={"input": contract}).write(padded / "card.json")
+    images = sources.load(cells, InputContract()).images
+    oblong = np.ascontiguousarray(np.concatenate([images, images[::-1]], axis=2)[:, :, 20:160])
+    answers = []
+    for folder in (small, padded):
+        pipeline.submit(folder, tmp_path / f"{folder.name}.zip", runtime="onnx")
+        classifier = Classifier.load(folder)
+        answers.append(labels_of(tmp_path / f"{folder.name}.zip", oblong, tmp_path))
+        assert np.array_equal(answers[-1], classifier.predict_proba(oblong).argmax(axis=1))
+    assert not np.array_equal(*answers)
+
+
+def test_no_images_get_no_labels(zipped, tmp_path):
+    assert len(labels_of(zipped, np.empty((0, 96, 96, 3), np.uint8), tmp_path)) == 0
+
+
+def test_classes_in_another_order_and_spelling_get_the_contests_labels(run, elsewhere, tmp_path):
+    other = shutil.copytree(run, tmp_path / "other")
+    card = Card.read(other / "card.json")
+    names = {"ig": "Immature Granulocytes", "platelet": "PLATELETS"}
+    shuffled = tuple(names.get(name, name) for name in np.roll(card.classes, 3))
+    card.model_copy(update={"classes": shuffled}).write(other / "card.json")
+    pipeline.submit(other, tmp_path / "s.zip", runtime="onnx")
+    images = sources.load(elsewhere, InputContract()).images
+    found = labels_of(tmp_path / "s.zip", images, tmp_path)
+    plain = Classifier.load(run).predict_proba(images).argmax(axis=1)
+    assert np.array_equal(found, (plain - 3) % 8)
+
+
+@pytest.mark.parametrize("names", [("blast", *BLOOD_CLASSES[1:]), ("Platelet", *BLOOD_CLASSES[1:])])
+def test_a_run_with_other_classes_is_refused(run, tmp_path, names):
+    other = shutil.copytree(run, tmp_path / "other")
+    card = Card.read(other / "card.json")
+    card.model_copy(update={"classes": names}).write(other / "card.json")
+    with pytest.raises(CheckpointError, match=f"contest's classes are .* the run knows {names[0]}"):
+        pipeline.submit(other, tmp_path / "s.zip", runtime="onnx")
+    assert not (tmp_path / "s.zip").exists()
+
+
+# The proof
+
+
+@pytest.fixture
+def spoilt(monkeypatch, tmp_path):
+    """Change a file of every submission that is made from here on."""
+
+    def spoil(name, old, new):
+        files = shutil.copytree(FILES, tmp_path / "files")
+        path = files / "submission" / name
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new))
+        monkeypatch.setattr(submissions, "FILES", files)
+
+    return spoil
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("return labels[", "return 7 - labels[", r"s\.zip: not written: \d+ of 200 labels differ"),
+        ("if X.dtype", "if True or X.dtype", r"proof: model\.py, line \d+: ValueError: X must be"),
+        ("import json", "import json, stainproof", r"ModuleNotFoundError: .*stainproof"),
+        ("import json", "import json, torch", r"ModuleNotFoundError: .*torch"),
+        ("import json", "import json, urllib.request as r; r.urlopen('http://localhost')",
+         r"line 7: .*network cannot be reached"),
+        ("class Model", "class Modell", "no attribute 'Model'"),
+        ("return labels[", "import os; os._exit(0)\n        return labels[",
+         "ended without predictions"),
+        ("return labels[", "import os; os.abort()\n        return labels[", "ended by signal 6"),
+    ],
+)  # fmt: skip
+def test_a_zip_that_fails_its_proof_is_not_written(run, tmp_path, spoilt, old, new, message):
+    spoilt("model.py", old, new)
+    (tmp_path / "s.zip").write_text("an earlier one")
+    with pytest.raises(SubmissionError, match=message):
+        pipeline.submit(run, tmp_path / "s.zip", runtime="onnx")
+    assert (tmp_path / "s.zip").read_text() == "an earlier one"
+    assert {path.name for path in tmp_path.iterdir()} == {"s.zip", "files"}
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"runtime": "torch"}, ConfigError, "'torch' is unknown; allowed: keras, onnx"),
+        ({"out": "s.tar"}, ConfigError, r"s\.tar: a submission is one file; name it something"),
+        ({"images": "nowhere"}, DataError, "nowhere: no images there"),
+        ({"python": "/no/python"}, ConfigError, "/no/python: is no Python that can be"),
+    ],
+)
+def test_what_cannot_be_submitted_is_said_at_once(run, tmp_path, options, error, message):
+    given = {"out": "s.zip", "runtime": "onnx", **options}
+    out = tmp_path / given.pop("out")
+    with pytest.raises(error, match=message):
+        pipeline.submit(run, out, **given)
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_keras_the_keras_runtime_says_what_to_install(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(submissions, "packages_lacking", lambda python, names: [])
+    monkeypatch.setitem(sys.modules, "keras", None)
+    with pytest.raises(ConfigError, match=r"pip install 'stainproof\[keras\]'"):
+        pipeline.submit(run, tmp_path / "s.zip")
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_the_graders_tensorflow_the_proof_says_what_to_install(run, tmp_path, monkeypatch):
+    assert packages_lacking(Path(sys.executable), ["numpy", "no_such", "json"]) == ["no_such"]
+    monkeypatch.setattr(submissions, "packages_lacking", lambda python, names: [list(names)[1]])
+    message = r"has no tensorflow, .* pip install keras==3\.4\.1 tensorflow-cpu==2\.17\.1 in an env"
+    with pytest.raises(ConfigError, match=message):
+        pipeline.submit(run, tmp_path / "s.zip")
+    assert not list(tmp_path.iterdir())

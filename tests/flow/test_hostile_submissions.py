@@ -1,0 +1,128 @@
+"""A submission is a stranger's program: whatever it does ends in one line; no label is found."""
+
+import json
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from stainproof import cli, pipeline
+from stainproof.errors import SubmissionError
+
+
+@pytest.fixture(scope="module")
+def cells(tmp_path_factory):
+    """Cells of a contest's size."""
+    return pipeline.make_phantoms(tmp_path_factory.mktemp("data") / "cells", 48, seed=2)
+
+
+def submission(folder, body, name="model.py"):
+    """Write a zip whose predict runs `body`; `X` are the images."""
+    code = f"import os, sys\nimport numpy as np\nclass Model:\n    def predict(self, X):\n{body}\n"
+    lines = "\n".join(f"        {line}" for line in body.splitlines())
+    with zipfile.ZipFile(folder / "s.zip", "w") as archive:
+        archive.writestr(name, code.replace(body, lines))
+    return folder / "s.zip"
+
+
+SIXES = "return np.full(len(X), 6)"
+WRONG = {
+    "raises": ("raise ValueError('on\\nno')", "model.py, line 5: ValueError: on no"),
+    "exits": ("sys.exit(0)", "model.py, line 5: SystemExit: 0"),
+    "leaves": ("os._exit(0)", "ended without predictions that can be read"),
+    "interrupts": ("raise KeyboardInterrupt", "ended by signal 2"),
+    "crashes": ("os.abort()", "ended by signal 6 (Aborted)"),
+    "recurses": ("return self.predict(X)", "RecursionError"),
+    "is too long": ("return np.full(len(X) + 1, 6)", "whole numbers of shape (48,), got int64 (49"),
+    "is too short": ("return [6]", "whole numbers of shape (48,), got int64 (1,)"),
+    "is one-hot": ("return np.zeros((len(X), 8))", "got float64 (48, 8)"),
+    "is float": ("return np.full(len(X), 6.0)", "got float64 (48,)"),
+    "is text": ("return ['ig'] * len(X)", "got <U2 (48,)"),
+    "is nothing": ("return None", "got object ()"),
+    "is out of range": ("return np.full(len(X), 8)", "labels from 0 to 7, got 8"),
+    "takes all memory": ("np.ones(2**42)", "MemoryError"),
+    "fills the disk": ("open('big', 'wb').truncate(2**41)", "File too large"),
+    "starts a process": ("os.system('true')", "no other process may be started"),
+    "calls home": ("import socket; socket.create_connection(('127.0.0.1', 9))", "the network"),
+    "lists the disk": ("os.listdir('/')", "PermissionError: /: out of bounds"),
+    "writes cells": ("open('/tmp/evil-submission', 'w')", "out of bounds"),
+    "says too much": ("raise ValueError('x' * 10**6)", "ValueError: xxx"),
+    "colours the terminal": ("raise ValueError('\\x1b[31m\\x07')", "ValueError: [31m"),
+    "answers by itself": (
+        "open('../app/output/predictions.txt', 'w').write('6\\n' * 47); os._exit(0)",
+        "predictions.txt must hold 48 labels, got 47",
+    ),
+    "links its answers": (
+        "os.mkdir('../app/output/predictions.txt'); os._exit(0)",
+        "ended without predictions that can be read",
+    ),
+}
+
+
+@pytest.mark.parametrize(("body", "message"), WRONG.values(), ids=WRONG.keys())
+def test_a_submission_that_goes_wrong_is_one_line(cells, tmp_path, body, message, capfd,
+                                                  monkeypatch):  # fmt: skip
+    zipped = submission(tmp_path, body)
+    arguments = ["stainproof", "score", str(zipped), "--on", str(cells)]
+    monkeypatch.setattr(sys, "argv", arguments)
+    monkeypatch.setattr(cli.signal, "signal", lambda *_: None)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    out, err = capfd.readouterr()
+    assert ended.value.code == 2 and out == ""
+    assert err.startswith(f"stainproof: {zipped}: ") and err.count("\n") == 1 and len(err) < 600
+    assert message in err and err.rstrip("\n").isprintable()
+    assert not Path("/tmp/evil-submission").exists()
+
+
+def test_a_submission_that_does_not_end_is_ended(cells, tmp_path):
+    zipped = submission(tmp_path, "while True: pass")
+    with pytest.raises(SubmissionError, match="took longer than 2 s"):
+        pipeline.score(zipped, cells, time_limit_s=2)
+
+
+def test_a_submission_finds_no_label_even_where_it_knows_where_to_look(cells, tmp_path):
+    bundle = tmp_path / "bundle"
+    pipeline.competition(cells, cells, bundle)
+    truth = bundle / "final" / "reference_data" / "labels.json"
+    assert len(json.loads(truth.read_text())["labels"]) == 48
+    zipped = submission(tmp_path, f"open({str(truth)!r})\n{SIXES}")
+    with pytest.raises(SubmissionError, match=r"labels\.json: out of bounds"):
+        pipeline.score(zipped, bundle, phase="final")
+    search = (
+        "seen = []\n"
+        "for root, _, names in os.walk(os.path.abspath('..')):\n"
+        "    seen += [os.path.join(root, name) for name in names]\n"
+        "assert any(name.endswith('images.npy') for name in seen)\n"
+        "text = b''.join(open(name, 'rb').read() for name in seen if 'npy' not in name)\n"
+        "assert b'labels' b'.json' not in text and not any('labels' in name for name in seen)\n"
+    )
+    scored = pipeline.score(submission(tmp_path, search + SIXES), bundle, phase="final")
+    assert scored.accuracy.value == 6 / 48
+    with pytest.raises(SubmissionError, match="out of bounds"):
+        pipeline.score(submission(tmp_path, f"os.listdir({str(cells)!r})"), cells)
+
+
+def test_a_model_in_a_folder_of_the_zip_is_found_and_named(cells, tmp_path):
+    zipped = submission(tmp_path, SIXES, name="mine/model.py")
+    with pytest.raises(SubmissionError, match=r"no model\.py at the top .* it lies in mine/: zip"):
+        pipeline.score(zipped, cells)
+    zipped = submission(tmp_path, SIXES, name="other.py")
+    with pytest.raises(SubmissionError, match=r"no model\.py at the top of the zip$"):
+        pipeline.score(zipped, cells)
+
+
+def test_a_zip_that_reaches_out_of_its_folder_is_not_even_unpacked(cells, tmp_path):
+    zipped = submission(tmp_path, SIXES)
+    with zipfile.ZipFile(zipped, "a") as archive:
+        archive.writestr("../../../../../../../../tmp/evil-submission", "evil")
+    with pytest.raises(SubmissionError, match="would lie outside of its folder"):
+        pipeline.score(zipped, cells)
+    assert not Path("/tmp/evil-submission").exists()
+
+
+def test_a_missing_package_is_named_with_what_helps(cells, tmp_path):
+    zipped = submission(tmp_path, "import no_such_package")
+    with pytest.raises(SubmissionError, match="no_such_package'; --python names a Python that"):
+        pipeline.score(zipped, cells)

@@ -1,0 +1,122 @@
+"""A zip from a stranger: what it may hold, and that nothing is unpacked where it may not."""
+
+import stat
+import zipfile
+
+import pytest
+
+from stainproof.delivery.codabench import archive
+from stainproof.delivery.codabench.archive import pack, unpack
+from stainproof.errors import SubmissionError
+
+
+def write_zip(path, *members):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as made:
+        for name, content in members:
+            made.writestr(name, content)
+    return path
+
+
+@pytest.fixture
+def refused(tmp_path):
+    """Unpack a zip that must be refused; return what is said."""
+
+    def call(path):
+        inside = tmp_path / "deep" / "inside"
+        before = set(tmp_path.rglob("*"))
+        with pytest.raises(SubmissionError) as raised:
+            unpack(path, inside)
+        left = set(tmp_path.rglob("*")) - before
+        assert all(file == inside or inside in file.parents or file in inside.parents
+                   for file in left)  # fmt: skip
+        return str(raised.value)
+
+    return call
+
+
+def test_what_is_packed_comes_out_and_the_same_files_give_the_same_bytes(tmp_path):
+    (tmp_path / "in" / "deep").mkdir(parents=True)
+    (tmp_path / "in" / "model.py").write_text("class Model: ...")
+    (tmp_path / "in" / "deep" / "weights").write_bytes(bytes(range(256)))
+    for name in ("a.zip", "b.zip"):
+        pack(tmp_path / "in", tmp_path / name)
+    unpack(tmp_path / "a.zip", tmp_path / "out")
+    assert (tmp_path / "out" / "deep" / "weights").read_bytes() == bytes(range(256))
+    assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "name", ["../evil.py", "/evil.py", "deep/../../evil.py", "..\\evil.py", "C:evil.py"]
+)
+def test_a_file_that_would_lie_outside_is_refused(refused, tmp_path, name):
+    said = refused(write_zip(tmp_path / "s.zip", ("model.py", ""), (name, "evil")))
+    assert "would lie outside of its folder" in said
+
+
+def test_a_link_is_refused(refused, tmp_path):
+    link = zipfile.ZipInfo("labels")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    said = refused(write_zip(tmp_path / "s.zip", ("model.py", ""), (link, "/etc/passwd")))
+    assert "'labels' is no plain file" in said
+
+
+def test_a_bomb_is_refused_before_it_is_unpacked(refused, tmp_path, monkeypatch):
+    monkeypatch.setattr(archive, "MOST_BYTES", 2**20)
+    zeros = bytes(600_000)
+    said = refused(write_zip(tmp_path / "s.zip", ("model.py", ""), ("a", zeros), ("b", zeros)))
+    assert "unpacks to 0.0 GiB; allowed: 0 GiB" in said
+    assert not (tmp_path / "deep").exists()
+
+
+def test_a_bomb_that_lies_about_its_size_does_not_go_off(refused, tmp_path):
+    path = write_zip(tmp_path / "s.zip", ("model.py", bytes(600_000)))
+    content = path.read_bytes()
+    size = (600_000).to_bytes(4, "little")
+    path.write_bytes(content.replace(size, (10).to_bytes(4, "little")))
+    assert "not a readable zip file" in refused(path)
+    assert all(f.stat().st_size < 600_000 for f in (tmp_path / "deep").rglob("*") if f.is_file())
+
+
+def test_too_many_files_are_refused(refused, tmp_path, monkeypatch):
+    monkeypatch.setattr(archive, "MOST_FILES", 3)
+    path = write_zip(tmp_path / "s.zip", *((f"{number}.txt", "") for number in range(4)))
+    assert "holds 4 files; allowed: 3" in refused(path)
+
+
+def damaged(path):
+    content = bytearray(path.read_bytes())
+    content[40:60] = b"\xff" * 20
+    path.write_bytes(content)
+
+
+def encrypted(path):
+    content = bytearray(path.read_bytes())
+    content[6] |= 1
+    content[content.index(b"PK\x01\x02") + 8] |= 1
+    path.write_bytes(content)
+
+
+def cut_short(path):
+    path.write_bytes(path.read_bytes()[:-30])
+
+
+def text(path):
+    path.write_text("no zip at all")
+
+
+@pytest.mark.parametrize("spoil", [damaged, encrypted, cut_short, text])
+def test_a_spoilt_zip_is_one_error(refused, tmp_path, spoil):
+    path = write_zip(tmp_path / "s.zip", ("model.py", "class Model: pass\n" * 50))
+    spoil(path)
+    assert "not a readable zip file" in refused(path)
+
+
+def test_a_folder_and_a_missing_file_are_told_apart(refused, tmp_path):
+    (tmp_path / "folder").mkdir()
+    assert "is a folder; put what is in it into a zip" in refused(tmp_path / "folder")
+    assert "no such file" in refused(tmp_path / "gone.zip")
+
+
+def test_a_file_that_is_also_a_folder_is_one_error(refused, tmp_path):
+    said = refused(write_zip(tmp_path / "s.zip", ("a", "file"), ("a/b", "file")))
+    assert "not a readable zip file" in said

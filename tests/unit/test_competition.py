@@ -1,0 +1,176 @@
+"""A contest's bundle: what Codabench needs is there, and no label where a submission can read."""
+
+import json
+from dataclasses import replace
+from datetime import date, datetime
+
+import numpy as np
+import pytest
+import yaml
+
+from stainproof.config import Contest, make_contest
+from stainproof.data import phantom
+from stainproof.data.imageset import ImageSet
+from stainproof.delivery.codabench.competition import make_competition, open_task, write_data
+from stainproof.errors import ConfigError, DataError
+from stainproof.labels import BLOOD_CLASSES
+
+
+def cells(number, seed):
+    images, labels = phantom.generate(number, seed=seed)
+    names = tuple(f"{BLOOD_CLASSES[label]}_{index}.png" for index, label in enumerate(labels))
+    return ImageSet(f"set {seed}", images, labels, names, BLOOD_CLASSES)
+
+
+@pytest.fixture(scope="module")
+def sets():
+    return cells(24, seed=1), cells(16, seed=2)
+
+
+@pytest.fixture(scope="module")
+def bundle(sets, tmp_path_factory):
+    out = tmp_path_factory.mktemp("contest") / "bundle"
+    make_competition(*sets, out, Contest(title="Cells: a $ trial", start=date(2026, 12, 1)))
+    return out
+
+
+@pytest.fixture(scope="module")
+def said(bundle):
+    return yaml.safe_load((bundle / "competition.yaml").read_text())
+
+
+def test_everything_that_the_contest_names_is_there(bundle, said):
+    named = [said["image"], said["terms"], *(page["file"] for page in said["pages"])]
+    kinds = ("input_data", "reference_data", "ingestion_program", "scoring_program")
+    named += [task[kind] for task in said["tasks"] for kind in kinds]
+    named += [phase["starting_kit"] for phase in said["phases"] if "starting_kit" in phase]
+    for name in named:
+        path = bundle / name
+        assert path.exists(), name
+        assert any(path.iterdir()) if path.is_dir() else path.stat().st_size, name
+    for program in ("ingestion_program", "scoring_program"):
+        command = yaml.safe_load((bundle / program / "metadata.yaml").read_text())["command"]
+        python, script, *folders = command.split()
+        assert python == "python3"
+        assert (bundle / program / script.removeprefix("/app/program/")).is_file()
+        assert all(folder.startswith("/app/") for folder in folders)
+
+
+def test_the_contest_has_two_phases_in_turn_with_a_task_each(said):
+    assert said["version"] == 2 and said["title"] == "Cells: a $ trial"
+    development, final = said["phases"]
+    assert (development["name"], final["name"]) == ("Development", "Final")
+    assert (development["tasks"], final["tasks"]) == ([0], [1])
+    assert [task["index"] for task in said["tasks"]] == [0, 1]
+    times = [datetime.fromisoformat(phase[end]) for phase in (development, final)
+             for end in ("start", "end")]  # fmt: skip
+    assert times[0] == datetime(2026, 12, 1) and times[1] == times[2] == datetime(2026, 12, 29)
+    assert times[2] < times[3]
+
+
+def test_the_leaderboard_has_a_column_for_every_figure_that_is_scored(said):
+    columns = said["leaderboards"][0]["columns"]
+    assert [column["key"] for column in columns] == ["accuracy", *BLOOD_CLASSES]
+    assert [column["index"] for column in columns] == list(range(9))
+
+
+def test_pages_say_the_contests_own_numbers(bundle):
+    overview = (bundle / "pages" / "overview.md").read_text()
+    evaluation = (bundle / "pages" / "evaluation.md").read_text()
+    assert overview.startswith("# Cells: a $ trial\n") and "600 seconds" in overview
+    assert "24 images, 5 submissions a day, for 28 days" in evaluation
+    assert "16 other images, one submission, for 7 days" in evaluation
+
+
+def test_a_submission_is_given_images_and_nothing_else(bundle, sets):
+    for phase, data in zip(("development", "final"), sets, strict=True):
+        (given,) = (bundle / phase / "input_data").iterdir()
+        images = np.load(given, allow_pickle=False)
+        assert images.dtype == np.uint8 and images.shape == (len(data), 96, 96, 3)
+        truth = json.loads((bundle / phase / "reference_data" / "labels.json").read_text())
+        by_pixels = {
+            rgb.tobytes(): label for rgb, label in zip(data.images, data.labels, strict=True)
+        }
+        assert truth["labels"] == [by_pixels[rgb.tobytes()] for rgb in images]
+
+
+def test_the_order_of_the_images_says_nothing_of_how_they_were_listed(sets, tmp_path):
+    data = sets[0]
+    turned = data.subset(np.arange(len(data))[::-1])
+    relabelled = replace(data, labels=(data.labels + 1) % 8)
+    orders = []
+    for name, one in (("a", data), ("b", turned), ("c", relabelled)):
+        task = write_data(tmp_path / name, one)
+        orders.append((task.input_data / "images.npy").read_bytes())
+    assert orders[0] == orders[1] == orders[2]
+    truth = json.loads((tmp_path / "a" / "reference_data" / "labels.json").read_text())
+    assert truth["labels"] != sorted(truth["labels"])
+    assert truth["labels"] != data.labels.tolist()
+
+
+def test_classes_in_another_order_and_spelling_get_the_contests_labels(sets, tmp_path):
+    names = ("Platelets", "immature granulocytes")
+    data = replace(sets[0].subset(np.array([3, 7])), classes=names, labels=np.array([1, 0]))
+    task = write_data(tmp_path / "data", data)
+    truth = json.loads((task.reference_data / "labels.json").read_text())
+    assert sorted(truth["labels"]) == [3, 7]
+    assert truth["classes"] == list(BLOOD_CLASSES)
+
+
+def test_a_class_that_is_not_the_contests_is_refused_and_nothing_is_left(sets, tmp_path):
+    strange = replace(sets[1], classes=(*BLOOD_CLASSES[:7], "blast"))
+    for out in ("bundle.zip", "bundle"):
+        with pytest.raises(DataError, match="class 'blast' is unknown to the contest; allowed: ba"):
+            make_competition(sets[0], strange, tmp_path / out, make_contest())
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_phase_is_found_in_a_folder_and_in_a_zip(bundle, sets, tmp_path):
+    make_competition(*sets, tmp_path / "bundle.zip", make_contest(("time_limit_s=7",)))
+    for place, limit in ((bundle, 600), (tmp_path / "bundle.zip", 7)):
+        with open_task(place, "FINAL") as (task, limit_s):
+            assert np.load(task.input_data / "images.npy").shape[0] == 16
+            assert limit_s == limit
+
+
+def test_an_unknown_phase_is_named_with_those_there_are(bundle):
+    with (
+        pytest.raises(ConfigError, match="phase 'third' is unknown; allowed: development, final"),
+        open_task(bundle, "third"),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "competition.yaml is missing or incomplete"),
+        ("phases: [1, 2]", "competition.yaml is missing or incomplete"),
+        ("a: b: c", "competition.yaml is missing or incomplete"),
+        ("!!python/object/apply:os.system ['true']", "competition.yaml is missing or incomplete"),
+    ],
+)
+def test_a_bundle_that_says_too_little_is_one_error(tmp_path, text, message):
+    (tmp_path / "competition.yaml").write_text(text)
+    with pytest.raises(DataError, match=message), open_task(tmp_path, "final"):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("day=3", "day is unknown; allowed: title, start, days"),
+        ("days=0", "days: Input should be greater than or equal to 1, got 0"),
+        ("start=soon", "start: .* got 'soon'"),
+    ],
+)
+def test_a_bad_setting_of_a_contest_is_named(assignment, message):
+    with pytest.raises(ConfigError, match=message):
+        make_contest((assignment,))
+
+
+def test_a_contest_starts_today_unless_it_says_otherwise():
+    assert make_contest().start == date.today()
+    assert make_contest(("start=2027-01-31", "title=Cells")) == Contest(
+        title="Cells", start=date(2027, 1, 31)
+    )

@@ -1,0 +1,99 @@
+"""The programs of a contest: what they accept of a submission and how they count."""
+
+import importlib.util
+import json
+
+import numpy as np
+import pytest
+
+from stainproof.delivery.codabench.grader import INGESTION, SCORING
+from stainproof.labels import BLOOD_CLASSES
+
+
+def load(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def ingestion():
+    return load(INGESTION / "ingestion.py")
+
+
+@pytest.fixture(scope="module")
+def scoring():
+    return load(SCORING / "scoring.py")
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.int32, np.uint8])
+def test_whole_numbers_of_any_type_are_answers(ingestion, dtype):
+    assert ingestion.fault_of(np.array([0, 7, 3], dtype=dtype), 3) == ""
+    assert len(BLOOD_CLASSES) == ingestion.NUM_CLASSES
+
+
+@pytest.mark.parametrize(
+    ("answer", "fault"),
+    [
+        (np.zeros(2, int), r"whole numbers of shape (3,), got int64 (2,)"),
+        (np.zeros((3, 1), int), r"whole numbers of shape (3,), got int64 (3, 1)"),
+        (np.zeros((3, 8)), r"whole numbers of shape (3,), got float64 (3, 8)"),
+        (np.zeros(3), r"whole numbers of shape (3,), got float64 (3,)"),
+        (np.zeros(3, bool), r"whole numbers of shape (3,), got bool (3,)"),
+        (np.array(["ig", "ig", "ig"]), r"whole numbers of shape (3,), got <U2 (3,)"),
+        (np.array(None), r"whole numbers of shape (3,), got object ()"),
+        (np.array([0, 8, 1]), "labels from 0 to 7, got 8"),
+        (np.array([0, -1, 1]), "labels from 0 to 7, got -1"),
+    ],
+)
+def test_an_answer_of_another_form_is_named(ingestion, answer, fault):
+    assert ingestion.fault_of(answer, 3) == fault
+
+
+def score(scoring, tmp_path, labels, predictions):
+    for name in ("ref", "res", "out"):
+        (tmp_path / name).mkdir()
+    reference = {"classes": BLOOD_CLASSES, "labels": labels}
+    (tmp_path / "ref" / "labels.json").write_text(json.dumps(reference))
+    if predictions is not None:
+        (tmp_path / "res" / "predictions.txt").write_bytes(predictions)
+    scoring.main(tmp_path / "ref", tmp_path / "res", tmp_path / "out")
+    return {file.name: json.loads(file.read_text()) for file in (tmp_path / "out").iterdir()}
+
+
+def test_scores_are_accuracy_and_the_share_recognised_of_each_class_with_images(scoring, tmp_path):
+    written = score(scoring, tmp_path, [0, 0, 0, 5, 7], b"0\n0\n1\n5\n6\n")
+    assert written["scores.json"] == {
+        "accuracy": 3 / 5, "basophil": 2 / 3, "monocyte": 1.0, "platelet": 0.0
+    }  # fmt: skip
+    confusion = np.array(written["confusion.json"])
+    assert confusion.sum() == 5 and confusion[0, 1] == 1 and confusion[7, 6] == 1
+
+
+@pytest.mark.parametrize(
+    ("predictions", "fault"),
+    [
+        (None, "there is no predictions.txt"),
+        (b"", "must hold 3 labels, got 0"),
+        (b"1\n2\n", "must hold 3 labels, got 2"),
+        (b"1\n2\n3\n4\n", "must hold 3 labels, got 4"),
+        (b"1\n2\n8\n", "must hold labels from 0 to 7"),
+        (b"1\n-2\n3\n", "must hold labels from 0 to 7"),
+        (b"1\n2\n\xb2\n", "must hold labels from 0 to 7"),
+        (b"nan 1 2", "must hold labels from 0 to 7"),
+        (b"1" * 100_000, "holds more than 3 labels"),
+    ],
+)
+def test_predictions_that_are_no_list_of_labels_are_one_line(scoring, tmp_path, predictions, fault):
+    with pytest.raises(SystemExit) as ended:
+        score(scoring, tmp_path, [0, 1, 2], predictions)
+    assert ended.value.code.startswith("scoring: ") and fault in ended.value.code
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_predictions_that_are_a_link_are_refused(scoring, tmp_path):
+    (tmp_path / "truth").write_bytes(b"0\n1\n2\n")
+    (tmp_path / "predictions.txt").symlink_to(tmp_path / "truth")
+    with pytest.raises(ValueError, match="there is no"):
+        scoring.read_predictions(tmp_path / "predictions.txt", 3, 8)

@@ -1,0 +1,88 @@
+"""A network in Keras is the network: the same logits, whatever its layers."""
+
+import numpy as np
+import pytest
+import torch
+
+from stainproof.config import NETWORKS, InputContract, make_config
+from stainproof.delivery.keras_network import import_keras, save_keras, to_keras
+from stainproof.errors import ConfigError
+from stainproof.models.network import build_network, num_parameters, to_input
+
+NUM_CLASSES = 8
+SMALL = ("input.size_px=40", "network.stem=[8,16]", "network.stages=[24]", "network.hidden=16")
+
+
+def trained_looking(config):
+    """Return a network whose every weight and statistic is its own, unlike a fresh one's."""
+    network = build_network(config, NUM_CLASSES)
+    generator = torch.Generator().manual_seed(0)
+    for key, value in network.state_dict().items():
+        if key.endswith(("running_mean", "bias")):
+            value.copy_(0.3 * torch.randn(value.shape, generator=generator))
+        elif key.endswith("running_var") or (key.endswith("weight") and value.ndim == 1):
+            value.copy_(0.5 + torch.rand(value.shape, generator=generator))
+    return network.eval()
+
+
+def noise(number, size_px):
+    rng = np.random.default_rng(0)
+    return rng.integers(256, size=(number, size_px, size_px, 3), dtype=np.uint8)
+
+
+def answer(model, images):
+    return import_keras().ops.convert_to_numpy(model(images, training=False))
+
+
+def logits_apart(config):
+    """Return the largest difference of logits between our network and Keras's."""
+    import_keras()
+    network, images = trained_looking(config), noise(2, config.input.size_px)
+    standardised = to_input(torch.from_numpy(images), config.input)
+    with torch.no_grad():
+        expected = network(standardised).numpy()
+    model = to_keras(network, config.input.size_px)
+    assert model.count_params() == num_parameters(network)
+    assert expected.std() > 0.01
+    return np.abs(answer(model, standardised.permute(0, 2, 3, 1).numpy()) - expected).max()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_network_of_the_report_gives_the_same_logits(name):
+    assert logits_apart(make_config(network=name)) < 1e-4
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ("network.norm=group",),
+        ("network.norm=group", "network.stages=[36,48]", "network.skip=false"),
+        ("network.unit=conv", "network.norm=group"),
+        ("network.stages=[24,36]", "network.blocks=1", "network.units=3"),
+        ("network.stages=[]", "network.hidden=0"),
+        ("input.size_px=33",),
+    ],
+    ids=" ".join,
+)
+def test_every_setting_of_the_layers_gives_the_same_logits(more):
+    assert logits_apart(make_config(assignments=(*SMALL, *more))) < 1e-4
+
+
+def test_the_file_takes_images_as_they_are_and_gives_probabilities(tmp_path):
+    contract = InputContract(size_px=40, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.25))
+    config = make_config(assignments=SMALL).model_copy(update={"input": contract})
+    network, images = trained_looking(config), noise(5, 40)
+    save_keras(network, contract, tmp_path / "network.keras")
+    model = import_keras().saving.load_model(tmp_path / "network.keras", compile=False)
+    found = answer(model, images)
+    with torch.no_grad():
+        expected = torch.softmax(network(to_input(torch.from_numpy(images), contract)), 1).numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
+
+
+def test_a_network_of_other_layers_is_refused_with_what_to_do(tmp_path):
+    other = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 40 * 40, NUM_CLASSES))
+    with pytest.raises(ConfigError, match="not Sequential; use --runtime onnx"):
+        save_keras(other, InputContract(size_px=40), tmp_path / "network.keras")
+    assert not list(tmp_path.iterdir())
