@@ -1,0 +1,45 @@
+"""What a network costs to keep and to ask, known before it is trained."""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from stainproof.config import Config
+from stainproof.delivery.export import to_onnx
+from stainproof.models.engines import OnnxRuntimeEngine
+from stainproof.models.network import build_network, num_parameters
+
+MEASURED_S, WARM_UP = 0.5, 5
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Two figures that people have to pay."""
+
+    num_parameters: int
+    latency_ms: float
+    """For one image, on one thread, with ONNX Runtime on this machine."""
+
+
+def measure_costs(config: Config, num_classes: int) -> Costs:
+    """Build the network of a run and measure it.
+
+    The latency is the shortest of many answers: a load on the machine makes some of them longer,
+    none shorter.
+
+    Raises:
+        ConfigError: The network cannot be built.
+    """
+    network = build_network(config, num_classes)
+    engine = OnnxRuntimeEngine(to_onnx(network, config.input), threads=1)
+    shape = (1, config.input.size_px, config.input.size_px, 3)
+    images = np.random.default_rng(0).integers(256, size=shape, dtype=np.uint8)
+    for _ in range(WARM_UP):
+        engine(images)
+    seconds: list[float] = []
+    while sum(seconds) < MEASURED_S:
+        began = time.perf_counter()
+        engine(images)
+        seconds.append(time.perf_counter() - began)
+    return Costs(num_parameters(network), round(1000 * min(seconds), 3))
