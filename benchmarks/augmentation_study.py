@@ -139,7 +139,7 @@ def accuracy_by_distortion(run: Path, shifted: str, truth: str) -> dict[str, flo
         truth: CSV with the columns `file` and `applied`, names joined by `+`.
     """
     classifier = Classifier.load(run)
-    data = sources.load(shifted, classifier.card.input)
+    data = sources.load(shifted, classifier.input)
     predicted = predict_all(classifier, data, silent).argmax(axis=1)
     right = predicted == labels_for(classifier, data)
     with Path(truth).open(newline="") as file:

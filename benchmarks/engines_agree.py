@@ -57,12 +57,12 @@ def main() -> None:
 def compare(run: Path, test: str, engines: tuple[str, ...]) -> list[str]:
     """Return a line for each engine."""
     first = Classifier.load(run)
-    data = sources.load(test, first.card.input)
+    data = sources.load(test, first.input)
     labels = labels_for(first, data)
-    network = load_network(run, first.card)
+    network = load_network(run, first.members[0].card)
     with torch.inference_mode():
         batches = np.array_split(data.images, -(-len(data) // BATCH))
-        inputs = (to_input(torch.from_numpy(batch), first.card.input) for batch in batches)
+        inputs = (to_input(torch.from_numpy(batch), first.input) for batch in batches)
         expected = torch.cat([torch.softmax(network(x_bchw), dim=1) for x_bchw in inputs]).numpy()
     lines = []
     for name in engines:

@@ -32,6 +32,18 @@ Engine = Annotated[
     str,
     typer.Option(help="onnxruntime, openvino, torch, or int8 after quantise; auto: the run's own."),
 ]
+Views = Annotated[
+    str,
+    typer.Option(help="Average the answers for an image's flips (4) or turns (8); one: as it is."),
+]
+Filter = Annotated[
+    str,
+    typer.Option("--filter", help="Against noise: ideal, gaussian, butterworth (low-pass), notch."),
+]
+Cutoff = Annotated[
+    float,
+    typer.Option(help="Where a low-pass filter falls off, as a share of Nyquist's frequency."),
+]
 
 
 @app.command(
@@ -154,12 +166,18 @@ def evaluate(
     ] = None,
     seed: Seed = 0,
     engine: Engine = "auto",
+    views: Views = "one",
+    filter_name: Filter = "none",
+    cutoff: Cutoff = 0.5,
 ) -> None:
     """Measure a run on labelled images: accuracy and more, with 95 % intervals."""
-    from stainproof import pipeline
+    from stainproof import config, pipeline
 
+    answering = config.make_answering(views, filter_name, cutoff)
     with _progress() as bars:
-        result = pipeline.evaluate(run, data, out, seed=seed, engine=engine, track=bars.track)
+        result = pipeline.evaluate(
+            run, data, out, seed=seed, engine=engine, answering=answering, track=bars.track
+        )
     _say_evaluation(result)
 
 
@@ -174,12 +192,18 @@ def predict(
     ],
     out: Annotated[Path, typer.Option(help="Table to write: .csv, .parquet or .jsonl.")],
     engine: Engine = "auto",
+    views: Views = "one",
+    filter_name: Filter = "none",
+    cutoff: Cutoff = 0.5,
 ) -> None:
     """Give every image a class and the probability of each class."""
-    from stainproof import pipeline
+    from stainproof import config, pipeline
 
+    answering = config.make_answering(views, filter_name, cutoff)
     with _progress() as bars:
-        num_rows, num_errors = pipeline.predict(run, images, out, engine=engine, track=bars.track)
+        num_rows, num_errors = pipeline.predict(
+            run, images, out, engine=engine, answering=answering, track=bars.track
+        )
     typer.echo(f"{num_rows} rows in {out}")
     if num_errors:
         _complain(f"{num_errors} of {num_rows} images could not be read; the column error says why")
@@ -208,6 +232,24 @@ def quantise(
         _complain("not kept: it must be 1.2 times as fast and lose less than 0.2 points")
         raise typer.Exit(1)
     typer.echo(f"kept: stainproof predict {run} ... --engine int8")
+
+
+@app.command(
+    epilog="Example:\n\nstainproof ensemble runs/a runs/b runs/c --out runs/abc\n\n"
+    "stainproof evaluate runs/abc other_lab/"
+)
+def ensemble(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUNS...", help="Two run folders or more.")],
+    out: Annotated[Path, typer.Option(help="Folder to make.")],
+    voting: Annotated[
+        str, typer.Option(help="soft: the mean of the probabilities; hard: a vote each.")
+    ] = "soft",
+) -> None:
+    """Put several runs in one folder that answers as one; then use it like a run."""
+    from stainproof import pipeline
+
+    made = pipeline.ensemble(runs, out, voting=voting)
+    typer.echo(f"{len(made.members)} networks in {out}")
 
 
 @app.command(epilog="Example:\n\nstainproof report runs/first --eval runs/first-other")

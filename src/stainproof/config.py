@@ -61,6 +61,9 @@ class NetworkConfig(Settings):
     """Units in a custom block, the report's k."""
     skip: bool = True
     """Whether a custom block adds its input to its output."""
+    norm: Literal["batch", "group"] = "batch"
+    """What follows every convolution: batch normalisation, or group normalisation, which is slower
+    and treats every image by itself."""
     hidden: int = Field(128, ge=0, le=8192)
     """Width of the dense layer before the last; 0 for none."""
     dropout: float = Field(0.6, ge=0.0, lt=1.0)
@@ -155,10 +158,13 @@ class TrainingConfig(Settings):
 
     batch_size: int = Field(128, ge=1, le=65536)
     """Images a step."""
+    optimizer: Literal["adam", "adamw", "sgd", "lion", "muon"] = "adam"
+    """What takes the steps. Of Adam's learning rate, Lion wants about a tenth and SGD (its momentum
+    is 0.9) ten times and more; the others want the same."""
     learning_rate: float = Field(1e-3, gt=0.0, le=10.0)
-    """Adam's step; the peak of the one-cycle schedule."""
+    """The optimiser's step; the peak of the one-cycle schedule."""
     weight_decay: float = Field(0.0, ge=0.0, le=1.0)
-    """Decoupled weight decay (AdamW); 0 is plain Adam."""
+    """Decoupled weight decay; of SGD, the usual one. Adam takes none."""
     epochs: int = Field(1000, ge=1, le=100_000)
     """Most passes over the training split."""
     budget_s: float | None = Field(None, gt=0.0)
@@ -174,8 +180,8 @@ class TrainingConfig(Settings):
     label_smoothing: float = Field(0.0, ge=0.0, lt=1.0)
     """Share of every label spread evenly over the classes."""
     start_scale: float = Field(1.0, ge=0.1, le=1.0)
-    """What images are scaled by at the start of a one-cycle run; they grow to the network's own size
-    by two thirds of it. Small images are faster to learn from; 1: full size throughout."""
+    """What images are scaled by at the start of a one-cycle run; they grow to full size by two
+    thirds of it. Small images are faster to learn from; 1: full size throughout."""
     ema_decay: float = Field(0.0, ge=0.0, lt=1.0)
     """Decay a step of the averaged weights, which are then validated and kept; 0: no average."""
     keep_every_epoch: bool = False
@@ -196,6 +202,34 @@ class TrainingConfig(Settings):
                 f"got {self.start_scale:g} with {self.schedule}"
             )
         return self
+
+    @model_validator(mode="after")
+    def _decays_where_it_can(self) -> "TrainingConfig":
+        if self.weight_decay and self.optimizer == "adam":
+            raise ValueError(
+                f"weight_decay needs another optimizer than adam, for instance adamw; "
+                f"got {self.weight_decay:g} with adam"
+            )
+        return self
+
+
+class Answering(Settings):
+    """How a trained network looks at an image."""
+
+    views: Literal["one", "flips", "turns"] = "one"
+    """Whose answers are averaged: the image as it is, with its mirror images, or all eight ways it
+    can lie."""
+    filter: Literal["none", "ideal", "gaussian", "butterworth", "notch"] = "none"
+    """What is done to the image before: a low-pass filter, or periodic noise taken out (notch)."""
+    cutoff: float = Field(0.5, gt=0.0, le=2.0)
+    """Of a low-pass filter: where it falls off, as a share of Nyquist's frequency."""
+
+    def words(self) -> str:
+        """Return for instance `turns, gaussian 0.5`; nothing for an image as it is."""
+        filtering = {"none": "", "notch": "notch"}.get(
+            self.filter, f"{self.filter} {self.cutoff:g}"
+        )
+        return ", ".join(filter(None, ("" if self.views == "one" else self.views, filtering)))
 
 
 class Config(Settings):
@@ -252,6 +286,7 @@ SCHEDULES: dict[str, dict[str, dict[str, Any]]] = {
             "schedule": "one-cycle",
             "epochs": 30,
             "stop_patience": 0,
+            "optimizer": "adamw",
             "learning_rate": 4e-3,
             "weight_decay": 0.02,
             "batch_size": 64,
@@ -397,27 +432,38 @@ def _assign(tree: dict[str, Any], assignment: str) -> None:
         branch[last] = text.strip()
 
 
+def make_answering(views: str = "one", filter: str = "none", cutoff: float = 0.5) -> Answering:
+    """Build the settings of prediction; see `Answering`.
+
+    Raises:
+        ConfigError: A name is unknown or the cutoff out of range.
+    """
+    try:
+        return Answering.model_validate({"views": views, "filter": filter, "cutoff": cutoff})
+    except ValidationError as error:
+        raise ConfigError(_first_fault(error, Answering)) from error
+
+
 def _validated(tree: dict[str, Any], what: str) -> Config:
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError(f"{what} {_first_fault(error)}") from error
+        raise ConfigError(f"{what} {_first_fault(error, Config)}") from error
 
 
-def _first_fault(error: ValidationError) -> str:
+def _first_fault(error: ValidationError, model: type[BaseModel]) -> str:
     fault = error.errors()[0]
     path = [str(part) for part in fault["loc"]]
     key = ".".join(path)
     if fault["type"] == "extra_forbidden":
-        return f"{key} is unknown; allowed: {', '.join(_keys_beside(path))}"
+        return f"{key} is unknown; allowed: {', '.join(_keys_beside(path, model))}"
     if fault["type"] == "value_error":
         said = fault["msg"].removeprefix("Value error, ")
         return f"{key}: {said}" if key else said
     return f"{key}: {fault['msg']}, got {fault['input']!r}"
 
 
-def _keys_beside(path: list[str]) -> list[str]:
-    model: type[BaseModel] = Config
+def _keys_beside(path: list[str], model: type[BaseModel]) -> list[str]:
     for part in path[:-1]:
         field = model.model_fields.get(part)
         kinds = (field.annotation, *get_args(field.annotation)) if field else ()

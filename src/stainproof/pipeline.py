@@ -4,6 +4,7 @@
     source --load--> images --split--> train | val | test
     train: augment + learn --> run folder (weights, ONNX, card, history)
     quantise: run folder + source --> the same network in 8 bits, if that pays
+    ensemble: run folders --> one folder that answers as they vote
     evaluate: run folder + source --> eval.json        predict: run folder + files --> table
     report: run folder + evaluations --> report.html
 
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stainproof import files
-from stainproof.config import AuditConfig, Config, make_config, read_config
+from stainproof.config import Answering, AuditConfig, Config, make_config, read_config
 from stainproof.data import cleaning, phantom, sources, stream
 from stainproof.data.cleaning import AUDIT_FILE
 from stainproof.data.findings import files_to_drop, read_csv, write_csv
@@ -33,12 +34,14 @@ from stainproof.results import (
     BEST_FILE,
     CARD_FILE,
     CONFIG_FILE,
+    ENSEMBLE_FILE,
     EVALUATION_FILE,
     EXAMPLES_FOLDER,
     HOME_SOURCES,
     STATE_FILE,
     AuditSummary,
     Card,
+    Ensemble,
     Estimate,
     Evaluation,
     Quantised,
@@ -201,16 +204,18 @@ def evaluate(
     *,
     seed: int = 0,
     engine: str = "auto",
+    answering: Answering | None = None,
     track: Track = silent,
 ) -> Evaluation:
     """Measure a run on a labelled source; write `eval.json` and the worst mistakes.
 
     Args:
-        run: The run folder.
+        run: The folder of a run or an ensemble.
         source: Labelled images; of a source with a split of its own, its test part.
         out: Folder to write to; by default one in the run folder, where `report` finds it.
         seed: Of the bootstrap intervals, 0 or more.
         engine: What computes the answers, as in `Classifier.load`.
+        answering: Views and filter of every image; the result's name says what is not usual.
         track: Shows progress.
 
     Raises:
@@ -222,10 +227,12 @@ def evaluate(
 
     if seed < 0:
         raise ConfigError(f"seed must be 0 or more, got {seed}")
-    classifier = Classifier.load(run, engine)
-    data = sources.load(source, classifier.card.input, track=track)
+    classifier = Classifier.load(run, engine, answering)
+    data = sources.load(source, classifier.input, track=track)
     if data.parts is not None and TEST in data.parts:
         data = data.part(TEST)
+    if words := classifier.answering.words():
+        data = replace(data, source=f"{data.source}, {words}")
     folder = Path(out) if out else Path(run) / EVALUATIONS_FOLDER / data.source
     return evaluate_classifier(classifier, data, folder, seed=seed, track=track)
 
@@ -236,6 +243,7 @@ def predict(
     out: str | Path,
     *,
     engine: str = "auto",
+    answering: Answering | None = None,
     track: Track = silent,
 ) -> tuple[int, int]:
     """Predict image files, folders, globs or npz files into a CSV, Parquet or JSON-lines table.
@@ -243,10 +251,11 @@ def predict(
     Images are read, predicted and written in turn, so that memory does not grow with their number.
 
     Args:
-        run: The run folder.
+        run: The folder of a run or an ensemble.
         images: Paths or globs.
         out: The table to write; its suffix chooses the format.
         engine: What computes the answers, as in `Classifier.load`.
+        answering: Views and filter of every image.
         track: Shows progress.
 
     Returns:
@@ -260,8 +269,8 @@ def predict(
     path = Path(out)
     check_suffix(path)
     paths = stream.find(images)
-    classifier = Classifier.load(run, engine)
-    items = track(stream.read(paths, classifier.card.input), "predicting", len(paths))
+    classifier = Classifier.load(run, engine, answering)
+    items = track(stream.read(paths, classifier.input), "predicting", len(paths))
     return write_predictions(classifier, items, path)
 
 
@@ -287,9 +296,29 @@ def quantise(
     """
     from stainproof.delivery.int8 import quantise as quantise_checked
 
+    if (Path(run) / ENSEMBLE_FILE).exists():
+        raise CheckpointError(f"{run}: is an ensemble; quantise its runs, then make it anew")
     classifier = Classifier.load(run, DEFAULT)
-    data = sources.load(source, classifier.card.input, track=track)
+    data = sources.load(source, classifier.input, track=track)
     return quantise_checked(Path(run), classifier, data, seed, track)
+
+
+def ensemble(runs: Sequence[str | Path], out: str | Path, *, voting: str = "soft") -> Ensemble:
+    """Make one folder of several runs; `evaluate` and `predict` take it like a run folder.
+
+    Args:
+        runs: Two run folders or more; networks, image sizes and order of classes may differ.
+        out: Folder to make.
+        voting: `soft`: the mean of the probabilities; `hard`: a vote each.
+
+    Raises:
+        ConfigError: There are fewer than two runs, or the voting is unknown.
+        CheckpointError: A run cannot be used, or they do not know the same classes.
+        DataError: The folder holds something already.
+    """
+    from stainproof.delivery.ensemble import make_ensemble
+
+    return make_ensemble([Path(run) for run in runs], Path(out), voting)
 
 
 def report(run: str | Path, evaluations: Iterable[str | Path] = ()) -> Path:
@@ -310,6 +339,8 @@ def report(run: str | Path, evaluations: Iterable[str | Path] = ()) -> Path:
     folder = Path(run)
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: no such run folder")
+    if (folder / ENSEMBLE_FILE).exists():
+        raise CheckpointError(f"{folder}: is an ensemble; reports are made of single runs")
     home = [folder / HOME_FOLDER / part for part in (VAL, TEST)]
     others = sorted((folder / EVALUATIONS_FOLDER).glob("*"))
     own = [path for path in (*home, *others) if (path / EVALUATION_FILE).exists()]

@@ -1,7 +1,7 @@
 """Typed artefacts and their JSON: what one stage writes and the next one reads."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -16,6 +16,7 @@ CARD_FILE, CONFIG_FILE, HISTORY_FILE = "card.json", "config.toml", "history.json
 BEST_FILE, LAST_FILE, STATE_FILE = "best.safetensors", "last.safetensors", "state.safetensors"
 ONNX_FILE, INT8_FILE = "best.onnx", "best.int8.onnx"
 EXAMPLES_FOLDER = "examples"
+ENSEMBLE_FILE, MEMBERS_FOLDER = "ensemble.json", "members"
 EVALUATION_FILE, MISTAKES_FOLDER = "eval.json", "mistakes"
 
 HOME_SOURCES = ("validation", "home test")
@@ -218,6 +219,16 @@ class Card(Artefact):
     precision: str
     """Of training steps: `float32`, or `bfloat16` for most of a step's products."""
     provenance: Provenance
+
+
+class Ensemble(Artefact):
+    """Networks that vote; each lies in a folder of its own beside this file."""
+
+    schema_version: int = Field(SCHEMA_VERSION, ge=SCHEMA_VERSION, le=SCHEMA_VERSION)
+    voting: Literal["soft", "hard"]
+    """The mean of their probabilities, or a vote each."""
+    members: tuple[Annotated[str, Field(pattern=r"^\d+-[^/\\]*$")], ...] = Field(min_length=2)
+    """Names of the folders in `members`."""
 
 
 class Quantised(Artefact):

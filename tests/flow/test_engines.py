@@ -59,9 +59,17 @@ def test_every_engine_gives_the_same_probabilities_for_any_number_of_images(run,
     assert found.predict_proba(noise(0)).shape == (0, 8)
 
 
+def test_engines_agree_on_a_network_with_group_norm(cells, tmp_path):
+    config = make_config("quick", assignments=(*TINY, "training.epochs=1", "network.norm=group"))
+    pipeline.train(cells, tmp_path / "run", config)
+    answers = [Classifier.load(tmp_path / "run", name).predict_proba(noise(5)) for name in EXACT]
+    for one in answers[1:]:
+        np.testing.assert_allclose(one, answers[0], atol=1e-5)
+
+
 def test_an_answer_stays_when_the_next_batch_is_asked_for(run):
     for name in EXACT:
-        engine = Classifier.load(run, name).engine
+        engine = Classifier.load(run, name).members[0].engine
         first = engine(noise(3))
         kept = first.copy()
         engine(255 - noise(3))
@@ -71,8 +79,8 @@ def test_an_answer_stays_when_the_next_batch_is_asked_for(run):
 def test_the_runs_own_engine_is_taken_unless_another_is_asked_for(run):
     card = Card.read(run / "card.json")
     assert card.engine in EXACT
-    assert (
-        Classifier.load(run).engine.__class__ is Classifier.load(run, card.engine).engine.__class__
+    assert type(Classifier.load(run).members[0].engine) is type(
+        Classifier.load(run, card.engine).members[0].engine
     )
 
 
@@ -94,7 +102,7 @@ def test_where_the_runs_own_engine_is_missing_onnx_runtime_answers(run, tmp_path
     card.write(copy / "card.json")
     there = engines.find_spec
     monkeypatch.setattr(engines, "find_spec", lambda name: name != "openvino" and there(name))
-    assert type(Classifier.load(copy).engine).__name__ == "OnnxRuntimeEngine"
+    assert type(Classifier.load(copy).members[0].engine).__name__ == "OnnxRuntimeEngine"
     with pytest.raises(ConfigError, match=r"not installed: pip install openvino; installed: onnx"):
         Classifier.load(copy, "openvino")
 
@@ -189,7 +197,7 @@ def test_a_network_in_8_bits_is_kept_where_it_is_faster_and_as_accurate(
     assert found.num_images == 240
     assert found.times_faster == 1.5
     small, exact = (Classifier.load(run_copy, name) for name in ("int8", "onnxruntime"))
-    assert small.engine.num_classes == 8
+    assert small.members[0].engine.num_classes == 8
     lost = np.abs(small.predict_proba(noise(20)) - exact.predict_proba(noise(20)))
     assert 0 < lost.max() < 0.1
     assert Card.read(run_copy / "card.json").engine != "int8"

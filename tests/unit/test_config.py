@@ -104,7 +104,10 @@ def test_the_last_assignment_wins_and_beats_the_other_arguments():
     [
         ("training.start_scale=0", "training.start_scale: .*0.1, got 0"),
         ("training.start_scale=1.5", "training.start_scale: .*equal to 1, got 1.5"),
-        ("training.epoch=3", "training.epoch is unknown; allowed: batch_size, learning_rate"),
+        (
+            "training.epoch=3",
+            "training.epoch is unknown; allowed: batch_size, optimizer, learning_rate",
+        ),
         ("sed=3", "sed is unknown; allowed: preset, seed, input, split"),
         ("trainig.epochs=3", "trainig is unknown; allowed: preset, seed"),
         ("training.epochs.x=3", "training.epochs"),

@@ -6,10 +6,12 @@ from stainproof.models.folding import FoldedNetwork
 from stainproof.models.network import build_network, to_input
 
 
+@pytest.mark.parametrize("norm", ["batch", "group"])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_a_folded_network_answers_as_the_network_does_and_has_no_norm_left(name):
+def test_a_folded_network_answers_as_the_network_does_and_has_no_batch_norm_left(name, norm):
     config = with_assignments(
-        make_config(network=name), ("input.size_px=32", "input.mean=[0.5,0.4,0.3]")
+        make_config(network=name),
+        ("input.size_px=32", "input.mean=[0.5,0.4,0.3]", f"network.norm={norm}"),
     )
     network = build_network(config, num_classes=5).eval()
     generator = torch.Generator().manual_seed(0)

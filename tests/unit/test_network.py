@@ -4,7 +4,7 @@ from torch.nn import functional as F
 
 from stainproof.config import NETWORKS, InputContract, make_config, with_assignments
 from stainproof.errors import ConfigError
-from stainproof.models.blocks import CustomBlock, InceptionUnit, SiblingConvs, StemUnit
+from stainproof.models.blocks import CustomBlock, InceptionUnit, SiblingConvs, StemUnit, make_norm
 from stainproof.models.network import build_network, num_parameters, to_input
 
 
@@ -46,6 +46,22 @@ def test_an_inception_unit_shares_its_filters_out_evenly():
     assert unit.point.widths[0] == 6
     for branch in (unit.small, unit.large, unit.pooled[1]):
         assert branch.out_channels == 6
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_with_group_norm_an_answer_depends_on_no_other_image(name):
+    sizes = ("input.size_px=32", "network.norm=group", "network.dropout=0")
+    network = build_network(with_assignments(make_config(network=name), sizes), 5).train()
+    x_bchw = torch.rand(4, 3, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(network(x_bchw)[:1], network(x_bchw[:1]))
+
+
+def test_groups_are_of_eight_channels_or_a_few_more_and_cross_no_branch():
+    groups = {(144, 36): 9, (240, 60): 10, (30, 6): 6, (60, 0): 10, (96, 0): 8, (7, 0): 7}
+    for (channels, branch), size in groups.items():
+        norm = make_norm("group", channels, branch)
+        assert channels // norm.num_groups == size
 
 
 @pytest.mark.parametrize("training", [True, False])

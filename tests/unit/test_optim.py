@@ -1,8 +1,13 @@
+from typing import get_args
+
+import numpy as np
 import pytest
 import torch
 
 from stainproof.config import TrainingConfig, make_config
+from stainproof.errors import ConfigError
 from stainproof.training.averaging import MovingAverage
+from stainproof.training.checkpoint import Position, restore_state, save_state
 from stainproof.training.optim import Schedule, make_optimizer, one_cycle, size_px
 
 
@@ -70,3 +75,79 @@ def test_the_moving_average_of_constant_weights_is_those_weights_and_lags_behind
     assert (average.state["weight"] > 1.0).all()
     assert (average.state["weight"] < 2.0).all()
     assert not average.state["weight"].requires_grad
+
+
+OPTIMIZERS = get_args(TrainingConfig.model_fields["optimizer"].annotation)
+RATES = {"sgd": 0.02, "lion": 1e-3}
+
+
+def small_network():
+    torch.manual_seed(0)
+    layers = (torch.nn.Conv2d(3, 8, 3), torch.nn.BatchNorm2d(8), torch.nn.ReLU())
+    head = (torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(8, 3))
+    return torch.nn.Sequential(*layers, *head).to(memory_format=torch.channels_last)
+
+
+def take_steps(network, optimizer, numbers):
+    losses = []
+    for number in numbers:
+        torch.manual_seed(number)
+        x_bchw, y_b = torch.randn(16, 3, 8, 8), torch.randint(3, (16,))
+        x_bchw += y_b.view(-1, 1, 1, 1)
+        optimizer.zero_grad()
+        loss = torch.nn.functional.cross_entropy(network(x_bchw), y_b)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+def settings_for(name):
+    return TrainingConfig(optimizer=name, learning_rate=RATES.get(name, 1e-2))
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimiser_learns(name):
+    network = small_network()
+    losses = take_steps(network, make_optimizer(network, settings_for(name)), range(60))
+    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimiser_goes_on_from_a_saved_state_as_if_nothing_had_happened(name, tmp_path):
+    networks = []
+    for stop in (False, True):
+        network = small_network()
+        settings = settings_for(name)
+        optimizer = make_optimizer(network, settings)
+        take_steps(network, optimizer, range(3))
+        if stop:
+            schedule = Schedule(optimizer, settings)
+            path = tmp_path / "state.safetensors"
+            save_state(path, Position(), network, optimizer, schedule, None)
+            network = small_network()
+            optimizer = make_optimizer(network, settings)
+            restore_state(path, network, optimizer, Schedule(optimizer, settings), None)
+        take_steps(network, optimizer, range(3, 6))
+        networks.append(network.state_dict())
+    whole, parted = networks
+    assert all(torch.equal(whole[key], parted[key]) for key in whole)
+
+
+@pytest.mark.parametrize("name", sorted(set(OPTIMIZERS) - {"adam"}))
+def test_weights_decay_and_biases_do_not(name):
+    network = torch.nn.Linear(3, 2)
+    torch.nn.init.ones_(network.bias)
+    before = network.weight.detach().clone()
+    settings = TrainingConfig(optimizer=name, learning_rate=0.1, weight_decay=0.5)
+    optimizer = make_optimizer(network, settings)
+    (0 * network(torch.ones(1, 3))).sum().backward()
+    optimizer.step()
+    kept = 1 - 0.1 * 0.5 * (1.9 if name == "sgd" else 1)  # Nesterov's look ahead: 1 + 0.9
+    assert torch.allclose(network.weight, kept * before)
+    assert torch.equal(network.bias, torch.ones(2))
+
+
+def test_adam_refuses_a_decay_that_it_would_not_apply():
+    with pytest.raises(ConfigError, match="weight_decay needs another optimizer than adam"):
+        make_config("report", assignments=("training.weight_decay=0.1",))

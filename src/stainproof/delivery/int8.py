@@ -17,7 +17,7 @@ from stainproof.data.imageset import ImageSet
 from stainproof.errors import DataError
 from stainproof.evaluation.evaluate import labels_for, predict_all
 from stainproof.models.engines import DEFAULT, INT8, WORTH_IT, batch_seconds, open_engine
-from stainproof.models.predictor import Classifier
+from stainproof.models.predictor import Classifier, Member
 from stainproof.progress import Track
 from stainproof.results import CARD_FILE, INT8_FILE, ONNX_FILE, Quantised
 
@@ -52,8 +52,8 @@ def quantise(run: Path, exact: Classifier, data: ImageSet, seed: int, track: Tra
         trial = Path(folder)
         shutil.copy(run / ONNX_FILE, trial)
         sha256 = write_int8(trial, data.images[np.sort(calibration)])
-        card = exact.card.model_copy(update={"int8_sha256": sha256})
-        small = Classifier(open_engine(INT8, trial, card), card)
+        card = exact.members[0].card.model_copy(update={"int8_sha256": sha256})
+        small = Classifier([Member(open_engine(INT8, trial, card), card)])
         accuracy, accuracy_int8 = (
             float(np.mean(predict_all(one, measured, track).argmax(axis=1) == labels))
             for one in (exact, small)

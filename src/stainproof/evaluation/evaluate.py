@@ -48,7 +48,7 @@ def evaluate(
         source=data.source,
         num_images=len(data),
         data_sha256=data.sha256(),
-        weights_sha256=classifier.card.weights_sha256,
+        weights_sha256=classifier.weights_sha256,
         classes=classifier.classes,
         absent_classes=tuple(c.name for c in scores.per_class if not c.num_images),
         **vars(scores),

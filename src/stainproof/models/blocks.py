@@ -1,5 +1,7 @@
 """Building blocks; axes in names: b batch, c channels, h height, w width."""
 
+from math import gcd
+
 import torch
 from torch import Tensor, nn
 
@@ -7,35 +9,49 @@ NORM_EPSILON = 1e-3
 """Keras's default, which the report trained with."""
 
 
-class Norm(nn.BatchNorm2d):
-    """Batch normalisation with the report's epsilon."""
+LEAST_GROUP = 8
+"""Channels that group normalisation takes together, or a few more so that groups are equal."""
 
-    def __init__(self, channels: int):
-        super().__init__(channels, eps=NORM_EPSILON)
+
+def make_norm(kind: str, channels: int, branch: int = 0) -> nn.Module:
+    """Build a normalisation with the report's epsilon.
+
+    Args:
+        kind: `batch`, or `group` (Wu & He 2018): over a few channels of one image, so that an
+            answer depends on no other image, nor on the images learnt from.
+        channels: Channels to normalise.
+        branch: Number of channels that groups must not cross; 0: all of them.
+    """
+    if kind == "batch":
+        return nn.BatchNorm2d(channels, eps=NORM_EPSILON)
+    branch = branch or channels
+    sizes = [size for size in range(LEAST_GROUP, branch) if branch % size == 0]
+    size = sizes[0] if sizes else branch
+    return nn.GroupNorm(channels // size, channels, eps=NORM_EPSILON)
 
 
 class ConvUnit(nn.Sequential):
-    """Convolution with bias, batch normalisation, ReLU; the size stays."""
+    """Convolution with bias, normalisation, ReLU; the size stays."""
 
-    def __init__(self, in_channels: int, out_channels: int):
+    def __init__(self, in_channels: int, out_channels: int, norm: str = "batch"):
         super().__init__(
             nn.Conv2d(in_channels, out_channels, 3, padding=1),
-            Norm(out_channels),
+            make_norm(norm, out_channels),
             nn.ReLU(inplace=True),
         )
 
 
 class StemUnit(nn.Sequential):
-    """Convolution, batch normalisation, ReLU, max-pool 2; height and width are halved.
+    """Convolution, normalisation, ReLU, max-pool 2; height and width are halved.
 
     The pool stands before the ReLU, where it gives the same values and gradients and leaves the
     ReLU a quarter of the work.
     """
 
-    def __init__(self, in_channels: int, out_channels: int):
+    def __init__(self, in_channels: int, out_channels: int, norm: str = "batch"):
         super().__init__(
             nn.Conv2d(in_channels, out_channels, 3, padding=1),
-            Norm(out_channels),
+            make_norm(norm, out_channels),
             nn.MaxPool2d(2),
             nn.ReLU(inplace=True),
         )
@@ -53,22 +69,22 @@ class InceptionUnit(nn.Module):
     """Four branches of a quarter of the filters each, side by side (report, section 2).
 
     1x1 | 1x1 (f/8) then 3x3 | 1x1 (f/12) then 5x5 | 3x3 max-pool then 1x1, every convolution with
-    batch normalisation and ReLU; after Szegedy et al. 2015, "Going deeper with convolutions",
+    normalisation and ReLU; after Szegedy et al. 2015, "Going deeper with convolutions",
     figure 2b. What several branches do to the same values is done once: the three 1x1
-    convolutions of the input, and the last batch normalisation and ReLU of all four branches.
+    convolutions of the input, and the last normalisation and ReLU of all four branches.
     """
 
-    def __init__(self, in_channels: int, filters: int):
+    def __init__(self, in_channels: int, filters: int, norm: str = "batch"):
         super().__init__()
         quarter, for_small, for_large = filters // 4, filters // 8, filters // 12
         self.point = SiblingConvs(in_channels, (quarter, for_small, for_large))
-        self.narrow_norm = Norm(for_small + for_large)
+        self.narrow_norm = make_norm(norm, for_small + for_large, gcd(for_small, for_large))
         self.small = nn.Conv2d(for_small, quarter, 3, padding=1)
         self.large = nn.Conv2d(for_large, quarter, 5, padding=2)
         self.pooled = nn.Sequential(
             nn.MaxPool2d(3, stride=1, padding=1), nn.Conv2d(in_channels, quarter, 1)
         )
-        self.norm = Norm(filters)
+        self.norm = make_norm(norm, filters, quarter)
 
     def forward(self, x_bchw: Tensor) -> Tensor:
         """Map (b, in, h, w) to (b, filters, h, w)."""
@@ -88,22 +104,28 @@ def _dense(part_bchw: Tensor) -> Tensor:
 class CustomBlock(nn.Module):
     """Units in a row, plus a skip from the block's input; add; ReLU (report, section 2).
 
-    Where the channels differ the skip is a 1x1 convolution with batch normalisation. Without a
-    skip the units stand alone.
+    Where the channels differ the skip is a 1x1 convolution with normalisation. Without a skip the
+    units stand alone.
     """
 
     def __init__(
-        self, in_channels: int, filters: int, unit: type[nn.Module], units: int, skip: bool
+        self,
+        in_channels: int,
+        filters: int,
+        unit: type[nn.Module],
+        units: int,
+        skip: bool,
+        norm: str = "batch",
     ):
         super().__init__()
         self.units = nn.Sequential(
-            *(unit(in_channels if i == 0 else filters, filters) for i in range(units))
+            *(unit(in_channels if i == 0 else filters, filters, norm) for i in range(units))
         )
         self.skip: nn.Module | None = None
         if skip and in_channels == filters:
             self.skip = nn.Identity()
         elif skip:
-            self.skip = nn.Sequential(nn.Conv2d(in_channels, filters, 1), Norm(filters))
+            self.skip = nn.Sequential(nn.Conv2d(in_channels, filters, 1), make_norm(norm, filters))
 
     def forward(self, x_bchw: Tensor) -> Tensor:
         """Map (b, in, h, w) to (b, filters, h, w)."""

@@ -1,5 +1,6 @@
 """A trained network as inference computes it: from stored images to probabilities, no more."""
 
+import copy
 from itertools import pairwise
 from typing import cast
 
@@ -15,7 +16,8 @@ class FoldedNetwork(nn.Module):
     """Images uint8 (b, h, w, 3) to probabilities float32 (b, classes).
 
     Every batch normalisation is folded into the convolution before it (Jacob et al. 2018,
-    "Quantization and Training of Neural Networks", section 3.2); the answers stay the same.
+    "Quantization and Training of Neural Networks", section 3.2); the answers stay the same. Group
+    normalisation depends on the image and stays.
     """
 
     def __init__(self, network: Network, contract: InputContract):
@@ -23,7 +25,10 @@ class FoldedNetwork(nn.Module):
         super().__init__()
         self.contract = contract
         with torch.no_grad():
-            self.layers = nn.Sequential(*(_folded(layer) for layer in network))
+            if any(isinstance(module, nn.GroupNorm) for module in network.modules()):
+                self.layers: nn.Module = copy.deepcopy(network)
+            else:
+                self.layers = nn.Sequential(*(_folded(layer) for layer in network))
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.eval()
 
@@ -92,12 +97,13 @@ def _folded(layer: nn.Module) -> nn.Module:
 
 
 def _folded_pair(convolution: nn.Module, norm: nn.Module) -> nn.Conv2d:
-    scale, shift = _scale_and_shift(cast(nn.BatchNorm2d, norm))
+    scale, shift = _scale_and_shift(norm)
     return _convolution(cast(nn.Conv2d, convolution), scale, shift)
 
 
-def _scale_and_shift(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """Return the two numbers a channel that a trained normalisation comes down to."""
+def _scale_and_shift(trained: nn.Module) -> tuple[Tensor, Tensor]:
+    """Return the two numbers a channel that a trained batch normalisation comes down to."""
+    norm = cast(nn.BatchNorm2d, trained)
     mean, variance = cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
     scale = norm.weight / torch.sqrt(variance + norm.eps)
     return scale, norm.bias - mean * scale

@@ -17,12 +17,14 @@ class Network(nn.Sequential):
         layers: list[nn.Module] = []
         channels = 3
         for filters in settings.stem:
-            layers.append(StemUnit(channels, filters))
+            layers.append(StemUnit(channels, filters, settings.norm))
             channels = filters
         for filters in settings.stages:
             for _ in range(settings.blocks):
-                unit = UNITS[settings.unit]
-                layers.append(CustomBlock(channels, filters, unit, settings.units, settings.skip))
+                unit, norm = UNITS[settings.unit], settings.norm
+                layers.append(
+                    CustomBlock(channels, filters, unit, settings.units, settings.skip, norm)
+                )
                 channels = filters
             layers.append(nn.MaxPool2d(2))
         layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten()]

@@ -1,37 +1,72 @@
 """Weights and their input contract as one thing that answers for images."""
 
+import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stainproof.config import Answering, InputContract
 from stainproof.data.images import Images, to_square
 from stainproof.errors import CheckpointError, DataError
 from stainproof.models.engines import DEFAULT, Engine, installed, open_engine
-from stainproof.results import CARD_FILE, Card
+from stainproof.models.fourier import filtered
+from stainproof.models.views import views_of
+from stainproof.models.voting import vote
+from stainproof.results import CARD_FILE, ENSEMBLE_FILE, MEMBERS_FOLDER, Card, Ensemble
 
 BATCH_SIZE = 64
 
 
-class Classifier:
-    """A trained classifier of blood-cell images."""
+@dataclass(frozen=True)
+class Member:
+    """One trained network: what computes it, and its card."""
 
-    def __init__(self, engine: Engine, card: Card):
-        """Put engine and card together; `load` is the usual way."""
-        self.engine = engine
-        self.card = card
+    engine: Engine
+    card: Card
+
+
+class Classifier:
+    """A trained classifier of blood-cell images: one network, or several that vote."""
+
+    def __init__(
+        self,
+        members: Sequence[Member],
+        answering: Answering | None = None,
+        voting: str = "soft",
+    ):
+        """Put networks together; `load` is the usual way.
+
+        Raises:
+            CheckpointError: They do not know the same classes.
+        """
+        self.members = tuple(members)
+        self.answering = answering or Answering()
+        self.voting = voting
+        self.classes = self.members[0].card.classes
+        """Class names in the order of the probabilities."""
+        for member in self.members:
+            if set(member.card.classes) != set(self.classes):
+                raise CheckpointError(
+                    f"members must know the same classes, got {', '.join(self.classes)} "
+                    f"and {', '.join(member.card.classes)}"
+                )
 
     @classmethod
-    def load(cls, run: str | Path, engine: str = "auto") -> Self:
-        """Read the kept weights of a run folder.
+    def load(
+        cls, run: str | Path, engine: str = "auto", answering: Answering | None = None
+    ) -> Self:
+        """Read the kept weights of a run folder, or of all runs in an ensemble's folder.
 
         Args:
-            run: The run folder.
+            run: The folder.
             engine: What computes: `onnxruntime`, `openvino` or `torch`, which give the same
                 answers to within 1e-4, or `int8`, which `quantise` makes; `auto` is the run's
                 own, found fastest after training, or ONNX Runtime where it is not installed.
+            answering: Views and filter of every image; by default the image as it is.
 
         Raises:
             CheckpointError: The folder is missing or incomplete, or its weights were altered.
@@ -40,15 +75,22 @@ class Classifier:
         folder = Path(run)
         if not folder.is_dir():
             raise CheckpointError(f"{folder}: no such run folder")
-        card = Card.read(folder / CARD_FILE)
-        if engine == "auto":
-            engine = card.engine if card.engine in installed() else DEFAULT
-        return cls(open_engine(engine, folder, card), card)
+        if not (folder / ENSEMBLE_FILE).exists():
+            return cls([_open(folder, engine)], answering)
+        ensemble = Ensemble.read(folder / ENSEMBLE_FILE)
+        folders = [folder / MEMBERS_FOLDER / name for name in ensemble.members]
+        return cls([_open(one, engine) for one in folders], answering, ensemble.voting)
 
     @property
-    def classes(self) -> tuple[str, ...]:
-        """Class names in the order of the probabilities."""
-        return self.card.classes
+    def input(self) -> InputContract:
+        """How images are best given: as the member with the largest images wants them."""
+        return max((member.card.input for member in self.members), key=lambda one: one.size_px)
+
+    @property
+    def weights_sha256(self) -> str:
+        """Return what names the weights: the card's own, or a hash over all members'."""
+        own = [member.card.weights_sha256 for member in self.members]
+        return own[0] if len(own) == 1 else hashlib.sha256("".join(own).encode()).hexdigest()
 
     def predict_proba(self, images: Images | Sequence[Images]) -> NDArray[np.float32]:
         """Return the probability of every class for every image.
@@ -59,28 +101,45 @@ class Classifier:
                 the input contract says.
 
         Returns:
-            float32 (N, classes), rows sum to 1; N is 1 for one image.
+            float32 (N, classes), rows sum to 1; N is 1 for one image. Where members vote hard,
+            the share of votes, of equal shares the one with the higher mean probability ahead.
 
         Raises:
             DataError: An array has another type or shape.
         """
-        squares = self._squares(images)
-        if not len(squares):
+        singles = [images] if isinstance(images, np.ndarray) and images.ndim == 3 else images
+        checked = [_checked(rgb, index) for index, rgb in enumerate(singles)]
+        if not checked:
             return np.empty((0, len(self.classes)), dtype=np.float32)
-        batches = np.array_split(squares, -(-len(squares) // BATCH_SIZE))
-        return np.concatenate([self.engine(batch) for batch in batches])
+        batches = [
+            checked[start : start + BATCH_SIZE] for start in range(0, len(checked), BATCH_SIZE)
+        ]
+        return np.concatenate(
+            [
+                vote([self._ask(one, batch) for one in self.members], self.voting)
+                for batch in batches
+            ]
+        )
 
     def predict(self, images: Images | Sequence[Images]) -> list[str]:
         """Return the name of the likeliest class for every image; see `predict_proba`."""
         return [self.classes[index] for index in self.predict_proba(images).argmax(axis=1)]
 
-    def _squares(self, images: Images | Sequence[Images]) -> Images:
-        singles = [images] if isinstance(images, np.ndarray) and images.ndim == 3 else images
-        size = self.card.input.size_px
-        squares = np.empty((len(singles), size, size, 3), dtype=np.uint8)
-        for index, rgb in enumerate(singles):
-            squares[index] = to_square(_checked(rgb, index), self.card.input)
-        return squares
+    def _ask(self, member: Member, batch: Sequence[Images]) -> NDArray[np.float32]:
+        """Return a member's probabilities, in the order of `classes`."""
+        contract, how = member.card.input, self.answering
+        squares = np.stack([to_square(rgb, contract) for rgb in batch])
+        squares = filtered(squares, how.filter, how.cutoff)
+        views = [member.engine(view) for view in views_of(squares, how.views)]
+        probs: NDArray[np.float32] = np.mean(views, axis=0, dtype=np.float32)
+        return probs[:, [member.card.classes.index(name) for name in self.classes]]
+
+
+def _open(folder: Path, engine: str) -> Member:
+    card = Card.read(folder / CARD_FILE)
+    if engine == "auto":
+        engine = card.engine if card.engine in installed() else DEFAULT
+    return Member(open_engine(engine, folder, card), card)
 
 
 def _checked(rgb: object, index: int) -> Images:

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -104,14 +105,33 @@ def restore_state(
         slots.setdefault(int(index), {})[slot] = value
     try:
         network.load_state_dict(parts["network"])
-        optimizer.load_state_dict({"state": slots, "param_groups": notes["groups"]})
+        groups = _with_own_tuples(optimizer, notes["groups"])
+        optimizer.load_state_dict({"state": slots, "param_groups": groups})
     except (RuntimeError, ValueError) as error:
         raise CheckpointError(f"{path}: made for another network or optimiser") from error
+    _lay_out_like_weights(optimizer)
     schedule.plateau.load_state_dict(notes["plateau"])
     if average is not None:
         for key, value in average.state.items():
             value.copy_(parts["average"][key])
         average.steps = notes["average_steps"]
+
+
+def _with_own_tuples(optimizer: Optimizer, saved: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the saved groups with tuples, which JSON does not know, as the optimiser has them."""
+    groups = []
+    for group, own in zip(saved, optimizer.state_dict()["param_groups"], strict=True):
+        tuples = {key: own[key] for key, value in group.items() if isinstance(value, list)}
+        groups.append({**group, **tuples})
+    return groups
+
+
+def _lay_out_like_weights(optimizer: Optimizer) -> None:
+    """Order what the optimiser keeps in memory like its weights: sums then round alike."""
+    for weight, slots in optimizer.state.items():
+        for slot, value in slots.items():
+            if value.shape == weight.shape:
+                slots[slot] = torch.empty_like(weight).copy_(value)
 
 
 def _read_notes(path: Path) -> dict[str, Any]:

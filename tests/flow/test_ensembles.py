@@ -1,0 +1,186 @@
+"""Several runs that answer as one, and images looked at in several ways."""
+
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from stainproof import Classifier, pipeline
+from stainproof.cli import app
+from stainproof.config import make_answering, make_config
+from stainproof.errors import CheckpointError, ConfigError, DataError
+from stainproof.models.fourier import filtered
+from stainproof.models.views import views_of
+from stainproof.models.voting import vote
+from stainproof.results import Card, Ensemble
+
+TINY = (
+    "network.stem=[8,16]",
+    "network.stages=[24]",
+    "network.hidden=16",
+    "training.epochs=2",
+    "training.threads=1",
+    "training.precision=float32",
+    "augment.recipe=turns",
+)
+
+
+@pytest.fixture(scope="module")
+def cells(tmp_path_factory):
+    return pipeline.make_phantoms(tmp_path_factory.mktemp("data") / "home", 120, seed=1, size_px=32)
+
+
+@pytest.fixture(scope="module")
+def runs(cells, tmp_path_factory):
+    """Two runs, of 32 and of 24 pixels."""
+    folder = tmp_path_factory.mktemp("runs")
+    for size_px in (32, 24):
+        sizes = (*TINY, f"input.size_px={size_px}")
+        config = make_config("quick", seed=size_px, assignments=sizes)
+        pipeline.train(cells, folder / f"px{size_px}", config)
+    return [folder / "px32", folder / "px24"]
+
+
+@pytest.fixture(scope="module")
+def both(runs, tmp_path_factory):
+    out = tmp_path_factory.mktemp("both") / "ensemble"
+    pipeline.ensemble(runs, out)
+    return out
+
+
+def noise(number, size_px=32):
+    return np.random.default_rng(0).integers(
+        256, size=(number, size_px, size_px, 3), dtype=np.uint8
+    )
+
+
+def test_a_soft_vote_is_the_mean_of_members_with_images_of_different_sizes(runs, both):
+    one, other = (Classifier.load(run).predict_proba(noise(70)) for run in runs)
+    together = Classifier.load(both)
+    np.testing.assert_allclose(together.predict_proba(noise(70)), (one + other) / 2, atol=1e-6)
+    assert together.input.size_px == 32
+    assert together.predict_proba(noise(0)).shape == (0, 8)
+
+
+def test_a_hard_vote_goes_by_number_and_decides_ties_by_probability():
+    sure = np.array([[0.9, 0.1, 0.0]], dtype=np.float32)
+    unsure = np.array([[0.3, 0.4, 0.3]], dtype=np.float32)
+    assert vote([sure, unsure, unsure], "soft").argmax() == 0
+    assert vote([sure, unsure, unsure], "hard").argmax() == 1
+    assert vote([sure, unsure], "hard").argmax() == 0
+    assert vote([unsure, sure], "hard").sum() == pytest.approx(1)
+
+
+def test_members_with_classes_in_another_order_vote_for_the_right_ones(runs, tmp_path):
+    turned = tmp_path / "turned"
+    shutil.copytree(runs[0], turned)
+    card = Card.read(turned / "card.json")
+    order = card.classes[::-1]
+    card.model_copy(update={"classes": order}).write(turned / "card.json")
+    pipeline.ensemble([turned, runs[0]], tmp_path / "both")
+    probs = Classifier.load(runs[0]).predict_proba(noise(5))
+    expected = (probs + probs[:, ::-1]) / 2
+    found = Classifier.load(tmp_path / "both")
+    assert found.classes == order
+    np.testing.assert_allclose(found.predict_proba(noise(5)), expected, atol=1e-6)
+
+
+def test_an_ensemble_stands_alone_and_is_evaluated_and_predicted_like_a_run(
+    runs, both, cells, tmp_path
+):
+    moved = tmp_path / "moved"
+    shutil.copytree(both, moved)
+    result = pipeline.evaluate(moved, cells)
+    assert result.num_images == 120
+    assert result.weights_sha256 not in {
+        Card.read(run / "card.json").weights_sha256 for run in runs
+    }
+    pipeline.predict(moved, [str(cells)], tmp_path / "table.csv")
+    assert len((tmp_path / "table.csv").read_text().splitlines()) == 121
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (lambda runs: runs[:1], ConfigError, "two runs or more, got 1"),
+        (lambda runs: [runs[0], runs[0] / "nowhere"], CheckpointError, "card.json: missing"),
+    ],
+)
+def test_what_cannot_be_put_together_leaves_no_folder(runs, tmp_path, change, error, message):
+    with pytest.raises(error, match=message):
+        pipeline.ensemble(change(runs), tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
+def test_runs_with_other_classes_are_refused(runs, tmp_path):
+    strange = tmp_path / "strange"
+    shutil.copytree(runs[0], strange)
+    card = Card.read(strange / "card.json")
+    names = (*card.classes[:7], "blast")
+    card.model_copy(update={"classes": names}).write(strange / "card.json")
+    with pytest.raises(CheckpointError, match=r"members must know the same classes.*blast"):
+        pipeline.ensemble([runs[0], strange], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_ensemble_is_told_from_a_run_where_only_a_run_will_do(runs, both, cells, tmp_path):
+    for act in (
+        lambda: pipeline.quantise(both, cells),
+        lambda: pipeline.report(both),
+        lambda: pipeline.ensemble([both, runs[0]], tmp_path / "out"),
+    ):
+        with pytest.raises(CheckpointError, match="is an ensemble"):
+            act()
+    with pytest.raises(DataError, match="already there"):
+        pipeline.ensemble(runs, both)
+    with pytest.raises(ConfigError, match="'loud' is unknown; allowed: soft, hard"):
+        pipeline.ensemble(runs, tmp_path / "out", voting="loud")
+
+
+def test_a_damaged_or_hostile_list_of_members_is_one_error(both, tmp_path):
+    broken = tmp_path / "broken"
+    shutil.copytree(both, broken)
+    ensemble = Ensemble.read(broken / "ensemble.json")
+    for names in (["0-../../secret", "1-b"], ["0-gone", "1-gone"], ["/etc", "1-b"], ["0-px32"]):
+        text = json.dumps({**json.loads(ensemble.model_dump_json()), "members": names})
+        (broken / "ensemble.json").write_text(text)
+        with pytest.raises(CheckpointError):
+            Classifier.load(broken)
+
+
+def test_views_are_averaged_and_the_filter_comes_first(runs):
+    images = noise(6)
+    how = make_answering("turns", "gaussian", 0.4)
+    plain = Classifier.load(runs[0], "torch")
+    seen = views_of(filtered(images, "gaussian", 0.4), "turns")
+    expected = np.mean([plain.predict_proba(view) for view in seen], axis=0)
+    found = Classifier.load(runs[0], "torch", how).predict_proba(images)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    turned = np.ascontiguousarray(np.rot90(images, axes=(1, 2)))
+    again = Classifier.load(runs[0], "torch", make_answering("turns"))
+    np.testing.assert_allclose(again.predict_proba(images), again.predict_proba(turned), atol=1e-5)
+
+
+def test_an_evaluation_with_views_or_a_filter_says_so_and_stands_beside_the_plain_one(runs, cells):
+    plain = pipeline.evaluate(runs[0], cells)
+    changed = pipeline.evaluate(runs[0], cells, answering=make_answering("flips", "notch"))
+    assert (plain.source, changed.source) == ("home", "home, flips, notch")
+    page = pipeline.report(runs[0]).read_text()
+    assert "home, flips, notch" in page
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--views", "many"], "views: Input should be 'one', 'flips' or 'turns', got 'many'"),
+        (["--filter", "sharp"], "filter: .*'notch', got 'sharp'"),
+        (["--cutoff", "0"], "cutoff: Input should be greater than 0, got 0"),
+    ],
+)
+def test_an_unknown_way_of_looking_is_refused_before_anything_is_read(options, message):
+    found = CliRunner().invoke(app, ["evaluate", "nowhere", "nothing", *options])
+    assert isinstance(found.exception, ConfigError)
+    assert re.search(message, str(found.exception))

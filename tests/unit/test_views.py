@@ -1,0 +1,34 @@
+"""Views at prediction: mirrored and turned, none of them lost or made up."""
+
+import numpy as np
+import pytest
+
+from stainproof.models.views import VIEWS, views_of
+
+
+@pytest.fixture
+def images():
+    return np.random.default_rng(0).integers(256, size=(3, 8, 8, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize(("views", "number"), list(zip(VIEWS, (1, 4, 8), strict=True)))
+def test_views_are_all_different_and_begin_with_the_image_as_it_is(images, views, number):
+    seen = views_of(images, views)
+    assert len(seen) == number
+    assert np.array_equal(seen[0], images)
+    assert len({view.tobytes() for view in seen}) == number
+    assert all(view.dtype == np.uint8 and view.flags.c_contiguous for view in seen)
+
+
+def test_turns_are_the_eight_ways_a_square_can_lie(images):
+    lying = {np.rot90(images, k, axes=(1, 2)).tobytes() for k in range(4)}
+    mirrored = images[:, :, ::-1]
+    lying |= {np.rot90(mirrored, k, axes=(1, 2)).tobytes() for k in range(4)}
+    assert {view.tobytes() for view in views_of(images, "turns")} == lying
+
+
+def test_views_leave_the_images_alone(images):
+    before = images.copy()
+    for view in views_of(images, "turns")[1:]:
+        view[:] = 0
+    assert np.array_equal(images, before)
