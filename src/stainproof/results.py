@@ -314,6 +314,8 @@ class Trial(Artefact):
     """On changed validation images, of the epoch that is kept."""
     val_accuracy: float | None = None
     """On the validation images as they are, of the same epoch."""
+    num_val_images: int = 0
+    """That both were measured on."""
     num_parameters: int | None = None
     latency_ms: float | None = None
     """For one image, on one thread, with ONNX Runtime."""
@@ -329,8 +331,6 @@ class Search(Artefact):
     source: str
     """Learnt from, as it was given."""
     num_images: int
-    num_val_images: int
-    """That accuracies were measured on; 0 while no trial has finished."""
     num_trials: int
     """Asked for."""
     budget_s: float
@@ -341,6 +341,8 @@ class Search(Artefact):
     space: dict[str, str]
     """Setting -> what it may be."""
     trials: tuple[Trial, ...]
+    preset: int | None
+    """The trial with the preset's own settings, where they lie in the space."""
     front: tuple[int, ...]
     """Finished trials that no other one beats or equals in all of accuracy, parameters and latency
     and beats in one; the most accurate first."""

@@ -1,7 +1,6 @@
 """What a network costs to keep and to ask, known before it is trained."""
 
 import time
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,20 +12,11 @@ from stainproof.models.network import build_network, num_parameters
 MEASURED_S, WARM_UP = 0.5, 5
 
 
-@dataclass(frozen=True)
-class Costs:
-    """Two figures that people have to pay."""
+def measure_costs(config: Config, num_classes: int) -> tuple[int, float]:
+    """Return the parameters of a run's network, and its latency in milliseconds.
 
-    num_parameters: int
-    latency_ms: float
-    """For one image, on one thread, with ONNX Runtime on this machine."""
-
-
-def measure_costs(config: Config, num_classes: int) -> Costs:
-    """Build the network of a run and measure it.
-
-    The latency is the shortest of many answers: a load on the machine makes some of them longer,
-    none shorter.
+    Latency is of one image, on one thread, with ONNX Runtime on this machine: the shortest of many
+    answers, since a load on the machine makes some of them longer and none shorter.
 
     Raises:
         ConfigError: The network cannot be built.
@@ -42,4 +32,4 @@ def measure_costs(config: Config, num_classes: int) -> Costs:
         began = time.perf_counter()
         engine(images)
         seconds.append(time.perf_counter() - began)
-    return Costs(num_parameters(network), round(1000 * min(seconds), 3))
+    return num_parameters(network), round(1000 * min(seconds), 3)

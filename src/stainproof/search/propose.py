@@ -1,16 +1,18 @@
 """What to try next: a Gaussian process over all trials so far, and the front they leave."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from stainproof.results import Trial
-from stainproof.search.space import Scalar, Space
+from stainproof.search.space import Scalar, Space, study_in_memory
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
+DIRECTIONS: tuple[Literal["minimize", "maximize"], ...] = ("maximize", "minimize", "minimize")
+"""Of accuracy, parameters and latency."""
 NUM_RANDOM = 8
 """Trials drawn at random before the Gaussian process has enough to go by."""
 OF_INTEREST = 0.1
@@ -37,7 +39,6 @@ def propose(
         preset: What the first trial is to draw, where it lies in the space.
     """
     from optuna.samplers import GPSampler
-    from optuna.study import create_study
 
     number = len(trials)
     if preset and not number:
@@ -46,7 +47,7 @@ def propose(
     sampler = GPSampler(
         seed=int(state[0]), n_startup_trials=NUM_RANDOM, warn_independent_sampling=False
     )
-    study = create_study(directions=["maximize", "minimize", "minimize"], sampler=sampler)
+    study = study_in_memory(DIRECTIONS, sampler)
     study.add_trials(_as_seen(trials, space))
     asked = study.ask()
     space.draw(asked)
@@ -59,15 +60,25 @@ def front(trials: Sequence[Trial]) -> tuple[int, ...]:
     A trial is on it where no other one is at least as accurate, as small and as fast, and better
     in one of the three.
     """
-    finished = [one for one in trials if one.outcome == "finished"]
-    costs = {one.number: np.array(_costs(one)) for one in finished}
-    beaten = {
+    figures = {one.number: figures_of(one) for one in trials if one.outcome == "finished"}
+    kept = [
         number
-        for number, own in costs.items()
-        if any((other <= own).all() and (other < own).any() for other in costs.values())
-    }
-    kept = sorted(costs.keys() - beaten, key=lambda number: (*costs[number], number))
-    return tuple(kept)
+        for number, own in figures.items()
+        if not any(_beats(other, own) for other in figures.values())
+    ]
+    return tuple(sorted(kept, key=lambda number: (-figures[number][0], figures[number])))
+
+
+def figures_of(trial: Trial) -> tuple[float, int, float]:
+    """Return accuracy, parameters and latency of a trial that was measured."""
+    accuracy, num_parameters, latency_ms = trial.accuracy, trial.num_parameters, trial.latency_ms
+    assert accuracy is not None and num_parameters is not None and latency_ms is not None
+    return accuracy, num_parameters, latency_ms
+
+
+def _beats(other: tuple[float, int, float], own: tuple[float, int, float]) -> bool:
+    as_good = other[0] >= own[0] and other[1] <= own[1] and other[2] <= own[2]
+    return as_good and other != own
 
 
 def importances(trials: Sequence[Trial], space: Space) -> dict[str, float]:
@@ -77,13 +88,12 @@ def importances(trials: Sequence[Trial], space: Space) -> dict[str, float]:
     too few trials.
     """
     from optuna.importance import FanovaImportanceEvaluator, get_param_importances
-    from optuna.study import create_study
     from optuna.trial import create_trial
 
     seen = [one for one in _as_seen(trials, space) if one.values]
     if len(seen) < ENOUGH_FOR_IMPORTANCES:
         return {}
-    study = create_study(direction="maximize")
+    study = study_in_memory(["maximize"])
     for one in seen:
         study.add_trial(
             create_trial(value=one.values[0], params=one.params, distributions=one.distributions)
@@ -106,7 +116,7 @@ def _as_seen(trials: Sequence[Trial], space: Space) -> "list[FrozenTrial]":
     for one in trials:
         fixed = FixedTrial(one.params)
         space.draw(fixed)
-        common = {"params": one.params, "distributions": fixed.distributions}
+        common: dict[str, Any] = {"params": one.params, "distributions": fixed.distributions}
         if one.outcome == "running":
             seen.append(create_trial(state=TrialState.RUNNING, **common))
         elif known and one.num_parameters and one.latency_ms:
@@ -119,9 +129,3 @@ def _as_seen(trials: Sequence[Trial], space: Space) -> "list[FrozenTrial]":
                 )
             )
     return seen
-
-
-def _costs(trial: Trial) -> tuple[float, float, float]:
-    """Return three figures of a trial that was measured, each the better the lower."""
-    assert trial.accuracy is not None and trial.num_parameters and trial.latency_ms
-    return -trial.accuracy, trial.num_parameters, trial.latency_ms

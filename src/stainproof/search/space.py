@@ -8,16 +8,20 @@ importances, then see one space.
 import json
 import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 from pydantic import Field, ValidationError, model_validator
 
 from stainproof.config import Config, make_config
 from stainproof.errors import ConfigError
 from stainproof.settings import Settings
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.samplers import BaseSampler
 
 DEFAULT_FILE = Path(__file__).with_name("space.toml")
 YARDSTICK = ("preset", "seed", "split", "audit", "augment.validation", "training.budget_s")
@@ -196,25 +200,25 @@ class Space:
         """
         flat = _flatten(config.model_dump())
         names: dict[str, Scalar] = {}
+        inside = True
         for key, setting in self.settings.items():
-            value = flat.get(key)
+            value: Any = flat.get(key)
             if isinstance(setting, Items):
-                if not isinstance(value, tuple) or not setting.least <= len(value):
-                    return None
-                inside = len(value) <= len(setting.each)
-                names[f"len({key})"] = len(value)
+                items = list(value or ())
+                inside &= setting.least <= len(items) <= len(setting.each)
+                names[f"len({key})"] = len(items)
+                items += [item.usual for item in setting.each[len(items) :]]
                 for i, item in enumerate(setting.each):
-                    names[f"{key}[{i}]"] = value[i] if i < len(value) else item.usual
-                    inside &= item.holds(names[f"{key}[{i}]"])
+                    inside &= item.holds(items[i])
+                    names[f"{key}[{i}]"] = items[i]
             elif isinstance(setting, By):
-                one = setting.ranges[_text(flat[setting.by])]
-                inside = one.holds(value)
-                names[f"{key} (0 to 1)"] = one.position(value) if inside else 0.0
+                one = setting.ranges.get(_text(flat[setting.by]))
+                inside &= one is not None and one.holds(value)
+                names[f"{key} (0 to 1)"] = one.position(value) if inside and one else 0.0
             else:
-                inside, names[key] = setting.holds(value), value
-            if not inside:
-                return None
-        return names
+                inside &= setting.holds(value)
+                names[key] = value
+        return names if inside else None
 
     def describe(self) -> dict[str, str]:
         """Return what every setting may be, for people."""
@@ -275,6 +279,16 @@ def parse_space(tree: dict[str, Any]) -> Space:
     return Space(settings, tree)
 
 
+def study_in_memory(
+    directions: Sequence[Literal["minimize", "maximize"]], sampler: "BaseSampler | None" = None
+) -> "optuna.Study":
+    """Return an Optuna study that leaves no trace and says nothing."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna.create_study(directions=directions, sampler=sampler)
+
+
 def _parse(node: Any) -> OneOf | Between | Items | By:
     if isinstance(node, dict) and isinstance(node.get("each"), list):
         return Items.model_validate({**node, "each": [_parse_one(one) for one in node["each"]]})
@@ -307,11 +321,10 @@ def _check(space: Space, fixed: tuple[str, ...]) -> None:
     What is too rare to be met here becomes a failed trial, not a failed search.
     """
     from optuna.samplers import RandomSampler
-    from optuna.study import create_study
 
     from stainproof.models.network import check_network
 
-    study = create_study(sampler=RandomSampler(seed=0))
+    study = study_in_memory(["maximize"], RandomSampler(seed=0))
     for _ in range(NUM_CHECKED):
         config = make_config(assignments=(*fixed, *assignments(space.draw(study.ask()))))
         check_network(config.network, config.input)

@@ -1,0 +1,357 @@
+"""A search in its folder: what it is about, which trials there are, which one is next.
+
+The trials themselves are rows of an Optuna study, in SQLite beside the run folders or in a
+database that `--storage` names. A trial that runs is locked by the process that runs it; the
+system frees the lock when the process ends, however it ends, so a trial that runs without a lock
+was cut short, and the next process that looks for work takes it over.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field, ValidationError
+
+from stainproof.config import Config, make_config
+from stainproof.errors import CheckpointError, ConfigError
+from stainproof.results import SCHEMA_VERSION, Artefact, Trial
+from stainproof.search.propose import DIRECTIONS, figures_of, propose
+from stainproof.search.space import Scalar, Value, assignments, parse_space
+
+if TYPE_CHECKING:
+    import optuna
+    from filelock import BaseFileLock
+
+PLAN_FILE, STORAGE_FILE, LOCK_FILE, TRIALS_FOLDER = "study.json", "study.db", ".lock", "trials"
+EPOCHS = "training.epochs=100000"
+"""So that time alone ends a trial."""
+ONE_THREAD = "training.threads=1"
+"""So that trials are equal however many of them run at once."""
+MAX_STARTS = 3
+"""A trial that took its process down with it this often has failed."""
+NUM_FAILED = 5
+"""Trials that may fail before the first one finishes."""
+WAIT_S = 60
+"""For a database that others write to."""
+
+
+class Plan(Artefact):
+    """What a search is about; processes that share a folder must agree on it."""
+
+    schema_version: int = Field(SCHEMA_VERSION, ge=SCHEMA_VERSION, le=SCHEMA_VERSION)
+    name: str
+    """Of the study in its storage, like no other's."""
+    storage: str
+    """Its address without a password; empty for SQLite in the folder."""
+    source: str
+    """Name of what is learnt from."""
+    num_images: int
+    listing_sha256: str
+    """Of file names and labels."""
+    classes: tuple[str, ...]
+    space: dict[str, Any]
+    fixed: tuple[str, ...]
+    """Assignments that every trial shares."""
+    budget_s: float
+    """Of each trial."""
+    seed: int
+
+    def check_same(self, other: "Plan", folder: Path) -> None:
+        """Say in what another plan differs.
+
+        Raises:
+            ConfigError: It does.
+        """
+        for fields, what in (
+            (("source", "num_images", "listing_sha256", "classes"), "other images"),
+            (("space",), "another --space"),
+            (("fixed",), "another --set"),
+            (("budget_s",), "another --budget"),
+            (("seed",), "another --seed"),
+            (("storage",), "another --storage"),
+        ):
+            ours, theirs = ([getattr(one, field) for field in fields] for one in (self, other))
+            if ours != theirs:
+                said = f" ({ours[0] or 'none'})" if what != "another --space" else ""
+                raise ConfigError(
+                    f"{folder}: holds a search with {what}{said}; choose another --out"
+                )
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A trial that is this process's to run."""
+
+    trial: Trial
+    lock: "BaseFileLock"
+    """Held until the trial has ended."""
+
+
+class Study:
+    """The trials of a search, shared by all processes that work on it."""
+
+    def __init__(self, folder: Path, plan: Plan, url: str):
+        """Open the search in a folder, or begin it.
+
+        Args:
+            folder: Of the search.
+            plan: What it is to be about; its name and storage are settled here.
+            url: Of the storage; empty for SQLite in the folder.
+
+        Raises:
+            ConfigError: The storage is unknown, or the folder holds a search of another plan.
+            CheckpointError: The storage cannot be used, or lacks the trials of this folder.
+        """
+        self.folder, self.plan = folder, plan
+        self.url = url or f"sqlite:///{(folder / STORAGE_FILE).resolve()}"
+        self.place = plan.storage or str(folder / STORAGE_FILE)
+        self.space = parse_space(plan.space)
+        (folder / TRIALS_FOLDER).mkdir(parents=True, exist_ok=True)
+        with self.locked():
+            self._settle_plan()
+            with storage_faults(self.place):
+                self.study = self._open()
+            self._check_complete()
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Let no other process choose a trial or write results meanwhile."""
+        from filelock import FileLock
+
+        with FileLock(self.folder / LOCK_FILE):
+            yield
+
+    def trials(self) -> list[Trial]:
+        """Return all trials so far.
+
+        Raises:
+            CheckpointError: The storage holds something else.
+        """
+        with storage_faults(self.place):
+            return [self._read(one) for one in self.study.get_trials(deepcopy=False)]
+
+    def run_folder(self, number: int) -> Path:
+        """Return the run folder of a trial."""
+        return self.folder / TRIALS_FOLDER / f"{number:04d}"
+
+    def preset(self) -> dict[str, Scalar] | None:
+        """Return what a trial with the preset's own settings draws, if the space holds them."""
+        return self.space.locate(make_config(assignments=self.plan.fixed))
+
+    def config(self, trial: Trial, *shared: str) -> Config:
+        """Return the settings of a trial, less what only its running side by side asks for.
+
+        Args:
+            trial: Its assignments come last.
+            shared: Assignments before the fixed ones.
+
+        Raises:
+            ConfigError: They do not fit.
+        """
+        return make_config(
+            seed=self.plan.seed,
+            budget_s=self.plan.budget_s,
+            assignments=(EPOCHS, *shared, *self.plan.fixed, *trial.assignments),
+        )
+
+    def take(self, num_trials: int) -> Taken | None:
+        """Return a trial to run: one that was cut short, or else a new one.
+
+        Args:
+            num_trials: How many there are to be in all; nothing is returned when they are there.
+
+        Raises:
+            ConfigError: The first trials all failed.
+        """
+        from optuna.trial import FixedTrial, TrialState, create_trial
+
+        with self.locked(), storage_faults(self.place):
+            trials = self.trials()
+            for trial in trials:
+                if trial.outcome == "running" and (lock := self._claim(trial.number)):
+                    if self._start(trial.number):
+                        return Taken(trial, lock)
+                    lock.release()
+            failed = [one for one in trials if one.outcome == "failed"]
+            if len(trials) >= num_trials:
+                return None
+            if len(failed) == len(trials) >= NUM_FAILED:
+                raise ConfigError(
+                    f"{self.folder}: the first {NUM_FAILED} trials failed; the last: "
+                    f"{failed[-1].reason}"
+                )
+            drawn = FixedTrial(propose(trials, self.space, self.plan.seed, self.preset()))
+            self.space.draw(drawn)
+            self.study.add_trial(
+                create_trial(
+                    state=TrialState.RUNNING,
+                    params=drawn.params,
+                    distributions=drawn.distributions,
+                )
+            )
+            lock = self._claim(len(trials))
+            assert lock, "a new trial was claimed by another process"
+            self._start(len(trials))
+            return Taken(self.trials()[-1], lock)
+
+    def note(self, number: int, **values: str | float | int | None) -> None:
+        """Keep figures of a trial that runs; their names are fields of `Trial`."""
+        import optuna
+
+        with storage_faults(self.place):
+            running = optuna.trial.Trial(self.study, self._frozen(number)._trial_id)
+            for name, value in values.items():
+                running.set_user_attr(name, value)
+
+    def end(self, trial: Trial) -> None:
+        """Keep what a trial showed, and that it has ended."""
+        from optuna.trial import TrialState
+
+        kept = trial.model_dump(exclude={"number", "outcome", "params", "assignments"})
+        self.note(trial.number, **kept)
+        with storage_faults(self.place):
+            if trial.outcome == "finished":
+                self.study.tell(trial.number, list(figures_of(trial)))
+            else:
+                state = {"stopped": TrialState.PRUNED, "failed": TrialState.FAIL}
+                self.study.tell(trial.number, state=state[trial.outcome])
+
+    def leave(self, number: int) -> None:
+        """Note that a trial was left in good order, to be taken up again."""
+        self.note(number, starts=self._frozen(number).user_attrs["starts"] - 1)
+
+    def _settle_plan(self) -> None:
+        path = self.folder / PLAN_FILE
+        if path.exists():
+            kept = Plan.read(path)
+            kept.check_same(self.plan, self.folder)
+            self.plan = kept
+        elif (self.folder / STORAGE_FILE).exists():
+            raise ConfigError(
+                f"{self.folder}: holds a {STORAGE_FILE} but no {PLAN_FILE}; choose another --out"
+            )
+        else:
+            self.plan.write(path)
+
+    def _open(self) -> "optuna.Study":
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        connect = {"timeout": WAIT_S} if self.url.startswith("sqlite") else {}
+        try:
+            storage = optuna.storages.RDBStorage(self.url, {"connect_args": connect})
+        except ImportError as error:
+            raise ConfigError(
+                f"{self.place}: unknown kind of storage, or its driver is not installed "
+                "(for PostgreSQL: pip install 'stainproof[postgresql]')"
+            ) from error
+        except RuntimeError as error:
+            raise CheckpointError(f"{self.place}: made by another version of Optuna") from error
+        return optuna.create_study(
+            storage=storage,
+            study_name=self.plan.name,
+            directions=DIRECTIONS,
+            load_if_exists=True,
+        )
+
+    def _check_complete(self) -> None:
+        """Refuse a storage that was swapped or emptied under its run folders."""
+        names = [one.name for one in (self.folder / TRIALS_FOLDER).iterdir()]
+        begun = [int(name) for name in names if name.isdecimal()]
+        there = len(self.trials())
+        if begun and max(begun) >= there:
+            raise CheckpointError(
+                f"{self.place}: holds {there} trials of this search, but {self.folder} holds "
+                f"the run of trial {max(begun)}; put the storage back or choose another --out"
+            )
+
+    def _claim(self, number: int) -> "BaseFileLock | None":
+        """Return the lock of a trial, or nothing where a live process holds it."""
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(f"{self.run_folder(number)}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            return None
+        return lock
+
+    def _start(self, number: int) -> bool:
+        """Count a start of a trial, and say whether there may be another one."""
+        starts = self._frozen(number).user_attrs.get("starts", 0)
+        if starts < MAX_STARTS:
+            self.note(number, starts=starts + 1)
+            return True
+        reason = f"its process was killed {starts} times"
+        trial = self._read(self._frozen(number))
+        self.end(trial.model_copy(update={"outcome": "failed", "reason": reason}))
+        return False
+
+    def _frozen(self, number: int) -> "optuna.trial.FrozenTrial":
+        return self.study.get_trials(deepcopy=False)[number]
+
+    def _read(self, frozen: "optuna.trial.FrozenTrial") -> Trial:
+        from optuna.trial import FixedTrial
+
+        try:
+            drawn: dict[str, Value] = self.space.draw(FixedTrial(frozen.params))
+            kept = {name: value for name, value in frozen.user_attrs.items() if name != "starts"}
+            return Trial.model_validate(
+                {
+                    **kept,
+                    "number": frozen.number,
+                    "outcome": OUTCOMES[frozen.state.name],
+                    "params": frozen.params,
+                    "assignments": assignments(drawn),
+                }
+            )
+        except (ValidationError, ValueError, KeyError) as error:
+            raise CheckpointError(
+                f"{self.place}: trial {frozen.number} is not one of this search"
+            ) from error
+
+
+OUTCOMES: dict[str, Literal["running", "finished", "stopped", "failed"]] = {
+    "RUNNING": "running",
+    "COMPLETE": "finished",
+    "PRUNED": "stopped",
+    "FAIL": "failed",
+}
+"""Optuna's state -> ours."""
+
+
+def without_password(url: str) -> str:
+    """Return the address of a storage as it may be shown.
+
+    Raises:
+        ConfigError: It is no address of a database.
+    """
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except SQLAlchemyError as error:
+        raise ConfigError(
+            "--storage: no address of a database; "
+            "write for instance postgresql://user@host/database"
+        ) from error
+
+
+@contextmanager
+def storage_faults(place: str) -> Iterator[None]:
+    """Turn what a database may complain of into one line that names it.
+
+    Raises:
+        CheckpointError: It cannot be reached, read or written.
+    """
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (SQLAlchemyError, StorageInternalError) as error:
+        said = str(error.__cause__ or error).splitlines()[0]
+        raise CheckpointError(f"{place}: not a storage that can be used ({said})") from error
