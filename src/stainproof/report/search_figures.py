@@ -1,6 +1,8 @@
 """Figures of a search: what accuracy costs, how it grew, what it hangs on."""
 
+import re
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -19,6 +21,18 @@ from stainproof.report.drawing import (
 from stainproof.results import Search, Trial
 
 MAX_BARS, NUM_SLICES = 10, 4
+SHOWN = 0.2
+"""Below the best accuracy, down to which accuracies are told apart; what lies lower is marked."""
+LOOKS: dict[str, dict[str, Any]] = {
+    "beaten": {"marker": "o", "color": COLOURS["quiet"], "markersize": 6},
+    "on the front": {"marker": "o", "color": COLOURS["good"], "markersize": 7},
+    "the preset": {
+        "marker": "o", "color": COLOURS["bad"], "markersize": 14, "fillstyle": "none",
+        "markeredgewidth": 1.8,
+    },
+    "lower": {"marker": "v", "color": COLOURS["quiet"], "markersize": 6, "clip_on": False},
+}  # fmt: skip
+"""Kind of a trial in the figures of costs -> how it is drawn."""
 
 
 @matplotlib.rc_context(STYLE)
@@ -33,23 +47,26 @@ def front(found: Search, cost: str, what: str) -> str:
     figure, axes = new_figure(500, 350)
     finished = [one for one in found.trials if one.outcome == "finished"]
     finished.sort(key=lambda one: (getattr(one, cost), -_accuracy(one)))
-    best = [one for one in finished if one.number in found.front]
-    others = [one for one in finished if one.number not in found.front]
-    steps = _steps(best)
-    axes.step(
-        [getattr(one, cost) for one in steps], [_accuracy(one) for one in steps],
-        where="post", color=COLOURS["good"], alpha=0.45,
-    )  # fmt: skip
-    for trials, token, label in ((others, "quiet", "beaten"), (best, "good", "on the front")):
-        costs, accuracies = [getattr(one, cost) for one in trials], list(map(_accuracy, trials))
-        axes.plot(costs, accuracies, "o", color=COLOURS[token], markersize=6, label=label)
+    floor = max(map(_accuracy, finished)) - SHOWN
+    kinds: dict[str, list[Trial]] = {
+        "beaten": [],
+        "on the front": [],
+        "the preset": [],
+        "lower": [],
+    }
     for one in finished:
-        if one.number == found.preset:
-            axes.plot(
-                getattr(one, cost), _accuracy(one), "o", markersize=13, fillstyle="none",
-                color=COLOURS["bad"], markeredgewidth=1.8, label="the preset", linestyle="none",
-            )  # fmt: skip
-    for one in best:
+        kinds["on the front" if one.number in found.front else "beaten"].append(one)
+        kinds["the preset"] += [one] if one.number == found.preset else []
+        kinds["lower"] += [one] if _accuracy(one) < floor else []
+    for kind, trials in kinds.items():
+        if trials:
+            costs = [getattr(one, cost) for one in trials]
+            heights = [floor if kind == "lower" else _accuracy(one) for one in trials]
+            axes.plot(costs, heights, linestyle="none", label=kind, **LOOKS[kind])
+    steps = _steps(kinds["on the front"])
+    corners = [getattr(one, cost) for one in steps], list(map(_accuracy, steps))
+    axes.step(*corners, where="post", color=COLOURS["good"], alpha=0.45, zorder=1)
+    for one in steps:
         axes.annotate(
             str(one.number), (getattr(one, cost), _accuracy(one)), (0, 8), ha="center",
             textcoords="offset points", color=COLOURS["ink"], fontsize=11,
@@ -59,13 +76,15 @@ def front(found: Search, cost: str, what: str) -> str:
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: amount(value)))
     axes.margins(0.1)
+    if kinds["lower"]:
+        axes.set_ylim(floor - 0.02 * SHOWN, floor + 1.12 * SHOWN)
     axes.set_xlabel(what)
     _percent(axes)
     legend_above(figure)
     listed = ", ".join(
-        f"trial {one.number} {_accuracy(one):.1%} at {amount(getattr(one, cost))}" for one in best
+        f"trial {one.number} {_accuracy(one):.1%} at {amount(getattr(one, cost))}" for one in steps
     )
-    return to_svg(figure, f"Accuracy against {what}; on the front: {listed}.")
+    return to_svg(figure, f"Accuracy against {what}; the most accurate for their cost: {listed}.")
 
 
 @matplotlib.rc_context(STYLE)
@@ -132,7 +151,8 @@ def slices(trials: Sequence[Trial], names: Sequence[str]) -> str:
     """
     names = names[:NUM_SLICES]
     finished = [one for one in trials if one.outcome == "finished"]
-    figure = Figure((1040 / POINTS_AN_INCH, 250 / POINTS_AN_INCH), layout="constrained")
+    figure = Figure((1040 / POINTS_AN_INCH, 250 / POINTS_AN_INCH))
+    figure.set_layout_engine("constrained", wspace=0.08)
     for axes, name in zip(figure.subplots(1, len(names), sharey=True), names, strict=True):
         values = [one.params[name] for one in finished]
         if any(isinstance(value, bool | str) for value in values):
@@ -142,7 +162,8 @@ def slices(trials: Sequence[Trial], names: Sequence[str]) -> str:
             axes.tick_params("x", rotation=25 if len(kinds) > 2 else 0)
             axes.set_xlim(-0.5, len(kinds) - 0.5)
         else:
-            axes.xaxis.set_major_locator(MaxNLocator(4))
+            whole = all(isinstance(value, int) for value in values)
+            axes.xaxis.set_major_locator(MaxNLocator(4, integer=whole))
         axes.plot(
             values, list(map(_accuracy, finished)), "o", color=COLOURS["good"], alpha=0.6,
             markersize=6, markeredgewidth=0,
@@ -163,13 +184,10 @@ def amount(value: float) -> str:
 
 
 def plain(name: str) -> str:
-    """Return what was drawn as a person would call it, for instance `learning rate (0 to 1)`."""
-    key = name.removeprefix("len(")
-    for group in ("network.", "training.", "augment.", "input."):
-        key = key.removeprefix(group)
-    if name.startswith("len("):
-        key = f"number of {key.removesuffix(')')}"
-    return key.replace("_", " ")
+    """Return what was drawn as a person would call it, for instance `stem, item 1`."""
+    key = re.sub(r"^(len\()?(network|training|augment|input)\.", r"\1", name).replace("_", " ")
+    key = re.sub(r"\[(\d+)\]$", lambda found: f", item {int(found[1]) + 1}", key)
+    return re.sub(r"^len\((.*)\)$", r"\1, items", key)
 
 
 def _steps(by_cost: Sequence[Trial]) -> list[Trial]:
@@ -186,6 +204,6 @@ def _accuracy(trial: Trial) -> float:
 
 
 def _percent(axes: Axes) -> None:
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
-    axes.yaxis.set_major_locator(MaxNLocator(6))
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
+    axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     axes.spines["left"].set_visible(False)

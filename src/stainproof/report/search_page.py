@@ -45,7 +45,7 @@ def render_search(found: Search, folder: Path) -> str:
         lstrip_blocks=True,
     )
     environment.filters["percent"] = lambda share: f"{100 * share:.1f} %"
-    environment.filters["amount"] = search_figures.amount
+    environment.filters["ms"] = lambda ms: f"{ms:.2f}"
     return environment.get_template(TEMPLATE_FILE).render(
         found=found,
         source=Path(found.source).name or found.source,
@@ -64,17 +64,20 @@ def render_search(found: Search, folder: Path) -> str:
 def _tiles(finished: Sequence[Trial], best: Trial) -> list[Tile]:
     """Return the most accurate trial, and the smallest and fastest of those nearly as good."""
     near = [one for one in finished if (one.accuracy or 0) >= (best.accuracy or 0) - NEARLY]
-    points = f"{100 * NEARLY:g} points"
-    return [
-        Tile("most accurate", best),
-        Tile(f"smallest within {points}", min(near, key=lambda one: one.num_parameters or 0)),
-        Tile(f"fastest within {points}", min(near, key=lambda one: one.latency_ms or 0)),
-    ]
+    smallest = min(near, key=lambda one: one.num_parameters or 0)
+    fastest = min(near, key=lambda one: one.latency_ms or 0)
+    within = f"within {100 * NEARLY:g} points"
+    tiles = [Tile("most accurate", best)]
+    if smallest == fastest:
+        tiles.append(Tile(f"smallest and fastest {within}", smallest))
+    else:
+        tiles += [Tile(f"smallest {within}", smallest), Tile(f"fastest {within}", fastest)]
+    return [tile for rank, tile in enumerate(tiles) if not rank or tile.trial != best]
 
 
 def _rows(found: Search, finished: Sequence[Trial]) -> list[Trial]:
     """Return the trials of the table, the most accurate first."""
-    ranked = sorted(finished, key=lambda one: -(one.accuracy or 0))
+    ranked = sorted(finished, key=lambda one: (-(one.accuracy or 0), one.num_parameters or 0))
     others = [one for one in ranked if one.number not in found.front]
     room = max(NUM_ROWS - len(found.front), 0)
     chosen = {*found.front, *(one.number for one in others[:room])}

@@ -18,6 +18,8 @@ NUM_RANDOM = 8
 OF_INTEREST = 0.1
 """Trials that lie further than this below the best accuracy draw no more trials to them, however
 small and fast they are."""
+SAME_LATENCY = 1.05
+"""Two latencies are the same within this factor; one network measured again differs by 2 %."""
 ENOUGH_FOR_IMPORTANCES = 12
 """Trials; with fewer, shares would be noise."""
 
@@ -58,7 +60,7 @@ def front(trials: Sequence[Trial]) -> tuple[int, ...]:
     """Return the numbers of the finished trials on the Pareto front, the most accurate first.
 
     A trial is on it where no other one is at least as accurate, as small and as fast, and better
-    in one of the three.
+    in one of the three; latencies that a repeated measurement could swap count as equal.
     """
     figures = {one.number: figures_of(one) for one in trials if one.outcome == "finished"}
     kept = [
@@ -77,8 +79,9 @@ def figures_of(trial: Trial) -> tuple[float, int, float]:
 
 
 def _beats(other: tuple[float, int, float], own: tuple[float, int, float]) -> bool:
-    as_good = other[0] >= own[0] and other[1] <= own[1] and other[2] <= own[2]
-    return as_good and other != own
+    no_slower, faster = other[2] <= own[2] * SAME_LATENCY, other[2] * SAME_LATENCY < own[2]
+    as_good = other[0] >= own[0] and other[1] <= own[1] and no_slower
+    return as_good and (other[0] > own[0] or other[1] < own[1] or faster)
 
 
 def importances(trials: Sequence[Trial], space: Space) -> dict[str, float]:

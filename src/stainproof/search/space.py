@@ -134,7 +134,7 @@ class Between(Settings):
     def describe(self) -> str:
         """Return the range as a person would write it."""
         step = f" in steps of {self.step:g}" if self.step else ""
-        return f"{self.low:g} to {self.high:g}{step}{', by its logarithm' if self.log else ''}"
+        return f"{self.low:g} to {self.high:g}{step}{', on a log scale' if self.log else ''}"
 
 
 class Items(Settings):
