@@ -336,7 +336,7 @@ def search(
     from stainproof.search.run import search
 
     budget_s = config.parse_duration(budget)
-    with _progress() as bars:
+    with _progress() as bars, _saying("interrupted; the same command goes on"):
         shown = _SearchBar(bars, trials)
         found = search(
             data,
@@ -432,6 +432,16 @@ def _choose_settings(
     return settings.with_assignments(
         settings.read_config(config or out / "config.toml"), assignments
     )
+
+
+@contextmanager
+def _saying(message: str) -> Iterator[None]:
+    """Say what an interrupt leaves."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        _complain(message)
+        raise
 
 
 def _complain(message: str) -> None:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from stainproof.results import Trial
-from stainproof.search.space import Scalar, Space, study_in_memory
+from stainproof.search.ranges import Scalar
+from stainproof.search.space import Space, study_in_memory
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial

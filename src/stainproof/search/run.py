@@ -1,10 +1,8 @@
 """A search from its beginning to its page: in this process, or in several that share the trials."""
 
-import hashlib
 import multiprocessing
 import signal
 import sys
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import wait
@@ -12,18 +10,15 @@ from multiprocessing.process import BaseProcess
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 
-from stainproof.config import make_config
-from stainproof.data import sources
 from stainproof.errors import ConfigError, StainproofError
 from stainproof.progress import Track, silent
 from stainproof.results import Search, Trial
 from stainproof.search.outputs import summarise, write_results
-from stainproof.search.space import read_space
-from stainproof.search.study import Plan, Study, without_password
+from stainproof.search.plan import Plan, make_plan
+from stainproof.search.study import Study
 from stainproof.search.trial import run_trial
 from stainproof.training.loop import Step
 
-OWN_OPTIONS = ("seed", "training.budget_s")
 LOOK_S = 1.0
 """How often the trials of other processes are looked at."""
 
@@ -95,62 +90,30 @@ def search(
     for name, number in (("--trials", num_trials), ("--jobs", jobs)):
         if number < 1:
             raise ConfigError(f"{name} must be 1 or more, got {number}")
-    plan = _make_plan(source, storage, space, fixed, budget_s, seed, track)
+    plan = make_plan(source, storage, space, fixed, budget_s, seed, track)
     task = Task(str(source), folder, plan, storage, num_trials)
     study = task.open()
-    on_trial(write_results(study, task.source, num_trials), None)
-    if jobs == 1:
-        _work(study, task, on_step, on_trial)
-    else:
+    if jobs > 1:
         _work_together(study, task, min(jobs, num_trials), on_trial)
-        _work(study, task, on_step, on_trial)  # what a process that was killed left behind
-    return write_results(study, task.source, num_trials)
+    return _work(study, task, on_step, on_trial)
 
 
-def _make_plan(
-    source: str | Path,
-    storage: str,
-    space: Path | None,
-    fixed: tuple[str, ...],
-    budget_s: float,
-    seed: int,
-    track: Track,
-) -> Plan:
-    for one in fixed:
-        if one.partition("=")[0].strip() in OWN_OPTIONS:
-            raise ConfigError(f"--set {one}: has an option of its own, --seed or --budget")
-    config = make_config(seed=seed, budget_s=budget_s, assignments=fixed)
-    if config.augment.validation == "none":
-        raise ConfigError("augment.validation: a search needs changed validation images, got none")
-    place, part = sources.split_off_part(str(source))
-    listing = sources.list_source(place, track)
-    rows = zip(listing.names, listing.labels.tolist(), strict=True)
-    digest = hashlib.sha256(repr((part, listing.classes, *rows)).encode("utf-8", "replace"))
-    return Plan(
-        name=f"stainproof-{uuid.uuid4().hex}",
-        storage=without_password(storage) if storage else "",
-        source=listing.source,
-        num_images=len(listing),
-        listing_sha256=digest.hexdigest(),
-        classes=listing.classes,
-        space=read_space(space, fixed).tree,
-        fixed=fixed,
-        budget_s=budget_s,
-        seed=seed,
-    )
-
-
-def _work(study: Study, task: Task, on_step: Callable[[Step], None], on_trial: OnTrial) -> None:
-    """Run trials until there are enough."""
-    while taken := study.take(task.num_trials):
+def _work(study: Study, task: Task, on_step: Callable[[Step], None], on_trial: OnTrial) -> Search:
+    """Run trials until there are enough, those that killed processes left behind among them."""
+    ended = None
+    while True:
+        found = write_results(study, task.source, task.num_trials)
+        on_trial(found, ended)
+        taken = study.take(task.num_trials)
+        if taken is None:
+            return found
         try:
             ended = run_trial(study, taken.trial, task.source, on_step)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, StainproofError):
             study.leave(taken.trial.number)
             raise
         finally:
             taken.lock.release()
-        on_trial(write_results(study, task.source, task.num_trials), ended)
 
 
 def _work_together(study: Study, task: Task, jobs: int, on_trial: OnTrial) -> None:

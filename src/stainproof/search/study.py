@@ -6,19 +6,21 @@ system frees the lock when the process ends, however it ends, so a trial that ru
 was cut short, and the next process that looks for work takes it over.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
 from stainproof.config import Config, make_config
 from stainproof.errors import CheckpointError, ConfigError
-from stainproof.results import SCHEMA_VERSION, Artefact, Trial
+from stainproof.results import Trial
+from stainproof.search.plan import Plan
 from stainproof.search.propose import DIRECTIONS, figures_of, propose
-from stainproof.search.space import Scalar, Value, assignments, parse_space
+from stainproof.search.ranges import Scalar
+from stainproof.search.space import assignments, parse_space
 
 if TYPE_CHECKING:
     import optuna
@@ -35,49 +37,6 @@ NUM_FAILED = 5
 """Trials that may fail before the first one finishes."""
 WAIT_S = 60
 """For a database that others write to."""
-
-
-class Plan(Artefact):
-    """What a search is about; processes that share a folder must agree on it."""
-
-    schema_version: int = Field(SCHEMA_VERSION, ge=SCHEMA_VERSION, le=SCHEMA_VERSION)
-    name: str
-    """Of the study in its storage, like no other's."""
-    storage: str
-    """Its address without a password; empty for SQLite in the folder."""
-    source: str
-    """Name of what is learnt from."""
-    num_images: int
-    listing_sha256: str
-    """Of file names and labels."""
-    classes: tuple[str, ...]
-    space: dict[str, Any]
-    fixed: tuple[str, ...]
-    """Assignments that every trial shares."""
-    budget_s: float
-    """Of each trial."""
-    seed: int
-
-    def check_same(self, other: "Plan", folder: Path) -> None:
-        """Say in what another plan differs.
-
-        Raises:
-            ConfigError: It does.
-        """
-        for fields, what in (
-            (("source", "num_images", "listing_sha256", "classes"), "other images"),
-            (("space",), "another --space"),
-            (("fixed",), "another --set"),
-            (("budget_s",), "another --budget"),
-            (("seed",), "another --seed"),
-            (("storage",), "another --storage"),
-        ):
-            ours, theirs = ([getattr(one, field) for field in fields] for one in (self, other))
-            if ours != theirs:
-                said = f" ({ours[0] or 'none'})" if what != "another --space" else ""
-                raise ConfigError(
-                    f"{folder}: holds a search with {what}{said}; choose another --out"
-                )
 
 
 @dataclass(frozen=True)
@@ -108,12 +67,13 @@ class Study:
         self.url = url or f"sqlite:///{(folder / STORAGE_FILE).resolve()}"
         self.place = plan.storage or str(folder / STORAGE_FILE)
         self.space = parse_space(plan.space)
-        (folder / TRIALS_FOLDER).mkdir(parents=True, exist_ok=True)
-        with self.locked():
-            self._settle_plan()
-            with storage_faults(self.place):
-                self.study = self._open()
-            self._check_complete()
+        with storage_faults(self.place):
+            storage = self._connect() if url else None
+            (folder / TRIALS_FOLDER).mkdir(parents=True, exist_ok=True)
+            with self.locked():
+                self._settle_plan()
+                self.study = self._open(storage or self._connect())
+                self._check_complete()
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -165,36 +125,18 @@ class Study:
         Raises:
             ConfigError: The first trials all failed.
         """
-        from optuna.trial import FixedTrial, TrialState, create_trial
-
         with self.locked(), storage_faults(self.place):
             trials = self.trials()
-            for trial in trials:
-                if trial.outcome == "running" and (lock := self._claim(trial.number)):
-                    if self._start(trial.number):
-                        return Taken(trial, lock)
-                    lock.release()
+            taken = self._take_over(trials)
+            if taken or len(trials) >= num_trials:
+                return taken
             failed = [one for one in trials if one.outcome == "failed"]
-            if len(trials) >= num_trials:
-                return None
             if len(failed) == len(trials) >= NUM_FAILED:
                 raise ConfigError(
-                    f"{self.folder}: the first {NUM_FAILED} trials failed; the last: "
+                    f"{self.folder}: the first {len(failed)} trials failed; the last: "
                     f"{failed[-1].reason}"
                 )
-            drawn = FixedTrial(propose(trials, self.space, self.plan.seed, self.preset()))
-            self.space.draw(drawn)
-            self.study.add_trial(
-                create_trial(
-                    state=TrialState.RUNNING,
-                    params=drawn.params,
-                    distributions=drawn.distributions,
-                )
-            )
-            lock = self._claim(len(trials))
-            assert lock, "a new trial was claimed by another process"
-            self._start(len(trials))
-            return Taken(self.trials()[-1], lock)
+            return self._begin(trials)
 
     def note(self, number: int, **values: str | float | int | None) -> None:
         """Keep figures of a trial that runs; their names are fields of `Trial`."""
@@ -235,20 +177,25 @@ class Study:
         else:
             self.plan.write(path)
 
-    def _open(self) -> "optuna.Study":
+    def _connect(self) -> "optuna.storages.RDBStorage":
         import optuna
+        from sqlalchemy.exc import ArgumentError
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         connect = {"timeout": WAIT_S} if self.url.startswith("sqlite") else {}
         try:
-            storage = optuna.storages.RDBStorage(self.url, {"connect_args": connect})
-        except ImportError as error:
+            return optuna.storages.RDBStorage(self.url, {"connect_args": connect})
+        except (ArgumentError, ImportError) as error:
             raise ConfigError(
-                f"{self.place}: unknown kind of storage, or its driver is not installed "
-                "(for PostgreSQL: pip install 'stainproof[postgresql]')"
+                f"--storage {self.place}: unknown, or its driver is not installed; for PostgreSQL "
+                "write postgresql://user@host/name and pip install 'stainproof[postgresql]'"
             ) from error
         except RuntimeError as error:
             raise CheckpointError(f"{self.place}: made by another version of Optuna") from error
+
+    def _open(self, storage: "optuna.storages.RDBStorage") -> "optuna.Study":
+        import optuna
+
         return optuna.create_study(
             storage=storage,
             study_name=self.plan.name,
@@ -267,6 +214,35 @@ class Study:
                 f"the run of trial {max(begun)}; put the storage back or choose another --out"
             )
 
+    def _take_over(self, trials: Sequence[Trial]) -> Taken | None:
+        for trial in trials:
+            if trial.outcome == "running" and (lock := self._claim(trial.number)):
+                starts = self._frozen(trial.number).user_attrs.get("starts", 0)
+                if starts < MAX_STARTS:
+                    self.note(trial.number, starts=starts + 1)
+                    return Taken(trial, lock)
+                reason = f"its process ended {starts} times before it did"
+                self.end(trial.model_copy(update={"outcome": "failed", "reason": reason}))
+                lock.release()
+        return None
+
+    def _begin(self, trials: Sequence[Trial]) -> Taken:
+        from optuna.trial import FixedTrial, TrialState, create_trial
+
+        drawn = FixedTrial(propose(trials, self.space, self.plan.seed, self.preset()))
+        self.space.draw(drawn)
+        self.study.add_trial(
+            create_trial(
+                state=TrialState.RUNNING,
+                params=drawn.params,
+                distributions=drawn.distributions,
+                user_attrs={"starts": 1},
+            )
+        )
+        lock = self._claim(len(trials))
+        assert lock, "a new trial was claimed by another process"
+        return Taken(self._read(self._frozen(len(trials))), lock)
+
     def _claim(self, number: int) -> "BaseFileLock | None":
         """Return the lock of a trial, or nothing where a live process holds it."""
         from filelock import FileLock, Timeout
@@ -278,17 +254,6 @@ class Study:
             return None
         return lock
 
-    def _start(self, number: int) -> bool:
-        """Count a start of a trial, and say whether there may be another one."""
-        starts = self._frozen(number).user_attrs.get("starts", 0)
-        if starts < MAX_STARTS:
-            self.note(number, starts=starts + 1)
-            return True
-        reason = f"its process was killed {starts} times"
-        trial = self._read(self._frozen(number))
-        self.end(trial.model_copy(update={"outcome": "failed", "reason": reason}))
-        return False
-
     def _frozen(self, number: int) -> "optuna.trial.FrozenTrial":
         return self.study.get_trials(deepcopy=False)[number]
 
@@ -296,7 +261,7 @@ class Study:
         from optuna.trial import FixedTrial
 
         try:
-            drawn: dict[str, Value] = self.space.draw(FixedTrial(frozen.params))
+            drawn = self.space.draw(FixedTrial(frozen.params))
             kept = {name: value for name, value in frozen.user_attrs.items() if name != "starts"}
             return Trial.model_validate(
                 {
@@ -309,7 +274,7 @@ class Study:
             )
         except (ValidationError, ValueError, KeyError) as error:
             raise CheckpointError(
-                f"{self.place}: trial {frozen.number} is not one of this search"
+                f"{self.place}: trial {frozen.number} is none of this search"
             ) from error
 
 
@@ -320,24 +285,6 @@ OUTCOMES: dict[str, Literal["running", "finished", "stopped", "failed"]] = {
     "FAIL": "failed",
 }
 """Optuna's state -> ours."""
-
-
-def without_password(url: str) -> str:
-    """Return the address of a storage as it may be shown.
-
-    Raises:
-        ConfigError: It is no address of a database.
-    """
-    from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import SQLAlchemyError
-
-    try:
-        return make_url(url).render_as_string(hide_password=True)
-    except SQLAlchemyError as error:
-        raise ConfigError(
-            "--storage: no address of a database; "
-            "write for instance postgresql://user@host/database"
-        ) from error
 
 
 @contextmanager
