@@ -69,11 +69,14 @@ class Study:
         self.space = parse_space(plan.space)
         with storage_faults(self.place):
             storage = self._connect() if url else None
+            self._check_folder()
             (folder / TRIALS_FOLDER).mkdir(parents=True, exist_ok=True)
             with self.locked():
-                self._settle_plan()
+                self._check_folder()
+                if not (folder / PLAN_FILE).exists():
+                    self.plan.write(folder / PLAN_FILE)
                 self.study = self._open(storage or self._connect())
-                self._check_complete()
+                self._check_complete(len(self.trials()))
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -138,21 +141,16 @@ class Study:
                 )
             return self._begin(trials)
 
-    def note(self, number: int, **values: str | float | int | None) -> None:
-        """Keep figures of a trial that runs; their names are fields of `Trial`."""
-        import optuna
-
-        with storage_faults(self.place):
-            running = optuna.trial.Trial(self.study, self._frozen(number)._trial_id)
-            for name, value in values.items():
-                running.set_user_attr(name, value)
+    def keep(self, trial: Trial) -> None:
+        """Keep what a trial that runs has shown so far."""
+        shown = trial.model_dump(exclude={"number", "outcome", "params", "assignments"})
+        self._set(trial.number, "shown", shown)
 
     def end(self, trial: Trial) -> None:
-        """Keep what a trial showed, and that it has ended."""
+        """Keep what a trial has shown, and that it has ended."""
         from optuna.trial import TrialState
 
-        kept = trial.model_dump(exclude={"number", "outcome", "params", "assignments"})
-        self.note(trial.number, **kept)
+        self.keep(trial)
         with storage_faults(self.place):
             if trial.outcome == "finished":
                 self.study.tell(trial.number, list(figures_of(trial)))
@@ -162,20 +160,21 @@ class Study:
 
     def leave(self, number: int) -> None:
         """Note that a trial was left in good order, to be taken up again."""
-        self.note(number, starts=self._frozen(number).user_attrs["starts"] - 1)
+        self._set(number, "starts", self._frozen(number).user_attrs["starts"] - 1)
 
-    def _settle_plan(self) -> None:
-        path = self.folder / PLAN_FILE
-        if path.exists():
-            kept = Plan.read(path)
+    def _check_folder(self) -> None:
+        """Take over the folder's plan, and refuse a folder that cannot be worked in."""
+        plan, storage = self.folder / PLAN_FILE, self.folder / STORAGE_FILE
+        if plan.exists():
+            kept = Plan.read(plan)
             kept.check_same(self.plan, self.folder)
             self.plan = kept
-        elif (self.folder / STORAGE_FILE).exists():
+            if not kept.storage and not storage.exists():
+                self._check_complete(0)
+        elif storage.exists():
             raise ConfigError(
                 f"{self.folder}: holds a {STORAGE_FILE} but no {PLAN_FILE}; choose another --out"
             )
-        else:
-            self.plan.write(path)
 
     def _connect(self) -> "optuna.storages.RDBStorage":
         import optuna
@@ -203,27 +202,30 @@ class Study:
             load_if_exists=True,
         )
 
-    def _check_complete(self) -> None:
+    def _check_complete(self, num_trials: int) -> None:
         """Refuse a storage that was swapped or emptied under its run folders."""
-        names = [one.name for one in (self.folder / TRIALS_FOLDER).iterdir()]
+        names = [one.name for one in (self.folder / TRIALS_FOLDER).glob("*")]
         begun = [int(name) for name in names if name.isdecimal()]
-        there = len(self.trials())
-        if begun and max(begun) >= there:
+        if begun and max(begun) >= num_trials:
             raise CheckpointError(
-                f"{self.place}: holds {there} trials of this search, but {self.folder} holds "
+                f"{self.place}: holds {num_trials} trials of this search, but {self.folder} holds "
                 f"the run of trial {max(begun)}; put the storage back or choose another --out"
             )
 
     def _take_over(self, trials: Sequence[Trial]) -> Taken | None:
+        """Return a trial that runs without a process, if there is one."""
         for trial in trials:
-            if trial.outcome == "running" and (lock := self._claim(trial.number)):
-                starts = self._frozen(trial.number).user_attrs.get("starts", 0)
+            if trial.outcome != "running" or not (lock := self._claim(trial.number)):
+                continue
+            now = self._frozen(trial.number)
+            starts = now.user_attrs["starts"]
+            if not now.state.is_finished():
                 if starts < MAX_STARTS:
-                    self.note(trial.number, starts=starts + 1)
-                    return Taken(trial, lock)
+                    self._set(trial.number, "starts", starts + 1)
+                    return Taken(self._read(now), lock)
                 reason = f"its process ended {starts} times before it did"
                 self.end(trial.model_copy(update={"outcome": "failed", "reason": reason}))
-                lock.release()
+            lock.release()
         return None
 
     def _begin(self, trials: Sequence[Trial]) -> Taken:
@@ -257,22 +259,28 @@ class Study:
     def _frozen(self, number: int) -> "optuna.trial.FrozenTrial":
         return self.study.get_trials(deepcopy=False)[number]
 
+    def _set(self, number: int, name: str, value: object) -> None:
+        import optuna
+
+        with storage_faults(self.place):
+            running = optuna.trial.Trial(self.study, self._frozen(number)._trial_id)
+            running.set_user_attr(name, value)
+
     def _read(self, frozen: "optuna.trial.FrozenTrial") -> Trial:
         from optuna.trial import FixedTrial
 
         try:
             drawn = self.space.draw(FixedTrial(frozen.params))
-            kept = {name: value for name, value in frozen.user_attrs.items() if name != "starts"}
             return Trial.model_validate(
                 {
-                    **kept,
+                    **frozen.user_attrs.get("shown", {}),
                     "number": frozen.number,
                     "outcome": OUTCOMES[frozen.state.name],
                     "params": frozen.params,
                     "assignments": assignments(drawn),
                 }
             )
-        except (ValidationError, ValueError, KeyError) as error:
+        except (ValidationError, ValueError, KeyError, TypeError) as error:
             raise CheckpointError(
                 f"{self.place}: trial {frozen.number} is none of this search"
             ) from error

@@ -57,7 +57,7 @@ def run_trial(
         if trial.latency_ms is None:
             num, latency_ms = measure_costs(config, len(study.plan.classes))
             trial = trial.model_copy(update={"num_parameters": num, "latency_ms": latency_ms})
-            study.note(trial.number, num_parameters=num, latency_ms=latency_ms)
+            study.keep(trial)
         watch = _Watch(study, trial, on_step)
         card = finish_training(run, source, config, silent, watch)
         num_val = sum(card.data.class_counts[VAL].values())
