@@ -26,7 +26,7 @@ NUM_TRIALS, NOISE = 30, 0.008
 CEILING, FLOOR = 0.90, 0.74
 """Accuracies between which the volume under a front is taken."""
 COSTS = ((13.0, 10.0), (-3.0, 7.0))
-"""Of parameters and milliseconds: the logarithm to base 2 where the volume begins, and its width."""
+"""Of parameters and milliseconds: logarithm to base 2 where the volume begins, and its width."""
 RECIPES = {"stainproof": 0.0, "randaugment": 0.12, "trivialaugment": 0.14, "augmix": 0.13}
 OPTIMIZERS = {"adamw": 0.0, "muon": 0.01, "lion": 0.02, "sgd": 0.04}
 
@@ -158,7 +158,7 @@ def main() -> None:
     space = read_space(None)
     text = [
         f"{NUM_TRIALS} trials each, the first one the preset; mean and standard deviation over "
-        f"{options.seeds} seeds. The response is made up (see the script): no network was trained.\n",
+        f"{options.seeds} seeds. The response is made up (see the script); nothing was trained.\n",
         "| proposed | best accuracy | volume dominated | mean accuracy of the second half | "
         "seconds a proposal |\n|---|---|---|---|---|",
     ]
