@@ -8,6 +8,7 @@ AUDIT   = .venv-audit/.ready
 FASTDUP = .venv-fastdup/.ready
 AUGMENT = .venv-augment/.ready
 NEIGHBOURS = .venv-neighbours/.ready
+TRANSFER = .venv-transfer/.ready
 
 # make demo                                        synthetic cells, then another lab's stain
 # make demo DATA=my/train TEST=my/test BUDGET=20m  your own images
@@ -16,7 +17,7 @@ TEST   ?= demo/other
 BUDGET ?= 100s
 SEED   ?= 0
 
-.PHONY: demo test check bench docs clean
+.PHONY: demo test test-transfer check bench docs clean
 
 demo: $(READY)
 	rm -rf demo
@@ -29,6 +30,10 @@ demo: $(READY)
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist loadfile
 
+# Transfer learning needs torchvision, which wants PyPI's own torch: an environment of its own.
+test-transfer: $(TRANSFER)
+	OMP_NUM_THREADS=1 .venv-transfer/bin/pytest tests/transfer
+
 check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -37,7 +42,7 @@ check: $(READY)
 
 # make bench                                       what needs no real image
 # make bench REAL=../shared/data                   all of it: ds1, ds1_truth.csv, clean, ds2, other_lab in there
-bench: $(READY) $(KERAS) $(AUDIT) $(FASTDUP) $(AUGMENT) $(NEIGHBOURS)
+bench: $(READY) $(KERAS) $(AUDIT) $(FASTDUP) $(AUGMENT) $(NEIGHBOURS) $(TRANSFER)
 	$(BIN)/python benchmarks/phantoms.py
 	.venv-keras/bin/python benchmarks/reference_network.py
 	$(BIN)/python benchmarks/inference.py
@@ -54,6 +59,7 @@ ifdef REAL
 	$(BIN)/stainproof clean $(REAL)/ds1 --audit runs/audit --out runs/ds1_clean.csv
 	$(BIN)/python benchmarks/augmentation_study.py --data runs/ds1_clean.csv --tests $(REAL)/clean $(REAL)/ds2 $(REAL)/other_lab --truth $(REAL)/ds2_truth.csv --runs runs/augmentation
 	$(BIN)/python benchmarks/augmentation_tables.py
+	.venv-transfer/bin/python benchmarks/transfer_study.py --data runs/ds1_clean.csv --tests $(REAL)/clean $(REAL)/ds2 $(REAL)/other_lab --runs runs/transfer
 	$(BIN)/python benchmarks/selection_criteria.py --data runs/ds1_clean.csv --shifted $(REAL)/ds2 --other $(REAL)/other_lab runs/augmentation/*
 	$(BIN)/python benchmarks/engines_agree.py runs/augmentation/long-stainproof-0 --tests $(REAL)/clean $(REAL)/ds2
 	$(BIN)/python benchmarks/time_to_accuracy.py --data runs/ds1_clean.csv --tests $(REAL)/clean $(REAL)/ds2 $(REAL)/other_lab
@@ -67,7 +73,7 @@ docs: $(READY)
 	$(BIN)/python docs/results_tables.py
 
 clean:
-	rm -rf .venv .venv-keras .venv-audit .venv-fastdup .venv-augment .venv-neighbours demo
+	rm -rf .venv .venv-keras .venv-audit .venv-fastdup .venv-augment .venv-neighbours .venv-transfer demo
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -95,6 +101,12 @@ $(FASTDUP): benchmarks/requirements-fastdup.txt
 $(NEIGHBOURS): pyproject.toml benchmarks/requirements-neighbours.txt
 	$(PYTHON) -m venv .venv-neighbours
 	.venv-neighbours/bin/pip install -q --disable-pip-version-check -r benchmarks/requirements-neighbours.txt -e .
+	touch $@
+
+$(TRANSFER): pyproject.toml tests/transfer/requirements.txt
+	$(PYTHON) -m venv .venv-transfer
+	.venv-transfer/bin/pip install -q --disable-pip-version-check torch==2.14.1 torchvision==0.29.1
+	.venv-transfer/bin/pip install -q --disable-pip-version-check -r tests/transfer/requirements.txt -e ".[transfer,openvino]"
 	touch $@
 
 $(AUGMENT): benchmarks/requirements-augmentation.txt

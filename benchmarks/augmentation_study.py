@@ -77,15 +77,6 @@ QUEUES: dict[str, list[Experiment]] = {
             "augment.operations.cutout.probability=0.11",
         ),
     ],
-    "speed": [
-        short("speed-two-thirds", "training.start_scale=0.667", epochs=14),
-        short("speed-half", "training.start_scale=0.5", epochs=15),
-        short("speed-third", "training.start_scale=0.333", epochs=17),
-    ],
-    "speed-long": [
-        short(f"speed-half-long-{seed}", "training.start_scale=0.5", seed=seed, epochs=46)
-        for seed in range(3)
-    ],
     "unseen": [short(f"unseen-{name}", _without(*kin)) for name, kin in UNSEEN.items()],
     "long": [
         short(f"long-{recipe}-{seed}", f"augment.recipe={recipe}", seed=seed, epochs=LONG)
@@ -98,18 +89,23 @@ QUEUES: dict[str, list[Experiment]] = {
         if family not in ("turns", "overlays", "occlusion")
     ],
 }  # fmt: skip
-"""Queue -> its experiments. Of the ablation, two families are rows of `unseen`; those of `speed`
-and `speed-long` have more epochs, of as many pixels in all."""
+"""Queue -> its experiments. Of the ablation, two families are rows of `unseen`."""
 
 
-def main() -> None:
-    """Run what has no row yet."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def run_study(what: str | None, queues: dict[str, list[Experiment]], rows: Path) -> None:
+    """Run what the command line chooses of the queues and has no row yet.
+
+    Args:
+        what: Description of the study.
+        queues: Queue -> its experiments.
+        rows: File that every finished row is kept in.
+    """
+    parser = argparse.ArgumentParser(description=what)
     parser.add_argument("--data", required=True)
     parser.add_argument("--tests", nargs="+", required=True)
     parser.add_argument("--truth", required=True, help="distortions of the second test")
     parser.add_argument("--runs", required=True, type=Path)
-    parser.add_argument("--only", nargs="+", default=list(QUEUES), help="queues or experiments")
+    parser.add_argument("--only", nargs="+", default=list(queues), help="queues or experiments")
     parser.add_argument("--share", default="1/1", help="2/2: every second one, from the second")
     options = parser.parse_args()
     rank, num_shares = map(int, options.share.split("/"))
@@ -117,14 +113,14 @@ def main() -> None:
     def measure(run: Path) -> dict[str, float]:
         return accuracy_by_distortion(run, options.tests[1], options.truth)
 
-    by_name = {one.name: [one] for queue in QUEUES.values() for one in queue}
-    chosen = [one for name in options.only for one in (QUEUES | by_name)[name]]
+    by_name = {one.name: [one] for queue in queues.values() for one in queue}
+    chosen = [one for name in options.only for one in (queues | by_name)[name]]
     run_queue(
         chosen[rank - 1 :: num_shares],
         options.data,
         options.tests,
         options.runs,
-        ROWS,
+        rows,
         measure=measure,
         on_start=lambda one: print("begins", one.name, flush=True),
     )
@@ -152,4 +148,4 @@ def accuracy_by_distortion(run: Path, shifted: str, truth: str) -> dict[str, flo
 
 
 if __name__ == "__main__":
-    main()
+    run_study(__doc__, QUEUES, ROWS)

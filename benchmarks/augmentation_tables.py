@@ -62,40 +62,43 @@ def _screening(rows: dict[str, Row]) -> None:
     note = (
         f"Light network, schedule `quick`, one seed, one thread, {SHORT} epochs of the cleaned "
         "`ds1` (with the Jensen-Shannon loss, whose steps compute three images for one, a third "
-        f"of them). {HOW} {_where(made)} {_missing(wanted, rows)}"
+        f"of them). {HOW} {where(made)} {missing(wanted, rows)}"
     )
-    write_section("Augmentation study", "\n".join([*HEAD, *map(_line, made), "", note]))
+    write_section("Augmentation study", "\n".join([*HEAD, *map(line, made), "", note]))
 
 
 def _longer(rows: dict[str, Row]) -> None:
     wanted = sorted(one.name for one in QUEUES["long"])
     made = [rows[name] for name in wanted if name in rows]
-    lines = [*HEAD, *map(_line, made)]
+    lines = [*HEAD, *map(line, made)]
     for recipe in sorted({name.split("-")[1] for name in wanted}):
         seeds = [row for row in made if row.experiment.name.split("-")[1] == recipe]
         if len(seeds) > 1:
-            found = [[row.accuracy[test].value for row in seeds] for test in TESTS]
-            changed = [row.best.val_shifted_accuracy or 0 for row in seeds]
-            spreads = " | ".join(map(_spread, [*found, changed]))
-            lines.append(f"| **{recipe}, {len(seeds)} seeds** | | | | | {spreads} |")
+            lines.append(seeds_line(recipe, seeds))
     note = (
         f"As above, {LONG} epochs; the last lines give mean and standard deviation over seeds. "
-        f"{_where(made)} {_missing(wanted, rows)}"
+        f"{where(made)} {missing(wanted, rows)}"
     )
     if made:
         write_section("The best two recipes", "\n".join([*lines, "", note]))
 
 
-def _missing(wanted: Sequence[str], rows: dict[str, Row]) -> str:
-    missing = [name for name in wanted if name not in rows]
-    return f"Not run yet: {', '.join(missing)}." if missing else ""
+def missing(wanted: Sequence[str], rows: dict[str, Row]) -> str:
+    """Say which rows there are not yet."""
+    names = [name for name in wanted if name not in rows]
+    return f"Not run yet: {', '.join(names)}." if names else ""
 
 
-def _spread(values: Sequence[float]) -> str:
-    return f"**{100 * mean(values):.1f}** ± {100 * stdev(values):.1f} %"
+def seeds_line(what: str, seeds: Sequence[Row]) -> str:
+    """Return mean and standard deviation over rows that differ by their seed."""
+    found = [[row.accuracy[test].value for row in seeds] for test in TESTS]
+    found.append([row.best.val_shifted_accuracy or 0 for row in seeds])
+    spreads = " | ".join(f"**{100 * mean(one):.1f}** ± {100 * stdev(one):.1f} %" for one in found)
+    return f"| **{what}, {len(seeds)} seeds** | | | | | {spreads} |"
 
 
-def _line(row: Row) -> str:
+def line(row: Row) -> str:
+    """Return a row of the study as a row of the table."""
     found = " | ".join(row.accuracy[test].percent() for test in TESTS)
     shifted = 100 * (row.best.val_shifted_accuracy or 0)
     bits = 16 if row.precision == "bfloat16" else 32
@@ -147,7 +150,7 @@ def _left_out(rows: dict[str, Row]) -> None:
     note = (
         "Change in accuracy, in points, of the recipe `stainproof` when a family is left out of "
         "training; one seed, and 1,704 images give intervals of about two points either way. "
-        f"{_where(parts)} {_missing([one.name for q in PARTS for one in QUEUES[q]], rows)}"
+        f"{where(parts)} {missing([one.name for q in PARTS for one in QUEUES[q]], rows)}"
     )
     write_section("What each family brings", "\n".join([note, "", *lines]))
 
@@ -193,12 +196,13 @@ def _ladder(rows: dict[str, Row]) -> None:
         f"{first.experiment.budget_s:.0f} s of training a step, two threads, one seed, the cleaned "
         "`ds1`. The report's figures are its best on the contest's hidden DS2, with networks ten "
         "times as large from the fifth step on and hours of a GPU; ours are on `ds2`, another set. "
-        f"{_where(list(rows.values()))}"
+        f"{where(list(rows.values()))}"
     )
     write_section("The ladder", "\n".join([*lines, "", note]))
 
 
-def _where(made: Sequence[Row]) -> str:
+def where(made: Sequence[Row]) -> str:
+    """Say which machines, commits and days rows come from."""
     machines = sorted({row.provenance.machine for row in made})
     commits = sorted({row.provenance.commit for row in made})
     days = sorted({row.provenance.created[:10] for row in made})

@@ -15,9 +15,12 @@ import sys
 import time
 from collections import defaultdict
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from results_page import made_on, write_section
+
+if TYPE_CHECKING:
+    from stainproof.config import NetworkConfig
 
 WAYS: dict[str, dict[str, Any]] = {
     "as trained: 16 bits, memory kept": {"precision": "bfloat16", "keep": True},
@@ -28,7 +31,7 @@ WAYS: dict[str, dict[str, Any]] = {
 SHOWN = 14
 
 
-def begin(network: str, batch: int, way: dict[str, Any]) -> Any:
+def begin(network: "NetworkConfig", batch: int, way: dict[str, Any]) -> Any:
     """Return a function that takes one step."""
     import torch
     from torch.nn import functional as F
@@ -42,7 +45,7 @@ def begin(network: str, batch: int, way: dict[str, Any]) -> Any:
     torch.set_num_threads(1)
     if way["keep"]:
         keep_freed_memory()
-    config = make_config(network=network)
+    config = make_config().model_copy(update={"network": network})
     net = build_network(config, 8).train()
     forward = torch.compile(net) if way.get("compiled") else net
     optimizer = make_optimizer(net, config.training)
@@ -61,8 +64,10 @@ def begin(network: str, batch: int, way: dict[str, Any]) -> Any:
     return step
 
 
-def time_way(network: str, batch: int, steps: int, way: dict[str, Any]) -> None:
-    """Print the median step and the time before the third one, in seconds."""
+def step_seconds(
+    network: "NetworkConfig", batch: int, way: dict[str, Any], steps: int
+) -> tuple[float, float]:
+    """Return the median step's processor time and the time before the third one, in seconds."""
     began = time.perf_counter()
     step = begin(network, batch, way)
     step()
@@ -73,10 +78,10 @@ def time_way(network: str, batch: int, steps: int, way: dict[str, Any]) -> None:
         began = time.process_time()
         step()
         times.append(time.process_time() - began)
-    print(json.dumps([median(times), before]))
+    return median(times), before
 
 
-def roofline(network: str, batch: int, precision: str) -> None:
+def roofline(network: "NetworkConfig", batch: int, precision: str) -> None:
     """Print what each kind of operation takes, computes and moves in a step."""
     from torch.profiler import ProfilerActivity, profile
 
@@ -138,11 +143,15 @@ def main() -> None:
     parser.add_argument("--way", help=argparse.SUPPRESS)
     parser.add_argument("--roofline", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.way:
-        time_way(options.network, options.batch, options.steps, WAYS[options.way])
-        return
-    if options.roofline:
-        roofline(options.network, options.batch, options.roofline)
+    if options.way or options.roofline:
+        from stainproof.config import make_config
+
+        network = make_config(network=options.network).network
+        if options.roofline:
+            roofline(network, options.batch, options.roofline)
+            return
+        way = WAYS[options.way]
+        print(json.dumps(step_seconds(network, options.batch, way, options.steps)))
         return
     same = ("--network", options.network, "--batch", str(options.batch))
     found: dict[str, list[list[float]]] = {name: [] for name in WAYS}

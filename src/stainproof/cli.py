@@ -53,6 +53,8 @@ Cutoff = Annotated[
     epilog="Examples:\n\n"
     "stainproof train cells/ --out runs/first --budget 20m\n\n"
     "stainproof train training_set.npz --out runs/big --preset report --seed 1\n\n"
+    "stainproof train cells/ --out runs/lite --set network.backbone=tf_efficientnet_lite0 "
+    "--set network.pretrained=package\n\n"
     "stainproof train cells/ --out runs/first --resume"
 )
 def train(
@@ -211,6 +213,37 @@ def predict(
     if num_errors:
         _complain(f"{num_errors} of {num_rows} images could not be read; the column error says why")
         raise typer.Exit(1)
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "stainproof average runs/first --data cells/ --out runs/mean   # its epochs\n\n"
+    "stainproof average runs/a runs/b runs/c --data cells/ --out runs/soup --choice greedy"
+)
+def average(
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUNS...", help="One that kept its epochs, or several.")
+    ],
+    data: Annotated[str, typer.Option(metavar="DATA", help="The images that they learnt from.")],
+    out: Annotated[Path, typer.Option(help="The run folder to make.")],
+    choice: Annotated[
+        str,
+        typer.Option(
+            help="threshold: all near the lowest validation loss; last: the last quarter; "
+            "greedy: each that does not lower validation accuracy."
+        ),
+    ] = "threshold",
+    under: Annotated[
+        float | None,
+        typer.Option(help="The validation loss of threshold, instead of 1.1 x lowest."),
+    ] = None,
+) -> None:
+    """Average weights into a new run, batch normalisation measured anew."""
+    from stainproof import pipeline
+
+    with _progress() as bars:
+        card = pipeline.average(runs, data, out, choice=choice, under=under, track=bars.track)
+    _say_card(card, out)
 
 
 @app.command(

@@ -46,9 +46,21 @@ class SplitConfig(Settings):
     """Share that is kept apart for one clean measurement at the end."""
 
 
+NO_LAYERS: dict[str, Any] = {
+    "stem": (), "stages": (), "blocks": 2, "unit": "inception", "units": 2, "skip": True,
+    "norm": "batch", "hidden": 0,
+}  # fmt: skip
+"""The settings of our own layers where a backbone takes their place."""
+
+
 class NetworkConfig(Settings):
     """A network of general blocks; the defaults are the reference (1,932,920 parameters)."""
 
+    backbone: str = ""
+    """Name of a network of timm, in place of the layers below; needs the extra `transfer`."""
+    pretrained: str = ""
+    """What a backbone begins with. Empty: random weights; `hub`: what timm fetches; `package`: what
+    an installed package holds; else the path of a file, of safetensors or of torch."""
     stem: tuple[int, ...] = (60, 120)
     """Filters of the plain 3x3 convolution stages, each followed by a max-pool of 2."""
     stages: tuple[int, ...] = (240, 480)
@@ -67,7 +79,22 @@ class NetworkConfig(Settings):
     hidden: int = Field(128, ge=0, le=8192)
     """Width of the dense layer before the last; 0 for none."""
     dropout: float = Field(0.6, ge=0.0, lt=1.0)
-    """Share of the hidden features that training drops."""
+    """Share of the features before the last layer that training drops."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_kind_of_layers(cls, given: Any) -> Any:
+        """Leave our own layers out where a backbone is named."""
+        return NO_LAYERS | given if isinstance(given, dict) and given.get("backbone") else given
+
+    @model_validator(mode="after")
+    def _layers_go_together(self) -> "NetworkConfig":
+        for name, value in NO_LAYERS.items() if self.backbone else ():
+            if getattr(self, name) != value:
+                raise ValueError(f"{name} is of our own layers, whose place the backbone takes")
+        if self.pretrained and not self.backbone:
+            raise ValueError("pretrained is for a backbone; our own layers begin at random")
+        return self
 
 
 RecipeName = Literal[
@@ -184,13 +211,25 @@ class TrainingConfig(Settings):
     thirds of it. Small images are faster to learn from; 1: full size throughout."""
     ema_decay: float = Field(0.0, ge=0.0, lt=1.0)
     """Decay a step of the averaged weights, which are then validated and kept; 0: no average."""
+    unfrozen_blocks: int | None = Field(None, ge=0)
+    """How many blocks of a backbone learn beside its head, counted from the head down; 0: the head
+    alone; nothing: all."""
+    layer_decay: float = Field(1.0, gt=0.0, le=1.0)
+    """What the learning rate is multiplied by from each block of a backbone to the one below."""
+    freeze_norms: bool = False
+    """Whether batch normalisation keeps its first statistics and weights; else it goes by the new
+    images, in frozen blocks too."""
+    teacher: str = ""
+    """Folder of a run or an ensemble whose answers are learnt; nothing: labels alone."""
+    teacher_share: float = Field(0.9, gt=0.0, le=1.0)
+    """Share of the teacher's answers in what is learnt; the label has the rest."""
     keep_every_epoch: bool = False
     """Whether every epoch's weights are kept in `epochs/`, which weight averaging needs."""
     threads: int = Field(0, ge=0, le=1024)
     """Threads of the tensor library; 0: as many as a short measurement finds fastest."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Of a training step; weights and everything kept have 32 bits. `auto`: bfloat16 where a short
-    measurement finds it clearly faster, as on newer processors and GPUs."""
+    measurement finds it clearly faster, as on newer processors and GPUs; float16 needs a GPU."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to compute; `auto` takes a GPU where there is one."""
 
@@ -253,6 +292,26 @@ class Config(Settings):
     """The changes to training images."""
     training: TrainingConfig = TrainingConfig()
     """The search for the weights."""
+
+    @model_validator(mode="after")
+    def _has_something_to_keep(self) -> "Config":
+        training, network = self.training, self.network
+        if training.layer_decay < 1 and not network.backbone:
+            raise ValueError("training.layer_decay is for the blocks of a network.backbone")
+        keeps = {
+            "unfrozen_blocks": training.unfrozen_blocks is not None,
+            "freeze_norms": training.freeze_norms,
+        }
+        for name, is_set in keeps.items():
+            if is_set and not network.pretrained:
+                raise ValueError(f"training.{name} keeps what network.pretrained gives; set that")
+        return self
+
+    @model_validator(mode="after")
+    def _one_view_for_the_teacher(self) -> "Config":
+        if self.training.teacher and self.augment.consistency:
+            raise ValueError("training.teacher answers for one view; set augment.consistency to 0")
+        return self
 
     def to_toml(self) -> str:
         """Return the settings as TOML text that `read_config` reads back to an equal value."""
@@ -393,22 +452,28 @@ def with_assignments(config: Config, assignments: tuple[str, ...]) -> Config:
     Raises:
         ConfigError: A key is unknown or a value is out of range.
     """
-    tree = config.model_dump()
+    tree = config.model_dump() | {"input": config.input.model_dump(exclude_unset=True)}
     _assign_all(tree, assignments)
     return _validated(tree, "setting")
 
 
-RECIPE_KEY = "augment.recipe"
+REPLACED: dict[str, tuple[str, ...]] = {
+    "augment.recipe": tuple(
+        f"augment.{name}" for name in Recipe.model_fields if name != "pictures"
+    ),
+    "network.backbone": (*(f"network.{name}" for name in NO_LAYERS), "input.mean", "input.std"),
+}
+"""Choice -> settings of the choice before that it drops."""
 
 
 def _assign_all(tree: dict[str, Any], assignments: tuple[str, ...]) -> None:
-    """Apply the assignments; a recipe first, since it drops the operations of the one before."""
-    for assignment in sorted(assignments, key=_chooses_no_recipe):
+    """Apply the assignments, choices first, since they drop what was chosen before."""
+    for assignment in sorted(assignments, key=lambda text: _key_of(text) not in REPLACED):
         _assign(tree, assignment)
 
 
-def _chooses_no_recipe(assignment: str) -> bool:
-    return assignment.partition("=")[0].strip() != RECIPE_KEY
+def _key_of(assignment: str) -> str:
+    return assignment.partition("=")[0].strip()
 
 
 def _assign(tree: dict[str, Any], assignment: str) -> None:
@@ -423,13 +488,13 @@ def _assign(tree: dict[str, Any], assignment: str) -> None:
         branch = branch.setdefault(group, {})
         if not isinstance(branch, dict):
             raise ConfigError(f"--set {assignment!r}: {group} is a value, not a group of settings")
-    if key.strip() == RECIPE_KEY:
-        for field in Recipe.model_fields.keys() - {"pictures"}:
-            branch.pop(field, None)
     try:
         branch[last] = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         branch[last] = text.strip()
+    for dropped in REPLACED.get(key.strip(), ()) if branch[last] else ():
+        group, _, name = dropped.partition(".")
+        tree.get(group, {}).pop(name, None)
 
 
 def make_answering(views: str = "one", filter: str = "none", cutoff: float = 0.5) -> Answering:

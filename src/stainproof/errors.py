@@ -15,3 +15,8 @@ class DataError(StainproofError):
 
 class CheckpointError(StainproofError):
     """A run folder is incomplete, altered or made by an incompatible version."""
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of what an error of another package says, or its kind."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -10,6 +10,7 @@ from stainproof import files, pipeline
 from stainproof.config import Config, read_config
 from stainproof.data import sources
 from stainproof.errors import CheckpointError, ConfigError
+from stainproof.models.backbones import with_own_input
 from stainproof.progress import Track, silent
 from stainproof.results import CARD_FILE, CONFIG_FILE, STATE_FILE, Card, Evaluation, Experiment, Row
 from stainproof.training.loop import INTERRUPTED, Step, read_history
@@ -112,7 +113,7 @@ def finish_training(
     resume = (run / STATE_FILE).exists()
     if not resume:
         shutil.rmtree(run, ignore_errors=True)
-    elif read_config(run / CONFIG_FILE) != config:
+    elif read_config(run / CONFIG_FILE) != with_own_input(config):
         raise ConfigError(
             f"{run}: was begun with other settings; remove it or choose another --out"
         )

@@ -3,6 +3,7 @@
     source --audit--> findings --clean--> the source less what was found
     source --load--> images --split--> train | val | test
     train: augment + learn --> run folder (weights, ONNX, card, history)
+    average: run folders + source --> run folder with the mean of their weights
     quantise: run folder + source --> the same network in 8 bits, if that pays
     ensemble: run folders --> one folder that answers as they vote
     evaluate: run folder + source --> eval.json        predict: run folder + files --> table
@@ -12,17 +13,19 @@ Every stage reads the artefact of the stage before it and writes its own, whole 
 What takes long to import (torch, scikit-learn, matplotlib) is imported by the stages that need it.
 """
 
+import shutil
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stainproof import files
+from stainproof import files, provenance
 from stainproof.config import Answering, AuditConfig, Config, make_config, read_config
 from stainproof.data import cleaning, phantom, sources, stream
 from stainproof.data.cleaning import AUDIT_FILE
 from stainproof.data.findings import files_to_drop, read_csv, write_csv
+from stainproof.data.imageset import ImageSet
 from stainproof.data.split import TEST, TRAIN, VAL, Split, make_split
 from stainproof.errors import CheckpointError, ConfigError
 from stainproof.evaluation.predictions import check_suffix, write_predictions
@@ -37,6 +40,7 @@ from stainproof.results import (
     ENSEMBLE_FILE,
     EVALUATION_FILE,
     EXAMPLES_FOLDER,
+    HISTORY_FILE,
     HOME_SOURCES,
     STATE_FILE,
     AuditSummary,
@@ -155,8 +159,6 @@ def train(
         DataError: The source cannot be learnt from.
         CheckpointError: There is nothing to resume, or it was begun on other images.
     """
-    from stainproof.delivery.export import export_onnx
-    from stainproof.evaluation.evaluate import evaluate as evaluate_classifier
     from stainproof.training.card import make_card, summarise_data, write_examples
     from stainproof.training.loop import Trainer
 
@@ -169,13 +171,14 @@ def train(
     split = make_split(data, config.split, config.seed)
     if resume:
         _check_same_split(run, split)
-    learnt, val = (data.subset(split.indices(part)) for part in (TRAIN, VAL))
-    trainer = Trainer(config, learnt, val, run, resume=resume)
+    summary = summarise_data(data, split)
+    parts = _parted(data, split)
+    del data  # so that the images are held once
+    trainer = Trainer(config, parts[TRAIN], parts[VAL], run, resume=resume)
 
     files.write_text(run / CONFIG_FILE, config.to_toml())
     split.write(run / SPLITS_FILE)
-    write_examples(learnt, run / EXAMPLES_FOLDER)
-    summary = summarise_data(data, split)
+    write_examples(parts[TRAIN], run / EXAMPLES_FOLDER)
 
     def write_card(outcome: "Outcome") -> Card:
         card = make_card(
@@ -185,16 +188,62 @@ def train(
         return card
 
     card = write_card(trainer.train(on_step=on_step, on_epoch=write_card))
-    card = card.model_copy(update={"onnx_sha256": export_onnx(run, card)})
-    card = card.model_copy(update={"engine": choose_engine(run, card)})
-    card.write(run / CARD_FILE)
-    classifier = Classifier.load(run)
-    for part, meaning in zip((VAL, TEST), HOME_SOURCES, strict=True):
-        held_out = replace(data.subset(split.indices(part)), source=meaning)
-        if len(held_out):
-            evaluate_classifier(classifier, held_out, run / HOME_FOLDER / part, track=track)
-    report(run)
-    return card
+    return _deliver(run, card, parts, track)
+
+
+def average(
+    runs: Sequence[str | Path],
+    source: str | Path,
+    out: str | Path,
+    *,
+    choice: str = "threshold",
+    under: float | None = None,
+    track: Track = silent,
+) -> Card:
+    """Average the weights of a run's epochs, or of several runs of one network, into a new run.
+
+    Args:
+        runs: One run that kept every epoch, or several that learnt from the same images in the
+            same split.
+        source: The images that they learnt from.
+        out: The run folder to make.
+        choice: What is averaged: `threshold`, `last` or `greedy`; see `training.soup.make_soup`.
+        under: Of `threshold`: the validation loss; by default 1.1 times the lowest.
+        track: Shows progress.
+
+    Returns:
+        The card of the new run.
+
+    Raises:
+        ConfigError: The choice is unknown, nothing lies under the threshold, or `out` holds a run.
+        CheckpointError: A run cannot be used, or was begun on other images or another split.
+        DataError: The source cannot be read.
+    """
+    from stainproof.models.weights import save_weights
+    from stainproof.training.soup import find_candidates, make_soup
+
+    first, run = Path(runs[0]), Path(out)
+    candidates = find_candidates([Path(one) for one in runs])
+    _check_free(run)
+    config = read_config(first / CONFIG_FILE)
+    data = sources.load(source, config.input, leave_out=_left_out(first), track=track)
+    split = make_split(data, config.split, config.seed)
+    for one in runs:
+        _check_same_split(Path(one), split)
+    parts = _parted(data, split)
+    soup = make_soup(candidates, choice, config, parts[TRAIN], parts[VAL], under)
+    for name in (CONFIG_FILE, SPLITS_FILE, HISTORY_FILE):
+        files.write_text(run / name, (first / name).read_text(encoding="utf-8"))
+    shutil.copytree(first / EXAMPLES_FOLDER, run / EXAMPLES_FOLDER, dirs_exist_ok=True)
+    save_weights(run / BEST_FILE, soup.state)
+    changes = {
+        "best": soup.record,
+        "stopped": soup.words,
+        "weights_sha256": files.sha256_of(run / BEST_FILE),
+        "provenance": provenance.collect(),
+    }
+    card = Card.read(first / CARD_FILE).model_copy(update=changes)
+    return _deliver(run, card, parts, track)
 
 
 def evaluate(
@@ -381,19 +430,25 @@ def make_phantoms(
 
 def _settle(run: Path, config: Config | None, resume: bool) -> Config:
     """Return the settings to use, and refuse to write over a run."""
+    from stainproof.models.backbones import with_own_input
+    from stainproof.models.network import check_network
+
     if resume:
         if not (run / STATE_FILE).exists():
             raise CheckpointError(f"{run}: no {STATE_FILE} in it; there is nothing to resume")
-        return config or read_config(run / CONFIG_FILE)
+        return with_own_input(config or read_config(run / CONFIG_FILE))
+    _check_free(run)
+    config = with_own_input(config or make_config())
+    check_network(config)
+    return config
+
+
+def _check_free(run: Path) -> None:
+    """Refuse to write over a run."""
     if run.is_file():
         raise ConfigError(f"{run}: is a file; --out names the folder to make")
     if any((run / name).exists() for name in (CARD_FILE, STATE_FILE, CONFIG_FILE)):
         raise ConfigError(f"{run}: already holds a run; add --resume, or choose another --out")
-    from stainproof.models.network import check_network
-
-    config = config or make_config()
-    check_network(config.network, config.input)
-    return config
 
 
 def _audited(
@@ -402,8 +457,34 @@ def _audited(
     """Return the names of the images that the run's audit drops, auditing where asked for."""
     if audited:
         audit(source, run / AUDIT_FOLDER, config.audit, track=track)
+    return _left_out(run)
+
+
+def _left_out(run: Path) -> set[str]:
+    """Return the names of the images that the run's audit drops, if it has one."""
     path = run / AUDIT_FOLDER / AUDIT_FILE
     return files_to_drop(read_csv(path)) if path.exists() else set()
+
+
+def _parted(data: ImageSet, split: Split) -> dict[str, ImageSet]:
+    return {part: data.subset(split.indices(part)) for part in (TRAIN, VAL, TEST)}
+
+
+def _deliver(run: Path, card: Card, parts: dict[str, ImageSet], track: Track) -> Card:
+    """Finish a run that has its weights: ONNX, engine, held-out images, report."""
+    from stainproof.delivery.export import export_onnx
+    from stainproof.evaluation.evaluate import evaluate as evaluate_classifier
+
+    card = card.model_copy(update={"onnx_sha256": export_onnx(run, card), "int8_sha256": ""})
+    card = card.model_copy(update={"engine": choose_engine(run, card)})
+    card.write(run / CARD_FILE)
+    classifier = Classifier.load(run)
+    for part, meaning in zip((VAL, TEST), HOME_SOURCES, strict=True):
+        held_out = replace(parts[part], source=meaning)
+        if len(held_out):
+            evaluate_classifier(classifier, held_out, run / HOME_FOLDER / part, track=track)
+    report(run)
+    return card
 
 
 def _check_same_split(run: Path, split: Split) -> None:

@@ -15,7 +15,7 @@ SCHEMA_VERSION = 2
 CARD_FILE, CONFIG_FILE, HISTORY_FILE = "card.json", "config.toml", "history.jsonl"
 BEST_FILE, LAST_FILE, STATE_FILE = "best.safetensors", "last.safetensors", "state.safetensors"
 ONNX_FILE, INT8_FILE = "best.onnx", "best.int8.onnx"
-EXAMPLES_FOLDER = "examples"
+EXAMPLES_FOLDER, EPOCHS_FOLDER = "examples", "epochs"
 ENSEMBLE_FILE, MEMBERS_FOLDER = "ensemble.json", "members"
 EVALUATION_FILE, MISTAKES_FOLDER = "eval.json", "mistakes"
 
@@ -201,6 +201,8 @@ class Card(Artefact):
     input: InputContract
     network: NetworkConfig
     num_parameters: int
+    pretrained_sha256: str = ""
+    """Of the weights that training began with; empty where they were random."""
     weights_sha256: str
     onnx_sha256: str = ""
     """Of the same network as ONNX; empty until training has ended."""

@@ -399,6 +399,35 @@ def test_a_resumed_run_keeps_its_settings(refused, run_copy, shared_cell_folder,
     assert f"{option[0]}: not allowed here; a resumed run keeps its own" in said
 
 
+# Networks of timm, where timm is not installed
+
+
+@pytest.fixture
+def without_timm(monkeypatch):
+    monkeypatch.setitem(sys.modules, "timm", None)
+
+
+def test_a_backbone_without_timm_is_refused_with_what_to_install(
+    refused, cell_folder, tmp_path, without_timm
+):
+    backbone = ("--set", "network.backbone=resnet18")
+    said = refused("train", cell_folder, "--out", tmp_path / "out", *backbone)
+    assert "'resnet18' is a network of timm, which cannot be imported here" in said
+    assert "pip install 'stainproof[transfer]'" in said
+
+
+def test_a_run_of_a_backbone_answers_without_timm_under_every_engine_but_torch(
+    refused, run_copy, cell_folder, tmp_path, without_timm
+):
+    set_in_card(run_copy / "card.json", network={"backbone": "resnet18"})
+    arguments = (str(run_copy), [str(cell_folder)])
+    assert pipeline.predict(*arguments, tmp_path / "out.csv", engine="onnxruntime") == (24, 0)
+    said = refused(
+        "predict", run_copy, cell_folder, "--out", tmp_path / "t.csv", "--engine", "torch"
+    )
+    assert "'resnet18' is a network of timm" in said
+
+
 # Phantoms, audits and cleaning
 
 

@@ -10,7 +10,6 @@ import onnx
 import pytest
 
 from stainproof import Classifier, pipeline
-from stainproof.config import make_config
 from stainproof.delivery import int8
 from stainproof.delivery.export import export_onnx
 from stainproof.errors import CheckpointError, ConfigError, DataError
@@ -19,27 +18,11 @@ from stainproof.models import engines
 from stainproof.models.engines import EXACT, choose_engine
 from stainproof.results import Card
 
-TINY = (
-    "input.size_px=32",
-    "network.stem=[8,16]",
-    "network.stages=[24]",
-    "network.hidden=16",
-    "training.epochs=2",
-    "training.threads=1",
-    "training.precision=float32",
-    "augment.recipe=turns",
-)
-
 
 @pytest.fixture(scope="module")
-def cells(tmp_path_factory):
-    return pipeline.make_phantoms(tmp_path_factory.mktemp("data") / "home", 120, seed=1, size_px=32)
-
-
-@pytest.fixture(scope="module")
-def run(cells, tmp_path_factory):
+def run(phantoms, tiny, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "first"
-    pipeline.train(cells, folder, make_config("quick", assignments=TINY))
+    pipeline.train(phantoms, folder, tiny())
     return folder
 
 
@@ -59,9 +42,9 @@ def test_every_engine_gives_the_same_probabilities_for_any_number_of_images(run,
     assert found.predict_proba(noise(0)).shape == (0, 8)
 
 
-def test_engines_agree_on_a_network_with_group_norm(cells, tmp_path):
-    config = make_config("quick", assignments=(*TINY, "training.epochs=1", "network.norm=group"))
-    pipeline.train(cells, tmp_path / "run", config)
+def test_engines_agree_on_a_network_with_group_norm(phantoms, tiny, tmp_path):
+    config = tiny("training.epochs=1", "network.norm=group")
+    pipeline.train(phantoms, tmp_path / "run", config)
     answers = [Classifier.load(tmp_path / "run", name).predict_proba(noise(5)) for name in EXACT]
     for one in answers[1:]:
         np.testing.assert_allclose(one, answers[0], atol=1e-5)
@@ -158,7 +141,7 @@ def test_the_same_weights_give_the_same_onnx_bytes_without_a_trace_of_the_machin
     assert b".py" not in model.SerializeToString()
 
 
-def test_prediction_needs_neither_torch_nor_what_only_other_stages_need(run, cells, tmp_path):
+def test_prediction_needs_neither_torch_nor_what_only_other_stages_need(run, phantoms, tmp_path):
     """Each of them costs a second or so at every start."""
     program = (
         "import json, sys\n"
@@ -166,7 +149,7 @@ def test_prediction_needs_neither_torch_nor_what_only_other_stages_need(run, cel
         "pipeline.predict(sys.argv[1], [sys.argv[2]], sys.argv[3], engine='onnxruntime')\n"
         "print(json.dumps([m for m in sys.modules if '.' not in m]))"
     )
-    arguments = (str(run), str(cells), str(tmp_path / "table.csv"))
+    arguments = (str(run), str(phantoms), str(tmp_path / "table.csv"))
     done = subprocess.run(
         [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True
     )
@@ -229,6 +212,6 @@ def test_a_refused_second_try_leaves_the_first_network_in_8_bits_as_it_was(
     assert np.array_equal(Classifier.load(run_copy, "int8").predict_proba(noise(4)), expected)
 
 
-def test_too_few_images_to_calibrate_are_refused(run_copy, cells):
+def test_too_few_images_to_calibrate_are_refused(run_copy, phantoms):
     with pytest.raises(DataError, match="needs 400 images or more, got 120"):
-        pipeline.quantise(run_copy, cells)
+        pipeline.quantise(run_copy, phantoms)

@@ -11,36 +11,22 @@ from typer.testing import CliRunner
 from stainproof import Classifier, pipeline
 from stainproof.cli import app
 from stainproof.config import make_answering, make_config
+from stainproof.data import phantom
 from stainproof.errors import CheckpointError, ConfigError, DataError
 from stainproof.models.fourier import filtered
 from stainproof.models.views import views_of
 from stainproof.models.voting import vote
 from stainproof.results import Card, Ensemble
-
-TINY = (
-    "network.stem=[8,16]",
-    "network.stages=[24]",
-    "network.hidden=16",
-    "training.epochs=2",
-    "training.threads=1",
-    "training.precision=float32",
-    "augment.recipe=turns",
-)
+from stainproof.training.teacher import Teacher
 
 
 @pytest.fixture(scope="module")
-def cells(tmp_path_factory):
-    return pipeline.make_phantoms(tmp_path_factory.mktemp("data") / "home", 120, seed=1, size_px=32)
-
-
-@pytest.fixture(scope="module")
-def runs(cells, tmp_path_factory):
+def runs(phantoms, tiny, tmp_path_factory):
     """Two runs, of 32 and of 24 pixels."""
     folder = tmp_path_factory.mktemp("runs")
     for size_px in (32, 24):
-        sizes = (*TINY, f"input.size_px={size_px}")
-        config = make_config("quick", seed=size_px, assignments=sizes)
-        pipeline.train(cells, folder / f"px{size_px}", config)
+        config = tiny(f"input.size_px={size_px}", seed=size_px)
+        pipeline.train(phantoms, folder / f"px{size_px}", config)
     return [folder / "px32", folder / "px24"]
 
 
@@ -89,16 +75,16 @@ def test_members_with_classes_in_another_order_vote_for_the_right_ones(runs, tmp
 
 
 def test_an_ensemble_stands_alone_and_is_evaluated_and_predicted_like_a_run(
-    runs, both, cells, tmp_path
+    runs, both, phantoms, tmp_path
 ):
     moved = tmp_path / "moved"
     shutil.copytree(both, moved)
-    result = pipeline.evaluate(moved, cells)
+    result = pipeline.evaluate(moved, phantoms)
     assert result.num_images == 120
     assert result.weights_sha256 not in {
         Card.read(run / "card.json").weights_sha256 for run in runs
     }
-    pipeline.predict(moved, [str(cells)], tmp_path / "table.csv")
+    pipeline.predict(moved, [str(phantoms)], tmp_path / "table.csv")
     assert len((tmp_path / "table.csv").read_text().splitlines()) == 121
 
 
@@ -126,9 +112,9 @@ def test_runs_with_other_classes_are_refused(runs, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_an_ensemble_is_told_from_a_run_where_only_a_run_will_do(runs, both, cells, tmp_path):
+def test_an_ensemble_is_told_from_a_run_where_only_a_run_will_do(runs, both, phantoms, tmp_path):
     for act in (
-        lambda: pipeline.quantise(both, cells),
+        lambda: pipeline.quantise(both, phantoms),
         lambda: pipeline.report(both),
         lambda: pipeline.ensemble([both, runs[0]], tmp_path / "out"),
     ):
@@ -164,9 +150,9 @@ def test_views_are_averaged_and_the_filter_comes_first(runs):
     np.testing.assert_allclose(again.predict_proba(images), again.predict_proba(turned), atol=1e-5)
 
 
-def test_an_evaluation_with_views_or_a_filter_says_so_and_stands_beside_the_plain_one(runs, cells):
-    plain = pipeline.evaluate(runs[0], cells)
-    changed = pipeline.evaluate(runs[0], cells, answering=make_answering("flips", "notch"))
+def test_an_evaluation_with_views_or_a_filter_stands_beside_the_plain_one(runs, phantoms):
+    plain = pipeline.evaluate(runs[0], phantoms)
+    changed = pipeline.evaluate(runs[0], phantoms, answering=make_answering("flips", "notch"))
     assert (plain.source, changed.source) == ("home", "home, flips, notch")
     page = pipeline.report(runs[0]).read_text()
     assert "home, flips, notch" in page
@@ -184,3 +170,33 @@ def test_an_unknown_way_of_looking_is_refused_before_anything_is_read(options, m
     found = CliRunner().invoke(app, ["evaluate", "nowhere", "nothing", *options])
     assert isinstance(found.exception, ConfigError)
     assert re.search(message, str(found.exception))
+
+
+def test_a_network_learns_the_answers_of_an_ensemble(both, phantoms, tiny, tmp_path):
+    taught = (f"training.teacher={both}", "training.teacher_share=1")
+    pipeline.train(phantoms, tmp_path / "alone", tiny("training.epochs=20"))
+    pipeline.train(phantoms, tmp_path / "taught", tiny("training.epochs=20", *taught))
+    images = np.stack(list(phantom.generate(40, seed=9, size_px=32)[0]))
+    teacher, alone, pupil = (
+        Classifier.load(folder).predict_proba(images)
+        for folder in (both, tmp_path / "alone", tmp_path / "taught")
+    )
+    assert np.abs(pupil - teacher).mean() < 0.7 * np.abs(alone - teacher).mean()
+
+
+def test_a_teachers_answers_are_mixed_into_the_labels_in_their_order(runs):
+    classes = Classifier.load(runs[0]).classes[::-1]
+    labels = np.eye(8, dtype=np.float32)[:5]
+    targets = Teacher(str(runs[0]), 0.25, classes)(noise(5), labels)
+    probs = Classifier.load(runs[0]).predict_proba(noise(5))[:, ::-1]
+    np.testing.assert_allclose(targets, 0.25 * probs + 0.75 * labels, atol=1e-6)
+    assert targets.dtype == np.float32
+
+
+def test_a_teacher_that_cannot_teach_is_refused_and_nothing_written(phantoms, tiny, tmp_path):
+    nowhere = tiny("training.teacher=nowhere")
+    with pytest.raises(ConfigError, match=r"training.teacher: nowhere: no such run folder"):
+        pipeline.train(phantoms, tmp_path / "run", nowhere)
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(ConfigError, match=r"set augment.consistency to 0"):
+        make_config("quick", assignments=("training.teacher=a", "augment.consistency=12"))

@@ -15,6 +15,7 @@ from stainproof.config import (
 from stainproof.errors import ConfigError
 
 PLAIN = Config()
+TO_BACKBONE = ("network.backbone=resnet18", "network.pretrained=hub")
 
 
 def read_text(tmp_path, text):
@@ -231,3 +232,47 @@ def test_what_is_no_length_of_time_is_refused_with_an_example(text):
 def test_small_images_at_the_start_need_a_schedule_that_knows_how_far_the_run_is():
     with pytest.raises(ConfigError, match="start_scale below 1 needs the schedule one-cycle"):
         make_config("report", assignments=("training.start_scale=0.5",))
+
+
+def test_a_backbone_takes_the_place_of_our_own_layers_and_their_input():
+    config = make_config("light", assignments=("input.mean=[0.1,0.1,0.1]", *TO_BACKBONE))
+    assert config.network.stem == config.network.stages == ()
+    assert config.network.dropout == 0.2
+    assert config.input.mean == (0.1, 0.1, 0.1)
+    replaced = with_assignments(
+        make_config("residual", assignments=("input.std=[2,2,2]",)), TO_BACKBONE
+    )
+    assert replaced.network.unit == "inception"
+    assert "std" not in replaced.input.model_fields_set
+
+
+def test_what_is_left_to_the_network_stays_so_when_something_else_is_assigned():
+    config = with_assignments(make_config(assignments=TO_BACKBONE), ("input.size_px=64",))
+    assert config.input.model_fields_set == {"size_px"}
+
+
+def test_settings_with_a_backbone_come_back_from_toml_as_they_were(tmp_path):
+    config = make_config(assignments=(*TO_BACKBONE, "training.unfrozen_blocks=0"))
+    assert read_text(tmp_path, config.to_toml()) == config
+    short = read_text(tmp_path, "[network]\nbackbone = 'resnet18'\n")
+    assert short.network.stem == () and short.network.backbone == "resnet18"
+
+
+def test_no_backbone_leaves_our_own_layers_as_they_are():
+    assert make_config("light", assignments=("network.backbone=''",)) == make_config("light")
+
+
+@pytest.mark.parametrize(
+    ("assignments", "message"),
+    [
+        ((*TO_BACKBONE, "network.stem=[8]"), "network: stem is of our own layers"),
+        ((*TO_BACKBONE, "network.norm=group"), "network: norm is of our own layers"),
+        (("network.pretrained=hub",), "network: pretrained is for a backbone"),
+        (("training.layer_decay=0.5",), "layer_decay is for the blocks of a network.backbone"),
+        (("training.unfrozen_blocks=0",), "unfrozen_blocks keeps what network.pretrained gives"),
+        (("training.freeze_norms=true",), "freeze_norms keeps what network.pretrained gives"),
+    ],
+)
+def test_what_goes_with_a_backbone_alone_is_refused_without_it(assignments, message):
+    with pytest.raises(ConfigError, match=message):
+        make_config(assignments=assignments)

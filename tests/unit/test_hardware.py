@@ -64,6 +64,31 @@ def test_measuring_changes_neither_the_network_nor_the_random_numbers(monkeypatc
     assert all(weight.grad is None for weight in network.parameters())
 
 
+def test_float16_without_a_gpu_is_refused():
+    with pytest.raises(ConfigError, match="float16 needs a GPU, got cpu; here: auto, float32"):
+        choose_compute(nn.Conv2d(3, 3, 1), X_BCHW, TrainingConfig(precision="float16"))
+
+
+def test_gradients_are_scaled_in_float16_alone_and_the_steps_stay_the_same():
+    device, losses = torch.device("cpu"), {}
+    for precision in ("float32", "bfloat16", "float16"):
+        torch.manual_seed(0)
+        network, x, y = nn.Linear(4, 3), torch.randn(8, 4), torch.arange(8) % 3
+        compute = Compute(1, precision)
+        scaler, optimizer = compute.scaler(device), torch.optim.SGD(network.parameters(), 0.5)
+        assert (scaler.get_scale() > 1) == (precision == "float16")
+        for _ in range(5):
+            with compute.autocast(device):
+                loss = nn.functional.cross_entropy(network(x).float(), y)
+            optimizer.zero_grad()
+            scaler.scale(loss).backward()
+            scaler.step(optimizer)
+            scaler.update()
+        losses[precision] = loss.item()
+    assert losses["float16"] == pytest.approx(losses["float32"], rel=0.01)
+    assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.05)
+
+
 def test_a_device_that_is_not_there_is_refused():
     if torch.cuda.is_available():
         assert choose_device("cuda").type == "cuda"

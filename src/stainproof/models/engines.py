@@ -130,8 +130,12 @@ def installed() -> tuple[str, ...]:
 
 
 def choose_engine(folder: Path, card: Card) -> str:
-    """Return the default engine, or an equal one that is clearly faster here."""
-    there = [name for name in EXACT if name in installed()]
+    """Return the default engine, or an equal one that is clearly faster here.
+
+    Never torch for a backbone: wherever the run folder went, that would need timm.
+    """
+    away = ("torch",) if card.network.backbone else ()
+    there = [name for name in EXACT if name in installed() and name not in away]
     seconds = {name: batch_seconds(name, folder, card) for name in there}
     fastest = min(seconds, key=seconds.__getitem__)
     return fastest if seconds[fastest] * WORTH_IT < seconds[DEFAULT] else DEFAULT

@@ -15,20 +15,21 @@ from stainproof.models.network import Network, to_input
 class FoldedNetwork(nn.Module):
     """Images uint8 (b, h, w, 3) to probabilities float32 (b, classes).
 
-    Every batch normalisation is folded into the convolution before it (Jacob et al. 2018,
-    "Quantization and Training of Neural Networks", section 3.2); the answers stay the same. Group
-    normalisation depends on the image and stays.
+    Every batch normalisation of our own layers is folded into the convolution before it (Jacob et
+    al. 2018, "Quantization and Training of Neural Networks", section 3.2); the answers stay the
+    same. Group normalisation depends on the image and stays. So does a backbone: ONNX Runtime and
+    OpenVINO fold by themselves.
     """
 
-    def __init__(self, network: Network, contract: InputContract):
+    def __init__(self, network: nn.Module, contract: InputContract):
         """Copy the weights of a network; it stays as it is."""
         super().__init__()
         self.contract = contract
         with torch.no_grad():
-            if any(isinstance(module, nn.GroupNorm) for module in network.modules()):
-                self.layers: nn.Module = copy.deepcopy(network)
+            if isinstance(network, Network) and not _has_group_norm(network):
+                self.layers: nn.Module = nn.Sequential(*(_folded(layer) for layer in network))
             else:
-                self.layers = nn.Sequential(*(_folded(layer) for layer in network))
+                self.layers = copy.deepcopy(network)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.eval()
 
@@ -80,6 +81,10 @@ class FoldedBlock(nn.Module):
         """Map (b, in, h, w) to (b, filters, h, w)."""
         y_bchw: Tensor = self.units(x_bchw)
         return y_bchw if self.skip is None else torch.relu(y_bchw + self.skip(x_bchw))
+
+
+def _has_group_norm(network: nn.Module) -> bool:
+    return any(isinstance(module, nn.GroupNorm) for module in network.modules())
 
 
 def _folded(layer: nn.Module) -> nn.Module:

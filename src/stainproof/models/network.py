@@ -1,17 +1,21 @@
-"""Settings to a network: plain convolution stages, custom-block stages, pooling, dense layers."""
+"""Settings to a network: our own stages and dense layers, or a backbone of timm."""
 
 import torch
 from torch import Tensor, nn
 
 from stainproof.config import Config, InputContract, NetworkConfig
 from stainproof.errors import ConfigError
+from stainproof.models.backbones import build_backbone, freeze, try_out
 from stainproof.models.blocks import ConvUnit, CustomBlock, InceptionUnit, SiblingConvs, StemUnit
+from stainproof.models.pretrained import load_pretrained
 
 UNITS: dict[str, type[nn.Module]] = {"inception": InceptionUnit, "conv": ConvUnit}
+BACKBONE_HALVINGS = 5
+"""Most networks of timm have a thirty-second of the image's height and width at their end."""
 
 
 class Network(nn.Sequential):
-    """Standardised images (b, 3, h, w) to logits (b, classes)."""
+    """Standardised images (b, 3, h, w) to logits (b, classes), by layers of our own."""
 
     def __init__(self, settings: NetworkConfig, num_classes: int):
         layers: list[nn.Module] = []
@@ -35,18 +39,54 @@ class Network(nn.Sequential):
         super().__init__(*layers)
 
 
-def build_network(config: Config, num_classes: int) -> Network:
+def build_network(config: Config, num_classes: int) -> nn.Module:
     """Build the network of a run, its weights drawn from the run's seed.
 
-    Convolutions and dense layers start as Glorot-uniform with zero bias, as Keras starts them.
+    Raises:
+        ConfigError: Our own layers do not fit, or the backbone cannot be built.
+    """
+    torch.manual_seed(config.seed)
+    if config.network.backbone:
+        network = build_backbone(config.network, num_classes)
+    else:
+        _check_layers(config.network, config.input)
+        network = Network(config.network, num_classes)
+        _begin_like_keras(network)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network
+
+
+def check_network(config: Config) -> None:
+    """Say before long work whether the network of a run can be built and begun.
 
     Raises:
-        ConfigError: The layers do not fit: no stage, filters that cannot be shared out among
-            inception branches, or more halvings than the image allows.
+        ConfigError: Our own layers do not fit: no stage, filters that cannot be shared out among
+            inception branches, or more halvings than the image allows. Or the backbone cannot be
+            built, does not take images of this size, or has not the blocks that are to learn.
+        CheckpointError: What the backbone is to begin with cannot be read or does not fit.
     """
-    check_network(config.network, config.input)
-    torch.manual_seed(config.seed)
-    network = Network(config.network, num_classes)
+    if not config.network.backbone:
+        _check_layers(config.network, config.input)
+        return
+    network = build_backbone(config.network, num_classes=2)
+    load_pretrained(network, config.network)
+    freeze(network, config.training)
+    for px in sorted({start_px(config), config.input.size_px}):
+        try_out(network, config.network.backbone, px)
+
+
+def start_px(config: Config) -> int:
+    """Return the height and width of training images at the start of a run.
+
+    They are scaled as `training.start_scale` says, but never smaller than the network can halve.
+    """
+    settings, full_px = config.network, config.input.size_px
+    halvings = BACKBONE_HALVINGS if settings.backbone else len(settings.stem + settings.stages)
+    return min(max(round(config.training.start_scale * full_px), 1 << halvings), full_px)
+
+
+def _begin_like_keras(network: nn.Module) -> None:
+    """Draw convolutions and dense layers Glorot-uniform, with zero bias."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             widths = module.widths if isinstance(module, SiblingConvs) else [len(module.weight)]
@@ -54,16 +94,9 @@ def build_network(config: Config, num_classes: int) -> Network:
                 nn.init.xavier_uniform_(weight)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return network
 
 
-def check_network(settings: NetworkConfig, contract: InputContract) -> None:
-    """Say whether these layers can be built for images of this size.
-
-    Raises:
-        ConfigError: They cannot.
-    """
+def _check_layers(settings: NetworkConfig, contract: InputContract) -> None:
     widths = (*settings.stem, *settings.stages)
     if not widths or min(widths) < 1:
         raise ConfigError(

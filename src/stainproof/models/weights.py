@@ -4,12 +4,12 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from stainproof import files
 from stainproof.config import Config
 from stainproof.errors import CheckpointError
-from stainproof.models.network import Network, build_network
+from stainproof.models.network import build_network
 from stainproof.results import BEST_FILE, Card
 
 
@@ -35,11 +35,12 @@ def load_weights(path: Path, expected_sha256: str | None = None) -> dict[str, Te
         raise CheckpointError(f"{path}: not a readable safetensors file ({error})") from error
 
 
-def load_network(run: Path, card: Card) -> Network:
+def load_network(run: Path, card: Card) -> nn.Module:
     """Build the network of a run folder with its kept weights.
 
     Raises:
         CheckpointError: The weights are missing, damaged, altered or of another network.
+        ConfigError: The network is of timm, which is not there.
     """
     network = build_network(Config(network=card.network, input=card.input), len(card.classes))
     try:

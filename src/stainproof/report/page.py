@@ -130,13 +130,9 @@ def _section(
 
 
 def _facts(card: Card, history: Sequence[EpochRecord]) -> list[tuple[str, str]]:
-    network, num_learnt = card.network, sum(next(iter(card.data.class_counts.values())).values())
-    layers = f"convolutions {'-'.join(map(str, network.stem))}"
-    if network.stages:
-        layers += f", {network.unit} stages {'-'.join(map(str, network.stages))}"
-        layers += " with skips" if network.skip else ""
+    num_learnt = sum(next(iter(card.data.class_counts.values())).values())
     return [
-        ("Network", f"{layers}; {card.num_parameters:,} parameters"),
+        ("Network", f"{_layers(card)}; {card.num_parameters:,} parameters"),
         ("Classes", f"{len(card.classes)}: {', '.join(card.classes)}"),
         ("Learnt from", f"{num_learnt:,} of {card.data.num_images:,} images"),
         ("Input", f"{card.input.size_px} x {card.input.size_px} px, {card.input.channels}"),
@@ -146,6 +142,20 @@ def _facts(card: Card, history: Sequence[EpochRecord]) -> list[tuple[str, str]]:
         ("Computed in", f"{card.precision}; answers with {card.engine}"),
         ("Seed", str(card.seed)),
     ]
+
+
+def _layers(card: Card) -> str:
+    network = card.network
+    if network.backbone:
+        began = (
+            f"weights {card.pretrained_sha256[:12]}" if card.pretrained_sha256 else "random weights"
+        )
+        return f"{network.backbone}, begun with {began}"
+    layers = f"convolutions {'-'.join(map(str, network.stem))}"
+    if network.stages:
+        layers += f", {network.unit} stages {'-'.join(map(str, network.stages))}"
+        layers += " with skips" if network.skip else ""
+    return layers
 
 
 def _verdict(card: Card, home: Evaluation | None, sections: Sequence[Section]) -> str:

@@ -29,6 +29,7 @@ def make_card(
         input=config.input,
         network=config.network,
         num_parameters=num_parameters(network),
+        pretrained_sha256=outcome.pretrained_sha256,
         weights_sha256=weights_sha256,
         best=outcome.best,
         num_epochs=outcome.num_epochs,
@@ -43,13 +44,20 @@ def make_card(
 
 def summarise_data(data: ImageSet, split: Split) -> DataSummary:
     """Return what a run learns from."""
-    parts = [part for part in (TRAIN, VAL, TEST) if len(split.indices(part))]
+    labels = {part: data.labels[split.indices(part)] for part in (TRAIN, VAL, TEST)}
+    counts = {
+        part: np.bincount(some, minlength=len(data.classes)).tolist()
+        for part, some in labels.items()
+        if len(some)
+    }
     return DataSummary(
         source=data.source,
         num_images=len(data),
         sha256=data.sha256(),
         split_sha256=split.sha256(),
-        class_counts={part: data.subset(split.indices(part)).class_counts() for part in parts},
+        class_counts={
+            part: dict(zip(data.classes, some, strict=True)) for part, some in counts.items()
+        },
         notes=data.notes,
     )
 

@@ -1,7 +1,7 @@
 """A run's state on disk: whole, without pickles, enough to go on as if nothing had happened."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,11 @@ class Position:
     step: int = 0
     elapsed_s: float = 0.0
     best: EpochRecord | None = None
+    pretrained_sha256: str = ""
+    """Of the weights that training began with; empty where they were random."""
     compute: Compute | None = None
+    scaler: dict[str, float] = field(default_factory=dict)
+    """Of gradients in float16; empty with other precisions."""
 
 
 def save_state(
@@ -53,6 +57,8 @@ def save_state(
         "elapsed_s": position.elapsed_s,
         "best": position.best.model_dump() if position.best else None,
         "compute": asdict(position.compute) if position.compute else None,
+        "pretrained_sha256": position.pretrained_sha256,
+        "scaler": position.scaler,
         "groups": optimizer_state["param_groups"],
         "plateau": schedule.plateau.state_dict(),
         "average_steps": average.steps if average else 0,
@@ -78,6 +84,8 @@ def read_position(path: Path) -> Position:
         elapsed_s=notes["elapsed_s"],
         best=EpochRecord.model_validate(notes["best"]) if notes["best"] else None,
         compute=Compute(**notes["compute"]) if notes["compute"] else None,
+        pretrained_sha256=notes["pretrained_sha256"],
+        scaler=notes["scaler"],
     )
 
 

@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from stainproof.config import TrainingConfig
 from stainproof.errors import ConfigError
 from stainproof.machine import num_cores
+from stainproof.models.backbones import set_to_training
 
-Precision = Literal["float32", "bfloat16"]
+Precision = Literal["float32", "bfloat16", "float16"]
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 MEASURED_IMAGES, ROUNDS = 16, 4
 WORTH_A_CORE = 1.5
@@ -31,8 +33,12 @@ class Compute:
 
     def autocast(self, device: torch.device) -> torch.autocast:
         """Return the context of a forward pass."""
-        mixed = self.precision == "bfloat16"
-        return torch.autocast(device.type, dtype=torch.bfloat16, enabled=mixed)
+        dtype = DTYPES[self.precision]
+        return torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)
+
+    def scaler(self, device: torch.device) -> torch.amp.GradScaler:
+        """Return what keeps gradients in float16's small range; with other precisions, nothing."""
+        return torch.amp.GradScaler(device.type, enabled=self.precision == "float16")
 
 
 def choose_device(name: str) -> torch.device:
@@ -63,8 +69,15 @@ def choose_compute(
         x_bchw: float32 images on the device; the first 16 are used.
         settings: `threads` and `precision`; each is measured where it leaves the choice.
         earlier: What a resumed run was computed with; `auto` keeps it.
+
+    Raises:
+        ConfigError: float16 is wanted without a GPU.
     """
-    trial = _Trial(network, x_bchw[:MEASURED_IMAGES])
+    if settings.precision == "float16" and x_bchw.device.type == "cpu":
+        raise ConfigError(
+            "training.precision: float16 needs a GPU, got cpu; here: auto, float32, bfloat16"
+        )
+    trial = _Trial(network, x_bchw[:MEASURED_IMAGES], settings)
     threads = settings.threads or (earlier.threads if earlier else 0)
     if not threads:
         threads = num_cores()
@@ -85,8 +98,9 @@ def choose_compute(
 class _Trial:
     """Times training steps of a network that is thrown away; leaves the random numbers alone."""
 
-    def __init__(self, network: nn.Module, x_bchw: Tensor):
-        self.network = copy.deepcopy(network).train()
+    def __init__(self, network: nn.Module, x_bchw: Tensor, settings: TrainingConfig):
+        self.network = copy.deepcopy(network)
+        set_to_training(self.network, settings)
         self.x_bchw = x_bchw
 
     def seconds(self, *ways: Compute) -> list[float]:

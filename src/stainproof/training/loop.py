@@ -15,9 +15,18 @@ from stainproof.data.images import Images
 from stainproof.data.imageset import ImageSet
 from stainproof.errors import CheckpointError
 from stainproof.machine import keep_freed_memory
+from stainproof.models.backbones import freeze, set_to_training
 from stainproof.models.network import build_network, to_input
+from stainproof.models.pretrained import load_pretrained
 from stainproof.models.weights import save_weights
-from stainproof.results import BEST_FILE, HISTORY_FILE, LAST_FILE, STATE_FILE, EpochRecord
+from stainproof.results import (
+    BEST_FILE,
+    EPOCHS_FOLDER,
+    HISTORY_FILE,
+    LAST_FILE,
+    STATE_FILE,
+    EpochRecord,
+)
 from stainproof.training import checkpoint, hardware
 from stainproof.training.averaging import MovingAverage
 from stainproof.training.batches import Batch, Batches
@@ -25,6 +34,7 @@ from stainproof.training.interrupt import Interrupt, noting_interrupts
 from stainproof.training.judge import Judge
 from stainproof.training.losses import disagreement
 from stainproof.training.optim import Schedule, make_optimizer, size_px
+from stainproof.training.teacher import Teacher
 
 INTERRUPTED = "interrupted"
 
@@ -53,6 +63,8 @@ class Outcome:
     stopped: str
     """Why training ended; `running` while it has not."""
     compute: hardware.Compute
+    pretrained_sha256: str
+    """Of the weights that training began with; empty where they were random."""
 
 
 class Trainer:
@@ -77,17 +89,22 @@ class Trainer:
 
         Raises:
             CheckpointError: There is nothing to resume, or it does not fit the settings.
-            ConfigError: The network cannot be built, or the device is not there.
+            ConfigError: The network cannot be built, the device is not there, or the teacher cannot
+                be used.
         """
         keep_freed_memory()
         self.config, self.settings, self.run_folder = config, config.training, run
         self.device = hardware.choose_device(self.settings.device)
-        self.network = build_network(config, len(train.classes)).to(self.device)
+        self.network = build_network(config, len(train.classes))
+        self.now = checkpoint.Position()
+        if not resume:
+            self.now.pretrained_sha256 = load_pretrained(self.network, config.network)
+        freeze(self.network, self.settings)
+        self.network.to(self.device)
         self.optimizer = make_optimizer(self.network, self.settings)
         self.schedule = Schedule(self.optimizer, self.settings)
         decay = self.settings.ema_decay
         self.average = MovingAverage(self.network, decay) if decay else None
-        self.now = checkpoint.Position()
         if resume:
             state = run / STATE_FILE
             self.now = checkpoint.read_position(state)
@@ -98,8 +115,15 @@ class Trainer:
             self.network, self._input(train.images[:16]), self.settings, self.now.compute
         )
         self.now.compute = self.compute
+        self.scaler = self.compute.scaler(self.device)
+        if self.now.scaler:
+            self.scaler.load_state_dict(self.now.scaler)
         self.batches = Batches(train, config)
         self.judge = Judge(config, self.network, val, self.device)
+        self.teacher: Teacher | None = None
+        if self.settings.teacher:
+            share = self.settings.teacher_share
+            self.teacher = Teacher(self.settings.teacher, share, train.classes)
         self.history = read_history(run)[: self.now.epoch] if resume else []
         self.began = time.monotonic() - self.now.elapsed_s
         self.reserve_s = 0.05 * (self.settings.budget_s or 0.0)
@@ -146,7 +170,7 @@ class Trainer:
         """Train for an epoch or what is left of the time; give loss, accuracy, images a second."""
         epoch = self.now.epoch + 1
         torch.manual_seed(2**31 * epoch + self.config.seed)
-        self.network.train()
+        set_to_training(self.network, self.settings)
         began = time.monotonic()
         self.augmented_s = self.batches.augmenter.busy_s
         seen = num_right = 0
@@ -169,6 +193,10 @@ class Trainer:
     def _step(self, batch: Batch, progress: float) -> tuple[float, int]:
         """Take one step on a batch; give its loss and how many it got right."""
         y_bk = torch.from_numpy(batch.targets).to(self.device)
+        taught_bk = y_bk
+        if self.teacher:
+            taught = self.teacher(batch.images, batch.targets)
+            taught_bk = torch.from_numpy(taught).to(self.device)
         x_bchw = self._input(batch.images)
         px = size_px(progress, self.config)
         if px < x_bchw.shape[2]:
@@ -176,12 +204,13 @@ class Trainer:
         with self.compute.autocast(self.device):
             answers = self.network(x_bchw).float()
             logits, *others = answers.split(len(y_bk))
-            loss = F.cross_entropy(logits, y_bk, label_smoothing=self.settings.label_smoothing)
+            loss = F.cross_entropy(logits, taught_bk, label_smoothing=self.settings.label_smoothing)
             if others:
                 loss = loss + self.config.augment.consistency * disagreement(logits, *others)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         if self.average:
             self.average.update(self.network)
         self.now.step += 1
@@ -216,11 +245,12 @@ class Trainer:
             self.now.best = record
             save_weights(folder / BEST_FILE, state)
         if self.settings.keep_every_epoch:
-            save_weights(folder / f"epochs/{record.epoch:04d}.safetensors", state)
+            save_weights(folder / EPOCHS_FOLDER / f"{record.epoch:04d}.safetensors", state)
         save_weights(folder / LAST_FILE, state)
         self.history.append(record)
         lines = [f"{line.model_dump_json()}\n" for line in self.history]
         files.write_text(folder / HISTORY_FILE, "".join(lines))
+        self.now.scaler = self.scaler.state_dict()
         checkpoint.save_state(
             folder / STATE_FILE,
             self.now,
@@ -248,8 +278,9 @@ class Trainer:
         return to_input(torch.from_numpy(images).to(self.device), self.config.input)
 
     def _outcome(self, stopped: str) -> Outcome:
-        assert self.now.best is not None
-        return Outcome(self.now.best, self.now.epoch, stopped, self.compute)
+        now = self.now
+        assert now.best is not None
+        return Outcome(now.best, now.epoch, stopped, self.compute, now.pretrained_sha256)
 
 
 def driving_accuracy(record: EpochRecord) -> float:

@@ -1,0 +1,71 @@
+"""Other ways to answer with trained networks: views, filters, votes.
+
+.venv/bin/python benchmarks/answering.py RUN RUN RUN --tests CLEAN SHIFTED OTHER_LAB
+
+The first run is measured by itself and with every view and filter; all of them as they vote.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from results_page import made_on, write_section
+from stainproof import pipeline
+from stainproof.config import Answering, make_answering
+
+VIEWS = ("one", "flips", "turns")
+FILTERS = (
+    ("ideal", 0.5),
+    ("gaussian", 0.5),
+    ("gaussian", 0.3),
+    ("butterworth", 0.5),
+    ("notch", 0.5),
+)
+
+
+def ways(runs: list[Path], folder: Path) -> Iterator[tuple[str, Path, Answering]]:
+    """Give what to measure: its name, the folder that answers, how."""
+    first = runs[0]
+    for views in VIEWS:
+        answering = make_answering(views)
+        yield f"one network, {answering.words() or 'as the image is'}", first, answering
+    for kind, cutoff in FILTERS:
+        answering = make_answering("one", kind, cutoff)
+        yield f"one network, {answering.words()}", first, answering
+    for voting in ("soft", "hard"):
+        pipeline.ensemble(runs, folder / voting, voting=voting)
+        yield f"{len(runs)} networks, {voting} vote", folder / voting, Answering()
+    yield f"{len(runs)} networks, soft vote, turns", folder / "soft", make_answering("turns")
+
+
+def main() -> None:
+    """Measure everything, write the section."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("runs", nargs="+", type=Path)
+    parser.add_argument("--tests", nargs="+", required=True)
+    options = parser.parse_args()
+    lines = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for number, (what, run, answering) in enumerate(ways(options.runs, folder)):
+            found = [
+                pipeline.evaluate(run, test, folder / f"{number}-{rank}", answering=answering)
+                for rank, test in enumerate(options.tests)
+            ]
+            if not lines:
+                heads = " | ".join(one.source for one in found)
+                lines += [f"| what answers | {heads} | images a second |", "|---" * 5 + "|"]
+            figures = " | ".join(one.accuracy.percent() for one in found)
+            lines.append(f"| {what} | {figures} | {found[0].images_per_s:,.0f} |")
+            print(lines[-1], flush=True)
+    how = (
+        f"Runs {', '.join(run.name for run in options.runs)}; the first where one network answers. "
+        "Accuracy with its 95 % interval (Wilson); the same images in every row, so that rows "
+        f"differ by less than their intervals say. {made_on()}"
+    )
+    write_section("Other ways to answer", "\n".join([*lines, "", how]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""What a larger or smaller network costs and brings: the runs of techniques_study.py, side by side.
+
+.venv/bin/python benchmarks/networks.py --runs FOLDER
+
+Accuracy is that of the study's rows; speed is measured here, on one thread to train and on all
+cores to answer. Draws accuracy against parameters too.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+
+from results_page import made_on, write_section
+from stainproof.experiments import read_rows
+from stainproof.results import Card, Row
+from techniques_study import QUEUES, ROWS
+
+PICTURE = Path(__file__).parents[1] / "docs" / "pictures" / "networks.png"
+BATCH = 64
+
+
+def measure(run: Path) -> None:
+    """Print what the network of a run costs: products, images a second in training and answers."""
+    import numpy as np
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from stainproof.models.engines import batch_seconds
+    from stainproof.models.weights import load_network
+    from training_step import step_seconds
+
+    card = Card.read(run / "card.json")
+    network = load_network(run, card)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(torch.rand(1, 3, card.input.size_px, card.input.size_px))
+    steps = [
+        step_seconds(card.network, BATCH, {"precision": precision, "keep": True}, 4)[0]
+        for precision in ("float32", "bfloat16")
+    ]
+    answers = {
+        size: size / np.median([batch_seconds(card.engine, run, card, size) for _ in range(5)])
+        for size in (1, BATCH)
+    }
+    cost = {
+        "mmac": counter.get_total_flops() / 2e6,
+        "trained": [BATCH / seconds for seconds in steps],
+        "answers": list(answers.values()),
+    }
+    print(json.dumps(cost))
+
+
+def draw(rows: list[Row]) -> None:
+    """Write the figure: accuracy on every test against parameters."""
+    figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
+    for test in rows[0].accuracy:
+        found = [row.accuracy[test] for row in rows]
+        values = [100 * one.value for one in found]
+        reach = [
+            [100 * (one.value - one.low) for one in found],
+            [100 * (one.high - one.value) for one in found],
+        ]
+        axes.errorbar(
+            [r.num_parameters for r in rows], values, reach, marker="o", capsize=3, label=test
+        )
+    axes.axhline(82, color="grey", lw=1, ls=":")
+    axes.annotate(
+        "the report's light network on its DS2, 82 %", (rows[0].num_parameters, 82.6), color="grey"
+    )
+    axes.set(xscale="log", xlabel="parameters", ylabel="accuracy, %")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, loc="lower right")
+    figure.savefig(PICTURE, dpi=150)
+
+
+def main() -> None:
+    """Measure every network in a process of its own, write the section and the figure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=Path)
+    parser.add_argument("--run", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.run:
+        measure(options.run)
+        return
+    wanted = ["baseline", *(one.name for one in QUEUES["sizes"])]
+    rows = [row for row in read_rows(ROWS) if row.experiment.name in wanted]
+    rows.sort(key=lambda row: row.num_parameters)
+    tests = list(rows[0].accuracy)
+    heads = " | ".join(tests)
+    lines = [
+        f"| stem, stages | parameters | million products | {heads} | trained a second, 32 bits "
+        "| 16 bits | answers a second, one by one | in 64s |",
+        "|---" * (7 + len(tests)) + "|",
+    ]
+    for row in rows:
+        cost = _in_child(options.runs / row.experiment.name)
+        network = row.experiment.config().network
+        shape = f"{list(network.stem)}, {list(network.stages)}"
+        figures = " | ".join(row.accuracy[test].percent() for test in tests)
+        speeds = " | ".join(f"{value:,.0f}" for value in (*cost["trained"], *cost["answers"]))
+        lines.append(
+            f"| {shape} | {row.num_parameters:,} | {cost['mmac']:.0f} | {figures} | {speeds} |"
+        )
+        print(lines[-1], flush=True)
+    how = (
+        f"{rows[0].num_epochs} epochs of the cleaned `ds1`, seed 0. Training on one thread (batch "
+        f"{BATCH}, processor time), answers on all cores. {made_on()}"
+    )
+    write_section("Networks from small to large", "\n".join([*lines, "", how]))
+    draw(rows)
+
+
+def _in_child(run: Path) -> dict[str, Any]:
+    here = Path(__file__).resolve()
+    done = subprocess.run(
+        [sys.executable, here, "--run", run.resolve()],
+        capture_output=True, text=True, check=True, env=os.environ,
+    )  # fmt: skip
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+if __name__ == "__main__":
+    main()

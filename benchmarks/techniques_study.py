@@ -1,0 +1,57 @@
+"""What else may help: networks, optimisers, norms and mixes beside the usual settings.
+
+python benchmarks/techniques_study.py --data TRAIN --tests CLEAN SHIFTED OTHER_LAB --runs FOLDER
+    --truth ds2_truth.csv [--only sizes ...] [--share 1/2]
+
+As in augmentation_study.py: equal epochs, one thread a training, every finished row kept in
+techniques_rows.jsonl.
+"""
+
+from pathlib import Path
+
+from augmentation_study import run_study, short
+from stainproof.results import Experiment
+
+ROWS = Path(__file__).with_name("techniques_rows.jsonl")
+FULL = "training.start_scale=1"
+"""Images of full size throughout, as in the rows of augmentation_study.py."""
+
+QUEUES: dict[str, list[Experiment]] = {
+    "baseline": [short("baseline", FULL)],
+    "start": [
+        short(f"start-{scale}", f"training.start_scale={scale}", epochs=epochs)
+        for scale, epochs in {0.67: 14, 0.5: 15, 0.33: 17}.items()
+    ],
+    "start-long": [
+        short(f"start-0.5-long-{seed}", "training.start_scale=0.5", seed=seed, epochs=46)
+        for seed in range(3)
+    ],
+    "sizes": [
+        short(f"size-{name}", FULL, *assignments)
+        for name, assignments in {
+            "24k": ("network.stem=[8,16,32]", "network.stages=[48]", "network.hidden=32"),
+            "55k": ("network.stem=[12,24,48]", "network.stages=[72]", "network.hidden=64"),
+            "577k": ("network.stages=[144,240]",),
+            "870k": ("network.stem=[24,48,96]", "network.stages=[192,288]"),
+            "1933k": ("network.stem=[60,120]", "network.stages=[240,480]"),
+        }.items()
+    ],
+    "optimizers": [
+        short("adam", FULL, "training.optimizer=adam", "training.weight_decay=0"),
+        short("sgd", FULL, "training.optimizer=sgd", "training.learning_rate=0.1",
+              "training.weight_decay=5e-4"),
+        short("lion", FULL, "training.optimizer=lion", "training.learning_rate=4e-4",
+              "training.weight_decay=0.2"),
+        short("muon", FULL, "training.optimizer=muon"),
+    ],
+    "techniques": [
+        short("group-norm", FULL, "network.norm=group"),
+        short("mixup", FULL, "augment.mix=mixup"),
+        short("no-average", FULL, "training.ema_decay=0", "training.keep_every_epoch=true"),
+    ],
+}  # fmt: skip
+"""Queue -> its experiments. Those that start small have more epochs, of as many pixels in all."""
+
+
+if __name__ == "__main__":
+    run_study(__doc__, QUEUES, ROWS)

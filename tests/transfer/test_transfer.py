@@ -1,0 +1,258 @@
+"""The main journey with a network of timm: as with our own, and onwards without timm."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import timm
+import torch
+from safetensors.numpy import load_file
+from safetensors.torch import save_file
+
+from stainproof import Classifier, pipeline
+from stainproof.config import make_config, read_config
+from stainproof.delivery import export
+from stainproof.experiments import run_queue
+from stainproof.files import sha256_of
+from stainproof.models.engines import EXACT, OnnxRuntimeEngine, choose_engine, installed
+from stainproof.models.folding import FoldedNetwork
+from stainproof.models.network import build_network
+from stainproof.results import Card, Experiment
+
+NAME = "test_byobnet"
+TINY = (
+    f"network.backbone={NAME}",
+    "input.size_px=32",
+    "training.epochs=2",
+    "training.threads=1",
+    "training.precision=float32",
+    "augment.recipe=turns",
+)
+WITHOUT_TIMM = "import sys; sys.modules['timm'] = None; from stainproof.cli import main; main()"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="module")
+def cells(data):
+    return pipeline.make_phantoms(data / "home", 120, seed=1, size_px=32)
+
+
+@pytest.fixture(scope="module")
+def weights(data):
+    torch.manual_seed(5)
+    save_file(timm.create_model(NAME).state_dict(), data / "weights.safetensors")
+    return data / "weights.safetensors"
+
+
+def settings(weights, *assignments):
+    return make_config(assignments=(*TINY, f"network.pretrained={weights}", *assignments))
+
+
+@pytest.fixture(scope="module")
+def run(cells, weights, data):
+    frozen = ("training.unfrozen_blocks=0", "training.freeze_norms=true")
+    pipeline.train(cells, data / "run", settings(weights, *frozen))
+    return data / "run"
+
+
+def noise(number, size_px=32):
+    shape = (number, size_px, size_px, 3)
+    return np.random.default_rng(0).integers(256, size=shape, dtype=np.uint8)
+
+
+def test_the_card_names_the_backbone_the_weights_it_began_with_and_its_input(run, weights):
+    card = Card.read(run / "card.json")
+    known = timm.get_pretrained_cfg(NAME)
+    assert card.network.backbone == NAME
+    assert card.pretrained_sha256 == sha256_of(weights)
+    assert (card.input.mean, card.input.std) == (known.mean, known.std)
+    assert read_config(run / "config.toml").input == card.input
+    assert f"{NAME}, begun with weights {card.pretrained_sha256[:12]}" in (
+        (run / "report.html").read_text(encoding="utf-8")
+    )
+
+
+def test_what_is_frozen_is_kept_to_the_bit_and_the_head_has_learnt(run, weights):
+    before, after = load_file(weights), load_file(run / "best.safetensors")
+    assert set(before) == set(after)
+    changed = {key for key in before if not np.array_equal(before[key], after[key])}
+    assert changed == {"head.fc.weight", "head.fc.bias"}
+    assert after["head.fc.weight"].any()
+
+
+def test_the_kept_weights_fit_into_timms_own_network(run):
+    network = timm.create_model(
+        NAME, num_classes=8, checkpoint_path=str(run / "best.safetensors")
+    ).eval()
+    card = Card.read(run / "card.json")
+    mean, std = (np.array(one, np.float32) for one in (card.input.mean, card.input.std))
+    x_bchw = torch.from_numpy((noise(3).astype(np.float32) / 255 - mean) / std).permute(0, 3, 1, 2)
+    with torch.inference_mode():
+        probs = network(x_bchw).softmax(1).numpy()
+    np.testing.assert_allclose(Classifier.load(run).predict_proba(noise(3)), probs, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", [name for name in EXACT if name in installed()])
+def test_every_engine_gives_the_same_probabilities_for_any_number_of_images(run, name):
+    reference = Classifier.load(run, "torch")
+    for number in (1, 5, 65):
+        probs = Classifier.load(run, name).predict_proba(noise(number))
+        np.testing.assert_allclose(probs, reference.predict_proba(noise(number)), atol=1e-5)
+
+
+def test_torch_never_answers_by_default_since_it_would_need_timm(run, monkeypatch):
+    seconds = {"onnxruntime": 9.0, "openvino": 9.0, "torch": 1.0}
+    monkeypatch.setattr(
+        "stainproof.models.engines.batch_seconds", lambda name, folder, card: seconds[name]
+    )
+    assert choose_engine(run, Card.read(run / "card.json")) == "onnxruntime"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["tf_efficientnet_lite0", "mobilenetv3_small_050", "test_convnext", "test_resnet"],
+)
+def test_every_kind_of_network_is_exported_with_the_same_answers(run, tmp_path, monkeypatch, name):
+    config = make_config(assignments=(f"network.backbone={name}", "input.size_px=64"))
+    network = build_network(config, num_classes=8).eval()
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.running_mean, -0.5, 0.5)
+            torch.nn.init.uniform_(module.running_var, 0.5, 2.0)
+    card = Card.read(run / "card.json")
+    card = card.model_copy(update={"network": config.network, "input": config.input})
+    monkeypatch.setattr(export, "load_network", lambda run, card: network)
+    export.export_onnx(tmp_path, card)
+    engine = OnnxRuntimeEngine((tmp_path / "best.onnx").read_bytes())
+    with torch.inference_mode():
+        expected = FoldedNetwork(network, card.input)(torch.from_numpy(noise(5, 64))).numpy()
+    np.testing.assert_allclose(engine(noise(5, 64)), expected, atol=1e-5)
+
+
+def command(*words):
+    """Run the command line in a process that has no timm."""
+    return subprocess.run(
+        [sys.executable, "-c", WITHOUT_TIMM, *map(str, words)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("stage", ["evaluate", "predict", "report"])
+def test_a_finished_run_goes_on_without_timm(run, cells, tmp_path, stage):
+    out = ("--out", tmp_path / "out.csv") if stage == "predict" else ()
+    sources = () if stage == "report" else (cells,)
+    done = command(stage, run, *sources, *out)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("predict", "RUN", "CELLS", "--out", "OUT", "--engine", "torch"),
+        ("train", "CELLS", "--out", "RUN", "--resume"),
+        ("train", "CELLS", "--out", "OUT", "--set", f"network.backbone={NAME}"),
+    ],
+)
+def test_what_needs_timm_says_so_in_one_line(run, cells, tmp_path, words):
+    places = {"RUN": run, "CELLS": cells, "OUT": tmp_path / "out.csv"}
+    done = command(*(places.get(word, word) for word in words))
+    assert done.returncode == 2
+    assert (
+        done.stderr.startswith(f"stainproof: '{NAME}' is a network of timm") and done.stdout == ""
+    )
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "out.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("assignments", "message"),
+    [
+        (("network.pretrained=gone.pth",), "network.pretrained: gone.pth: no such file"),
+        (("training.unfrozen_blocks=6", "network.pretrained=WEIGHTS"), "has 5 blocks, got 6"),
+        (("network.backbone=resnet18", "network.pretrained=WEIGHTS"), "not the weights of 'resnet"),
+    ],
+)
+def test_a_mistake_is_told_before_anything_is_written(
+    cells, weights, tmp_path, assignments, message
+):
+    words = [text.replace("WEIGHTS", str(weights)) for text in (*TINY, *assignments)]
+    done = subprocess.run(
+        [sys.executable, "-m", "stainproof", "train", cells, "--out", "out",
+         *(word for text in words for word in ("--set", text))],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert message in done.stderr and done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def kill_in_epoch(number):
+    def on_step(step):
+        if step.epoch == number:
+            raise RuntimeError("the machine goes down")
+
+    return on_step
+
+
+def test_a_resumed_run_goes_on_from_what_it_learnt_without_its_first_weights(
+    cells, weights, tmp_path
+):
+    own = tmp_path / "first.safetensors"
+    own.write_bytes(weights.read_bytes())
+    deep = ("training.epochs=3", "training.layer_decay=0.75", "training.unfrozen_blocks=2")
+    config = settings(own, *deep, "training.freeze_norms=true")
+    whole = pipeline.train(cells, tmp_path / "whole", config)
+    with pytest.raises(RuntimeError):
+        pipeline.train(cells, tmp_path / "parted", config, on_step=kill_in_epoch(2))
+    own.unlink()
+    parted = pipeline.train(cells, tmp_path / "parted", config, resume=True)
+    assert parted.pretrained_sha256 == whole.pretrained_sha256 == sha256_of(weights)
+    for name in ("best.safetensors", "last.safetensors"):
+        one, other = (load_file(tmp_path / folder / name) for folder in ("whole", "parted"))
+        assert all(np.array_equal(one[key], other[key]) for key in one)
+
+
+def test_the_mean_of_epochs_keeps_frozen_norms_and_needs_the_first_weights_no_more(
+    cells, weights, tmp_path
+):
+    own = tmp_path / "first.safetensors"
+    own.write_bytes(weights.read_bytes())
+    frozen = ("training.freeze_norms=true", "training.keep_every_epoch=true")
+    pipeline.train(cells, tmp_path / "run", settings(own, *frozen))
+    own.unlink()
+    card = pipeline.average([tmp_path / "run"], cells, tmp_path / "mean", choice="last")
+    assert card.pretrained_sha256 == sha256_of(weights)
+    before, after = load_file(weights), load_file(tmp_path / "mean" / "best.safetensors")
+    norms = [key for key in before if ".bn." in key and "num_batches" not in key]
+    assert norms and all(np.array_equal(before[key], after[key]) for key in norms)
+    assert not np.array_equal(before["stem.conv.weight"], after["stem.conv.weight"])
+
+
+def test_a_queue_goes_on_with_a_backbone_whose_input_timm_gave(cells, weights, tmp_path):
+    one = Experiment(name="one", assignments=(*TINY, f"network.pretrained={weights}"))
+    places = (cells, [cells], tmp_path / "runs", tmp_path / "rows.jsonl")
+    with pytest.raises(RuntimeError):
+        run_queue([one], *places, on_step=kill_in_epoch(2))
+    (row,) = run_queue([one], *places)
+    assert row.num_epochs == 2
+
+
+def test_sixteen_bits_and_growing_images_serve_a_backbone_too(cells, tmp_path):
+    config = make_config(
+        assignments=(
+            *TINY,
+            "input.size_px=64",
+            "training.epochs=1",
+            "training.precision=bfloat16",
+            "training.start_scale=0.5",
+        )
+    )
+    card = pipeline.train(cells, tmp_path / "run", config)
+    assert card.precision == "bfloat16"
+    assert card.pretrained_sha256 == ""
+    assert np.isfinite(card.best.loss)
