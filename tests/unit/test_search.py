@@ -83,7 +83,7 @@ def test_every_draw_of_our_space_can_be_built(default_space):
     kinds = set()
     for _, drawn in draws(default_space, 400):
         config = make_config(assignments=assignments(drawn))
-        check_network(config.network, config.input)
+        check_network(config)
         kinds.add((config.network.unit, config.training.optimizer, len(config.network.stages)))
     assert len(kinds) == 2 * 4 * 2
 

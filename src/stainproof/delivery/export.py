@@ -8,11 +8,11 @@ from pathlib import Path
 
 import onnx
 import torch
+from torch import nn
 
 from stainproof import files
 from stainproof.config import InputContract
 from stainproof.models.folding import FoldedNetwork
-from stainproof.models.network import Network
 from stainproof.models.weights import load_network
 from stainproof.results import ONNX_FILE, Card
 
@@ -34,7 +34,7 @@ def export_onnx(run: Path, card: Card) -> str:
     return files.sha256_of(run / ONNX_FILE)
 
 
-def to_onnx(network: Network, contract: InputContract) -> bytes:
+def to_onnx(network: nn.Module, contract: InputContract) -> bytes:
     """Return a network as an ONNX file.
 
     Its input `images` is uint8 (n, size, size, 3), RGB, of the size in the contract; its output

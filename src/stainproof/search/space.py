@@ -190,8 +190,7 @@ def _check(space: Space, fixed: tuple[str, ...]) -> None:
 
     study = study_in_memory(["maximize"], RandomSampler(seed=0))
     for _ in range(NUM_CHECKED):
-        config = make_config(assignments=(*fixed, *assignments(space.draw(study.ask()))))
-        check_network(config.network, config.input)
+        check_network(make_config(assignments=(*fixed, *assignments(space.draw(study.ask())))))
 
 
 def _flatten(tree: Mapping[str, Any], above: str = "") -> dict[str, Any]:
