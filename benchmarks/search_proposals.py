@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable
 
 import numpy as np
-from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.trial import FixedTrial, create_trial
 
 from results_page import made_on, write_section
@@ -103,7 +103,6 @@ def without_interest(*given) -> Draws:
 
 WAYS: dict[str, Callable[..., Draws]] = {
     "at random": by_sampler(lambda seed: RandomSampler(seed=seed), 3),
-    "NSGA-II, population of 10": by_sampler(lambda s: NSGAIISampler(seed=s, population_size=10), 3),
     "TPE, accuracy alone": by_sampler(lambda seed: TPESampler(seed=seed), 1),
     "TPE, all three": by_sampler(lambda seed: TPESampler(seed=seed), 3),
     "Gaussian process, accuracy alone": by_sampler(lambda seed: GPSampler(seed=seed), 1),
