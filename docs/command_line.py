@@ -5,7 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-COMMANDS = ("", "audit", "clean", "train", "evaluate", "predict", "report", "ladder", "phantom")
+COMMANDS = (
+    "", "audit", "clean", "train", "evaluate", "predict", "report", "ladder", "search", "phantom",
+)  # fmt: skip
 PAGE = Path(__file__).with_name("command-line.md")
 
 

@@ -14,7 +14,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from stainproof import pipeline
 from stainproof.config import make_config, read_config
 from stainproof.errors import CheckpointError, ConfigError
 from stainproof.files import write_text
@@ -45,9 +44,10 @@ POSTGRESQL_USER = "postgres"
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def place(phantoms, tmp_path_factory):
+    """A folder with `cells` and a `space.toml`, to be read only."""
     folder = tmp_path_factory.mktemp("data")
-    pipeline.make_phantoms(folder / "cells", 80, seed=1, size_px=32)
+    (folder / "cells").symlink_to(phantoms)
     (folder / "space.toml").write_text(SPACE)
     return folder
 

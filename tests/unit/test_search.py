@@ -126,7 +126,7 @@ def test_a_range_goes_by_the_choice_above_it(default_space):
         ("network.units = { low = 1, high = 2, most = 3 }", "network.units.most"),
         ("network.stem = { each = [[8]], least = 2 }", "least 2 is more than the 1 items"),
         ("network.stem = { each = 3 }", "network.stem"),
-        ("network.breadth = [1, 2]", "breadth is unknown; allowed: stem"),
+        ("network.breadth = [1, 2]", "network.breadth is unknown"),
         ("network.units = [1, 99]", "units: Input should be less than or equal to 16, got 99"),
         ("network.stages = { each = [{ low = 10, high = 20 }] }", "a multiple of 4 from 12 up"),
         ("seed = [1, 2]", "seed: cannot be searched"),
