@@ -22,7 +22,7 @@ from stainproof.results import Card, EpochRecord, Search
 from stainproof.search import trial as trials
 from stainproof.search.plan import make_plan
 from stainproof.search.run import search
-from stainproof.search.study import NUM_FAILED, Study
+from stainproof.search.study import NUM_FAILED, StorageError, Study
 from stainproof.training.loop import Step, read_history
 
 SPACE = """
@@ -327,3 +327,10 @@ def test_a_folder_that_holds_something_else_is_refused_as_it_is(quick, place, tm
             database.execute("update trial_user_attributes set value_json = '[1]'")
 
     refused("trial 0 is none of this search", spoil, CheckpointError)
+
+
+def test_a_database_that_goes_away_is_no_fault_of_the_trial(quick, place, tmp_path):
+    quick.append(StorageError("gone"))
+    with pytest.raises(StorageError):
+        run_search(place, tmp_path, 1)
+    assert [one.outcome for one in run_search(place, tmp_path, 1).trials] == ["finished"]

@@ -123,7 +123,9 @@ def _work_together(study: Study, task: Task, jobs: int, on_trial: OnTrial) -> No
     workers = [
         context.Process(target=_be_worker, args=(task, faults), daemon=True) for _ in range(jobs)
     ]
-    told = {one.number for one in study.trials() if one.outcome != "running"}
+    found = summarise(study, task.source, task.num_trials)
+    told = {one.number for one in found.trials if one.outcome != "running"}
+    on_trial(found, None)
     try:
         for worker in workers:
             worker.start()

@@ -39,6 +39,10 @@ WAIT_S = 60
 """For a database that others write to."""
 
 
+class StorageError(CheckpointError):
+    """The database of the trials cannot be used; no trial is to blame."""
+
+
 @dataclass(frozen=True)
 class Taken:
     """A trial that is this process's to run."""
@@ -300,7 +304,7 @@ def storage_faults(place: str) -> Iterator[None]:
     """Turn what a database may complain of into one line that names it.
 
     Raises:
-        CheckpointError: It cannot be reached, read or written.
+        StorageError: It cannot be reached, read or written.
     """
     from optuna.exceptions import StorageInternalError
     from sqlalchemy.exc import SQLAlchemyError
@@ -309,4 +313,4 @@ def storage_faults(place: str) -> Iterator[None]:
         yield
     except (SQLAlchemyError, StorageInternalError) as error:
         said = str(error.__cause__ or error).splitlines()[0]
-        raise CheckpointError(f"{place}: not a storage that can be used ({said})") from error
+        raise StorageError(f"{place}: not a storage that can be used ({said})") from error

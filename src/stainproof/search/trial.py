@@ -13,7 +13,7 @@ from stainproof.progress import silent
 from stainproof.results import EpochRecord, Trial
 from stainproof.search.costs import measure_costs
 from stainproof.search.propose import figures_of
-from stainproof.search.study import ONE_THREAD, Study
+from stainproof.search.study import ONE_THREAD, StorageError, Study
 from stainproof.training.loop import Step, driving_accuracy, read_history
 
 ENOUGH_TO_JUDGE = 5
@@ -48,6 +48,7 @@ def run_trial(
 
     Raises:
         DataError: The source cannot be read, or the folder cannot be written.
+        StorageError: The database of the trials cannot be used.
         KeyboardInterrupt: The training was interrupted; it can be gone on with.
     """
     run = study.run_folder(trial.number)
@@ -62,6 +63,8 @@ def run_trial(
         card = finish_training(run, source, config, silent, watch)
         num_val = sum(card.data.class_counts[VAL].values())
         trial = trial.model_copy(update={"num_val_images": num_val})
+    except StorageError:
+        raise
     except BeatenError as error:
         outcome, reason = "stopped", str(error)
     except FAILURES as error:
