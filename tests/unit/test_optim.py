@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from stainproof.config import TrainingConfig, make_config
-from stainproof.errors import ConfigError
+from stainproof.errors import CheckpointError, ConfigError
+from stainproof.training import checkpoint
 from stainproof.training.averaging import MovingAverage
-from stainproof.training.checkpoint import Position, restore_state, save_state
+from stainproof.training.checkpoint import Position, read_position, restore_state, save_state
 from stainproof.training.optim import Schedule, make_optimizer, one_cycle, size_px
 
 
@@ -151,3 +152,14 @@ def test_weights_decay_and_biases_do_not(name):
 def test_adam_refuses_a_decay_that_it_would_not_apply():
     with pytest.raises(ConfigError, match="weight_decay needs another optimizer than adam"):
         make_config("report", assignments=("training.weight_decay=0.1",))
+
+
+def test_a_state_of_another_version_is_refused_in_one_line(tmp_path, monkeypatch):
+    network, settings = small_network(), settings_for("adam")
+    optimizer = make_optimizer(network, settings)
+    path = tmp_path / "state.safetensors"
+    with monkeypatch.context() as other:
+        other.setattr(checkpoint, "STATE_VERSION", 1)
+        save_state(path, Position(), network, optimizer, Schedule(optimizer, settings), None)
+    with pytest.raises(CheckpointError, match="written by another version of stainproof"):
+        read_position(path)

@@ -19,6 +19,9 @@ from stainproof.training.averaging import MovingAverage
 from stainproof.training.hardware import Compute
 from stainproof.training.optim import Schedule
 
+STATE_VERSION = 2
+"""Of what a state holds; one of another version cannot be gone on with."""
+
 
 @dataclass
 class Position:
@@ -52,6 +55,7 @@ def save_state(
     for index, slots in optimizer_state["state"].items():
         tensors |= {f"optimizer.{index}.{slot}": value for slot, value in slots.items()}
     notes = {
+        "version": STATE_VERSION,
         "epoch": position.epoch,
         "step": position.step,
         "elapsed_s": position.elapsed_s,
@@ -147,6 +151,9 @@ def _read_notes(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path}: missing; there is nothing to resume")
     try:
         with safe_open(path, framework="pt") as file:
-            return dict(json.loads((file.metadata() or {})["state"]))
+            notes = dict(json.loads((file.metadata() or {})["state"]))
     except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
         raise CheckpointError(f"{path}: not a readable training state ({error})") from error
+    if notes.get("version") != STATE_VERSION:
+        raise CheckpointError(f"{path}: written by another version of stainproof; begin a new run")
+    return notes
