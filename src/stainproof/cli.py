@@ -546,7 +546,7 @@ def _say_search(found: "Search", out: Path) -> None:
         figures = (f"{100 * (share or 0):.1f} %" for share in (trial.accuracy, trial.val_accuracy))
         costs = f"{trial.num_parameters:,}", f"{trial.latency_ms:.2f}"
         table.add_row(str(trial.number), *figures, *costs)
-    typer.echo(f"{len(found.trials)} trials; those that no other one beats:")
+    typer.echo(f"trials that no other one beats, of {len(found.trials)}:")
     Console(width=100).print(table)
     typer.echo(f"settings of the most accurate: {out / 'best.toml'}")
     typer.echo(f"page: {out / 'search.html'}")

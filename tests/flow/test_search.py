@@ -112,7 +112,7 @@ def test_a_search_killed_within_a_training_goes_on_where_it_was(place, tmp_path)
     assert read_history(out / "trials" / "0000")[:1] == first
     assert [one and one.outcome for one in seen] == [None, "finished"]
     assert Search.read(out / "search.json") == found
-    assert "The best of 1 trials" in (out / "search.html").read_text()
+    assert "The best of 1 trial answers" in (out / "search.html").read_text()
     (row,), (best,) = csv.DictReader((out / "trials.csv").open()), found.trials
     assert (float(row["accuracy"]), row["network.hidden"] in "016") == (best.accuracy, True)
     config = read_config(out / "best.toml")
@@ -261,11 +261,11 @@ def test_processes_share_trials_and_one_that_dies_loses_none(place, tmp_path, ur
         subprocess.Popen(
             [sys.executable, "-c", WORKER, folder, url, how], stdout=subprocess.PIPE, text=True
         )
-        for how in ("dies", "works", "works")
+        for how in ("dies", "works")
     ]
     taken = [list(map(int, one.communicate(timeout=60)[0].split())) for one in workers]
-    assert [one.returncode for one in workers] == [-signal.SIGKILL, 0, 0]
-    ended = taken[1] + taken[2]
+    assert [one.returncode for one in workers] == [-signal.SIGKILL, 0]
+    ended = taken[1]
     if left := study.take(6):
         ended.append(left.trial.number)
     assert len(taken[0]) == 1
@@ -275,22 +275,21 @@ def test_processes_share_trials_and_one_that_dies_loses_none(place, tmp_path, ur
 
 
 @pytest.mark.slow
-def test_the_command_starts_processes_and_says_what_each_trial_showed(place, tmp_path):
+def test_the_command_has_trials_run_in_processes_and_says_what_they_showed(place, tmp_path):
     settings = [word for one in FIXED for word in ("--set", one)]
     done = subprocess.run(
         [
             sys.executable, "-m", "stainproof", "search", place / "cells", "--out", "study",
-            "--trials", "2", "--budget", "60s", "--space", place / "space.toml", "--jobs", "2",
+            "--trials", "1", "--budget", "60s", "--space", place / "space.toml", "--jobs", "2",
             *settings,
         ],
         capture_output=True, text=True, check=False, cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert sorted(line[:17] for line in done.stderr.splitlines()) == [
-        "trial 0 finished:", "trial 1 finished:",
-    ]  # fmt: skip
-    assert "2 trials; those that no other one beats" in done.stdout
-    assert states(tmp_path / "study") == ["COMPLETE"] * 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("trial 0 finished: ") and line.endswith("(trial 0)")
+    assert "trials that no other one beats, of 1:" in done.stdout
+    assert states(tmp_path / "study") == ["COMPLETE"]
 
 
 def test_a_folder_that_holds_something_else_is_refused_as_it_is(quick, place, tmp_path):

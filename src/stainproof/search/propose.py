@@ -20,7 +20,7 @@ OF_INTEREST = 0.1
 """Trials that lie further than this below the best accuracy draw no more trials to them, however
 small and fast they are."""
 SAME_LATENCY = 1.05
-"""Two latencies are the same within this factor; one network measured again differs by up to 4 %."""
+"""Latencies are the same within this factor; one network measured again differs by up to 4 %."""
 ENOUGH_FOR_IMPORTANCES = 12
 """Trials; with fewer, shares would be noise."""
 
