@@ -53,6 +53,7 @@ bench: $(READY) $(KERAS) $(AUDIT) $(FASTDUP) $(AUGMENT) $(NEIGHBOURS) $(TRANSFER
 	$(BIN)/python benchmarks/augmentation.py
 	$(BIN)/python benchmarks/near_copies.py
 	$(BIN)/python benchmarks/growth.py
+	$(BIN)/python benchmarks/search_proposals.py
 	.venv-audit/bin/python benchmarks/audit_doctored.py $(if $(REAL),--real $(REAL)/clean)
 ifdef REAL
 	.venv-audit/bin/python benchmarks/audit_methods.py --real $(REAL)/clean

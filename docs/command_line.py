@@ -5,8 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-COMMANDS = ("", "audit", "clean", "train", "evaluate", "predict", "report", "ladder", "phantom",
-            "submit", "competition", "score")  # fmt: skip
+COMMANDS = (
+    "", "audit", "clean", "train", "average", "ensemble", "quantise", "evaluate", "predict", "report",
+    "ladder", "search", "submit", "competition", "score", "phantom",
+)  # fmt: skip
 PAGE = Path(__file__).with_name("command-line.md")
 
 

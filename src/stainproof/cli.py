@@ -22,6 +22,8 @@ if TYPE_CHECKING:
         Evaluation,
         Row,
         Score,
+        Search,
+        Trial,
     )
     from stainproof.training.loop import Step
 
@@ -33,6 +35,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+
+MAX_JOBS = 4
+"""Trainings that a search runs at once where nothing is said."""
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder that train made.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
@@ -436,6 +441,59 @@ def ladder(
     typer.echo(f"page: {out / PAGE_FILE}")
 
 
+@app.command(
+    epilog="Examples:\n\n"
+    "stainproof search cells/ --out searches/first --trials 30 --budget 3m\n\n"
+    "stainproof search clean.csv --out searches/own --space space.toml --jobs 1\n\n"
+    "stainproof train cells/ --out runs/best --config searches/first/best.toml --budget 30m"
+)
+def search(
+    data: Annotated[str, typer.Argument(metavar="DATA", help="Images to learn from.")],
+    out: Annotated[Path, typer.Option(help="Folder for the runs, best.toml and search.html.")],
+    trials: Annotated[int, typer.Option(help="Trainings in all.")] = 30,
+    budget: Annotated[str, typer.Option(help="Time of each training.")] = "3m",
+    space: Annotated[
+        Path | None, typer.Option(help="A TOML file of what to search, instead of our own.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="One setting that all trials share."),
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(help="Trainings at once, one thread each; as many as cores, at most 4."),
+    ] = None,
+    storage: Annotated[
+        str,
+        typer.Option(help="A database, as in postgresql://user@host/name; else a file in --out."),
+    ] = "",
+    seed: Seed = 0,
+) -> None:
+    """Search networks and settings for accuracy, size and speed; the same command goes on."""
+    from stainproof import config
+    from stainproof.machine import num_cores
+    from stainproof.search.run import search
+
+    budget_s = config.parse_duration(budget)
+    with _progress() as bars, _saying("interrupted; the same command goes on"):
+        shown = _SearchBar(bars, trials)
+        found = search(
+            data,
+            out,
+            trials,
+            budget_s,
+            storage=storage,
+            space=space,
+            fixed=tuple(settings or ()),
+            seed=seed,
+            jobs=min(num_cores(), MAX_JOBS) if jobs is None else jobs,
+            track=bars.track,
+            on_step=shown.step,
+            on_trial=shown.trial,
+        )
+    _say_search(found, out)
+
+
 @app.command(epilog="Example:\n\nstainproof phantom --out phantoms --n 2000 --seed 7")
 def phantom(
     out: Annotated[Path, typer.Option(help="Folder to make.")],
@@ -515,6 +573,16 @@ def _choose_settings(
     )
 
 
+@contextmanager
+def _saying(message: str) -> Iterator[None]:
+    """Say what an interrupt leaves."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        _complain(message)
+        raise
+
+
 def _complain(message: str) -> None:
     typer.echo(f"stainproof: {message}", err=True)
 
@@ -583,6 +651,22 @@ def _say_ladder(rows: "list[Row]") -> None:
     Console(width=140).print(table)
 
 
+def _say_search(found: "Search", out: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    by_number = {trial.number: trial for trial in found.trials}
+    table = Table("trial", "changed images", "as they are", "parameters", "ms an image", box=None)
+    for trial in (by_number[number] for number in found.front):
+        figures = (f"{100 * (share or 0):.1f} %" for share in (trial.accuracy, trial.val_accuracy))
+        costs = f"{trial.num_parameters:,}", f"{trial.latency_ms:.2f}"
+        table.add_row(str(trial.number), *figures, *costs)
+    typer.echo(f"trials that no other one beats, of {len(found.trials)}:")
+    Console(width=100).print(table)
+    typer.echo(f"settings of the most accurate: {out / 'best.toml'}")
+    typer.echo(f"page: {out / 'search.html'}")
+
+
 class _Bars:
     """Progress bars on a terminal; a line now and then where there is none."""
 
@@ -632,6 +716,38 @@ class _Bars:
             description=f"epoch {step.epoch}",
             figures=figures,
         )
+
+
+class _SearchBar:
+    """One bar over the trials of a search; a line for each where there is no terminal."""
+
+    def __init__(self, bars: _Bars, num_trials: int) -> None:
+        self.progress = bars.progress
+        self.task = self.progress.add_task("searching", total=num_trials, figures="")
+        self.num_ended = 0
+
+    def step(self, step: "Step") -> None:
+        """Show how far the present trial is."""
+        self.progress.update(self.task, completed=self.num_ended + step.done)
+
+    def trial(self, found: "Search", trial: "Trial | None") -> None:
+        """Show which trial has ended, and the best so far."""
+        self.num_ended = sum(one.outcome != "running" for one in found.trials)
+        best = next((one for one in found.trials if one.number in found.front[:1]), None)
+        so_far = f"best {100 * (best.accuracy or 0):.1f} % (trial {best.number})" if best else ""
+        self.progress.update(
+            self.task,
+            completed=self.num_ended,
+            description=f"{self.num_ended} of {found.num_trials} trials",
+            figures=so_far,
+        )
+        if trial and self.progress.disable:
+            showed = trial.reason or (
+                f"{100 * (trial.accuracy or 0):.1f} %, {trial.num_parameters:,} parameters, "
+                f"{trial.latency_ms:.2f} ms an image"
+            )
+            line = f"trial {trial.number} {trial.outcome}: {showed}"
+            typer.echo("; ".join(filter(None, (line, so_far))), err=True)
 
 
 @contextmanager

@@ -71,7 +71,7 @@ def run_queue(
         if kept is None:
             on_start(experiment)
             run = runs / experiment.name
-            card = _train(run, source, configs[experiment.name], track, on_step)
+            card = finish_training(run, source, configs[experiment.name], track, on_step)
             measured = [pipeline.evaluate(run, test, track=track) for test in tests]
             row = _row(experiment, run, card, measured, measure(run))
             files.append_line(rows_file, row.model_dump_json())
@@ -99,10 +99,17 @@ def read_rows(path: Path) -> list[Row]:
         raise CheckpointError(f"{path}: damaged; not one row a line") from error
 
 
-def _train(
+def finish_training(
     run: Path, source: str | Path, config: Config, track: Track, on_step: Callable[[Step], None]
 ) -> Card:
-    """Train, or go on with a run that was stopped, or take one that only lacks its row."""
+    """Train, or go on with a run that was stopped, or take one that had only to be noted.
+
+    Raises:
+        ConfigError: A setting does not fit, or the run was begun with other settings.
+        DataError: The source cannot be learnt from.
+        CheckpointError: The run is damaged, or was begun on other images.
+        KeyboardInterrupt: The training was interrupted.
+    """
     resume = (run / STATE_FILE).exists()
     if not resume:
         shutil.rmtree(run, ignore_errors=True)

@@ -11,6 +11,7 @@
     evaluate: run folder + source --> eval.json        predict: run folder + files --> table
     report: run folder + evaluations --> report.html
 
+Queues of trainings stand above: `ladder` (the report's steps) and `search` (networks and settings).
 Every stage reads the artefact of the stage before it and writes its own, whole or not at all.
 What takes long to import (torch, scikit-learn, matplotlib) is imported by the stages that need it.
 """

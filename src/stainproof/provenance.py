@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
@@ -23,7 +24,7 @@ class Provenance(BaseModel):
     commit: str
     """Commit of the source tree, with `+changes` where it was edited; `unknown` outside one."""
     command: str
-    """The command line, without folders of the machine before the program's name."""
+    """The command line, without passwords and folders of the machine before the program's name."""
     python: str
     torch: str
     numpy: str
@@ -38,13 +39,19 @@ def collect() -> Provenance:
     return Provenance(
         stainproof=_version("stainproof"),
         commit=_commit(),
-        command=shlex.join([_program(), *sys.argv[1:]]),
+        command=shlex.join([_program(), *map(without_password, sys.argv[1:])]),
         python=platform.python_version(),
         torch=_version("torch"),
         numpy=_version("numpy"),
         machine=f"{_processor()}, {os.cpu_count()} cores, {platform.system()}",
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def without_password(word: str) -> str:
+    """Return an address such as `postgresql://user:password@host` less the password."""
+    word = re.sub(r"(://[^/\s:@]*):[^\s@]*@", r"\1:***@", word)
+    return re.sub(r"([?&]password=)[^&\s]*", r"\1***", word)
 
 
 def _program() -> str:

@@ -468,6 +468,44 @@ def test_cleaning_by_no_audit_is_refused(refused, cell_folder, tmp_path):
     assert "a.csv: a row is no finding" in said
 
 
+# Search
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--trials", "0"], "--trials must be 1 or more, got 0"),
+        (["--jobs", "0"], "--jobs must be 1 or more, got 0"),
+        (["--budget", "soon"], "budget 'soon' is no length of time"),
+        (["--space", "gone.toml"], "gone.toml: not a readable TOML file"),
+        (["--set", "network.breadth=3"], "network.breadth is unknown"),
+        (["--set", "seed=3"], "--set seed=3: has an option of its own"),
+        (["--set", "network.units=3"], "network.units: searched, and fixed by --set"),
+        (["--set", "augment.validation=none"], "needs changed validation images"),
+        (["--set", "training.schedule=plateau"], "start_scale below 1 needs the schedule"),
+        (["--storage", "somewhere"], "--storage somewhere: unknown"),
+        (["--storage", "oracle://me:secret@host/db"], "--storage oracle://me:***@host/db: unknown"),
+        (["--storage", "sqlite:////gone/study.db"], "unable to open database file"),
+    ],
+)
+def test_a_mistake_in_a_search_is_told_before_it_begins(
+    refused, cell_folder, tmp_path, options, message
+):
+    assert message in refused("search", cell_folder, "--out", tmp_path / "study", *options)
+
+
+def test_a_search_is_not_begun_in_the_place_of_other_things(refused, cell_folder, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    assert "is a file" in refused("search", cell_folder, "--out", tmp_path / "file")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "study.db").write_text("mine")
+    said = refused("search", cell_folder, "--out", tmp_path / "folder")
+    assert "holds a study.db but no study.json" in said
+    assert "gone: no such folder" in refused(
+        "search", tmp_path / "gone", "--out", tmp_path / "study"
+    )
+
+
 # Prediction
 
 

@@ -6,8 +6,10 @@ from typer.testing import CliRunner
 
 from stainproof.cli import app
 
-COMMANDS = ("audit", "clean", "train", "evaluate", "predict", "report", "phantom",
-            "submit", "competition", "score")  # fmt: skip
+COMMANDS = (
+    "audit", "clean", "train", "average", "ensemble", "quantise", "evaluate", "predict", "report",
+    "ladder", "search", "submit", "competition", "score", "phantom",
+)  # fmt: skip
 
 
 def stainproof(*arguments):
@@ -39,7 +41,8 @@ def test_help_and_import_load_neither_torch_nor_scipy():
         "import sys, stainproof, stainproof.cli\n"
         "from typer.testing import CliRunner\n"
         "assert CliRunner().invoke(stainproof.cli.app, ['--help']).exit_code == 0\n"
-        "print([m for m in ('torch', 'scipy', 'matplotlib', 'cv2', 'sklearn') if m in sys.modules])"
+        "heavy = ('torch', 'scipy', 'matplotlib', 'cv2', 'sklearn', 'optuna')\n"
+        "print([m for m in heavy if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

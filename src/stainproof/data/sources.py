@@ -47,7 +47,7 @@ def load(
     Raises:
         DataError: The source is missing, empty, damaged or of an unknown kind.
     """
-    place, part = _split_off_part(str(source))
+    place, part = split_off_part(str(source))
     listing = list_source(place, track).without(leave_out)
     if not len(listing):
         raise DataError(f"{source}: no image is left in it")
@@ -87,7 +87,8 @@ def list_source(source: str | Path, track: Track = silent) -> Listing:
     )
 
 
-def _split_off_part(source: str) -> tuple[str, str]:
+def split_off_part(source: str) -> tuple[str, str]:
+    """Return the source without the `@train`, `@val` or `@test` behind its name, and that part."""
     place, _, part = source.rpartition("@")
     known = place.split(":")[0] == download.BLOODMNIST or (place and exists(Path(place)))
     return (place, part) if known and not exists(Path(source)) else (source, "")

@@ -8,19 +8,17 @@ from pathlib import Path
 
 import onnx
 import torch
+from torch import nn
 
 from stainproof import files
+from stainproof.config import InputContract
 from stainproof.models.folding import FoldedNetwork
 from stainproof.models.weights import load_network
 from stainproof.results import ONNX_FILE, Card
 
 
 def export_onnx(run: Path, card: Card) -> str:
-    """Write `best.onnx` into a run folder.
-
-    Its input `images` is uint8 (n, size, size, 3), RGB, of the size in the input contract; its
-    output `probs` is float32 (n, classes), rows sum to 1, classes in the order of the card. The
-    same weights give the same bytes.
+    """Write `best.onnx` into a run folder, its classes in the order of the card.
 
     Args:
         run: The run folder, with weights and card.
@@ -32,12 +30,21 @@ def export_onnx(run: Path, card: Card) -> str:
     Raises:
         CheckpointError: The weights are missing, damaged or of another network.
     """
-    network = FoldedNetwork(load_network(run, card), card.input)
-    size = card.input.size_px
+    files.write_bytes(run / ONNX_FILE, to_onnx(load_network(run, card), card.input))
+    return files.sha256_of(run / ONNX_FILE)
+
+
+def to_onnx(network: nn.Module, contract: InputContract) -> bytes:
+    """Return a network as an ONNX file.
+
+    Its input `images` is uint8 (n, size, size, 3), RGB, of the size in the contract; its output
+    `probs` is float32 (n, classes), rows sum to 1. The same weights give the same bytes.
+    """
+    size = contract.size_px
     images = torch.zeros(2, size, size, 3, dtype=torch.uint8)
     with _quiet_exporter():
         program = torch.onnx.export(
-            network,
+            FoldedNetwork(network, contract),
             (images,),
             dynamo=True,
             verbose=False,
@@ -46,9 +53,8 @@ def export_onnx(run: Path, card: Card) -> str:
             dynamic_shapes={"images": {0: torch.export.Dim("n", min=1)}},
         )
     assert program is not None
-    with files.atomic_path(run / ONNX_FILE) as part:
-        part.write_bytes(_without_notes(program.model_proto).SerializeToString(deterministic=True))
-    return files.sha256_of(run / ONNX_FILE)
+    model = _without_notes(program.model_proto)
+    return bytes(model.SerializeToString(deterministic=True))
 
 
 @contextmanager

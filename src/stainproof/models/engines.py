@@ -31,13 +31,13 @@ class Engine(Protocol):
 
 
 class OnnxRuntimeEngine:
-    """The network in ONNX Runtime, on all cores."""
+    """The network in ONNX Runtime, on all cores or on some."""
 
-    def __init__(self, model: bytes):
+    def __init__(self, model: bytes, threads: int | None = None):
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = num_cores()
+        options.intra_op_num_threads = threads or num_cores()
         options.log_severity_level = 3
         self.session = onnxruntime.InferenceSession(
             model, options, providers=["CPUExecutionProvider"]

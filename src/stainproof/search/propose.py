@@ -1,0 +1,135 @@
+"""What to try next: a Gaussian process over all trials so far, and the front they leave."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from stainproof.results import Trial
+from stainproof.search.ranges import Scalar
+from stainproof.search.space import Space, study_in_memory
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+DIRECTIONS: tuple[Literal["minimize", "maximize"], ...] = ("maximize", "minimize", "minimize")
+"""Of accuracy, parameters and latency."""
+NUM_RANDOM = 8
+"""Trials drawn at random before the Gaussian process has enough to go by."""
+OF_INTEREST = 0.1
+"""Trials that lie further than this below the best accuracy draw no more trials to them, however
+small and fast they are."""
+SAME_LATENCY = 1.05
+"""Latencies are the same within this factor; one network measured again differs by up to 4 %."""
+ENOUGH_FOR_IMPORTANCES = 12
+"""Trials; with fewer, shares would be noise."""
+
+
+def propose(
+    trials: Sequence[Trial], space: Space, seed: int, preset: dict[str, Scalar] | None = None
+) -> dict[str, Scalar]:
+    """Return what the next trial is to draw.
+
+    The same trials and seed give the same answer, so a search that was killed goes on as it would
+    have. Accuracy, parameters and latency are modelled each by a Gaussian process; the answer is
+    where the volume that the front dominates is expected to grow most (Daulton et al. 2020,
+    "Differentiable Expected Hypervolume Improvement"), running trials taken into account.
+
+    Args:
+        trials: All so far, those that run too.
+        space: What may be drawn.
+        seed: Of the search.
+        preset: What the first trial is to draw, where it lies in the space.
+    """
+    from optuna.samplers import GPSampler
+
+    number = len(trials)
+    if preset and not number:
+        return preset
+    state = np.random.SeedSequence([seed, number]).generate_state(1)
+    sampler = GPSampler(
+        seed=int(state[0]), n_startup_trials=NUM_RANDOM, warn_independent_sampling=False
+    )
+    study = study_in_memory(DIRECTIONS, sampler)
+    study.add_trials(_as_seen(trials, space))
+    asked = study.ask()
+    space.draw(asked)
+    return asked.params
+
+
+def front(trials: Sequence[Trial]) -> tuple[int, ...]:
+    """Return the numbers of the finished trials on the Pareto front, the most accurate first.
+
+    A trial is on it where no other one is at least as accurate, as small and as fast, and better
+    in one of the three; latencies that a repeated measurement could swap count as equal.
+    """
+    figures = {one.number: figures_of(one) for one in trials if one.outcome == "finished"}
+    kept = [
+        number
+        for number, own in figures.items()
+        if not any(_beats(other, own) for other in figures.values())
+    ]
+    return tuple(sorted(kept, key=lambda number: (-figures[number][0], figures[number])))
+
+
+def figures_of(trial: Trial) -> tuple[float, int, float]:
+    """Return accuracy, parameters and latency of a trial that was measured."""
+    accuracy, num_parameters, latency_ms = trial.accuracy, trial.num_parameters, trial.latency_ms
+    assert accuracy is not None and num_parameters is not None and latency_ms is not None
+    return accuracy, num_parameters, latency_ms
+
+
+def _beats(other: tuple[float, int, float], own: tuple[float, int, float]) -> bool:
+    no_slower, faster = other[2] <= own[2] * SAME_LATENCY, other[2] * SAME_LATENCY < own[2]
+    as_good = other[0] >= own[0] and other[1] <= own[1] and no_slower
+    return as_good and (other[0] > own[0] or other[1] < own[1] or faster)
+
+
+def importances(trials: Sequence[Trial], space: Space) -> dict[str, float]:
+    """Return each setting's share of the variance of accuracy, the largest first.
+
+    Functional ANOVA of a random forest (Hutter et al. 2014). Nothing is returned while there are
+    too few trials.
+    """
+    from optuna.importance import FanovaImportanceEvaluator, get_param_importances
+    from optuna.trial import create_trial
+
+    seen = [one for one in _as_seen(trials, space) if one.values]
+    if len(seen) < ENOUGH_FOR_IMPORTANCES:
+        return {}
+    study = study_in_memory(["maximize"])
+    for one in seen:
+        study.add_trial(
+            create_trial(value=one.values[0], params=one.params, distributions=one.distributions)
+        )
+    shares = get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=0))
+    return {name: float(share) for name, share in shares.items()}
+
+
+def _as_seen(trials: Sequence[Trial], space: Space) -> "list[FrozenTrial]":
+    """Return the trials as the sampler is to see them.
+
+    A stopped trial counts with the accuracy it had, a failed one with the worst so far: to forget
+    them would be to try the like again. What failed before it was measured is left out.
+    """
+    from optuna.trial import FixedTrial, TrialState, create_trial
+
+    known = [one.accuracy for one in trials if one.accuracy is not None]
+    best, worst = (max(known), min(known)) if known else (0.0, 0.0)
+    seen = []
+    for one in trials:
+        fixed = FixedTrial(one.params)
+        space.draw(fixed)
+        common: dict[str, Any] = {"params": one.params, "distributions": fixed.distributions}
+        if one.outcome == "running":
+            seen.append(create_trial(state=TrialState.RUNNING, **common))
+        elif known and one.num_parameters and one.latency_ms:
+            accuracy = worst if one.accuracy is None else one.accuracy
+            seen.append(
+                create_trial(
+                    values=[accuracy, one.num_parameters, one.latency_ms],
+                    constraints={"of interest": best - OF_INTEREST - accuracy},
+                    **common,
+                )
+            )
+    return seen

@@ -1,0 +1,154 @@
+"""What a setting of a search may be: one of some values, a number in a range, a list of such."""
+
+import json
+import math
+from typing import Any, Protocol, Self
+
+from pydantic import Field, model_validator
+
+from stainproof.settings import Settings
+
+Scalar = bool | int | float | str
+Value = Scalar | list[Scalar]
+
+
+class Draw(Protocol):
+    """What answers for a value, by name: an Optuna trial."""
+
+    def suggest_categorical(self, name: str, choices: Any) -> Any:
+        """Return one of the choices."""
+
+    def suggest_int(
+        self, name: str, low: int, high: int, *, step: int = 1, log: bool = False
+    ) -> int:
+        """Return a whole number."""
+
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float:
+        """Return a number."""
+
+
+class OneOf(Settings):
+    """One of some values."""
+
+    values: tuple[Scalar, ...] = Field(min_length=1)
+
+    @property
+    def usual(self) -> Scalar:
+        """Return a value to stand where none counts."""
+        return self.values[0]
+
+    def draw(self, name: str, trial: Draw) -> Scalar:
+        """Return one of the values."""
+        value: Scalar = trial.suggest_categorical(name, self.values)
+        return value
+
+    def holds(self, value: Any) -> bool:
+        """Say whether the value is one of these."""
+        return value in self.values
+
+    def describe(self) -> str:
+        """Return the values as a person would write them."""
+        return ", ".join(map(as_text, self.values))
+
+
+class Between(Settings):
+    """A number in a range, both ends included; whole where the range is written in whole ones."""
+
+    low: int | float
+    high: int | float
+    step: int | float | None = Field(None, gt=0)
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if not self.low <= self.high:
+            raise ValueError(f"low {self.low} lies above high {self.high}")
+        if self.log and (self.low <= 0 or self.step):
+            raise ValueError("log takes a low above 0 and no step")
+        if not self.holds(self.high):
+            raise ValueError(f"steps of {self.step} from {self.low} miss {self.high}")
+        return self
+
+    @property
+    def whole(self) -> bool:
+        """Whether the number is whole."""
+        return all(isinstance(one, int) for one in (self.low, self.high, self.step or 1))
+
+    @property
+    def usual(self) -> Scalar:
+        """Return a value to stand where none counts."""
+        return self.low
+
+    def draw(self, name: str, trial: Draw) -> Scalar:
+        """Return a number of the range, to four digits where it is not whole."""
+        if self.whole:
+            low, high, step = int(self.low), int(self.high), int(self.step or 1)
+            return trial.suggest_int(name, low, high, step=step, log=self.log)
+        return _rounded(
+            trial.suggest_float(name, self.low, self.high, step=self.step, log=self.log)
+        )
+
+    def at(self, position: float) -> float:
+        """Return the number at a position from 0, which is low, to 1, which is high."""
+        if self.log:
+            return _rounded(self.low * (self.high / self.low) ** position)
+        return _rounded(self.low + (self.high - self.low) * position)
+
+    def position(self, value: float) -> float:
+        """Return the position of a number, the inverse of `at`."""
+        scale = math.log if self.log else float
+        low, high = scale(self.low), scale(self.high)
+        return (scale(value) - low) / (high - low) if high > low else 0.0
+
+    def holds(self, value: Any) -> bool:
+        """Say whether the number lies in the range and on its steps."""
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        steps = (value - self.low) / (self.step or 1)
+        on_step = abs(steps - round(steps)) < 1e-6 or not (self.step or self.whole)
+        return self.low <= value <= self.high and on_step
+
+    def describe(self) -> str:
+        """Return the range as a person would write it."""
+        step = f" in steps of {self.step:g}" if self.step else ""
+        return f"{self.low:g} to {self.high:g}{step}{', on a log scale' if self.log else ''}"
+
+
+class Items(Settings):
+    """A list of values, each with a range of its own; it may be shorter than all of them."""
+
+    each: tuple[OneOf | Between, ...] = Field(min_length=1)
+    least: int = Field(1, ge=0)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.least > len(self.each):
+            raise ValueError(f"least {self.least} is more than the {len(self.each)} items")
+        return self
+
+    def describe(self) -> str:
+        """Return the ranges as a person would write them."""
+        ranges = "; ".join(item.describe() for item in self.each)
+        return f"{self.least} to {len(self.each)} of: {ranges}"
+
+
+class By(Settings):
+    """A range that goes by another setting's value; what is drawn is the position in it."""
+
+    by: str
+    ranges: dict[str, Between]
+
+    def describe(self) -> str:
+        """Return the ranges as a person would write them."""
+        return "; ".join(f"{name}: {one.describe()}" for name, one in self.ranges.items())
+
+
+def as_text(value: Value) -> str:
+    """Return a value as it stands behind the equals sign of an assignment."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.4g}")

@@ -1,0 +1,173 @@
+"""A search from its beginning to its page: in this process, or in several that share the trials."""
+
+import multiprocessing
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
+from multiprocessing.queues import SimpleQueue
+from pathlib import Path
+
+from stainproof.errors import ConfigError, StainproofError
+from stainproof.progress import Track, silent
+from stainproof.results import Search, Trial
+from stainproof.search.outputs import summarise, write_results
+from stainproof.search.plan import Plan, make_plan
+from stainproof.search.study import Study
+from stainproof.search.trial import run_trial
+from stainproof.training.loop import Step
+
+LOOK_S = 1.0
+"""How often the trials of other processes are looked at."""
+
+OnTrial = Callable[[Search, Trial | None], None]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a process needs to know to work on a search."""
+
+    source: str
+    folder: Path
+    plan: Plan
+    url: str
+    num_trials: int
+
+    def open(self) -> Study:
+        """Open the search, or begin it."""
+        return Study(self.folder, self.plan, self.url)
+
+
+def search(
+    source: str | Path,
+    out: str | Path,
+    num_trials: int,
+    budget_s: float,
+    *,
+    storage: str = "",
+    space: Path | None = None,
+    fixed: tuple[str, ...] = (),
+    seed: int = 0,
+    jobs: int = 1,
+    track: Track = silent,
+    on_step: Callable[[Step], None] = lambda step: None,
+    on_trial: OnTrial = lambda found, trial: None,
+) -> Search:
+    """Search the settings of a run, or go on where an earlier call stopped; leave a page.
+
+    Every trial is an ordinary training. Other processes may work on the same folder meanwhile.
+
+    Args:
+        source: Images to learn from; a part of them validates.
+        out: Folder of the search.
+        num_trials: How many trials there are to be in all.
+        budget_s: Seconds of each training.
+        storage: Address of a database to keep the trials in; by default SQLite in the folder.
+        space: TOML file of what to search; by default `space.toml` beside this module.
+        fixed: Assignments that every trial shares.
+        seed: Of the proposals and of every training.
+        jobs: Processes to work with, on one thread each.
+        track: Shows how the source is listed.
+        on_step: Told after every training step of this process.
+        on_trial: Told what has been found so far, at the start and after every trial that ends,
+            and which one that was.
+
+    Returns:
+        All that the folder holds now; trials that other processes still run, too.
+
+    Raises:
+        ConfigError: A setting does not fit, the folder holds another search, or the first trials
+            all failed.
+        DataError: The source cannot be learnt from.
+        CheckpointError: The storage cannot be used.
+        KeyboardInterrupt: The search was interrupted; the same call goes on.
+    """
+    folder = Path(out)
+    if folder.is_file():
+        raise ConfigError(f"{folder}: is a file; --out names the folder to make")
+    for name, number in (("--trials", num_trials), ("--jobs", jobs)):
+        if number < 1:
+            raise ConfigError(f"{name} must be 1 or more, got {number}")
+    plan = make_plan(source, storage, space, fixed, budget_s, seed, track)
+    task = Task(str(source), folder, plan, storage, num_trials)
+    study = task.open()
+    if jobs > 1:
+        _work_together(study, task, min(jobs, num_trials), on_trial)
+    return _work(study, task, on_step, on_trial)
+
+
+def _work(study: Study, task: Task, on_step: Callable[[Step], None], on_trial: OnTrial) -> Search:
+    """Run trials until there are enough, those that killed processes left behind among them."""
+    ended = None
+    while True:
+        found = write_results(study, task.source, task.num_trials)
+        on_trial(found, ended)
+        taken = study.take(task.num_trials)
+        if taken is None:
+            return found
+        try:
+            ended = run_trial(study, taken.trial, task.source, on_step)
+        except (KeyboardInterrupt, StainproofError):
+            study.leave(taken.trial.number)
+            raise
+        finally:
+            taken.lock.release()
+
+
+def _work_together(study: Study, task: Task, jobs: int, on_trial: OnTrial) -> None:
+    """Start processes that run trials; tell of each trial that ends, and pass faults on."""
+    context = multiprocessing.get_context("spawn")
+    faults: SimpleQueue[str] = context.SimpleQueue()
+    workers = [
+        context.Process(target=_be_worker, args=(task, faults), daemon=True) for _ in range(jobs)
+    ]
+    found = summarise(study, task.source, task.num_trials)
+    told = {one.number for one in found.trials if one.outcome != "running"}
+    on_trial(found, None)
+    try:
+        for worker in workers:
+            worker.start()
+        while any(worker.is_alive() for worker in workers):
+            wait([worker.sentinel for worker in workers if worker.is_alive()], LOOK_S)
+            _tell(study, task, told, on_trial)
+            _pass_faults_on(workers, faults)
+    finally:
+        for worker in workers:
+            worker.terminate()
+        for worker in workers:
+            worker.join()
+
+
+def _tell(study: Study, task: Task, told: set[int], on_trial: OnTrial) -> None:
+    ended = [one for one in study.trials() if one.outcome != "running" and one.number not in told]
+    for trial in ended:
+        told.add(trial.number)
+        on_trial(summarise(study, task.source, task.num_trials), trial)
+
+
+def _pass_faults_on(workers: Sequence[BaseProcess], faults: "SimpleQueue[str]") -> None:
+    if not faults.empty():
+        raise StainproofError(faults.get())
+    codes = [worker.exitcode for worker in workers]
+    if 1 in codes or not any(code is None or code == 0 for code in codes):
+        raise RuntimeError(f"the processes of the search ended with {codes}")
+
+
+def _be_worker(task: Task, faults: "SimpleQueue[str]") -> None:
+    """Work on a search until there is no more to do, or until the process that started us ends."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    parent = multiprocessing.parent_process()
+
+    def end_with_parent(step: Step) -> None:
+        if parent is not None and not parent.is_alive():
+            signal.raise_signal(signal.SIGINT)
+
+    try:
+        _work(task.open(), task, end_with_parent, lambda found, trial: None)
+    except StainproofError as error:
+        faults.put(str(error))
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,205 @@
+"""The space that is searched: settings of a run and the values each may take, read from TOML.
+
+Every trial draws a number or a choice under every name, whether it counts or not (the last item
+of a list that turned out shorter does not): samplers that look at all names together, and
+importances, then see one space.
+"""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import ValidationError
+
+from stainproof.config import Config, make_config
+from stainproof.errors import ConfigError
+from stainproof.search.ranges import Between, By, Draw, Items, OneOf, Scalar, Value, as_text
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.samplers import BaseSampler
+
+DEFAULT_FILE = Path(__file__).with_name("space.toml")
+YARDSTICK = ("preset", "seed", "split", "audit", "augment.validation", "training.budget_s")
+"""Settings, and groups of them, that all trials share: they say what a trial is measured by."""
+NUM_CHECKED = 64
+"""Random draws that a space must survive before a search begins."""
+
+Setting = OneOf | Between | Items | By
+
+
+@dataclass(frozen=True)
+class Space:
+    """Settings in the order in which they are drawn, each with its values."""
+
+    settings: dict[str, Setting]
+    tree: dict[str, Any]
+    """As it stood in the file."""
+
+    def draw(self, trial: Draw) -> dict[str, Value]:
+        """Return a value for every setting, asked of the trial under plain names.
+
+        The items of a list are `key[0]`, `key[1]`, ..., its length is `len(key)`; where a range
+        goes by another setting, the position in it is `key (0 to 1)`.
+        """
+        drawn: dict[str, Value] = {}
+        for key, setting in self.settings.items():
+            if isinstance(setting, Items):
+                length = trial.suggest_int(f"len({key})", setting.least, len(setting.each))
+                items = [item.draw(f"{key}[{i}]", trial) for i, item in enumerate(setting.each)]
+                drawn[key] = items[:length]
+            elif isinstance(setting, By):
+                position = trial.suggest_float(f"{key} (0 to 1)", 0.0, 1.0)
+                drawn[key] = setting.ranges[as_text(drawn[setting.by])].at(position)
+            else:
+                drawn[key] = setting.draw(key, trial)
+        return drawn
+
+    def locate(self, config: Config) -> dict[str, Scalar] | None:
+        """Return the names and values under which `draw` gives the settings of this run.
+
+        Nothing is returned where one of them lies outside the space.
+        """
+        flat = _flatten(config.model_dump())
+        names: dict[str, Scalar] = {}
+        inside = True
+        for key, setting in self.settings.items():
+            value: Any = flat.get(key)
+            if isinstance(setting, Items):
+                items = list(value or ())
+                inside &= setting.least <= len(items) <= len(setting.each)
+                names[f"len({key})"] = len(items)
+                items += [item.usual for item in setting.each[len(items) :]]
+                for i, item in enumerate(setting.each):
+                    inside &= item.holds(items[i])
+                    names[f"{key}[{i}]"] = items[i]
+            elif isinstance(setting, By):
+                one = setting.ranges.get(as_text(flat[setting.by]))
+                inside &= one is not None and one.holds(value)
+                names[f"{key} (0 to 1)"] = one.position(value) if inside and one else 0.0
+            else:
+                inside &= setting.holds(value)
+                names[key] = value
+        return names if inside else None
+
+    def describe(self) -> dict[str, str]:
+        """Return what every setting may be, for people."""
+        return {key: setting.describe() for key, setting in self.settings.items()}
+
+
+def assignments(drawn: Mapping[str, Value]) -> tuple[str, ...]:
+    """Return the values as texts such as `training.epochs=3`."""
+    return tuple(f"{key}={as_text(value)}" for key, value in drawn.items())
+
+
+def read_space(path: Path | None, fixed: tuple[str, ...] = ()) -> Space:
+    """Read a space and make sure that random draws of it can be trained.
+
+    Args:
+        path: A TOML file; by default the one beside this module.
+        fixed: Assignments that every trial shares; no setting may be both fixed and searched.
+
+    Raises:
+        ConfigError: The file is no such space, or a draw of it is no valid run.
+    """
+    path = path or DEFAULT_FILE
+    try:
+        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path}: not a readable TOML file ({error})") from error
+    try:
+        space = parse_space(tree)
+        both = {one.partition("=")[0].strip() for one in fixed} & space.settings.keys()
+        if both:
+            raise ConfigError(f"{min(both)}: searched, and fixed by --set; take it out of one")
+        _check(space, fixed)
+    except ConfigError as error:
+        raise ConfigError(f"{path.name}: {error}") from error
+    return space
+
+
+def parse_space(tree: dict[str, Any]) -> Space:
+    """Return the space that a TOML tree stands for.
+
+    Raises:
+        ConfigError: It stands for none.
+    """
+    settings: dict[str, Setting] = {}
+    for key, node in _flatten(tree).items():
+        if any(key == one or key.startswith(f"{one}.") for one in YARDSTICK):
+            raise ConfigError(f"{key}: cannot be searched; trials are measured by it")
+        try:
+            settings[key] = _parse(node)
+        except ValidationError as error:
+            fault = error.errors()[0]
+            place = ".".join(map(str, (key, *fault["loc"])))
+            message = fault["msg"].removeprefix("Value error, ")
+            raise ConfigError(f"{place}: {message}, got {fault['input']!r}") from error
+        _check_by(key, settings)
+    if not settings:
+        raise ConfigError("no setting to search")
+    return Space(settings, tree)
+
+
+def study_in_memory(
+    directions: Sequence[Literal["minimize", "maximize"]], sampler: "BaseSampler | None" = None
+) -> "optuna.Study":
+    """Return an Optuna study that leaves no trace and says nothing."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna.create_study(directions=directions, sampler=sampler)
+
+
+def _parse(node: Any) -> Setting:
+    if isinstance(node, dict) and isinstance(node.get("each"), list):
+        return Items.model_validate({**node, "each": [_parse_one(one) for one in node["each"]]})
+    if isinstance(node, dict) and "by" in node:
+        ranges = {name: one for name, one in node.items() if name != "by"}
+        return By.model_validate({"by": node["by"], "ranges": ranges})
+    return _parse_one(node)
+
+
+def _parse_one(node: Any) -> OneOf | Between:
+    if isinstance(node, list):
+        return OneOf.model_validate({"values": node})
+    return Between.model_validate(node)
+
+
+def _check_by(key: str, settings: Mapping[str, Setting]) -> None:
+    setting = settings[key]
+    if isinstance(setting, By):
+        other = settings.get(setting.by)
+        if not isinstance(other, OneOf):
+            raise ConfigError(f"{key}: by {setting.by!r}, which is no choice that stands above")
+        for value in map(as_text, other.values):
+            if value not in setting.ranges:
+                raise ConfigError(f"{key}: no range for {setting.by}={value}")
+
+
+def _check(space: Space, fixed: tuple[str, ...]) -> None:
+    """Build the settings of random draws and check their layers.
+
+    What is too rare to be met here becomes a failed trial, not a failed search.
+    """
+    from optuna.samplers import RandomSampler
+
+    from stainproof.models.network import check_network
+
+    study = study_in_memory(["maximize"], RandomSampler(seed=0))
+    for _ in range(NUM_CHECKED):
+        check_network(make_config(assignments=(*fixed, *assignments(space.draw(study.ask())))))
+
+
+def _flatten(tree: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Return dotted key -> value; a table that tells of a range is a value."""
+    flat: dict[str, Any] = {}
+    for name, node in tree.items():
+        key = f"{above}{name}"
+        if isinstance(node, dict) and not node.keys() & {"low", "high", "each", "by"}:
+            flat |= _flatten(node, f"{key}.")
+        else:
+            flat[key] = node
+    return flat

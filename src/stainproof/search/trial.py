@@ -1,0 +1,163 @@
+"""One trial: an ordinary training under a time budget, ended early where it is of no more use."""
+
+import math
+import operator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from stainproof.data.split import VAL
+from stainproof.errors import CheckpointError, ConfigError
+from stainproof.experiments import finish_training
+from stainproof.progress import silent
+from stainproof.results import EpochRecord, Trial
+from stainproof.search.costs import measure_costs
+from stainproof.search.propose import figures_of
+from stainproof.search.study import ONE_THREAD, StorageError, Study
+from stainproof.training.loop import Step, driving_accuracy, read_history
+
+ENOUGH_TO_JUDGE = 5
+"""Finished trials whose gains say how much a trial may still gain."""
+
+
+class DivergedError(Exception):
+    """The loss of a training is no longer a number."""
+
+
+class BeatenError(Exception):
+    """A trial would be beaten even by the greatest gain that was ever seen."""
+
+
+FAILURES = (DivergedError, ConfigError, CheckpointError, MemoryError, RuntimeError)
+"""What one trial's settings can lead to; torch reports memory that is not there as the last."""
+
+
+def run_trial(
+    study: Study,
+    trial: Trial,
+    source: str | Path,
+    on_step: Callable[[Step], None] = lambda step: None,
+) -> Trial:
+    """Train a trial to its end, or go on with it, and keep what it showed.
+
+    Args:
+        study: Holds the trial.
+        trial: Is this process's to run.
+        source: Images to learn from.
+        on_step: Told after every training step.
+
+    Raises:
+        DataError: The source cannot be read, or the folder cannot be written.
+        StorageError: The database of the trials cannot be used.
+        KeyboardInterrupt: The training was interrupted; it can be gone on with.
+    """
+    run = study.run_folder(trial.number)
+    outcome, reason = "finished", ""
+    try:
+        config = study.config(trial, ONE_THREAD)
+        if trial.latency_ms is None:
+            num, latency_ms = measure_costs(config, len(study.plan.classes))
+            trial = trial.model_copy(update={"num_parameters": num, "latency_ms": latency_ms})
+            study.keep(trial)
+        watch = _Watch(study, trial, on_step)
+        card = finish_training(run, source, config, silent, watch)
+        num_val = sum(card.data.class_counts[VAL].values())
+        trial = trial.model_copy(update={"num_val_images": num_val})
+    except StorageError:
+        raise
+    except BeatenError as error:
+        outcome, reason = "stopped", str(error)
+    except FAILURES as error:
+        outcome, reason = "failed", " ".join(f"{error}".split())[:300] or type(error).__name__
+    shown = {} if outcome == "failed" else _shown(read_history(run))
+    ended = trial.model_copy(update={"outcome": outcome, "reason": reason, **shown})
+    study.end(ended)
+    return ended
+
+
+@dataclass
+class _Watch:
+    """Looks at a training after every step, and at its validation after every epoch."""
+
+    study: Study
+    trial: Trial
+    on_step: Callable[[Step], None]
+    epoch: int = 0
+
+    def __call__(self, step: Step) -> None:
+        """End the training where it cannot be of use.
+
+        Raises:
+            DivergedError: The loss is no number.
+            BeatenError: Another trial is better in everything, whatever this one may still gain.
+        """
+        self.on_step(step)
+        if not math.isfinite(step.loss):
+            raise DivergedError(f"the loss became {step.loss} in epoch {step.epoch}")
+        if step.epoch != self.epoch:
+            self.epoch = step.epoch
+            self._judge()
+
+    def _judge(self) -> None:
+        history = read_history(self.study.run_folder(self.trial.number))
+        if not history:
+            return
+        finished = [
+            (other, read_history(self.study.run_folder(other.number)))
+            for other in self.study.trials()
+            if other.outcome == "finished"
+        ]
+        better = beaten_by(self.trial, history, finished)
+        if better:
+            share = 100 * history[-1].elapsed_s / self.study.plan.budget_s
+            raise BeatenError(
+                f"after {share:.0f} % of its time out of reach of trial {better.number}, "
+                "which is no larger and no slower"
+            )
+
+
+def beaten_by(
+    trial: Trial,
+    history: Sequence[EpochRecord],
+    finished: Sequence[tuple[Trial, Sequence[EpochRecord]]],
+) -> Trial | None:
+    """Return a finished trial that this one can no longer catch up with, if there is one.
+
+    The trial is granted as much as the finished trial gained that gained most from the same time
+    on. If that leaves it below one that is no larger and no slower, it is beaten.
+
+    Args:
+        trial: Its parameters and latency are known.
+        history: Its epochs so far, at least one.
+        finished: Trials to compare with, and their epochs.
+    """
+    elapsed_s = history[-1].elapsed_s
+    gains = [
+        _reached(epochs) - _reached(early)
+        for _, epochs in finished
+        if (early := [one for one in epochs if one.elapsed_s <= elapsed_s])
+    ]
+    if len(gains) < ENOUGH_TO_JUDGE:
+        return None
+    within_reach = _reached(history) + max(gains)
+    accuracy, *own_costs = figures_of(trial.model_copy(update={"accuracy": within_reach}))
+    for other, _ in finished:
+        other_accuracy, *costs = figures_of(other)
+        if other_accuracy > accuracy and all(map(operator.le, costs, own_costs)):
+            return other
+    return None
+
+
+def _reached(history: Sequence[EpochRecord]) -> float:
+    return max(map(driving_accuracy, history))
+
+
+def _shown(history: Sequence[EpochRecord]) -> dict[str, float | int | None]:
+    """Return the fields of a trial that its epochs tell."""
+    best = max(history, key=driving_accuracy)
+    return {
+        "accuracy": driving_accuracy(best),
+        "val_accuracy": best.val_accuracy,
+        "num_epochs": len(history),
+        "minutes": history[-1].elapsed_s / 60,
+    }

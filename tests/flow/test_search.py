@@ -1,0 +1,335 @@
+"""Searches on small synthetic cells: killed, resumed, shared, failed, refused."""
+
+import csv
+import itertools
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from stainproof.config import make_config, read_config
+from stainproof.errors import CheckpointError, ConfigError
+from stainproof.files import write_text
+from stainproof.report import search_page
+from stainproof.results import Card, EpochRecord, Search
+from stainproof.search import trial as trials
+from stainproof.search.plan import make_plan
+from stainproof.search.run import search
+from stainproof.search.study import NUM_FAILED, StorageError, Study
+from stainproof.training.loop import Step, read_history
+
+SPACE = """
+[network]
+hidden = [0, 16]
+dropout = { low = 0.0, high = 0.5 }
+"""
+SHOWN = {"outcome": "finished", "accuracy": 0.5, "num_parameters": 9, "latency_ms": 1.0}
+FIXED = (
+    "input.size_px=32",
+    "network.stem=[8]",
+    "network.stages=[]",
+    "training.epochs=2",
+    "training.precision=float32",
+    "augment.recipe=none",
+)
+POSTGRESQL = sorted(Path("/usr/lib/postgresql").glob("*/bin"))[-1:]
+POSTGRESQL_USER = "postgres"
+
+
+@pytest.fixture(scope="module")
+def place(phantoms, tmp_path_factory):
+    """A folder with `cells` and a `space.toml`, to be read only."""
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "cells").symlink_to(phantoms)
+    (folder / "space.toml").write_text(SPACE)
+    return folder
+
+
+def run_search(place, out, num_trials, **options):
+    fixed = options.pop("fixed", FIXED)
+    return search(
+        place / "cells", out, num_trials, 60.0, space=place / "space.toml", fixed=fixed, **options
+    )
+
+
+def open_study(place, folder, url=""):
+    plan = make_plan(
+        place / "cells", url, place / "space.toml", FIXED, 60.0, 0, lambda items, what, total: items
+    )
+    return Study(folder, plan, url)
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Trials that take no time; faults in the list are raised by one after the other."""
+    faults = []
+
+    def train(run, source, config, track, on_step):
+        fault = faults.pop(0) if faults else None
+        if fault == "nan":
+            on_step(Step(3, 0.5, float("nan"), 0.1, 1e-3, 100.0, 1.0))
+        elif fault:
+            raise fault
+        record = EpochRecord(
+            epoch=1, loss=1, accuracy=0.5, val_loss=1, val_accuracy=0.75, learning_rate=1e-3,
+            val_shifted_accuracy=0.25 + config.network.dropout, images_per_s=9, elapsed_s=6,
+        )  # fmt: skip
+        write_text(run / "history.jsonl", record.model_dump_json() + "\n")
+        return SimpleNamespace(data=SimpleNamespace(class_counts={"val": {"a": 8, "b": 8}}))
+
+    monkeypatch.setattr(search_page, "render_search", lambda found, folder: "")
+    monkeypatch.setattr(trials, "measure_costs", lambda config, num_classes: (1000, 1.0))
+    monkeypatch.setattr(trials, "finish_training", train)
+    return faults
+
+
+def states(folder):
+    with sqlite3.connect(folder / "study.db") as database:
+        return [state for (state,) in database.execute("select state from trials order by number")]
+
+
+def test_a_search_killed_within_a_training_goes_on_where_it_was(place, tmp_path):
+    class Killed(BaseException):
+        pass
+
+    def kill(step):
+        if step.epoch == 2:
+            raise Killed
+
+    out, seen = tmp_path / "study", []
+    with pytest.raises(Killed):
+        run_search(place, out, 1, on_step=kill)
+    first = read_history(out / "trials" / "0000")
+    assert (states(out), len(first)) == (["RUNNING"], 1)
+    found = run_search(place, out, 1, on_trial=lambda found, trial: seen.append(trial))
+    assert read_history(out / "trials" / "0000")[:1] == first
+    assert [one and one.outcome for one in seen] == [None, "finished"]
+    assert Search.read(out / "search.json") == found
+    assert "The best of 1 trial answers" in (out / "search.html").read_text()
+    (row,), (best,) = csv.DictReader((out / "trials.csv").open()), found.trials
+    assert (float(row["accuracy"]), row["network.hidden"] in "016") == (best.accuracy, True)
+    config = read_config(out / "best.toml")
+    assert config == make_config(budget_s=60, assignments=(*FIXED, *best.assignments))
+    assert config == read_config(out / "configs" / "0000.toml")
+    card = Card.read(out / "trials" / "0000" / "card.json")
+    assert best.accuracy == card.best.val_shifted_accuracy
+    assert best.num_parameters == card.num_parameters
+    assert best.num_val_images == sum(card.data.class_counts["val"].values())
+    assert 0 < best.latency_ms < 100
+
+
+def test_a_finished_search_is_not_run_again_and_more_trials_are_added(quick, place, tmp_path):
+    found = run_search(place, tmp_path, 3)
+    again = run_search(place, tmp_path, 2)
+    assert again.trials == found.trials
+    more = run_search(place, tmp_path, 4)
+    assert more.trials[:3] == found.trials
+    assert len({one.assignments for one in more.trials}) == 4
+
+
+def test_the_same_seed_draws_the_same_trials_whether_killed_or_not(place, tmp_path):
+    def drawn(name, *nums):
+        for num in nums:
+            study = open_study(place, tmp_path / name)
+            while taken := study.take(num):
+                study.end(taken.trial.model_copy(update=SHOWN))
+                taken.lock.release()
+        return [one.params for one in study.trials()]
+
+    assert drawn("whole", 10) == drawn("parts", 1, 4, 9, 10)
+
+
+def test_a_trial_that_fails_says_why_and_the_search_goes_on(quick, place, tmp_path):
+    quick += ["nan", MemoryError(), RuntimeError("can't allocate\n9 GB"), None]
+    found = run_search(place, tmp_path, 4)
+    assert [(one.outcome, one.reason) for one in found.trials] == [
+        ("failed", "the loss became nan in epoch 3"),
+        ("failed", "MemoryError"),
+        ("failed", "can't allocate 9 GB"),
+        ("finished", ""),
+    ]
+    assert states(tmp_path) == ["FAIL", "FAIL", "FAIL", "COMPLETE"]
+    assert found.front == (3,)
+
+
+def test_a_search_whose_first_trials_all_fail_is_given_up(quick, place, tmp_path):
+    quick += [RuntimeError("no such kernel")] * 9
+    with pytest.raises(ConfigError, match=f"first {NUM_FAILED} trials failed.*no such kernel"):
+        run_search(place, tmp_path, 30)
+    assert states(tmp_path) == ["FAIL"] * NUM_FAILED
+
+
+def test_an_interrupted_trial_is_taken_up_again_however_often(quick, place, tmp_path):
+    for _ in range(4):
+        quick.append(KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            run_search(place, tmp_path, 2)
+    assert [one.outcome for one in run_search(place, tmp_path, 2).trials] == ["finished"] * 2
+
+
+def test_a_trial_that_takes_its_process_down_each_time_fails(place, tmp_path):
+    study = open_study(place, tmp_path)
+    for _ in range(3):
+        taken = study.take(2)
+        assert taken.trial.number == 0
+        taken.lock.release()
+    assert study.take(2).trial.number == 1
+    assert study.trials()[0].reason == "its process ended 3 times before it did"
+
+
+def test_a_trial_out_of_reach_is_stopped_and_its_accuracy_so_far_kept(
+    quick, place, tmp_path, monkeypatch
+):
+    run_search(place, tmp_path, 2)
+    beaten = iter([None, 1])
+
+    def beaten_by(trial, history, finished):
+        assert [one.number for one, _ in finished] == [0, 1]
+        assert history[-1].val_accuracy == 0.75
+        return next(beaten) and finished[1][0]
+
+    train = trials.finish_training
+
+    def two_epochs(run, source, config, track, on_step):
+        train(run, source, config, track, on_step)
+        for epoch in (2, 2, 3):
+            on_step(Step(epoch, 0.5, 1.0, 0.1, 1e-3, 100.0, 1.0))
+        raise AssertionError("was to be stopped")
+
+    monkeypatch.setattr(trials, "beaten_by", beaten_by)
+    monkeypatch.setattr(trials, "finish_training", two_epochs)
+    last = run_search(place, tmp_path, 3).trials[2]
+    assert (last.outcome, last.val_accuracy) == ("stopped", 0.75)
+    assert last.reason.startswith("after 10 % of its time out of reach of trial 1")
+    assert states(tmp_path)[2] == "PRUNED"
+
+
+WORKER = """
+import os, signal, sys
+from pathlib import Path
+from stainproof.search.plan import Plan
+from stainproof.search.study import Study
+
+folder, url, how = sys.argv[1:]
+SHOWN = {"outcome": "finished", "accuracy": 0.5, "num_parameters": 9, "latency_ms": 1.0}
+study = Study(Path(folder), Plan.read(Path(folder) / "study.json"), url)
+while taken := study.take(6):
+    print(taken.trial.number, flush=True)
+    if how == "dies":
+        os.kill(os.getpid(), signal.SIGKILL)
+    study.end(taken.trial.model_copy(update=SHOWN))
+    taken.lock.release()
+"""
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request, tmp_path):
+    """Address of a database: the one in the folder, or of a PostgreSQL server of our own."""
+    if request.param == "sqlite":
+        yield ""
+        return
+    if not POSTGRESQL and not os.environ.get("CI"):
+        pytest.skip("needs Debian's postgresql")
+    home = Path(tempfile.mkdtemp(prefix="pg"))
+    shutil.chown(home, POSTGRESQL_USER)
+    options = f"-k {home} -c listen_addresses='' -F"
+    server = [POSTGRESQL[0] / "pg_ctl", "-D", home / "data", "-w", "-l", home / "log"]
+    as_postgresql(POSTGRESQL[0] / "initdb", "-D", home / "data", "-A", "trust", "-U", "me", "-N")
+    as_postgresql(*server, "-o", options, "start")
+    yield f"postgresql://me:secret@/postgres?host={home}"
+    as_postgresql(*server, "-m", "immediate", "stop")
+    shutil.rmtree(home)
+
+
+def as_postgresql(*words):
+    """Run a program as somebody else than root, whom PostgreSQL refuses."""
+    user = {"user": POSTGRESQL_USER, "group": POSTGRESQL_USER} if os.getuid() == 0 else {}
+    subprocess.run(list(map(str, words)), check=True, stdout=subprocess.DEVNULL, **user)
+
+
+def test_processes_share_trials_and_one_that_dies_loses_none(place, tmp_path, url):
+    folder = tmp_path / "study"
+    study = open_study(place, folder, url)
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WORKER, folder, url, how], stdout=subprocess.PIPE, text=True
+        )
+        for how in ("dies", "works")
+    ]
+    taken = [list(map(int, one.communicate(timeout=60)[0].split())) for one in workers]
+    assert [one.returncode for one in workers] == [-signal.SIGKILL, 0]
+    ended = taken[1]
+    if left := study.take(6):
+        ended.append(left.trial.number)
+    assert len(taken[0]) == 1
+    assert sorted(ended) == list(range(6))
+    for file in folder.rglob("*"):
+        assert file.is_dir() or b"secret" not in file.read_bytes()
+
+
+@pytest.mark.slow
+def test_the_command_has_trials_run_in_processes_and_says_what_they_showed(place, tmp_path):
+    settings = [word for one in FIXED for word in ("--set", one)]
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "stainproof", "search", place / "cells", "--out", "study",
+            "--trials", "1", "--budget", "60s", "--space", place / "space.toml", "--jobs", "2",
+            *settings,
+        ],
+        capture_output=True, text=True, check=False, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("trial 0 finished: ") and line.endswith("(trial 0)")
+    assert "trials that no other one beats, of 1:" in done.stdout
+    assert states(tmp_path / "study") == ["COMPLETE"]
+
+
+def test_a_folder_that_holds_something_else_is_refused_as_it_is(quick, place, tmp_path):
+    kept = run_search(place, tmp_path / "kept", 1)
+    assert kept.front == (0,)
+    (tmp_path / "kept" / "trials" / "0000").mkdir(exist_ok=True)
+
+    def refused(message, change=lambda folder: None, error=ConfigError, **options):
+        folder = Path(shutil.copytree(tmp_path / "kept", tmp_path / f"copy-{next(numbers)}"))
+        change(folder)
+        before = {path.name: path.stat().st_mtime_ns for path in folder.rglob("*.*")}
+        with pytest.raises(error, match=message):
+            run_search(place, folder, 1, **options)
+        assert {path.name: path.stat().st_mtime_ns for path in folder.rglob("*.*")} == before
+
+    numbers = itertools.count()
+    refused("another --seed \\(0\\)", seed=1)
+    refused("another --set \\(input.size_px=32 ", fixed=FIXED[:-1])
+    refused("another --storage \\(none\\)", storage="sqlite://")
+    refused("no study.json", lambda folder: (folder / "study.json").unlink())
+    refused(
+        "not a plan file", lambda folder: (folder / "study.json").write_text("{}"), CheckpointError
+    )
+    broken = b"no database, but long enough to be taken for one" * 40
+    refused(
+        "not a database", lambda folder: (folder / "study.db").write_bytes(broken), CheckpointError
+    )
+    refused(
+        "0 trials of this search", lambda folder: (folder / "study.db").unlink(), CheckpointError
+    )
+
+    def spoil(folder):
+        with sqlite3.connect(folder / "study.db") as database:
+            database.execute("update trial_user_attributes set value_json = '[1]'")
+
+    refused("trial 0 is none of this search", spoil, CheckpointError)
+
+
+def test_a_database_that_goes_away_is_no_fault_of_the_trial(quick, place, tmp_path):
+    quick.append(StorageError("gone"))
+    with pytest.raises(StorageError):
+        run_search(place, tmp_path, 1)
+    assert [one.outcome for one in run_search(place, tmp_path, 1).trials] == ["finished"]
