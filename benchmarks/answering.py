@@ -14,7 +14,7 @@ from results_page import made_on, write_section
 from stainproof import pipeline
 from stainproof.config import Answering, make_answering
 
-VIEWS = ("one", "flips", "turns")
+NUM_VIEWS = {"one": 1, "flips": 4, "turns": 8}
 FILTERS = (
     ("ideal", 0.5),
     ("gaussian", 0.5),
@@ -27,7 +27,7 @@ FILTERS = (
 def ways(runs: list[Path], folder: Path) -> Iterator[tuple[str, Path, Answering]]:
     """Give what to measure: its name, the folder that answers, how."""
     first = runs[0]
-    for views in VIEWS:
+    for views in NUM_VIEWS:
         answering = make_answering(views)
         yield f"one network, {answering.words() or 'as the image is'}", first, answering
     for kind, cutoff in FILTERS:
@@ -55,9 +55,11 @@ def main() -> None:
             ]
             if not lines:
                 heads = " | ".join(one.source for one in found)
-                lines += [f"| what answers | {heads} | images a second |", "|---" * 5 + "|"]
+                lines += [f"| what answers | {heads} | answers an image |", "|---" * 5 + "|"]
             figures = " | ".join(one.accuracy.percent() for one in found)
-            lines.append(f"| {what} | {figures} | {found[0].images_per_s:,.0f} |")
+            networks = len(options.runs) if run.parent == folder else 1
+            answers = networks * NUM_VIEWS[answering.views]
+            lines.append(f"| {what} | {figures} | {answers} |")
             print(lines[-1], flush=True)
     how = (
         f"Runs {', '.join(run.name for run in options.runs)}; the first where one network answers. "
