@@ -88,7 +88,7 @@ def test_a_training_killed_within_a_queue_is_resumed(cells, tmp_path):
 def test_an_interrupted_training_stops_the_queue_and_is_finished_by_the_next_call(cells, tmp_path):
     def interrupt(step):
         if step.epoch == 2:
-            signal.raise_signal(signal.SIGINT)
+            signal.getsignal(signal.SIGINT)(signal.SIGINT, None)
 
     both = [experiment("a", "training.epochs=3"), experiment("b")]
     with pytest.raises(KeyboardInterrupt):

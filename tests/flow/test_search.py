@@ -257,19 +257,17 @@ def as_postgresql(*words):
 def test_processes_share_trials_and_one_that_dies_loses_none(place, tmp_path, url):
     folder = tmp_path / "study"
     study = open_study(place, folder, url)
-    workers = [
-        subprocess.Popen(
-            [sys.executable, "-c", WORKER, folder, url, how], stdout=subprocess.PIPE, text=True
+    dies, works = (
+        subprocess.run(
+            [sys.executable, "-c", WORKER, folder, url, how],
+            stdout=subprocess.PIPE, text=True, timeout=60,
         )
         for how in ("dies", "works")
-    ]
-    taken = [list(map(int, one.communicate(timeout=60)[0].split())) for one in workers]
-    assert [one.returncode for one in workers] == [-signal.SIGKILL, 0]
-    ended = taken[1]
-    if left := study.take(6):
-        ended.append(left.trial.number)
-    assert len(taken[0]) == 1
-    assert sorted(ended) == list(range(6))
+    )  # fmt: skip
+    assert (dies.returncode, works.returncode) == (-signal.SIGKILL, 0)
+    assert dies.stdout.split() == ["0"]
+    assert sorted(map(int, works.stdout.split())) == list(range(6))
+    assert study.take(6) is None
     for file in folder.rglob("*"):
         assert file.is_dir() or b"secret" not in file.read_bytes()
 

@@ -235,7 +235,7 @@ def test_an_interrupt_while_an_epoch_is_being_kept_is_obeyed_when_it_is_whole(
     cells, tmp_path, monkeypatch
 ):
     def interrupted(*arguments):
-        signal.raise_signal(signal.SIGINT)
+        signal.getsignal(signal.SIGINT)(signal.SIGINT, None)
         save_state(*arguments)
 
     save_state = checkpoint.save_state
