@@ -1,9 +1,6 @@
 """The kept weights of a run as a file that needs neither torch nor this package."""
 
-import logging
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import onnx
@@ -14,6 +11,7 @@ from stainproof import files
 from stainproof.config import InputContract
 from stainproof.models.folding import FoldedNetwork
 from stainproof.models.weights import load_network
+from stainproof.quiet import quiet_log
 from stainproof.results import ONNX_FILE, Card
 
 
@@ -42,7 +40,7 @@ def to_onnx(network: nn.Module, contract: InputContract) -> bytes:
     """
     size = contract.size_px
     images = torch.zeros(2, size, size, 3, dtype=torch.uint8)
-    with _quiet_exporter():
+    with quiet_log("torch.onnx"), warnings.catch_warnings(action="ignore", category=FutureWarning):
         program = torch.onnx.export(
             FoldedNetwork(network, contract),
             (images,),
@@ -55,19 +53,6 @@ def to_onnx(network: nn.Module, contract: InputContract) -> bytes:
     assert program is not None
     model = _without_notes(program.model_proto)
     return bytes(model.SerializeToString(deterministic=True))
-
-
-@contextmanager
-def _quiet_exporter() -> Iterator[None]:
-    """Keep what the exporter says about packages that it does not need off the terminal."""
-    log = logging.getLogger("torch.onnx")
-    before = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings(action="ignore", category=FutureWarning):
-            yield
-    finally:
-        log.setLevel(before)
 
 
 def _without_notes(model: onnx.ModelProto) -> onnx.ModelProto:

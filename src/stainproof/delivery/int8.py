@@ -1,6 +1,5 @@
 """The ONNX file of a run with 8-bit weights and activations."""
 
-import logging
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from stainproof.evaluation.evaluate import labels_for, predict_all
 from stainproof.models.engines import DEFAULT, INT8, WORTH_IT, batch_seconds, open_engine
 from stainproof.models.predictor import Classifier, Member
 from stainproof.progress import Track
+from stainproof.quiet import quiet_log
 from stainproof.results import CARD_FILE, INT8_FILE, ONNX_FILE, Quantised
 
 BATCH_SIZE = 32
@@ -87,27 +87,22 @@ def write_int8(run: Path, calibration: Images) -> str:
     Returns:
         The SHA-256 of the file.
     """
-    log = logging.getLogger()
-    before = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        with (
-            tempfile.TemporaryDirectory() as folder,
-            files.atomic_path(run / INT8_FILE) as part,
-        ):
-            prepared = Path(folder) / "prepared.onnx"
-            quant_pre_process(run / ONNX_FILE, prepared)
-            quantize_static(
-                prepared,
-                part,
-                _Calibration(calibration),
-                activation_type=QuantType.QUInt8,
-                weight_type=QuantType.QInt8,
-                per_channel=True,
-                reduce_range=True,
-            )
-    finally:
-        log.setLevel(before)
+    with (
+        quiet_log(),
+        tempfile.TemporaryDirectory() as folder,
+        files.atomic_path(run / INT8_FILE) as part,
+    ):
+        prepared = Path(folder) / "prepared.onnx"
+        quant_pre_process(run / ONNX_FILE, prepared)
+        quantize_static(
+            prepared,
+            part,
+            _Calibration(calibration),
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            per_channel=True,
+            reduce_range=True,
+        )
     return files.sha256_of(run / INT8_FILE)
 
 

@@ -1,11 +1,9 @@
 """What a backbone begins with: weights from the hub, from a package or from a file."""
 
 import hashlib
-import logging
 import re
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from stainproof import files
 from stainproof.config import NetworkConfig
 from stainproof.errors import CheckpointError, ConfigError, first_line
 from stainproof.models.backbones import head_names
+from stainproof.quiet import quiet_log
 
 State = dict[str, Tensor]
 FLOATS = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
@@ -207,7 +206,7 @@ def _fetched(backbone: str) -> State:
     import timm
 
     try:
-        with _quiet_hub():
+        with quiet_log("huggingface_hub"):  # which tells of every try
             network = timm.create_model(backbone, pretrained=True)
     except Exception as error:  # the hub's client raises types of its own
         raise ConfigError(
@@ -215,15 +214,3 @@ def _fetched(backbone: str) -> State:
             "name a file instead"
         ) from error
     return {key: value.clone().contiguous() for key, value in network.state_dict().items()}
-
-
-@contextmanager
-def _quiet_hub() -> Iterator[None]:
-    """Keep the hub's client from telling of every try."""
-    log = logging.getLogger("huggingface_hub")
-    before = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        log.setLevel(before)
