@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from stainproof.report import figures
+from stainproof.report.templates import read_template
 from stainproof.results import Row
 
 TEMPLATE_FILE = "ladder.html.jinja"
@@ -35,14 +35,7 @@ def render_ladder(results: Sequence[RungResult], source: str) -> str:
         {test: [result.row.accuracy[test] for result in results] for test in tests},
         [result.reported for result in results],
     )
-    environment = Environment(
-        loader=PackageLoader("stainproof.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(TEMPLATE_FILE).render(
+    return read_template(TEMPLATE_FILE).render(
         results=results,
         source=source,
         tests=tests,

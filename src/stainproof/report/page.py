@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from jinja2 import Template
 from markupsafe import Markup
 from pydantic import ValidationError
 
 from stainproof.errors import CheckpointError
 from stainproof.report import figures
+from stainproof.report.templates import read_template
 from stainproof.results import (
     CARD_FILE,
     CONFIG_FILE,
@@ -290,15 +291,7 @@ def _data_uri(path: Path) -> str:
 
 @cache
 def _template() -> Template:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"percent": _percent, "points": _points}
-    return environment.get_template(TEMPLATE_FILE)
+    return read_template(TEMPLATE_FILE, percent=_percent, points=_points)
 
 
 def _percent(share: float) -> str:

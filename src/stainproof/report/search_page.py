@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from stainproof.evaluation.metrics import proportion
 from stainproof.report import search_figures
+from stainproof.report.templates import read_template
 from stainproof.results import Search, Trial
 
 TEMPLATE_FILE = "search.html.jinja"
@@ -37,16 +37,10 @@ def render_search(found: Search, folder: Path) -> str:
     finished = [one for one in found.trials if one.outcome == "finished"]
     by_number = {one.number: one for one in found.trials}
     best = by_number[found.front[0]] if found.front else None
-    environment = Environment(
-        loader=PackageLoader("stainproof.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    template = read_template(
+        TEMPLATE_FILE, percent=lambda share: f"{100 * share:.1f} %", ms=lambda ms: f"{ms:.2f}"
     )
-    environment.filters["percent"] = lambda share: f"{100 * share:.1f} %"
-    environment.filters["ms"] = lambda ms: f"{ms:.2f}"
-    return environment.get_template(TEMPLATE_FILE).render(
+    return template.render(
         found=found,
         source=Path(found.source).name or found.source,
         best=best,
