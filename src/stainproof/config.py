@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from collections.abc import Collection
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
@@ -411,9 +412,18 @@ def choose(table: dict[str, Any], name: str, what: str) -> Any:
     Raises:
         ConfigError: The table has no such name.
     """
-    if name not in table:
-        raise ConfigError(f"{what} {name!r} is unknown; allowed: {', '.join(table)}")
+    check_known(name, table, what)
     return table[name]
+
+
+def check_known(name: str, allowed: Collection[str], what: str) -> None:
+    """Say what `what` may be, where the name is not among it.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    if name not in allowed:
+        raise ConfigError(f"{what} {name!r} is unknown; allowed: {', '.join(allowed)}")
 
 
 def make_config(
@@ -460,11 +470,19 @@ def read_config(path: Path) -> Config:
     Raises:
         ConfigError: The file is missing, is no TOML, or has an unknown key or a bad value.
     """
+    return _validated(read_toml(path), f"{path}: setting")
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Raises:
+        ConfigError: The file is missing or is no TOML.
+    """
     try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: not a readable TOML file ({error})") from error
-    return _validated(tree, f"{path}: setting")
 
 
 def with_assignments(config: Config, assignments: tuple[str, ...]) -> Config:
@@ -489,11 +507,12 @@ REPLACED: dict[str, tuple[str, ...]] = {
 
 def _assign_all(tree: dict[str, Any], assignments: tuple[str, ...]) -> None:
     """Apply the assignments, choices first, since they drop what was chosen before."""
-    for assignment in sorted(assignments, key=lambda text: _key_of(text) not in REPLACED):
+    for assignment in sorted(assignments, key=lambda text: key_of(text) not in REPLACED):
         _assign(tree, assignment)
 
 
-def _key_of(assignment: str) -> str:
+def key_of(assignment: str) -> str:
+    """Return the key of a text such as `training.epochs=3`."""
     return assignment.partition("=")[0].strip()
 
 

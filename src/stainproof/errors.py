@@ -21,6 +21,6 @@ class SubmissionError(StainproofError):
     """A contest submission is malformed, fails, or answers otherwise than it must."""
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """Return the first line of what an error of another package says, or its kind."""
     return (str(error).splitlines() or [type(error).__name__])[0]

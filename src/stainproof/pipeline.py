@@ -44,13 +44,12 @@ from stainproof.errors import CheckpointError, ConfigError
 from stainproof.evaluation.predictions import check_suffix, write_predictions
 from stainproof.labels import BLOOD_CLASSES
 from stainproof.models.engines import DEFAULT, choose_engine
-from stainproof.models.predictor import Classifier
+from stainproof.models.predictor import Classifier, refuse_ensemble
 from stainproof.progress import Track, silent
 from stainproof.results import (
     BEST_FILE,
     CARD_FILE,
     CONFIG_FILE,
-    ENSEMBLE_FILE,
     EVALUATION_FILE,
     EXAMPLES_FOLDER,
     HISTORY_FILE,
@@ -186,8 +185,8 @@ def train(
     split = make_split(data, config.split, config.seed)
     if resume:
         _check_same_split(run, split)
-    summary = summarise_data(data, split)
     parts = _parted(data, split)
+    summary = summarise_data(data, split, parts)
     del data  # so that the images are held once
     trainer = Trainer(config, parts[TRAIN], parts[VAL], run, resume=resume)
 
@@ -358,8 +357,7 @@ def quantise(
     """
     from stainproof.delivery.int8 import quantise as quantise_checked
 
-    if (Path(run) / ENSEMBLE_FILE).exists():
-        raise CheckpointError(f"{run}: is an ensemble; quantise its runs, then make it anew")
+    refuse_ensemble(Path(run), "quantise its runs, then make it anew")
     classifier = Classifier.load(run, DEFAULT)
     data = sources.load(source, classifier.input, track=track)
     return quantise_checked(Path(run), classifier, data, seed, track)
@@ -509,8 +507,7 @@ def report(run: str | Path, evaluations: Iterable[str | Path] = ()) -> Path:
     folder = Path(run)
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: no such run folder")
-    if (folder / ENSEMBLE_FILE).exists():
-        raise CheckpointError(f"{folder}: is an ensemble; reports are made of single runs")
+    refuse_ensemble(folder, "reports are made of single runs")
     home = [folder / HOME_FOLDER / part for part in (VAL, TEST)]
     others = sorted((folder / EVALUATIONS_FOLDER).glob("*"))
     own = [path for path in (*home, *others) if (path / EVALUATION_FILE).exists()]

@@ -10,7 +10,7 @@ from stainproof.data import sources
 from stainproof.errors import CheckpointError, ConfigError
 from stainproof.models.network import build_network, to_input
 from stainproof.results import Card, EpochRecord
-from stainproof.training.soup import Candidate, greedy, mean_state, measure_norms
+from stainproof.training.soup import Candidate, greedy, mean_state, measure_norms, norm_images
 
 KEPT = ("training.epochs=5", "training.ema_decay=0", "training.keep_every_epoch=true")
 
@@ -45,9 +45,12 @@ def test_the_mean_of_statistics_is_not_what_the_mean_of_weights_gives(phantoms, 
     config = tiny("augment.recipe=none", "network.dropout=0")
     data = sources.load(phantoms, config.input)
     networks = [build_network(config.model_copy(update={"seed": seed}), 8) for seed in (0, 1)]
-    mean = mean_state(measure_norms(net, net.state_dict(), data, config) for net in networks)
+    images = norm_images(data, config)
+    mean = mean_state(
+        measure_norms(net, net.state_dict(), images, config.input) for net in networks
+    )
     network = networks[0]
-    anew = measure_norms(network, mean, data, config)
+    anew = measure_norms(network, mean, images, config.input)
     assert all(torch.equal(anew[key], mean[key]) for key, _ in network.named_parameters())
 
     def answers(state, training):

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stainproof import files
+from stainproof.config import check_known
 from stainproof.errors import CheckpointError, ConfigError
-from stainproof.models.predictor import Classifier
+from stainproof.models.predictor import Classifier, refuse_ensemble
+from stainproof.models.voting import VOTINGS
 from stainproof.results import (
     BEST_FILE,
     CARD_FILE,
@@ -36,13 +38,11 @@ def make_ensemble(runs: Sequence[Path], out: Path, voting: str) -> Ensemble:
     """
     if len(runs) < 2:
         raise ConfigError(f"an ensemble needs two runs or more, got {len(runs)}")
-    if voting not in ("soft", "hard"):
-        raise ConfigError(f"voting {voting!r} is unknown; allowed: soft, hard")
+    check_known(voting, VOTINGS, "voting")
     names = tuple(f"{rank}-{run.resolve().name}" for rank, run in enumerate(runs))
     ensemble = Ensemble(voting=voting, members=names)
     for run in runs:
-        if (run / ENSEMBLE_FILE).exists():
-            raise CheckpointError(f"{run}: is an ensemble; name its runs instead")
+        refuse_ensemble(run, "name its runs instead")
     with files.new_folder(out) as folder:
         for run, name in zip(runs, names, strict=True):
             member = folder / MEMBERS_FOLDER / name

@@ -112,7 +112,7 @@ def freeze(network: nn.Module, settings: TrainingConfig) -> None:
         for name, weight in network.named_parameters():
             weight.requires_grad_(depths[name] <= settings.unfrozen_blocks)
     if settings.freeze_norms:
-        norms = _norms(network)
+        norms = batch_norms(network)
         if not norms:
             raise ConfigError("training.freeze_norms: the network has no batch normalisation")
         for norm in norms:
@@ -123,11 +123,12 @@ def set_to_training(network: nn.Module, settings: TrainingConfig) -> None:
     """Put a network in training mode, all but the batch normalisation that is frozen."""
     network.train()
     if settings.freeze_norms:
-        for norm in _norms(network):
+        for norm in batch_norms(network):
             norm.eval()
 
 
-def _norms(network: nn.Module) -> list[nn.Module]:
+def batch_norms(network: nn.Module) -> list[_BatchNorm]:
+    """Return the batch normalisations of a network."""
     return [module for module in network.modules() if isinstance(module, _BatchNorm)]
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stainproof import files
+from stainproof.config import check_known
 from stainproof.data.images import Images
 from stainproof.errors import CheckpointError, ConfigError
 from stainproof.machine import keep_freed_memory, num_cores
@@ -101,8 +102,7 @@ def open_engine(name: str, folder: Path, card: Card) -> Engine:
         ConfigError: The engine is unknown or not installed.
         CheckpointError: Its file is missing, was altered or is of another network.
     """
-    if name not in ENGINES:
-        raise ConfigError(f"engine {name!r} is unknown; allowed: {', '.join(ENGINES)}")
+    check_known(name, ENGINES, "engine")
     if name not in installed():
         here = ", ".join(installed())
         raise ConfigError(

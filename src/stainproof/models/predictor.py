@@ -76,7 +76,7 @@ class Classifier:
         folder = Path(run)
         if not folder.is_dir():
             raise CheckpointError(f"{folder}: no such run folder")
-        if not (folder / ENSEMBLE_FILE).exists():
+        if not is_ensemble(folder):
             return cls([_open(folder, engine)], answering)
         ensemble = Ensemble.read(folder / ENSEMBLE_FILE)
         folders = [folder / MEMBERS_FOLDER / name for name in ensemble.members]
@@ -134,6 +134,21 @@ class Classifier:
         views = [member.engine(view) for view in views_of(squares, how.views)]
         probs: NDArray[np.float32] = np.mean(views, axis=0, dtype=np.float32)
         return probs[:, [member.card.classes.index(name) for name in self.classes]]
+
+
+def is_ensemble(folder: Path) -> bool:
+    """Say whether a folder is an ensemble's rather than a run's."""
+    return (folder / ENSEMBLE_FILE).exists()
+
+
+def refuse_ensemble(folder: Path, hint: str) -> None:
+    """Say what to do instead where only a single run will do.
+
+    Raises:
+        CheckpointError: The folder is an ensemble's.
+    """
+    if is_ensemble(folder):
+        raise CheckpointError(f"{folder}: is an ensemble; {hint}")
 
 
 def _open(folder: Path, engine: str) -> Member:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
-from stainproof.config import make_config
+from stainproof.config import key_of, make_config
 from stainproof.data import sources
 from stainproof.errors import ConfigError
 from stainproof.progress import Track
@@ -87,7 +87,7 @@ def make_plan(
         DataError: The source cannot be listed.
     """
     for one in fixed:
-        if one.partition("=")[0].strip() in OWN_OPTIONS:
+        if key_of(one) in OWN_OPTIONS:
             raise ConfigError(f"--set {one}: has an option of its own, --seed or --budget")
     config = make_config(seed=seed, budget_s=budget_s, assignments=fixed)
     if config.augment.validation == "none":

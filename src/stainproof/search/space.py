@@ -5,7 +5,6 @@ of a list that turned out shorter does not): samplers that look at all names tog
 importances, then see one space.
 """
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ValidationError
 
-from stainproof.config import Config, make_config
+from stainproof.config import Config, key_of, make_config, read_toml
 from stainproof.errors import ConfigError
 from stainproof.search.ranges import Between, By, Draw, Items, OneOf, Scalar, Value, as_text
 
@@ -105,13 +104,10 @@ def read_space(path: Path | None, fixed: tuple[str, ...] = ()) -> Space:
         ConfigError: The file is no such space, or a draw of it is no valid run.
     """
     path = path or DEFAULT_FILE
-    try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path}: not a readable TOML file ({error})") from error
+    tree = read_toml(path)
     try:
         space = parse_space(tree)
-        both = {one.partition("=")[0].strip() for one in fixed} & space.settings.keys()
+        both = set(map(key_of, fixed)) & space.settings.keys()
         if both:
             raise ConfigError(f"{min(both)}: searched, and fixed by --set; take it out of one")
         _check(space, fixed)

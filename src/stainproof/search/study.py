@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import ValidationError
 
 from stainproof.config import Config, make_config
-from stainproof.errors import CheckpointError, ConfigError
+from stainproof.errors import CheckpointError, ConfigError, first_line
 from stainproof.results import Trial
 from stainproof.search.plan import Plan
 from stainproof.search.propose import DIRECTIONS, figures_of, propose
@@ -312,5 +312,5 @@ def storage_faults(place: str) -> Iterator[None]:
     try:
         yield
     except (SQLAlchemyError, StorageInternalError) as error:
-        said = str(error.__cause__ or error).splitlines()[0]
+        said = first_line(error.__cause__ or error)
         raise StorageError(f"{place}: not a storage that can be used ({said})") from error

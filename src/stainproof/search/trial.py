@@ -14,7 +14,8 @@ from stainproof.results import EpochRecord, Trial
 from stainproof.search.costs import measure_costs
 from stainproof.search.propose import figures_of
 from stainproof.search.study import ONE_THREAD, StorageError, Study
-from stainproof.training.loop import Step, driving_accuracy, read_history
+from stainproof.training.judge import driving_accuracy
+from stainproof.training.loop import Step, read_history
 
 ENOUGH_TO_JUDGE = 5
 """Finished trials whose gains say how much a trial may still gain."""

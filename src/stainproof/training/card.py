@@ -8,7 +8,7 @@ from torch import nn
 from stainproof import files, provenance
 from stainproof.config import Config
 from stainproof.data.imageset import ImageSet
-from stainproof.data.split import TEST, TRAIN, VAL, Split
+from stainproof.data.split import Split
 from stainproof.models.network import num_parameters
 from stainproof.results import Card, DataSummary
 from stainproof.training.loop import Outcome
@@ -42,22 +42,14 @@ def make_card(
     )
 
 
-def summarise_data(data: ImageSet, split: Split) -> DataSummary:
-    """Return what a run learns from."""
-    labels = {part: data.labels[split.indices(part)] for part in (TRAIN, VAL, TEST)}
-    counts = {
-        part: np.bincount(some, minlength=len(data.classes)).tolist()
-        for part, some in labels.items()
-        if len(some)
-    }
+def summarise_data(data: ImageSet, split: Split, parts: dict[str, ImageSet]) -> DataSummary:
+    """Return what a run learns from: all images, how they are split, and the parts."""
     return DataSummary(
         source=data.source,
         num_images=len(data),
         sha256=data.sha256(),
         split_sha256=split.sha256(),
-        class_counts={
-            part: dict(zip(data.classes, some, strict=True)) for part, some in counts.items()
-        },
+        class_counts={name: part.class_counts() for name, part in parts.items() if len(part)},
         notes=data.notes,
     )
 

@@ -1,6 +1,8 @@
 """How good the weights are now, on validation images as they are and on changed ones."""
 
 import copy
+from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import torch
@@ -13,10 +15,34 @@ from stainproof.data.images import Images
 from stainproof.data.imageset import ImageSet
 from stainproof.models.network import to_input
 from stainproof.recipes import RECIPES, Recipe
+from stainproof.results import EpochRecord
 
 VALIDATION_EPOCH = 0
 """Augmentation draws of this epoch are kept for validation; training counts from 1."""
 BATCH_SIZE = 128
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Cross-entropy and accuracy on the validation split; fields of an `EpochRecord`."""
+
+    val_loss: float
+    val_accuracy: float
+    val_shifted_loss: float | None = None
+    """On changed images, where there are any; absent where not, like the next one."""
+    val_shifted_accuracy: float | None = None
+
+
+def driving_loss(judged: Validation | EpochRecord) -> float:
+    """Return the validation loss that drives training: the shifted one where there is one."""
+    shifted = judged.val_shifted_loss
+    return judged.val_loss if shifted is None else shifted
+
+
+def driving_accuracy(judged: Validation | EpochRecord) -> float:
+    """Return the validation accuracy that chooses: the shifted one where there is one."""
+    shifted = judged.val_shifted_accuracy
+    return judged.val_accuracy if shifted is None else shifted
 
 
 class Judge:
@@ -34,10 +60,10 @@ class Judge:
             self.worlds.append(augmenter.batch(np.arange(len(val)), VALIDATION_EPOCH))
 
     @torch.no_grad()
-    def __call__(self, state: dict[str, Tensor]) -> list[tuple[float, float]]:
-        """Return cross-entropy and accuracy: as the images are, then changed where asked for."""
+    def __call__(self, state: dict[str, Tensor]) -> Validation:
+        """Measure weights on the images as they are, and changed where that was asked for."""
         self.network.load_state_dict(state)
-        return [self._measure(images) for images in self.worlds]
+        return Validation(*chain.from_iterable(map(self._measure, self.worlds)))
 
     def _measure(self, images: Images) -> tuple[float, float]:
         batches = [

@@ -31,7 +31,7 @@ from stainproof.training import checkpoint, hardware
 from stainproof.training.averaging import MovingAverage
 from stainproof.training.batches import Batch, Batches
 from stainproof.training.interrupt import Interrupt, noting_interrupts
-from stainproof.training.judge import Judge
+from stainproof.training.judge import Judge, driving_accuracy, driving_loss
 from stainproof.training.losses import disagreement
 from stainproof.training.optim import Schedule, make_optimizer, size_px
 from stainproof.training.teacher import Teacher
@@ -218,20 +218,16 @@ class Trainer:
 
     def _judge(self, loss: float, accuracy: float, images_per_s: float) -> EpochRecord:
         began = time.monotonic()
-        plain, *shifted = self.judge(self._kept_state())
+        judged = self.judge(self._kept_state())
         self.reserve_s = min(1.3 * (time.monotonic() - began), 0.5 * (self.settings.budget_s or 0))
-        driving_loss, _ = shifted[0] if shifted else plain
-        self.schedule.after_epoch(driving_loss)
+        self.schedule.after_epoch(driving_loss(judged))
         self.now.epoch += 1
         self.now.elapsed_s = self._elapsed_s()
         return EpochRecord(
             epoch=self.now.epoch,
             loss=loss,
             accuracy=accuracy,
-            val_loss=plain[0],
-            val_accuracy=plain[1],
-            val_shifted_accuracy=shifted[0][1] if shifted else None,
-            val_shifted_loss=shifted[0][0] if shifted else None,
+            **vars(judged),
             learning_rate=self.schedule.rate,
             images_per_s=images_per_s,
             elapsed_s=self.now.elapsed_s,
@@ -281,12 +277,6 @@ class Trainer:
         now = self.now
         assert now.best is not None
         return Outcome(now.best, now.epoch, stopped, self.compute, now.pretrained_sha256)
-
-
-def driving_accuracy(record: EpochRecord) -> float:
-    """Return the validation accuracy that chooses: the shifted one where there is one."""
-    shifted = record.val_shifted_accuracy
-    return record.val_accuracy if shifted is None else shifted
 
 
 def read_history(run: Path) -> list[EpochRecord]:

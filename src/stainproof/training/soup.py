@@ -1,22 +1,23 @@
 """Means of trained weights: over the epochs of a run, or over runs of one network."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from stainproof.config import Config
+from stainproof.config import Config, InputContract, check_known
 from stainproof.data.images import Images
 from stainproof.data.imageset import ImageSet
 from stainproof.errors import CheckpointError, ConfigError
+from stainproof.models.backbones import batch_norms
 from stainproof.models.network import build_network, to_input
 from stainproof.models.weights import load_weights
 from stainproof.results import BEST_FILE, CARD_FILE, EPOCHS_FOLDER, Card, EpochRecord
 from stainproof.training.batches import Batches
-from stainproof.training.judge import Judge
-from stainproof.training.loop import driving_accuracy, read_history
+from stainproof.training.judge import Judge, driving_accuracy, driving_loss
+from stainproof.training.loop import read_history
 
 State = dict[str, Tensor]
 
@@ -34,12 +35,6 @@ class Candidate:
 
     path: Path
     record: EpochRecord
-
-    @property
-    def loss(self) -> float:
-        """Return the loss that drives training: on changed images where there are any."""
-        shifted = self.record.val_shifted_loss
-        return self.record.val_loss if shifted is None else shifted
 
     def load(self) -> State:
         """Read the weights."""
@@ -108,30 +103,32 @@ def make_soup(
     Raises:
         ConfigError: The choice is unknown, or nothing lies under the threshold.
     """
+    check_known(choice, CHOICES, "choice")
     network = build_network(config, len(train.classes))
     judge = Judge(config, network, val, torch.device("cpu"))
+    images = norm_images(train, config) if batch_norms(network) else []
 
-    def settled(states: Iterable[State]) -> State:
-        return measure_norms(network, mean_state(states), train, config)
+    def mean_of(some: Iterable[Candidate]) -> State:
+        mean = mean_state(one.load() for one in some)
+        return measure_norms(network, mean, images, config.input)
 
     if choice == "greedy":
         ranked = sorted(candidates, key=lambda one: -driving_accuracy(one.record))
-        chosen = greedy(ranked, lambda some: judge(settled(one.load() for one in some))[-1][1])
+        chosen = greedy(ranked, lambda some: driving_accuracy(judge(mean_of(some))))
         words = f"{len(chosen)} of {len(candidates)} chosen greedily"
     elif choice == "last":
         chosen = list(candidates[-max(2, round(LAST_SHARE * len(candidates))) :])
         words = f"the last {len(chosen)} of {len(candidates)}"
-    elif choice == "threshold":
-        line = NEAR_BEST * min(one.loss for one in candidates) if under is None else under
-        chosen = [one for one in candidates if one.loss <= line]
+    else:
+        lowest = min(driving_loss(one.record) for one in candidates)
+        line = NEAR_BEST * lowest if under is None else under
+        chosen = [one for one in candidates if driving_loss(one.record) <= line]
         words = f"{len(chosen)} of {len(candidates)} with a validation loss up to {line:.4g}"
         if not chosen:
-            lowest = min(one.loss for one in candidates)
             raise ConfigError(f"under: the lowest validation loss is {lowest:.4g}, got {line:g}")
-    else:
-        raise ConfigError(f"choice {choice!r} is unknown; allowed: {', '.join(CHOICES)}")
-    state = settled(one.load() for one in chosen)
-    return Soup(state, _judged(candidates[-1].record, judge(state)), f"mean of {words}")
+    state = mean_of(chosen)
+    record = candidates[-1].record.model_copy(update=vars(judge(state)))
+    return Soup(state, record, f"mean of {words}")
 
 
 def mean_state(states: Iterable[State]) -> State:
@@ -167,54 +164,42 @@ def greedy(
     return chosen
 
 
+def norm_images(train: ImageSet, config: Config) -> list[Images]:
+    """Return batches of images, changed as in training, to measure batch normalisation on.
+
+    There are none where training kept it frozen.
+    """
+    images: list[Images] = []
+    if not config.training.freeze_norms:
+        for batch in Batches(train, config).epoch(1):
+            images.append(batch.images)
+            if sum(map(len, images)) >= NORM_IMAGES:
+                break
+    return images
+
+
 @torch.no_grad()
-def measure_norms(network: nn.Module, state: State, train: ImageSet, config: Config) -> State:
+def measure_norms(
+    network: nn.Module, state: State, images: Sequence[Images], contract: InputContract
+) -> State:
     """Return weights with batch normalisation's means and variances measured anew.
 
     Those kept with weights belong to these weights; their mean over several is not what the mean
-    of the weights gives (Izmailov et al. 2018, "Averaging Weights", section 3.2). What training
-    kept frozen stays.
+    of the weights gives (Izmailov et al. 2018, "Averaging Weights", section 3.2).
 
     Args:
         network: Is given the weights.
         state: The weights.
-        train: Images to measure on.
-        config: How training changes them.
+        images: Batches to measure on; without any, the weights come back as they are.
+        contract: How the network wants them.
     """
     network.load_state_dict(state)
-    norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
-    if not norms or config.training.freeze_norms:
+    if not images:
         return state
-    usual = [norm.momentum for norm in norms]
-    for norm in norms:
+    for norm in batch_norms(network):
         norm.reset_running_stats()
         norm.momentum = None  # the plain mean over all batches
     network.train()
-    for images in _some_images(train, config):
-        network(to_input(torch.from_numpy(images), config.input))
-    for norm, momentum in zip(norms, usual, strict=True):
-        norm.momentum = momentum
+    for batch in images:
+        network(to_input(torch.from_numpy(batch), contract))
     return {key: value.clone() for key, value in network.eval().state_dict().items()}
-
-
-def _some_images(train: ImageSet, config: Config) -> Iterator[Images]:
-    seen = 0
-    for batch in Batches(train, config).epoch(1):
-        yield batch.images
-        seen += len(batch.images)
-        if seen >= NORM_IMAGES:
-            return
-
-
-def _judged(record: EpochRecord, found: list[tuple[float, float]]) -> EpochRecord:
-    """Return the record with what the mean reaches on validation images."""
-    (loss, accuracy), *shifted = found
-    shifted_loss, shifted_accuracy = shifted[0] if shifted else (None, None)
-    return record.model_copy(
-        update={
-            "val_loss": loss,
-            "val_accuracy": accuracy,
-            "val_shifted_loss": shifted_loss,
-            "val_shifted_accuracy": shifted_accuracy,
-        }
-    )

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stainproof import files
-from stainproof.config import InputContract
+from stainproof.config import InputContract, check_known
 from stainproof.data import phantom, stream
 from stainproof.data.images import Images, to_square
 from stainproof.delivery.codabench.archive import pack
@@ -55,8 +55,7 @@ def make_submission(
         CheckpointError: A run is incomplete, or its classes are not the contest's.
         SubmissionError: The zip does not answer, or not as it should; none is written.
     """
-    if runtime not in RUNTIMES:
-        raise ConfigError(f"runtime {runtime!r} is unknown; allowed: {', '.join(RUNTIMES)}")
+    check_known(runtime, RUNTIMES, "runtime")
     if out.suffix.lower() != ".zip":
         raise ConfigError(f"{out}: a submission is one file; name it something.zip")
     check_python(bounds.python, runtime)
