@@ -64,7 +64,7 @@ ifdef REAL
 	$(BIN)/stainproof clean $(REAL)/ds1 --audit runs/audit --out runs/ds1_clean.csv
 	$(BIN)/python benchmarks/augmentation_study.py --data runs/ds1_clean.csv --tests $(REAL)/clean $(REAL)/ds2 $(REAL)/other_lab --truth $(REAL)/ds2_truth.csv --runs runs/augmentation
 	$(BIN)/python benchmarks/augmentation_tables.py
-	.venv-transfer/bin/python benchmarks/transfer_study.py --data runs/ds1_clean.csv --tests $(REAL)/clean $(REAL)/ds2 $(REAL)/other_lab --runs runs/transfer
+	.venv-transfer/bin/python benchmarks/transfer_study.py --data runs/ds1_clean.csv --tests $(REAL)/clean $(REAL)/ds2 $(REAL)/other_lab --truth $(REAL)/ds2_truth.csv --runs runs/transfer
 	$(BIN)/python benchmarks/selection_criteria.py --data runs/ds1_clean.csv --shifted $(REAL)/ds2 --other $(REAL)/other_lab runs/augmentation/*
 	$(BIN)/python benchmarks/engines_agree.py runs/augmentation/long-stainproof-0 --tests $(REAL)/clean $(REAL)/ds2
 	$(BIN)/python benchmarks/time_to_accuracy.py --data runs/ds1_clean.csv --tests $(REAL)/clean $(REAL)/ds2 $(REAL)/other_lab

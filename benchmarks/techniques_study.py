@@ -33,8 +33,11 @@ QUEUES: dict[str, list[Experiment]] = {
             "55k": ("network.stem=[12,24,48]", "network.stages=[72]", "network.hidden=64"),
             "577k": ("network.stages=[144,240]",),
             "870k": ("network.stem=[24,48,96]", "network.stages=[192,288]"),
-            "1933k": ("network.stem=[60,120]", "network.stages=[240,480]"),
+            "1900k": ("network.stem=[24,48,96]", "network.stages=[288,448]"),
         }.items()
+    ],
+    "reference": [
+        short("size-reference", FULL, "network.stem=[60,120]", "network.stages=[240,480]")
     ],
     "optimizers": [
         short("adam", FULL, "training.optimizer=adam", "training.weight_decay=0"),

@@ -1,17 +1,15 @@
-"""How deep a network with ImageNet weights should learn: a queue of equal trainings, one row each.
+"""How deep a network with ImageNet weights should learn, beside learning from nothing.
 
 .venv-transfer/bin/python benchmarks/transfer_study.py --data TRAIN --tests CLEAN SHIFTED OTHER_LAB
-    --runs FOLDER [--only head top-2 ...] [--seeds 0 1 2] [--minutes 10] [--share 1/2]
+    --runs FOLDER --truth ds2_truth.csv [--only ways transfer-head-1 ...] [--share 1/2]
 
-Every finished row is kept in transfer_rows.jsonl beside this file; a later call goes on. Every
-training has one thread and the same minutes, not epochs: what is frozen is faster, and that is part
-of its worth. Two calls with --share 1/2 and 2/2 use two cores.
+As in augmentation_study.py: one thread a training, every finished row kept in transfer_rows.jsonl.
+Equal minutes, not epochs: what is frozen is faster, and that is part of its worth.
 """
 
-import argparse
 from pathlib import Path
 
-from stainproof.experiments import run_queue
+from augmentation_study import run_study
 from stainproof.results import Experiment
 
 ROWS = Path(__file__).with_name("transfer_rows.jsonl")
@@ -36,41 +34,25 @@ WAYS: dict[str, tuple[str, ...]] = {
 transfer learning was poor: nothing but the head learns, from weakly changed images."""
 
 
-def experiment(way: str, seed: int, minutes: float) -> Experiment:
+MINUTES = 10
+
+
+def experiment(way: str, seed: int) -> Experiment:
     """Return one training at 96 px."""
     fixed = ("training.threads=1", "training.epochs=1000")
     return Experiment(
         name=f"transfer-{way}-{seed}",
         seed=seed,
-        budget_s=60 * minutes,
+        budget_s=60 * MINUTES,
         assignments=(*fixed, *WAYS[way]),
     )
 
 
-def main() -> None:
-    """Run what has no row yet."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", required=True)
-    parser.add_argument("--tests", nargs="+", required=True)
-    parser.add_argument("--runs", required=True, type=Path)
-    parser.add_argument("--only", nargs="+", default=list(WAYS), choices=list(WAYS))
-    parser.add_argument("--seeds", nargs="+", default=[0], type=int)
-    parser.add_argument("--minutes", default=10.0, type=float)
-    parser.add_argument("--share", default="1/1", help="2/2: every second one, from the second")
-    options = parser.parse_args()
-    rank, num_shares = map(int, options.share.split("/"))
-    chosen = [
-        experiment(way, seed, options.minutes) for seed in options.seeds for way in options.only
-    ]
-    run_queue(
-        chosen[rank - 1 :: num_shares],
-        options.data,
-        options.tests,
-        options.runs,
-        ROWS,
-        on_start=lambda one: print("begins", one.name, flush=True),
-    )
+QUEUES: dict[str, list[Experiment]] = {
+    "ways": [experiment(way, 0) for way in WAYS],
+    "seeds": [experiment(way, seed) for seed in (1, 2) for way in WAYS],
+}
 
 
 if __name__ == "__main__":
-    main()
+    run_study(__doc__, QUEUES, ROWS)

@@ -2,30 +2,16 @@
 
 import signal
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stainproof import console
 from stainproof.errors import StainproofError
-from stainproof.progress import Item
 
 if TYPE_CHECKING:
     from stainproof.config import Config
-    from stainproof.results import (
-        AuditSummary,
-        Card,
-        ClassMetrics,
-        Delivered,
-        Evaluation,
-        Row,
-        Score,
-        Search,
-        Trial,
-    )
-    from stainproof.training.loop import Step
 
 app = typer.Typer(
     name="stainproof",
@@ -115,7 +101,7 @@ def train(
     chosen = _choose_settings(
         out, preset, network, schedule, budget, seed, config, tuple(settings or ()), resume
     )
-    with _progress() as bars:
+    with console.progress("with an epoch finished, --resume goes on") as bars:
         card = pipeline.train(
             data,
             out,
@@ -125,7 +111,7 @@ def train(
             track=bars.track,
             on_step=bars.step,
         )
-    _say_card(card, out)
+    console.say_card(card, out)
 
 
 @app.command(
@@ -152,11 +138,11 @@ def audit(
 
     assignments = (f"audit.seed={seed}", *(f"audit.{one}" for one in settings or ()))
     chosen = config.make_config(assignments=assignments).audit
-    with _progress() as bars:
+    with console.progress() as bars:
         summary = pipeline.audit(
             data, out, chosen, review=review, against=against, track=bars.track
         )
-    _say_audit(summary, out)
+    console.say_audit(summary, out)
 
 
 @app.command(
@@ -171,7 +157,7 @@ def clean(
     """Write the source less what an audit set aside; the source is not touched."""
     from stainproof import pipeline
 
-    with _progress() as bars:
+    with console.progress() as bars:
         num_kept, num_aside = pipeline.clean(data, audit, out, track=bars.track)
     typer.echo(f"{num_kept} images kept in {out}, {num_aside} set aside")
 
@@ -193,11 +179,11 @@ def evaluate(
     from stainproof import config, pipeline
 
     answering = config.make_answering(views, filter_name, cutoff)
-    with _progress() as bars:
+    with console.progress() as bars:
         result = pipeline.evaluate(
             run, data, out, seed=seed, engine=engine, answering=answering, track=bars.track
         )
-    _say_evaluation(result)
+    console.say_evaluation(result)
 
 
 @app.command(
@@ -219,13 +205,15 @@ def predict(
     from stainproof import config, pipeline
 
     answering = config.make_answering(views, filter_name, cutoff)
-    with _progress() as bars:
+    with console.progress() as bars:
         num_rows, num_errors = pipeline.predict(
             run, images, out, engine=engine, answering=answering, track=bars.track
         )
     typer.echo(f"{num_rows} rows in {out}")
     if num_errors:
-        _complain(f"{num_errors} of {num_rows} images could not be read; the column error says why")
+        console.complain(
+            f"{num_errors} of {num_rows} images could not be read; the column error says why"
+        )
         raise typer.Exit(1)
 
 
@@ -255,9 +243,9 @@ def average(
     """Average weights into a new run, batch normalisation measured anew."""
     from stainproof import pipeline
 
-    with _progress() as bars:
+    with console.progress() as bars:
         card = pipeline.average(runs, data, out, choice=choice, under=under, track=bars.track)
-    _say_card(card, out)
+    console.say_card(card, out)
 
 
 @app.command(
@@ -272,14 +260,14 @@ def quantise(
     """Make the network in 8 bits; keep it if it is faster and as accurate."""
     from stainproof import pipeline
 
-    with _progress() as bars:
+    with console.progress() as bars:
         found = pipeline.quantise(run, data, seed=seed, track=bars.track)
     typer.echo(
         f"accuracy on {found.num_images} images: {100 * found.accuracy:.2f} % in 32 bits, "
         f"{100 * found.accuracy_int8:.2f} % in 8; {found.times_faster:.2f} times as fast"
     )
     if not found.kept:
-        _complain("not kept: it must be 1.2 times as fast and lose less than 0.2 points")
+        console.complain("not kept: it must be 1.2 times as fast and lose less than 0.2 points")
         raise typer.Exit(1)
     typer.echo(f"kept: stainproof predict {run} ... --engine int8")
 
@@ -326,14 +314,14 @@ def submit(
     from stainproof import config, pipeline
 
     answering = config.make_answering(views, filter_name, cutoff)
-    with _progress() as bars:
+    with console.progress() as bars:
         made = pipeline.submit(
             run, out, runtime=runtime, answering=answering, images=images, python=python,
             track=bars.track,
         )  # fmt: skip
     typer.echo(
         f"{out}: {made.num_bytes / 1e6:.1f} MB; the same labels as the run on "
-        f"{made.num_images} images; {_say_usage(made)}"
+        f"{made.num_images} images; {console.usage(made)}"
     )
 
 
@@ -355,7 +343,7 @@ def competition(
     from stainproof import config, pipeline
 
     contest = config.make_contest(tuple(settings or ()))
-    with _progress() as bars:
+    with console.progress() as bars:
         pipeline.competition(development, final, out, contest, track=bars.track)
     typer.echo(f"{out}: upload it to Codabench, or try it with stainproof score")
 
@@ -382,16 +370,18 @@ def score(
     from stainproof import config, pipeline
 
     limit_s = config.parse_duration(time_limit, "time limit") if time_limit else None
-    with _progress() as bars:
+    with console.progress() as bars:
         result = pipeline.score(
             submission, on, out, phase=phase, time_limit_s=limit_s, python=python,
             track=bars.track,
         )  # fmt: skip
     if not result.locked:
-        _complain("no Landlock on this system: a submission that means harm could have read files")
-    typer.echo(f"{result.source}: {result.num_images} images; {_say_usage(result)}")
+        console.complain(
+            "no Landlock on this system: a submission that means harm could have read files"
+        )
+    typer.echo(f"{result.source}: {result.num_images} images; {console.usage(result)}")
     typer.echo(f"  {'accuracy':27s}{result.accuracy.percent()}")
-    _say_classes(result.per_class)
+    console.say_classes(result.per_class)
 
 
 @app.command(epilog="Example:\n\nstainproof report runs/first --eval runs/first-other")
@@ -426,7 +416,7 @@ def ladder(
     from stainproof import config
     from stainproof.ladder import PAGE_FILE, ladder
 
-    with _progress() as bars:
+    with console.progress("the same command goes on") as bars:
         rows = ladder(
             data,
             test,
@@ -437,7 +427,7 @@ def ladder(
             on_step=bars.step,
             on_rung=lambda rung: typer.echo(f"step {rung.what}", err=True),
         )
-    _say_ladder(rows)
+    console.say_ladder(rows)
     typer.echo(f"page: {out / PAGE_FILE}")
 
 
@@ -475,8 +465,8 @@ def search(
     from stainproof.search.run import search
 
     budget_s = config.parse_duration(budget)
-    with _progress() as bars, _saying("interrupted; the same command goes on"):
-        shown = _SearchBar(bars, trials)
+    with console.progress("the same command goes on") as bars:
+        shown = console.SearchBar(bars, trials)
         found = search(
             data,
             out,
@@ -491,7 +481,7 @@ def search(
             on_step=shown.step,
             on_trial=shown.trial,
         )
-    _say_search(found, out)
+    console.say_search(found, out)
 
 
 @app.command(epilog="Example:\n\nstainproof phantom --out phantoms --n 2000 --seed 7")
@@ -507,7 +497,7 @@ def phantom(
     """Make synthetic blood cells of the eight classes, to try things without real images."""
     from stainproof import pipeline
 
-    with _progress() as bars:
+    with console.progress() as bars:
         folder = pipeline.make_phantoms(
             out, num_images, seed=seed, lab=lab, size_px=size_px, track=bars.track
         )
@@ -520,13 +510,12 @@ def main() -> None:
     try:
         app()
     except StainproofError as error:
-        _complain(" ".join(str(error).split()))
+        console.complain(" ".join(str(error).split()))
         sys.exit(2)
     except OSError as error:
-        _complain(f"{error.filename or 'the system'}: {error.strerror or error}")
+        console.complain(f"{error.filename or 'the system'}: {error.strerror or error}")
         sys.exit(2)
     except KeyboardInterrupt:
-        _complain("interrupted; a run that had finished an epoch goes on with --resume")
         sys.exit(130)
 
 
@@ -571,187 +560,3 @@ def _choose_settings(
     return settings.with_assignments(
         settings.read_config(config or out / "config.toml"), assignments
     )
-
-
-@contextmanager
-def _saying(message: str) -> Iterator[None]:
-    """Say what an interrupt leaves."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        _complain(message)
-        raise
-
-
-def _complain(message: str) -> None:
-    typer.echo(f"stainproof: {message}", err=True)
-
-
-def _say_card(card: "Card", out: Path) -> None:
-    best = card.best
-    shifted = best.val_shifted_accuracy
-    typer.echo(f"{card.stopped} after {card.num_epochs} epochs; kept epoch {best.epoch}")
-    typer.echo(
-        f"validation accuracy {100 * best.val_accuracy:.1f} %"
-        + (f", on changed images {100 * shifted:.1f} %" if shifted is not None else "")
-    )
-    typer.echo(f"report: {out / 'report.html'}")
-
-
-def _say_audit(summary: "AuditSummary", out: Path) -> None:
-    typer.echo(f"{summary.num_images} images in {summary.seconds:.0f} s")
-    for kind, num_files in sorted(summary.findings.items()):
-        groups = summary.groups.get(kind)
-        typer.echo(f"  {kind:17s}{num_files:6d} files" + (f" in {groups} groups" if groups else ""))
-    if summary.apart:
-        apart = summary.apart
-        typer.echo(
-            f"  told apart from {summary.apart_from}: {apart.value:.3f} "
-            f"({apart.low:.3f} to {apart.high:.3f}; 0.5 alike, 1 different)"
-        )
-    typer.echo(f"cleaning would set aside {summary.num_dropped}; look at {out / 'audit.html'}")
-
-
-def _say_usage(result: "Delivered | Score") -> str:
-    memory = f", {result.peak_mb:.0f} MB at most" if result.peak_mb else ""
-    return f"{result.seconds:.1f} s{memory}"
-
-
-def _say_evaluation(result: "Evaluation") -> None:
-    absent = f"; no images of {', '.join(result.absent_classes)}" if result.absent_classes else ""
-    typer.echo(f"{result.source}: {result.num_images} images{absent}")
-    for name in ("accuracy", "balanced_accuracy", "macro_f1", "expected_calibration_error"):
-        typer.echo(f"  {name.replace('_', ' '):27s}{getattr(result, name).percent()}")
-    _say_classes(result.per_class)
-
-
-def _say_classes(per_class: "Sequence[ClassMetrics]") -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("class", "images", "sensitivity", "specificity", "precision", box=None)
-    for row in per_class:
-        figures = (row.sensitivity, row.specificity, row.precision)
-        table.add_row(row.name, str(row.num_images), *(f.percent() if f else "-" for f in figures))
-    Console(width=110).print(table)
-
-
-def _say_ladder(rows: "list[Row]") -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    from stainproof.ladder import RUNGS
-
-    tests = list(rows[0].accuracy)
-    table = Table("step", "the report", *tests, "minutes", box=None)
-    for rung, row in zip(RUNGS, rows, strict=True):
-        reported = f"{100 * rung.reported:.0f} %" if rung.reported else "-"
-        figures = (row.accuracy[name].percent() for name in tests)
-        table.add_row(rung.what, reported, *figures, f"{row.minutes:.1f}")
-    Console(width=140).print(table)
-
-
-def _say_search(found: "Search", out: Path) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    by_number = {trial.number: trial for trial in found.trials}
-    table = Table("trial", "changed images", "as they are", "parameters", "ms an image", box=None)
-    for trial in (by_number[number] for number in found.front):
-        figures = (f"{100 * (share or 0):.1f} %" for share in (trial.accuracy, trial.val_accuracy))
-        costs = f"{trial.num_parameters:,}", f"{trial.latency_ms:.2f}"
-        table.add_row(str(trial.number), *figures, *costs)
-    typer.echo(f"trials that no other one beats, of {len(found.trials)}:")
-    Console(width=100).print(table)
-    typer.echo(f"settings of the most accurate: {out / 'best.toml'}")
-    typer.echo(f"page: {out / 'search.html'}")
-
-
-class _Bars:
-    """Progress bars on a terminal; a line now and then where there is none."""
-
-    def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self.progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.percentage:>3.0f} %"),
-            TimeRemainingColumn(compact=True),
-            TextColumn("{task.fields[figures]}"),
-            console=Console(stderr=True),
-            transient=True,
-            disable=not sys.stderr.isatty(),
-        )
-        self.training: int | None = None
-        self.epoch = 0
-
-    def track(self, items: Iterable[Item], what: str, total: int) -> Iterator[Item]:
-        """Pass the items on and move a bar."""
-        task = self.progress.add_task(what, total=total, figures="")
-        for item in items:
-            yield item
-            self.progress.advance(task)
-        self.progress.remove_task(task)
-
-    def step(self, step: "Step") -> None:
-        """Show how training stands, on one line."""
-        from rich.progress import TaskID
-
-        figures = (
-            f"loss {step.loss:.3f}  accuracy {step.accuracy:.3f}  "
-            f"rate {step.learning_rate:.1e}  {step.images_per_s:.0f} images/s"
-        )
-        if self.progress.disable:
-            if step.epoch != self.epoch:
-                self.epoch = step.epoch
-                typer.echo(f"epoch {step.epoch}  {100 * step.done:.0f} % done  {figures}", err=True)
-            return
-        if self.training is None:
-            self.training = self.progress.add_task("", total=1.0, figures="")
-        self.progress.update(
-            TaskID(self.training),
-            completed=step.done,
-            description=f"epoch {step.epoch}",
-            figures=figures,
-        )
-
-
-class _SearchBar:
-    """One bar over the trials of a search; a line for each where there is no terminal."""
-
-    def __init__(self, bars: _Bars, num_trials: int) -> None:
-        self.progress = bars.progress
-        self.task = self.progress.add_task("searching", total=num_trials, figures="")
-        self.num_ended = 0
-
-    def step(self, step: "Step") -> None:
-        """Show how far the present trial is."""
-        self.progress.update(self.task, completed=self.num_ended + step.done)
-
-    def trial(self, found: "Search", trial: "Trial | None") -> None:
-        """Show which trial has ended, and the best so far."""
-        self.num_ended = sum(one.outcome != "running" for one in found.trials)
-        best = next((one for one in found.trials if one.number in found.front[:1]), None)
-        so_far = f"best {100 * (best.accuracy or 0):.1f} % (trial {best.number})" if best else ""
-        self.progress.update(
-            self.task,
-            completed=self.num_ended,
-            description=f"{self.num_ended} of {found.num_trials} trials",
-            figures=so_far,
-        )
-        if trial and self.progress.disable:
-            showed = trial.reason or (
-                f"{100 * (trial.accuracy or 0):.1f} %, {trial.num_parameters:,} parameters, "
-                f"{trial.latency_ms:.2f} ms an image"
-            )
-            line = f"trial {trial.number} {trial.outcome}: {showed}"
-            typer.echo("; ".join(filter(None, (line, so_far))), err=True)
-
-
-@contextmanager
-def _progress() -> Iterator[_Bars]:
-    bars = _Bars()
-    with bars.progress:
-        yield bars

@@ -31,15 +31,14 @@ from stainproof.config import (
     Config,
     Contest,
     InputContract,
-    make_config,
     make_contest,
     read_config,
 )
 from stainproof.data import cleaning, phantom, sources, stream
 from stainproof.data.cleaning import AUDIT_FILE
-from stainproof.data.findings import files_to_drop, read_csv, write_csv
+from stainproof.data.findings import write_csv
 from stainproof.data.imageset import ImageSet
-from stainproof.data.split import TEST, TRAIN, VAL, Split, make_split
+from stainproof.data.split import TEST, TRAIN, VAL, make_split
 from stainproof.errors import CheckpointError, ConfigError
 from stainproof.evaluation.predictions import check_suffix, write_predictions
 from stainproof.labels import BLOOD_CLASSES
@@ -47,6 +46,7 @@ from stainproof.models.engines import DEFAULT, choose_engine
 from stainproof.models.predictor import Classifier, refuse_ensemble
 from stainproof.progress import Track, silent
 from stainproof.results import (
+    AUDIT_FOLDER,
     BEST_FILE,
     CARD_FILE,
     CONFIG_FILE,
@@ -54,7 +54,7 @@ from stainproof.results import (
     EXAMPLES_FOLDER,
     HISTORY_FILE,
     HOME_SOURCES,
-    STATE_FILE,
+    SPLITS_FILE,
     AuditSummary,
     Card,
     Delivered,
@@ -68,8 +68,7 @@ from stainproof.results import (
 if TYPE_CHECKING:
     from stainproof.training.loop import Outcome, Step
 
-SPLITS_FILE = "splits.csv"
-AUDIT_FOLDER, AUDIT_SUMMARY_FILE, AUDIT_PAGE_FILE = "audit", "audit.json", "audit.html"
+AUDIT_SUMMARY_FILE, AUDIT_PAGE_FILE = "audit.json", "audit.html"
 REPORT_FILE = "report.html"
 HOME_FOLDER, EVALUATIONS_FOLDER = "home", "evaluations"
 
@@ -173,19 +172,22 @@ def train(
         DataError: The source cannot be learnt from.
         CheckpointError: There is nothing to resume, or it was begun on other images.
     """
+    from stainproof.training import run_folder
     from stainproof.training.card import make_card, summarise_data, write_examples
     from stainproof.training.loop import Trainer
 
     run = Path(out)
-    config = _settle(run, config, resume)
-    left_out = _audited(run, source, config, audited, track)
+    config = run_folder.settle(run, config, resume)
+    if audited:
+        audit(source, run / AUDIT_FOLDER, config.audit, track=track)
+    left_out = run_folder.left_out(run)
     data = sources.load(source, config.input, leave_out=left_out, track=track)
     if left_out:
         data = replace(data, notes=(*data.notes, f"{len(left_out)} images left out by the audit"))
     split = make_split(data, config.split, config.seed)
     if resume:
-        _check_same_split(run, split)
-    parts = _parted(data, split)
+        run_folder.check_split(run, split)
+    parts = split.divide(data)
     summary = summarise_data(data, split, parts)
     del data  # so that the images are held once
     trainer = Trainer(config, parts[TRAIN], parts[VAL], run, resume=resume)
@@ -234,17 +236,18 @@ def average(
         DataError: The source cannot be read.
     """
     from stainproof.models.weights import save_weights
+    from stainproof.training import run_folder
     from stainproof.training.soup import find_candidates, make_soup
 
     first, run = Path(runs[0]), Path(out)
     candidates = find_candidates([Path(one) for one in runs])
-    _check_free(run)
+    run_folder.check_free(run)
     config = read_config(first / CONFIG_FILE)
-    data = sources.load(source, config.input, leave_out=_left_out(first), track=track)
+    data = sources.load(source, config.input, leave_out=run_folder.left_out(first), track=track)
     split = make_split(data, config.split, config.seed)
     for one in runs:
-        _check_same_split(Path(one), split)
-    parts = _parted(data, split)
+        run_folder.check_split(Path(one), split)
+    parts = split.divide(data)
     soup = make_soup(candidates, choice, config, parts[TRAIN], parts[VAL], under)
     for name in (CONFIG_FILE, SPLITS_FILE, HISTORY_FILE):
         files.write_text(run / name, (first / name).read_text(encoding="utf-8"))
@@ -552,48 +555,6 @@ def _load_test(source: str | Path, contract: InputContract, track: Track) -> Ima
     return data.part(TEST) if data.parts is not None and TEST in data.parts else data
 
 
-def _settle(run: Path, config: Config | None, resume: bool) -> Config:
-    """Return the settings to use, and refuse to write over a run."""
-    from stainproof.models.backbones import with_own_input
-    from stainproof.models.network import check_network
-
-    if resume:
-        if not (run / STATE_FILE).exists():
-            raise CheckpointError(f"{run}: no {STATE_FILE} in it; there is nothing to resume")
-        return with_own_input(config or read_config(run / CONFIG_FILE))
-    _check_free(run)
-    config = with_own_input(config or make_config())
-    check_network(config)
-    return config
-
-
-def _check_free(run: Path) -> None:
-    """Refuse to write over a run."""
-    if run.is_file():
-        raise ConfigError(f"{run}: is a file; --out names the folder to make")
-    if any((run / name).exists() for name in (CARD_FILE, STATE_FILE, CONFIG_FILE)):
-        raise ConfigError(f"{run}: already holds a run; add --resume, or choose another --out")
-
-
-def _audited(
-    run: Path, source: str | Path, config: Config, audited: bool, track: Track
-) -> set[str]:
-    """Return the names of the images that the run's audit drops, auditing where asked for."""
-    if audited:
-        audit(source, run / AUDIT_FOLDER, config.audit, track=track)
-    return _left_out(run)
-
-
-def _left_out(run: Path) -> set[str]:
-    """Return the names of the images that the run's audit drops, if it has one."""
-    path = run / AUDIT_FOLDER / AUDIT_FILE
-    return files_to_drop(read_csv(path)) if path.exists() else set()
-
-
-def _parted(data: ImageSet, split: Split) -> dict[str, ImageSet]:
-    return {part: data.subset(split.indices(part)) for part in (TRAIN, VAL, TEST)}
-
-
 def _deliver(run: Path, card: Card, parts: dict[str, ImageSet], track: Track) -> Card:
     """Finish a run that has its weights: ONNX, engine, held-out images, report."""
     from stainproof.delivery.export import export_onnx
@@ -609,9 +570,3 @@ def _deliver(run: Path, card: Card, parts: dict[str, ImageSet], track: Track) ->
             evaluate_classifier(classifier, held_out, run / HOME_FOLDER / part, track=track)
     report(run)
     return card
-
-
-def _check_same_split(run: Path, split: Split) -> None:
-    path = run / SPLITS_FILE
-    if not path.exists() or files.sha256_of(path) != split.sha256():
-        raise CheckpointError(f"{path}: the run was begun on other images or another split")

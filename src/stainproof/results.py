@@ -1,5 +1,6 @@
 """Typed artefacts and their JSON: what one stage writes and the next one reads."""
 
+import math
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -13,6 +14,7 @@ from stainproof.provenance import Provenance
 SCHEMA_VERSION = 2
 
 CARD_FILE, CONFIG_FILE, HISTORY_FILE = "card.json", "config.toml", "history.jsonl"
+AUDIT_FOLDER, SPLITS_FILE = "audit", "splits.csv"
 BEST_FILE, LAST_FILE, STATE_FILE = "best.safetensors", "last.safetensors", "state.safetensors"
 ONNX_FILE, INT8_FILE = "best.onnx", "best.int8.onnx"
 EXAMPLES_FOLDER, EPOCHS_FOLDER = "examples", "epochs"
@@ -149,6 +151,11 @@ class EpochRecord(Artefact):
     """Since training began, interruptions not counted."""
     augmenting_s: float | None = None
     """Processor seconds that changing the epoch's images took, beside the training itself."""
+
+    def is_finite(self) -> bool:
+        """Say whether all its losses are numbers."""
+        losses = (self.loss, self.val_loss, self.val_shifted_loss or 0.0)
+        return all(map(math.isfinite, losses))
 
 
 class AuditSummary(Artefact):

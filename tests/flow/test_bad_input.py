@@ -293,6 +293,13 @@ def test_a_run_is_never_written_over(refused, cell_folder, run_copy):
     assert "run: already holds a run; add --resume, or choose another --out" in said
 
 
+def test_a_run_that_finished_no_epoch_says_how_to_begin_anew(refused, cell_folder, run_copy):
+    for name in ("state.safetensors", "card.json"):
+        (run_copy / name).unlink()
+    said = refused("train", cell_folder, "--out", run_copy, *TINY)
+    assert "run: holds the settings of a run that finished no epoch; remove it" in said
+
+
 def test_a_file_is_no_run_folder(refused, cell_folder, tmp_path):
     (tmp_path / "out").write_text("mine")
     assert "out" in refused("train", cell_folder, "--out", tmp_path / "out", *TINY)

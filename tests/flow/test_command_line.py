@@ -1,5 +1,7 @@
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from typer.testing import CliRunner
@@ -46,6 +48,21 @@ def test_help_and_import_load_neither_torch_nor_scipy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("signal_name", ["SIGINT", "SIGTERM"])
+def test_an_interrupt_is_said_once_and_leaves_nothing_behind(tmp_path, signal_name):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "stainproof", "phantom", "--n", "100000", "--out", tmp_path / "out"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while not any(tmp_path.rglob("*.png")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(getattr(signal, signal_name))
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (130, "", "stainproof: interrupted\n")
+    assert not list(tmp_path.iterdir())
 
 
 def test_phantoms_are_the_same_bytes_for_the_same_seed_in_every_process(tmp_path):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import os
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from stainproof.errors import CheckpointError, ConfigError, DataError
 from stainproof.labels import BLOOD_CLASSES
 from stainproof.results import Card, Evaluation
 from stainproof.training import checkpoint
+from stainproof.training.loop import Trainer
 
 TINY = (
     "input.size_px=32",
@@ -244,6 +246,23 @@ def test_an_interrupt_while_an_epoch_is_being_kept_is_obeyed_when_it_is_whole(
     assert (card.stopped, card.num_epochs) == ("interrupted", 1)
     monkeypatch.undo()
     assert train(cells, tmp_path / "run", resume=True).num_epochs == 3
+
+
+def test_a_loss_that_is_no_number_before_an_epoch_is_done_names_the_rate(cells, tmp_path):
+    config = tiny("training.optimizer=sgd", "training.learning_rate=1e30")
+    with pytest.raises(ConfigError, match=r"learning_rate: with 1e\+30 the loss .* lower"):
+        train(cells, tmp_path / "run", config)
+
+
+def test_a_loss_that_is_no_number_later_ends_with_the_best_epoch_so_far(
+    cells, tmp_path, monkeypatch
+):
+    losses = iter((1.0, math.nan))
+    monkeypatch.setattr(Trainer, "_learn", lambda trainer, on_step: (next(losses), 0.5, 100.0))
+    card = train(cells, tmp_path / "run", tiny("training.epochs=9"))
+    assert (card.stopped, card.num_epochs) == ("the loss was no longer a number in epoch 2", 1)
+    assert Card.read(tmp_path / "run" / "card.json") == card
+    assert (tmp_path / "run" / "report.html").exists()
 
 
 def test_a_kill_at_any_moment_leaves_a_folder_that_resumes(cells, tmp_path):

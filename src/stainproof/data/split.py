@@ -33,6 +33,10 @@ class Split:
         """Return the positions of the images in this part, rising."""
         return np.flatnonzero(self.parts == part)
 
+    def divide(self, data: ImageSet) -> dict[str, ImageSet]:
+        """Return the images of every part, those of `data` that the split was made of."""
+        return {part: data.subset(self.indices(part)) for part in (TRAIN, VAL, TEST)}
+
     def to_csv(self) -> str:
         """Return the columns name, label, group, split as CSV text."""
         text = io.StringIO()

@@ -1,5 +1,6 @@
 """The training loop: learn for an epoch, judge, keep, until there is a reason to stop."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from stainproof import files
 from stainproof.config import Config
 from stainproof.data.images import Images
 from stainproof.data.imageset import ImageSet
-from stainproof.errors import CheckpointError
+from stainproof.errors import CheckpointError, ConfigError
 from stainproof.machine import keep_freed_memory
 from stainproof.models.backbones import freeze, set_to_training
 from stainproof.models.network import build_network, to_input
@@ -128,6 +129,7 @@ class Trainer:
         self.began = time.monotonic() - self.now.elapsed_s
         self.reserve_s = 0.05 * (self.settings.budget_s or 0.0)
         self.interrupt = Interrupt()
+        self.diverged = False
         self.augmented_s = 0.0
         """Processor seconds of augmentation before this epoch."""
 
@@ -141,6 +143,9 @@ class Trainer:
         Args:
             on_step: Told after every step.
             on_epoch: Told after every epoch, when its files are written.
+
+        Raises:
+            ConfigError: The loss was no longer a number before an epoch was done.
         """
         with noting_interrupts() as self.interrupt:
             while not (stopped := self._reason_to_stop()):
@@ -148,6 +153,9 @@ class Trainer:
                 if self.interrupt.noted and self.now.best:
                     continue
                 record = self._judge(loss, accuracy, images_per_s)
+                if not record.is_finite():
+                    self._end_diverged()
+                    continue
                 self._keep(record)
                 on_epoch(self._outcome("running"))
             return self._outcome(stopped)
@@ -158,6 +166,8 @@ class Trainer:
             return ""
         if self.interrupt.noted:
             return INTERRUPTED
+        if self.diverged:
+            return f"the loss was no longer a number in epoch {now.epoch + 1}"
         if now.epoch >= settings.epochs:
             return f"all {settings.epochs} epochs done"
         if settings.stop_patience and now.epoch - now.best.epoch >= settings.stop_patience:
@@ -177,7 +187,7 @@ class Trainer:
         total_loss = 0.0
         for batch in self.batches.epoch(epoch):
             done = self._share_done()
-            if seen and (done >= 1 or self.interrupt.noted):
+            if seen and (done >= 1 or self.interrupt.noted or not math.isfinite(total_loss)):
                 break
             self.schedule.before_step(done)
             loss, right = self._step(batch, done)
@@ -221,10 +231,9 @@ class Trainer:
         judged = self.judge(self._kept_state())
         self.reserve_s = min(1.3 * (time.monotonic() - began), 0.5 * (self.settings.budget_s or 0))
         self.schedule.after_epoch(driving_loss(judged))
-        self.now.epoch += 1
         self.now.elapsed_s = self._elapsed_s()
         return EpochRecord(
-            epoch=self.now.epoch,
+            epoch=self.now.epoch + 1,
             loss=loss,
             accuracy=accuracy,
             **vars(judged),
@@ -234,9 +243,19 @@ class Trainer:
             augmenting_s=self.batches.augmenter.busy_s - self.augmented_s,
         )
 
+    def _end_diverged(self) -> None:
+        """End with the best epoch so far; without one there is nothing to keep."""
+        if self.now.best is None:
+            raise ConfigError(
+                f"training.learning_rate: with {self.settings.learning_rate:g} the loss was no "
+                f"longer a number after {self.now.step} steps; choose a lower one"
+            )
+        self.diverged = True
+
     def _keep(self, record: EpochRecord) -> None:
         """Write weights, history and state; the state last, so that it never runs ahead."""
         folder, state = self.run_folder, self._kept_state()
+        self.now.epoch = record.epoch
         if self.now.best is None or driving_accuracy(record) > driving_accuracy(self.now.best):
             self.now.best = record
             save_weights(folder / BEST_FILE, state)
