@@ -12,7 +12,8 @@ from pathlib import Path
 
 from results_page import made_on, write_section
 from stainproof import pipeline
-from stainproof.config import Answering, make_answering
+from stainproof.config import Answering
+from stainproof.presets import make_answering
 
 NUM_VIEWS = {"one": 1, "flips": 4, "turns": 8}
 FILTERS = (

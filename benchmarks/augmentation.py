@@ -141,8 +141,8 @@ def share_of_training(images: Any, repeats: int) -> str:
     import torch
     from torch.nn import functional as F
 
-    from stainproof.config import make_config
     from stainproof.models.network import build_network, num_parameters, to_input
+    from stainproof.presets import make_config
     from stainproof.training.optim import make_optimizer
 
     config = make_config("quick")
@@ -180,7 +180,7 @@ def share_of_training(images: Any, repeats: int) -> str:
 def _one_epoch(images: Any, recipe: str) -> Callable[[], None]:
     """Return what changes every image once, for one epoch after another."""
     from stainproof.augment.recipe import Augmenter
-    from stainproof.config import make_config
+    from stainproof.presets import make_config
 
     settings = make_config("quick", assignments=(f"augment.recipe={recipe}",)).augment
     augmenter, epochs = Augmenter(images, settings, 0), count()
@@ -264,8 +264,8 @@ def main() -> None:
     import cv2
     import torch
 
-    from stainproof.config import make_config
     from stainproof.data import phantom
+    from stainproof.presets import make_config
 
     cv2.setNumThreads(1)
     torch.set_num_threads(1)

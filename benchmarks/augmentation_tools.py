@@ -85,7 +85,7 @@ def stainproof_processes(images: Any, recipe: Recipe, threads: int) -> Side:
 
 def _batches_of_ours(images: Any, recipe: Recipe, workers: int) -> Callable[[int], Any]:
     from stainproof.augment.recipe import Augmenter
-    from stainproof.config import make_config
+    from stainproof.presets import make_config
 
     settings = make_config("quick").augment
     without = [name for name in settings.operations if name not in recipe.draws]

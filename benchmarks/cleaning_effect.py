@@ -9,7 +9,8 @@ from pathlib import Path
 
 from results_page import made_on, write_section
 from stainproof import pipeline
-from stainproof.config import make_config, parse_duration
+from stainproof.presets import make_config
+from stainproof.settings import parse_duration
 
 
 def main() -> None:

@@ -16,8 +16,9 @@ from pathlib import Path
 
 from results_page import made_on, peak_memory_mb, write_section
 from stainproof import pipeline
-from stainproof.config import InputContract, make_config
+from stainproof.config import InputContract
 from stainproof.data import phantom, sources
+from stainproof.presets import make_config
 
 STAGES = ("load", "audit", "train", "predict")
 GENERATE = "generate"

@@ -48,7 +48,7 @@ Answer = Callable[[Any], Any]
 def make_run(folder: Path, network: str) -> Path:
     """Train for a moment, for a run folder with this network."""
     from stainproof import pipeline
-    from stainproof.config import make_config
+    from stainproof.presets import make_config
 
     cells = pipeline.make_phantoms(folder / f"cells-{network}", 80, seed=1, size_px=SIZE_PX)
     quick = ("training.epochs=1", "augment.recipe=none", "augment.validation=none")
@@ -74,7 +74,7 @@ def open_side(side: str, folder: Path, network: str) -> Answer:
     import tensorflow as tf
 
     from reference_network import keras_network
-    from stainproof.config import make_config
+    from stainproof.presets import make_config
 
     model = keras_network(make_config(network=network))
     if side == "keras":
@@ -233,7 +233,7 @@ def make_files(folder: Path, number: int) -> None:
 def save_keras(folder: Path) -> None:
     """Write the light network as a Keras file."""
     from reference_network import keras_network
-    from stainproof.config import make_config
+    from stainproof.presets import make_config
 
     keras_network(make_config(network="light")).save(folder / "light.keras")
 

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from results_page import write_section
-from stainproof.config import Config, make_config
+from stainproof.config import Config
+from stainproof.presets import make_config
 
 NUM_CLASSES = 8
 TOLERANCE = 1e-4

@@ -17,7 +17,7 @@ from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.trial import FixedTrial, create_trial
 
 from results_page import made_on, write_section
-from stainproof.config import make_config
+from stainproof.presets import make_config
 from stainproof.results import Trial
 from stainproof.search import propose as proposing
 from stainproof.search.space import Scalar, Space, assignments, read_space, study_in_memory

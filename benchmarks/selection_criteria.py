@@ -15,11 +15,11 @@ from scipy.stats import spearmanr
 from results_page import made_on, write_section
 from stainproof import pipeline
 from stainproof.augment.recipe import Augmenter
-from stainproof.config import read_config
 from stainproof.data import sources
 from stainproof.data.imageset import ImageSet
 from stainproof.data.split import VAL, make_split
 from stainproof.models.predictor import Classifier
+from stainproof.presets import read_config
 from stainproof.recipes import RECIPES, Recipe
 from stainproof.results import CONFIG_FILE, EVALUATION_FILE, Evaluation
 

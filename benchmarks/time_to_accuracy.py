@@ -41,8 +41,8 @@ Predict = Callable[[Sequence[str]], Any]
 def train_stainproof(folder: Path, classes: list[str], minutes: float) -> tuple[Predict, int]:
     """Train as the README says."""
     from stainproof import Classifier, pipeline
-    from stainproof.config import make_config
     from stainproof.data.images import decode
+    from stainproof.presets import make_config
 
     config = make_config("light", budget_s=60 * minutes)
     card = pipeline.train(folder / "train.csv", folder / "run", config)
@@ -114,7 +114,7 @@ def train_keras(folder: Path, classes: list[str], minutes: float) -> tuple[Predi
     import tensorflow as tf
 
     from reference_network import keras_network
-    from stainproof.config import make_config
+    from stainproof.presets import make_config
 
     began = time.monotonic()
     randomly = [keras.layers.RandomFlip(), keras.layers.RandAugment(value_range=(0, 1))]

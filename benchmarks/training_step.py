@@ -36,9 +36,9 @@ def begin(network: "NetworkConfig", batch: int, way: dict[str, Any]) -> Any:
     import torch
     from torch.nn import functional as F
 
-    from stainproof.config import make_config
     from stainproof.machine import keep_freed_memory
     from stainproof.models.network import build_network
+    from stainproof.presets import make_config
     from stainproof.training.hardware import Compute
     from stainproof.training.optim import make_optimizer
 
@@ -144,7 +144,7 @@ def main() -> None:
     parser.add_argument("--roofline", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.way or options.roofline:
-        from stainproof.config import make_config
+        from stainproof.presets import make_config
 
         network = make_config(network=options.network).network
         if options.roofline:

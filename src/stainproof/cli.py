@@ -134,10 +134,10 @@ def audit(
     seed: Seed = 0,
 ) -> None:
     """Find copies, doctored images, outliers and doubtful labels; nothing is deleted."""
-    from stainproof import config, pipeline
+    from stainproof import pipeline, presets
 
     assignments = (f"audit.seed={seed}", *(f"audit.{one}" for one in settings or ()))
-    chosen = config.make_config(assignments=assignments).audit
+    chosen = presets.make_config(assignments=assignments).audit
     with console.progress() as bars:
         summary = pipeline.audit(
             data, out, chosen, review=review, against=against, track=bars.track
@@ -176,9 +176,9 @@ def evaluate(
     cutoff: Cutoff = 0.5,
 ) -> None:
     """Measure a run on labelled images: accuracy and more, with 95 % intervals."""
-    from stainproof import config, pipeline
+    from stainproof import pipeline, presets
 
-    answering = config.make_answering(views, filter_name, cutoff)
+    answering = presets.make_answering(views, filter_name, cutoff)
     with console.progress() as bars:
         result = pipeline.evaluate(
             run, data, out, seed=seed, engine=engine, answering=answering, track=bars.track
@@ -202,9 +202,9 @@ def predict(
     cutoff: Cutoff = 0.5,
 ) -> None:
     """Give every image a class and the probability of each class."""
-    from stainproof import config, pipeline
+    from stainproof import pipeline, presets
 
-    answering = config.make_answering(views, filter_name, cutoff)
+    answering = presets.make_answering(views, filter_name, cutoff)
     with console.progress() as bars:
         num_rows, num_errors = pipeline.predict(
             run, images, out, engine=engine, answering=answering, track=bars.track
@@ -311,9 +311,9 @@ def submit(
     python: Python = Path(sys.executable),
 ) -> None:
     """Write a run as a contest submission, proven to answer as the run does."""
-    from stainproof import config, pipeline
+    from stainproof import pipeline, presets
 
-    answering = config.make_answering(views, filter_name, cutoff)
+    answering = presets.make_answering(views, filter_name, cutoff)
     with console.progress() as bars:
         made = pipeline.submit(
             run, out, runtime=runtime, answering=answering, images=images, python=python,
@@ -340,9 +340,9 @@ def competition(
     ] = None,
 ) -> None:
     """Make a contest for Codabench from your own two test sets."""
-    from stainproof import config, pipeline
+    from stainproof import pipeline, presets
 
-    contest = config.make_contest(tuple(settings or ()))
+    contest = presets.make_contest(tuple(settings or ()))
     with console.progress() as bars:
         pipeline.competition(development, final, out, contest, track=bars.track)
     typer.echo(f"{out}: upload it to Codabench, or try it with stainproof score")
@@ -367,9 +367,10 @@ def score(
     python: Python = Path(sys.executable),
 ) -> None:
     """Score a submission as Codabench would, on this machine."""
-    from stainproof import config, pipeline
+    from stainproof import pipeline
+    from stainproof.settings import parse_duration
 
-    limit_s = config.parse_duration(time_limit, "time limit") if time_limit else None
+    limit_s = parse_duration(time_limit, "time limit") if time_limit else None
     with console.progress() as bars:
         result = pipeline.score(
             submission, on, out, phase=phase, time_limit_s=limit_s, python=python,
@@ -413,15 +414,15 @@ def ladder(
     seed: Seed = 0,
 ) -> None:
     """Repeat the report's steps from a simple CNN on, then ours; the same command goes on."""
-    from stainproof import config
     from stainproof.ladder import PAGE_FILE, ladder
+    from stainproof.settings import parse_duration
 
     with console.progress("the same command goes on") as bars:
         rows = ladder(
             data,
             test,
             out,
-            config.parse_duration(budget),
+            parse_duration(budget),
             seed=seed,
             track=bars.track,
             on_step=bars.step,
@@ -460,11 +461,11 @@ def search(
     seed: Seed = 0,
 ) -> None:
     """Search networks and settings for accuracy, size and speed; the same command goes on."""
-    from stainproof import config
     from stainproof.machine import num_cores
     from stainproof.search.run import search
+    from stainproof.settings import parse_duration
 
-    budget_s = config.parse_duration(budget)
+    budget_s = parse_duration(budget)
     with console.progress("the same command goes on") as bars:
         shown = console.SearchBar(bars, trials)
         found = search(
@@ -531,12 +532,13 @@ def _choose_settings(
     resume: bool,
 ) -> "Config":
     """Build the settings from a preset, a file or, when resuming, the run's own."""
-    from stainproof import config as settings
+    from stainproof import presets
     from stainproof.errors import CheckpointError, ConfigError
+    from stainproof.settings import parse_duration
 
-    budget_s = settings.parse_duration(budget) if budget is not None else None
+    budget_s = parse_duration(budget) if budget is not None else None
     if not resume and config is None:
-        return settings.make_config(
+        return presets.make_config(
             preset or "quick",
             network=network,
             schedule=schedule,
@@ -552,11 +554,10 @@ def _choose_settings(
             whose = "a resumed run keeps its own" if resume else "the --config file says it"
             raise ConfigError(f"{option}: not allowed here; {whose}")
     if budget_s is not None:
-        assignments = (f"training.budget_s={budget_s}", *assignments)
+        limits = presets.limits_of(budget_s)
+        assignments = (*(f"training.{key}={value}" for key, value in limits.items()), *assignments)
     if seed is not None:
         assignments = (f"seed={seed}", *assignments)
     if config is None and not (out / "config.toml").exists():
         raise CheckpointError(f"{out}: no config.toml in it; there is nothing to resume")
-    return settings.with_assignments(
-        settings.read_config(config or out / "config.toml"), assignments
-    )
+    return presets.with_assignments(presets.read_config(config or out / "config.toml"), assignments)

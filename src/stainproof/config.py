@@ -1,27 +1,21 @@
 """Every setting, typed. TOML in, TOML in the run folder, `--set training.epochs=3` on the way."""
 
-import re
-import tomllib
-from collections.abc import Collection
 from datetime import date
-from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar
 
 import tomli_w
 from pydantic import (
-    BaseModel,
     Field,
     PositiveFloat,
-    ValidationError,
     field_validator,
     model_validator,
 )
 
-from stainproof.errors import ConfigError
 from stainproof.recipes import FAMILIES, RANGES, RECIPES, Recipe
 from stainproof.settings import Settings
 
 MAX_SIZE_PX = 1024
+MOST_EPOCHS = 100_000
 Group = TypeVar("Group", bound=Settings)
 
 
@@ -195,7 +189,7 @@ class TrainingConfig(Settings):
     """The optimiser's step; the peak of the one-cycle schedule."""
     weight_decay: float = Field(0.0, ge=0.0, le=1.0)
     """Decoupled weight decay; of SGD, the usual one. Adam takes none."""
-    epochs: int = Field(1000, ge=1, le=100_000)
+    epochs: int = Field(1000, ge=1, le=MOST_EPOCHS)
     """Most passes over the training split."""
     budget_s: float | None = Field(None, gt=0.0)
     """Seconds after which training ends with a complete run folder; nothing: no limit."""
@@ -338,265 +332,3 @@ class Config(Settings):
     def to_toml(self) -> str:
         """Return the settings as TOML text that `read_config` reads back to an equal value."""
         return tomli_w.dumps(self.model_dump(exclude_none=True))
-
-
-NETWORKS: dict[str, dict[str, Any]] = {
-    "reference": {},
-    "light": {"stem": (16, 32, 96), "stages": (144,), "dropout": 0.2},
-    "light-inception": {"stem": (16, 32, 96), "stages": (144,), "dropout": 0.2, "skip": False},
-    "simple": {"stem": (32, 64, 128), "stages": (), "dropout": 0.5},
-    "inception": {"skip": False},
-    "residual": {"unit": "conv", "stages": (128, 256)},
-}
-"""The report's networks (sections 2 and 4), each as its difference from the reference network."""
-
-SCHEDULES: dict[str, dict[str, dict[str, Any]]] = {
-    "report": {
-        "split": {},
-        "augment": {
-            "recipe": "randaugment",
-            "mix": "cutmix",
-            "validation": "randaugment",
-        },
-        "training": {},
-    },
-    "quick": {
-        "split": {"val_fraction": 0.1},
-        "augment": {},
-        "training": {
-            "schedule": "one-cycle",
-            "epochs": 30,
-            "stop_patience": 0,
-            "optimizer": "adamw",
-            "learning_rate": 4e-3,
-            "weight_decay": 0.02,
-            "batch_size": 64,
-            "label_smoothing": 0.1,
-            "ema_decay": 0.995,
-        },
-    },
-}
-"""`report`: section 3 of the report; `quick`: for people without a GPU."""
-
-PRESETS: dict[str, tuple[str, str]] = {
-    "quick": ("light", "quick"),
-    "light": ("light", "quick"),
-    "report": ("reference", "report"),
-    "reference": ("reference", "report"),
-    "simple": ("simple", "report"),
-    "inception": ("inception", "report"),
-    "residual": ("residual", "report"),
-}
-"""Every preset names a network and a schedule."""
-
-
-def parse_duration(text: str, what: str = "budget") -> float:
-    """Read a length of time such as `90s`, `20m`, `1h30m` as seconds.
-
-    Raises:
-        ConfigError: The text is no length of time above zero.
-    """
-    match = re.fullmatch(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,6})s)?", text.strip().lower())
-    hours, minutes, seconds = (int(part or 0) for part in match.groups()) if match else (0, 0, 0)
-    total = 3600 * hours + 60 * minutes + seconds
-    if not total:
-        raise ConfigError(
-            f"{what} {text!r} is no length of time; write for instance 90s, 20m, 1h30m"
-        )
-    return float(total)
-
-
-def choose(table: dict[str, Any], name: str, what: str) -> Any:
-    """Return `table[name]`, or say what `what` may be.
-
-    Raises:
-        ConfigError: The table has no such name.
-    """
-    check_known(name, table, what)
-    return table[name]
-
-
-def check_known(name: str, allowed: Collection[str], what: str) -> None:
-    """Say what `what` may be, where the name is not among it.
-
-    Raises:
-        ConfigError: It is not.
-    """
-    if name not in allowed:
-        raise ConfigError(f"{what} {name!r} is unknown; allowed: {', '.join(allowed)}")
-
-
-def make_config(
-    preset: str = "quick",
-    *,
-    network: str | None = None,
-    schedule: str | None = None,
-    seed: int = 0,
-    budget_s: float | None = None,
-    assignments: tuple[str, ...] = (),
-) -> Config:
-    """Build the settings of a run from named presets and single assignments.
-
-    Args:
-        preset: Name in `PRESETS`; gives the network and the schedule.
-        network: Name in `NETWORKS` that replaces the preset's.
-        schedule: Name in `SCHEDULES` that replaces the preset's.
-        seed: Seed of everything random, 0 to 2^31 - 1.
-        budget_s: Seconds of training, above zero.
-        assignments: Texts such as `training.epochs=3`, applied last.
-
-    Raises:
-        ConfigError: A name or key is unknown or a value is out of range.
-    """
-    preset_network, preset_schedule = choose(PRESETS, preset, "preset")
-    tree: dict[str, Any] = {
-        "preset": preset,
-        "seed": seed,
-        "network": dict(choose(NETWORKS, network or preset_network, "network")),
-        **{
-            group: dict(values)
-            for group, values in choose(SCHEDULES, schedule or preset_schedule, "schedule").items()
-        },
-    }
-    if budget_s is not None:
-        tree["training"]["budget_s"] = budget_s
-    _assign_all(tree, assignments)
-    return _validated(tree, "setting")
-
-
-def read_config(path: Path) -> Config:
-    """Read settings from a TOML file.
-
-    Raises:
-        ConfigError: The file is missing, is no TOML, or has an unknown key or a bad value.
-    """
-    return _validated(read_toml(path), f"{path}: setting")
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """Read a TOML file.
-
-    Raises:
-        ConfigError: The file is missing or is no TOML.
-    """
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path}: not a readable TOML file ({error})") from error
-
-
-def with_assignments(config: Config, assignments: tuple[str, ...]) -> Config:
-    """Return the settings with texts such as `training.epochs=3` applied.
-
-    Raises:
-        ConfigError: A key is unknown or a value is out of range.
-    """
-    tree = config.model_dump() | {"input": config.input.model_dump(exclude_unset=True)}
-    _assign_all(tree, assignments)
-    return _validated(tree, "setting")
-
-
-REPLACED: dict[str, tuple[str, ...]] = {
-    "augment.recipe": tuple(
-        f"augment.{name}" for name in Recipe.model_fields if name != "pictures"
-    ),
-    "network.backbone": (*(f"network.{name}" for name in NO_LAYERS), "input.mean", "input.std"),
-}
-"""Choice -> settings of the choice before that it drops."""
-
-
-def _assign_all(tree: dict[str, Any], assignments: tuple[str, ...]) -> None:
-    """Apply the assignments, choices first, since they drop what was chosen before."""
-    for assignment in sorted(assignments, key=lambda text: key_of(text) not in REPLACED):
-        _assign(tree, assignment)
-
-
-def key_of(assignment: str) -> str:
-    """Return the key of a text such as `training.epochs=3`."""
-    return assignment.partition("=")[0].strip()
-
-
-def _assign(tree: dict[str, Any], assignment: str) -> None:
-    key, equals, text = assignment.partition("=")
-    if not equals or not key.strip():
-        raise ConfigError(f"--set {assignment!r}: write key=value, for instance training.epochs=3")
-    if key.strip() == "preset":
-        raise ConfigError(f"--set {assignment!r}: a preset is chosen with --preset")
-    *groups, last = key.strip().split(".")
-    branch = tree
-    for group in groups:
-        branch = branch.setdefault(group, {})
-        if not isinstance(branch, dict):
-            raise ConfigError(f"--set {assignment!r}: {group} is a value, not a group of settings")
-    try:
-        branch[last] = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        branch[last] = text.strip()
-    for dropped in REPLACED.get(key.strip(), ()) if branch[last] else ():
-        group, _, name = dropped.partition(".")
-        tree.get(group, {}).pop(name, None)
-
-
-def make_answering(views: str = "one", filter: str = "none", cutoff: float = 0.5) -> Answering:
-    """Build the settings of prediction; see `Answering`.
-
-    Raises:
-        ConfigError: A name is unknown or the cutoff out of range.
-    """
-    return make_settings(Answering, {"views": views, "filter": filter, "cutoff": cutoff})
-
-
-def make_contest(assignments: tuple[str, ...] = ()) -> Contest:
-    """Build the settings of a contest, which starts today unless they say otherwise.
-
-    Args:
-        assignments: Texts such as `start=2026-12-01`.
-
-    Raises:
-        ConfigError: A key is unknown or a value is out of range.
-    """
-    tree: dict[str, Any] = {"start": date.today()}
-    for assignment in assignments:
-        _assign(tree, assignment)
-    return make_settings(Contest, tree)
-
-
-def make_settings(group: type[Group], values: dict[str, Any]) -> Group:
-    """Build a group of settings.
-
-    Raises:
-        ConfigError: A key is unknown or a value is out of range.
-    """
-    try:
-        return group.model_validate(values)
-    except ValidationError as error:
-        raise ConfigError(_first_fault(error, group)) from error
-
-
-def _validated(tree: dict[str, Any], what: str) -> Config:
-    try:
-        return Config.model_validate(tree)
-    except ValidationError as error:
-        raise ConfigError(f"{what} {_first_fault(error, Config)}") from error
-
-
-def _first_fault(error: ValidationError, model: type[BaseModel]) -> str:
-    fault = error.errors()[0]
-    path = [str(part) for part in fault["loc"]]
-    key = ".".join(path)
-    if fault["type"] == "extra_forbidden":
-        return f"{key} is unknown; allowed: {', '.join(_keys_beside(path, model))}"
-    if fault["type"] == "value_error":
-        said = fault["msg"].removeprefix("Value error, ")
-        return f"{key}: {said}" if key else said
-    return f"{key}: {fault['msg']}, got {fault['input']!r}"
-
-
-def _keys_beside(path: list[str], model: type[BaseModel]) -> list[str]:
-    for part in path[:-1]:
-        field = model.model_fields.get(part)
-        kinds = (field.annotation, *get_args(field.annotation)) if field else ()
-        for kind in kinds:
-            if isinstance(kind, type) and issubclass(kind, BaseModel):
-                model = kind
-    return list(model.model_fields)

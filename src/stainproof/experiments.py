@@ -7,10 +7,11 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from stainproof import files, pipeline
-from stainproof.config import Config, read_config
+from stainproof.config import Config
 from stainproof.data import sources
 from stainproof.errors import CheckpointError, ConfigError
 from stainproof.models.backbones import with_own_input
+from stainproof.presets import read_config
 from stainproof.progress import Track, silent
 from stainproof.results import CARD_FILE, CONFIG_FILE, STATE_FILE, Card, Evaluation, Experiment, Row
 from stainproof.training.loop import INTERRUPTED, Step, read_history

@@ -25,15 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stainproof import files, provenance
-from stainproof.config import (
-    Answering,
-    AuditConfig,
-    Config,
-    Contest,
-    InputContract,
-    make_contest,
-    read_config,
-)
+from stainproof.config import Answering, AuditConfig, Config, Contest, InputContract
 from stainproof.data import cleaning, phantom, sources, stream
 from stainproof.data.cleaning import AUDIT_FILE
 from stainproof.data.findings import write_csv
@@ -44,6 +36,7 @@ from stainproof.evaluation.predictions import check_suffix, write_predictions
 from stainproof.labels import BLOOD_CLASSES
 from stainproof.models.engines import DEFAULT, choose_engine
 from stainproof.models.predictor import Classifier, refuse_ensemble
+from stainproof.presets import make_contest, read_config
 from stainproof.progress import Track, silent
 from stainproof.results import (
     AUDIT_FOLDER,

@@ -7,8 +7,9 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from stainproof import files
-from stainproof.config import AuditConfig, Config, InputContract, NetworkConfig, make_config
+from stainproof.config import AuditConfig, Config, InputContract, NetworkConfig
 from stainproof.errors import CheckpointError
+from stainproof.presets import make_config
 from stainproof.provenance import Provenance
 
 SCHEMA_VERSION = 2
@@ -295,9 +296,9 @@ class Experiment(Artefact):
     name: str
     """Unlike any other in its queue; names the run folder too."""
     network: str = "light"
-    """Name in `config.NETWORKS`."""
+    """Name in `presets.NETWORKS`."""
     schedule: str = "quick"
-    """Name in `config.SCHEDULES`."""
+    """Name in `presets.SCHEDULES`."""
     seed: int = 0
     budget_s: float | None = None
     assignments: tuple[str, ...] = ()

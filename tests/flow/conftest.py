@@ -3,7 +3,7 @@
 import pytest
 
 from stainproof import pipeline
-from stainproof.config import make_config
+from stainproof.presets import make_config
 
 TINY = (
     "input.size_px=32",

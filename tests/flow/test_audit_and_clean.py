@@ -15,11 +15,11 @@ import pytest
 from PIL import Image
 
 from stainproof import pipeline
-from stainproof.config import make_config
 from stainproof.data import measures, phantom, sources
 from stainproof.data.findings import Finding, files_to_drop, read_csv, to_csv
 from stainproof.errors import DataError
 from stainproof.labels import BLOOD_CLASSES
+from stainproof.presets import make_config
 from stainproof.report.audit_page import group_key
 from stainproof.results import AuditSummary
 

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from stainproof import cli, pipeline
-from stainproof.config import make_config
+from stainproof.presets import make_config
 
 SETTINGS = (
     "input.size_px=32",

@@ -73,3 +73,13 @@ def test_phantoms_are_the_same_bytes_for_the_same_seed_in_every_process(tmp_path
     assert len(files) == 16
     for file in files:
         assert file.read_bytes() == (tmp_path / "b" / file.relative_to(tmp_path / "a")).read_bytes()
+
+
+def test_a_budget_beside_a_file_of_settings_takes_the_place_of_its_epochs(phantoms, tiny, tmp_path):
+    settings = tmp_path / "one_epoch.toml"
+    settings.write_text(tiny("training.epochs=1").to_toml())
+    done = in_process(
+        "train", phantoms, "--out", tmp_path / "run", "--config", settings, "--budget", "2s"
+    )
+    assert done.exit_code == 0, done.output
+    assert "time budget of 2 s used up after" in done.output

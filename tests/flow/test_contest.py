@@ -11,13 +11,14 @@ from typer.testing import CliRunner
 
 from stainproof import Classifier, pipeline
 from stainproof.cli import app
-from stainproof.config import InputContract, make_answering
+from stainproof.config import InputContract
 from stainproof.data import sources
 from stainproof.delivery.codabench import submission as submissions
 from stainproof.delivery.codabench.grader import FILES, Task, answer
 from stainproof.delivery.codabench.sandbox import Bounds, packages_lacking
 from stainproof.errors import CheckpointError, ConfigError, DataError, SubmissionError
 from stainproof.labels import BLOOD_CLASSES
+from stainproof.presets import make_answering
 from stainproof.results import Card, Score
 
 VARIED = (

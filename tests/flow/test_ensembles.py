@@ -11,13 +11,13 @@ from typer.testing import CliRunner
 
 from stainproof import Classifier, pipeline
 from stainproof.cli import app
-from stainproof.config import make_answering, make_config
 from stainproof.data import sources
 from stainproof.errors import CheckpointError, ConfigError, DataError
 from stainproof.models.folding import FoldedNetwork
 from stainproof.models.fourier import filtered
 from stainproof.models.views import views_of
 from stainproof.models.voting import vote
+from stainproof.presets import make_answering, make_config
 from stainproof.results import Card, Ensemble
 from stainproof.training.loop import Trainer
 from stainproof.training.teacher import Teacher

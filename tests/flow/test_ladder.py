@@ -10,10 +10,10 @@ import pytest
 
 from stainproof import ladder as ladders
 from stainproof import pipeline
-from stainproof.config import make_config
 from stainproof.errors import CheckpointError, ConfigError
 from stainproof.experiments import read_rows, run_queue
 from stainproof.ladder import RUNGS, ladder
+from stainproof.presets import make_config
 from stainproof.results import Experiment
 
 TINY = (

@@ -14,9 +14,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from stainproof.config import make_config, read_config
 from stainproof.errors import CheckpointError, ConfigError
 from stainproof.files import write_text
+from stainproof.presets import make_config, read_config
 from stainproof.report import search_page
 from stainproof.results import Card, EpochRecord, Search
 from stainproof.search import trial as trials

@@ -14,10 +14,10 @@ import pytest
 from safetensors.numpy import load_file
 
 from stainproof import Classifier, evaluate, pipeline, predict, train
-from stainproof.config import make_config, read_config
 from stainproof.data import phantom
 from stainproof.errors import CheckpointError, ConfigError, DataError
 from stainproof.labels import BLOOD_CLASSES
+from stainproof.presets import make_config, read_config
 from stainproof.results import Card, Evaluation
 from stainproof.training import checkpoint
 from stainproof.training.loop import Trainer

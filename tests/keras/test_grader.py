@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from stainproof import pipeline
-from stainproof.config import make_answering, make_config
 from stainproof.delivery import keras_network
 from stainproof.errors import SubmissionError
+from stainproof.presets import make_answering, make_config
 from stainproof.results import Card
 
 GRADER = Path(os.environ["GRADER"])

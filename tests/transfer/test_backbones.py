@@ -8,13 +8,7 @@ import timm
 import torch
 from torch import nn
 
-from stainproof.config import (
-    NetworkConfig,
-    TrainingConfig,
-    make_config,
-    read_config,
-    with_assignments,
-)
+from stainproof.config import NetworkConfig, TrainingConfig
 from stainproof.errors import ConfigError
 from stainproof.models.backbones import (
     build_backbone,
@@ -25,6 +19,7 @@ from stainproof.models.backbones import (
     with_own_input,
 )
 from stainproof.models.network import build_network, check_network, start_px
+from stainproof.presets import make_config, read_config, with_assignments
 from stainproof.training.optim import Schedule, make_optimizer
 
 PAGE = (Path(__file__).parents[2] / "docs" / "transfer.md").read_text(encoding="utf-8")

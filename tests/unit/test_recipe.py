@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 
 from stainproof.augment.recipe import FAMILY_OF, Augmenter
-from stainproof.config import AugmentConfig, make_config
+from stainproof.config import AugmentConfig
 from stainproof.errors import ConfigError, DataError
+from stainproof.presets import make_config
 from stainproof.recipes import FAMILIES, LIMITS, RANGES, RECIPES, Recipe
 
 

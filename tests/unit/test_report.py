@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stainproof.config import make_config
 from stainproof.errors import CheckpointError
 from stainproof.evaluation import metrics
 from stainproof.labels import BLOOD_CLASSES
+from stainproof.presets import make_config
 from stainproof.provenance import Provenance
 from stainproof.report.page import drop_between, render
 from stainproof.results import Card, DataSummary, EpochRecord, Evaluation, Mistake

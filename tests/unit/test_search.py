@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from optuna.samplers import RandomSampler
 from optuna.trial import FixedTrial
 
-from stainproof.config import make_config
 from stainproof.errors import ConfigError
 from stainproof.models.network import check_network
+from stainproof.presets import make_config
 from stainproof.provenance import Provenance, without_password
 from stainproof.report.search_page import render_search
 from stainproof.results import EpochRecord, Search, Trial

@@ -7,9 +7,9 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-from stainproof.config import make_config
 from stainproof.models.folding import FoldedNetwork
 from stainproof.models.network import build_network, to_input
+from stainproof.presets import make_config
 
 STEM = {"light": 3, "reference": 2}
 BLOCKS = {"light": 2, "reference": 4}

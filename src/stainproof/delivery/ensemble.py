@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stainproof import files
-from stainproof.config import check_known
 from stainproof.errors import CheckpointError, ConfigError
 from stainproof.models.predictor import Classifier, refuse_ensemble
 from stainproof.models.voting import VOTINGS
@@ -19,6 +18,7 @@ from stainproof.results import (
     ONNX_FILE,
     Ensemble,
 )
+from stainproof.settings import check_known
 
 NEEDED = (CARD_FILE, CONFIG_FILE, BEST_FILE, ONNX_FILE)
 

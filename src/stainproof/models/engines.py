@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stainproof import files
-from stainproof.config import check_known
 from stainproof.data.images import Images
 from stainproof.errors import CheckpointError, ConfigError
 from stainproof.machine import keep_freed_memory, num_cores
 from stainproof.results import INT8_FILE, ONNX_FILE, Card
+from stainproof.settings import check_known
 
 DEFAULT, INT8 = "onnxruntime", "int8"
 EXACT = (DEFAULT, "openvino", "torch")

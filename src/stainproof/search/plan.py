@@ -7,13 +7,14 @@ from typing import Any
 
 from pydantic import Field
 
-from stainproof.config import key_of, make_config
 from stainproof.data import sources
 from stainproof.errors import ConfigError
+from stainproof.presets import make_config
 from stainproof.progress import Track
 from stainproof.provenance import without_password
 from stainproof.results import SCHEMA_VERSION, Artefact
 from stainproof.search.space import read_space
+from stainproof.settings import key_of
 
 OWN_OPTIONS = ("seed", "training.budget_s")
 

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ValidationError
 
-from stainproof.config import Config, key_of, make_config, read_toml
+from stainproof.config import Config
 from stainproof.errors import ConfigError
+from stainproof.presets import make_config
 from stainproof.search.ranges import Between, By, Draw, Items, OneOf, Scalar, Value, as_text
+from stainproof.settings import key_of, read_toml
 
 if TYPE_CHECKING:
     import optuna

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import ValidationError
 
-from stainproof.config import Config, make_config
+from stainproof.config import Config
 from stainproof.errors import CheckpointError, ConfigError, first_line
+from stainproof.presets import make_config
 from stainproof.results import Trial
 from stainproof.search.plan import Plan
 from stainproof.search.propose import DIRECTIONS, figures_of, propose

@@ -3,13 +3,14 @@
 from pathlib import Path
 
 from stainproof import files
-from stainproof.config import Config, make_config, read_config
+from stainproof.config import Config
 from stainproof.data.cleaning import AUDIT_FILE
 from stainproof.data.findings import files_to_drop, read_csv
 from stainproof.data.split import Split
 from stainproof.errors import CheckpointError, ConfigError
 from stainproof.models.backbones import with_own_input
 from stainproof.models.network import check_network
+from stainproof.presets import make_config, read_config
 from stainproof.results import AUDIT_FOLDER, CARD_FILE, CONFIG_FILE, SPLITS_FILE, STATE_FILE
 
 

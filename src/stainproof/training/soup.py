@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from stainproof.config import Config, InputContract, check_known
+from stainproof.config import Config, InputContract
 from stainproof.data.images import Images
 from stainproof.data.imageset import ImageSet
 from stainproof.errors import CheckpointError, ConfigError
@@ -15,6 +15,7 @@ from stainproof.models.backbones import batch_norms
 from stainproof.models.network import build_network, to_input
 from stainproof.models.weights import load_weights
 from stainproof.results import BEST_FILE, CARD_FILE, EPOCHS_FOLDER, Card, EpochRecord
+from stainproof.settings import check_known
 from stainproof.training.batches import Batches
 from stainproof.training.judge import Judge, driving_accuracy, driving_loss
 from stainproof.training.loop import read_history

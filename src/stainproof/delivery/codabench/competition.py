@@ -15,7 +15,7 @@ import numpy as np
 import yaml
 
 from stainproof import files
-from stainproof.config import Contest, choose
+from stainproof.config import Contest
 from stainproof.data import phantom
 from stainproof.data.imageset import ImageSet
 from stainproof.delivery.codabench.archive import pack, unpack
@@ -23,6 +23,7 @@ from stainproof.delivery.codabench.grader import FILES, IMAGES_FILE, LABELS_FILE
 from stainproof.errors import DataError
 from stainproof.evaluation.evaluate import labels_among
 from stainproof.labels import BLOOD_CLASSES
+from stainproof.settings import choose
 
 COMPETITION_FILE, LOGO_FILE = "competition.yaml", "logo.png"
 PHASES = ("Development", "Final")

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stainproof import files
-from stainproof.config import InputContract, check_known
+from stainproof.config import InputContract
 from stainproof.data import phantom, stream
 from stainproof.data.images import Images, to_square
 from stainproof.delivery.codabench.archive import pack
@@ -24,6 +24,7 @@ from stainproof.models.engines import DEFAULT, open_engine
 from stainproof.models.predictor import Classifier, Member
 from stainproof.progress import Track
 from stainproof.results import ONNX_FILE, Delivered
+from stainproof.settings import check_known
 
 Value = TypeVar("Value")
 
