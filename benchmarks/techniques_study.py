@@ -4,7 +4,7 @@ python benchmarks/techniques_study.py --data TRAIN --tests CLEAN SHIFTED OTHER_L
     --truth ds2_truth.csv [--only sizes ...] [--share 1/2]
 
 As in augmentation_study.py: equal epochs, one thread a training, every finished row kept in
-techniques_rows.jsonl.
+techniques_rows.jsonl. The queue `teacher` wants a run or an ensemble in the folder `teacher`.
 """
 
 from pathlib import Path
@@ -31,6 +31,7 @@ QUEUES: dict[str, list[Experiment]] = {
         for name, assignments in {
             "24k": ("network.stem=[8,16,32]", "network.stages=[48]", "network.hidden=32"),
             "55k": ("network.stem=[12,24,48]", "network.stages=[72]", "network.hidden=64"),
+            "small": ("network.stem=[8,16,48]", "network.stages=[96]", "network.hidden=64"),
             "577k": ("network.stages=[144,240]",),
             "870k": ("network.stem=[24,48,96]", "network.stages=[192,288]"),
             "1900k": ("network.stem=[24,48,96]", "network.stages=[288,448]"),
@@ -52,6 +53,7 @@ QUEUES: dict[str, list[Experiment]] = {
         short("mixup", FULL, "augment.mix=mixup"),
         short("no-average", FULL, "training.ema_decay=0", "training.keep_every_epoch=true"),
     ],
+    "teacher": [short("teacher", FULL, "training.teacher=teacher")],
 }  # fmt: skip
 """Queue -> its experiments. Those that start small have more epochs, of as many pixels in all."""
 
