@@ -50,6 +50,7 @@ bench: $(READY) $(KERAS) $(AUDIT) $(FASTDUP) $(AUGMENT) $(NEIGHBOURS) $(TRANSFER
 	$(BIN)/python benchmarks/phantoms.py
 	.venv-keras/bin/python benchmarks/reference_network.py
 	$(BIN)/python benchmarks/inference.py
+	$(BIN)/python benchmarks/networks.py
 	$(BIN)/python benchmarks/augmentation.py
 	$(BIN)/python benchmarks/near_copies.py
 	$(BIN)/python benchmarks/growth.py

@@ -19,11 +19,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from results_page import made_on, peak_memory_mb, write_section
+
+if TYPE_CHECKING:
+    from stainproof.config import Config
 
 SIZE_PX = 96
 NETWORKS = ("light", "reference")
@@ -45,15 +48,15 @@ COMMANDS = {
 Answer = Callable[[Any], Any]
 
 
-def make_run(folder: Path, network: str) -> Path:
-    """Train for a moment, for a run folder with this network."""
+def make_run(folder: Path, config: "Config") -> Path:
+    """Train for a moment, for a run in a new folder with the network of these settings."""
     from stainproof import pipeline
-    from stainproof.presets import make_config
+    from stainproof.presets import with_assignments
 
-    cells = pipeline.make_phantoms(folder / f"cells-{network}", 80, seed=1, size_px=SIZE_PX)
-    quick = ("training.epochs=1", "augment.recipe=none", "augment.validation=none")
-    pipeline.train(cells, folder / network, make_config(network=network, assignments=quick))
-    return folder / network
+    cells = pipeline.make_phantoms(folder.with_name(f"{folder.name}-cells"), 80, size_px=SIZE_PX)
+    moment = ("training.epochs=1", "augment.recipe=none", "augment.validation=none")
+    pipeline.train(cells, folder, with_assignments(config, moment))
+    return folder
 
 
 def open_side(side: str, folder: Path, network: str) -> Answer:
@@ -256,8 +259,10 @@ def main() -> None:
     elif options.command:
         whole_command(options.command, options.folder)
     elif options.make:
+        from stainproof.presets import make_config
+
         for network in NETWORKS:
-            make_run(options.folder, network)
+            make_run(options.folder / network, make_config(network=network))
         make_files(options.folder, options.files)
         print("made")
     elif options.keras_file:

@@ -1,9 +1,9 @@
-"""What a larger or smaller network costs and brings: the runs of techniques_study.py, side by side.
+"""What a larger or smaller network costs and brings, side by side.
 
-.venv/bin/python benchmarks/networks.py --runs FOLDER
+.venv/bin/python benchmarks/networks.py
 
-Accuracy is that of the study's rows; speed is measured here, on one thread to train and on all
-cores to answer. Draws accuracy against parameters too.
+Accuracy is that of the rows of techniques_study.py; speed is measured here, on one thread to train
+and on all cores to answer. Draws accuracy against parameters too.
 """
 
 import argparse
@@ -11,22 +11,32 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
 
+from inference import make_run
 from results_page import made_on, write_section
+from stainproof.config import NetworkConfig
 from stainproof.experiments import read_rows
-from stainproof.results import Card, Row
+from stainproof.presets import NETWORKS, make_config
+from stainproof.results import Card, Experiment, Row
 from techniques_study import QUEUES, ROWS
 
 PICTURE = Path(__file__).parents[1] / "docs" / "pictures" / "networks.png"
 BATCH = 64
+SPEEDS = (
+    "trained a second, 32 bits",
+    "16 bits",
+    "answers a second, one by one",
+    f"in {BATCH}s",
+)
 
 
-def measure(run: Path) -> None:
-    """Print what the network of a run costs: products, images a second in training and answers."""
+def measure(experiment: Experiment, folder: Path) -> None:
+    """Print what a network costs: products, images a second in training and answers."""
     import numpy as np
     import torch
     from torch.utils.flop_counter import FlopCounterMode
@@ -35,6 +45,7 @@ def measure(run: Path) -> None:
     from stainproof.models.weights import load_network
     from training_step import step_seconds
 
+    run = make_run(folder / "run", experiment.config())
     card = Card.read(run / "card.json")
     network = load_network(run, card)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
@@ -80,31 +91,30 @@ def draw(rows: list[Row]) -> None:
 def main() -> None:
     """Measure every network in a process of its own, write the section and the figure."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=Path)
-    parser.add_argument("--run", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--name", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.run:
-        measure(options.run)
+    experiments = {one.name: one for one in (*QUEUES["baseline"], *QUEUES["sizes"])}
+    if options.name:
+        with tempfile.TemporaryDirectory() as folder:
+            measure(experiments[options.name], Path(folder))
         return
-    wanted = ["baseline", *(one.name for one in QUEUES["sizes"])]
-    rows = [row for row in read_rows(ROWS) if row.experiment.name in wanted]
+    rows = [row for row in read_rows(ROWS) if row.experiment.name in experiments]
     rows.sort(key=lambda row: row.num_parameters)
     tests = list(rows[0].accuracy)
-    heads = " | ".join(tests)
-    lines = [
-        f"| stem, stages | parameters | million products | {heads} | trained a second, 32 bits "
-        "| 16 bits | answers a second, one by one | in 64s |",
-        "|---" * (7 + len(tests)) + "|",
-    ]
+    heads = ["preset", "stem, stages", "parameters", "million products", *tests, *SPEEDS]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for row in rows:
-        cost = _in_child(options.runs / row.experiment.name)
+        cost = _in_child(row.experiment.name)
         network = row.experiment.config().network
-        shape = f"{list(network.stem)}, {list(network.stages)}"
-        figures = " | ".join(row.accuracy[test].percent() for test in tests)
-        speeds = " | ".join(f"{value:,.0f}" for value in (*cost["trained"], *cost["answers"]))
-        lines.append(
-            f"| {shape} | {row.num_parameters:,} | {cost['mmac']:.0f} | {figures} | {speeds} |"
+        cells = (
+            _preset_of(network),
+            f"{list(network.stem)}, {list(network.stages)}",
+            f"{row.num_parameters:,}",
+            f"{cost['mmac']:.0f}",
+            *(row.accuracy[test].percent() for test in tests),
+            *(f"{value:,.0f}" for value in (*cost["trained"], *cost["answers"])),
         )
+        lines.append(f"| {' | '.join(cells)} |")
         print(lines[-1], flush=True)
     how = (
         f"{rows[0].num_epochs} epochs of the cleaned `ds1`, seed 0. Training on one thread (batch "
@@ -114,10 +124,14 @@ def main() -> None:
     draw(rows)
 
 
-def _in_child(run: Path) -> dict[str, Any]:
-    here = Path(__file__).resolve()
+def _preset_of(network: NetworkConfig) -> str:
+    alike = (name for name in NETWORKS if make_config(network=name).network == network)
+    return next(alike, "")
+
+
+def _in_child(name: str) -> dict[str, Any]:
     done = subprocess.run(
-        [sys.executable, here, "--run", run.resolve()],
+        [sys.executable, __file__, "--name", name],
         capture_output=True, text=True, check=True, env=os.environ,
     )  # fmt: skip
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

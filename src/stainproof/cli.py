@@ -66,13 +66,16 @@ def train(
     preset: Annotated[
         str | None,
         typer.Option(
-            help="A network and a schedule: quick (default), light, report, reference, "
-            "simple, inception, residual."
+            help="A network and a schedule: quick (default), tiny, small, light or large for "
+            "CPUs; report, reference, simple, inception or residual as in the report."
         ),
     ] = None,
     network: Annotated[
         str | None,
-        typer.Option(help="reference, light, light-inception, simple, inception or residual."),
+        typer.Option(
+            help="tiny, small, light, large, light-inception, reference, simple, inception or "
+            "residual."
+        ),
     ] = None,
     schedule: Annotated[str | None, typer.Option(help="quick or report.")] = None,
     budget: Annotated[

@@ -290,9 +290,10 @@ class Contest(Settings):
 class Config(Settings):
     """All settings of a run."""
 
-    preset: Literal["quick", "light", "report", "reference", "simple", "inception", "residual"] = (
-        "quick"
-    )
+    preset: Literal[
+        "quick", "tiny", "small", "light", "large",
+        "report", "reference", "simple", "inception", "residual",
+    ] = "quick"  # fmt: skip
     """The preset these settings started from."""
     seed: int = Field(0, ge=0, lt=2**31)
     """Seed of the split, the weights, the order and the augmentation."""

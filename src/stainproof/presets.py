@@ -9,6 +9,9 @@ from stainproof.recipes import Recipe
 from stainproof.settings import assign, choose, key_of, make_settings, read_toml
 
 NETWORKS: dict[str, dict[str, Any]] = {
+    "tiny": {"stem": (8, 16, 32), "stages": (48,), "hidden": 32, "dropout": 0.2},
+    "small": {"stem": (8, 16, 48), "stages": (96,), "hidden": 64, "dropout": 0.2},
+    "large": {"stem": (24, 48, 96), "stages": (288, 448), "dropout": 0.2},
     "reference": {},
     "light": {"stem": (16, 32, 96), "stages": (144,), "dropout": 0.2},
     "light-inception": {"stem": (16, 32, 96), "stages": (144,), "dropout": 0.2, "skip": False},
@@ -16,7 +19,9 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "inception": {"skip": False},
     "residual": {"unit": "conv", "stages": (128, 256)},
 }
-"""The report's networks (sections 2 and 4), each as its difference from the reference network."""
+"""The report's networks (sections 2 and 4) and ours for CPUs, `tiny`, `small` and `large`, each as
+its difference from the reference network. Ours make images small early, where a filter costs most,
+and have filters in multiples of 8."""
 
 SCHEDULES: dict[str, dict[str, dict[str, Any]]] = {
     "report": {
@@ -48,7 +53,10 @@ SCHEDULES: dict[str, dict[str, dict[str, Any]]] = {
 
 PRESETS: dict[str, tuple[str, str]] = {
     "quick": ("light", "quick"),
+    "tiny": ("tiny", "quick"),
+    "small": ("small", "quick"),
     "light": ("light", "quick"),
+    "large": ("large", "quick"),
     "report": ("reference", "report"),
     "reference": ("reference", "report"),
     "simple": ("simple", "report"),

@@ -196,8 +196,8 @@ def test_a_preset_is_a_network_and_a_schedule_and_each_can_be_replaced():
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        ({"preset": "fast"}, "preset 'fast' is unknown; allowed: quick, light, report"),
-        ({"network": "vgg"}, "network 'vgg' is unknown; allowed: reference, light"),
+        ({"preset": "fast"}, "preset 'fast' is unknown; allowed: quick, tiny, small"),
+        ({"network": "vgg"}, "network 'vgg' is unknown; allowed: tiny, small"),
         ({"schedule": "slow"}, "schedule 'slow' is unknown; allowed: report, quick"),
     ],
 )
