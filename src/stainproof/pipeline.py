@@ -535,9 +535,9 @@ def make_phantoms(
         DataError: The folder holds something, or a setting is out of range.
     """
     with files.new_folder(Path(out)) as folder:
-        images, labels = phantom.generate(num_images, seed=seed, size_px=size_px, lab=lab)
-        for index, rgb in enumerate(track(images, "writing phantoms", num_images)):
-            name = BLOOD_CLASSES[labels[index]]
+        images = phantom.stream(num_images, seed=seed, size_px=size_px, lab=lab)
+        for index, rgb in enumerate(track(images, "drawing phantoms", num_images)):
+            name = BLOOD_CLASSES[index % len(BLOOD_CLASSES)]
             files.write_picture(folder / name / f"phantom_{index:06d}.png", rgb)
     return Path(out)
 

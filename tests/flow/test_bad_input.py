@@ -247,8 +247,8 @@ def test_a_class_that_the_model_does_not_know_is_named_with_those_it_knows(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--preset", "fast"], "preset 'fast' is unknown; allowed: quick, light, report"),
-        (["--network", "vgg"], "network 'vgg' is unknown; allowed: reference, light"),
+        (["--preset", "fast"], "preset 'fast' is unknown; allowed: quick, tiny, small"),
+        (["--network", "vgg"], "network 'vgg' is unknown; allowed: tiny, small"),
         (["--schedule", "slow"], "schedule 'slow' is unknown; allowed: report, quick"),
         (["--budget", "soon"], "budget 'soon' is no length of time; write for instance 90s"),
         (["--budget", "20"], "budget '20' is no length of time"),

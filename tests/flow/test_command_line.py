@@ -1,3 +1,4 @@
+import os
 import signal
 import subprocess
 import sys
@@ -54,12 +55,15 @@ def test_help_and_import_load_neither_torch_nor_scipy():
 def test_an_interrupt_is_said_once_and_leaves_nothing_behind(tmp_path, signal_name):
     process = subprocess.Popen(
         [sys.executable, "-m", "stainproof", "phantom", "--n", "100000", "--out", tmp_path / "out"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
     deadline = time.monotonic() + 60
     while not any(tmp_path.rglob("*.png")) and time.monotonic() < deadline:
         time.sleep(0.05)
-    process.send_signal(getattr(signal, signal_name))
+    if signal_name == "SIGINT":  # as a terminal sends it, to every process of the command
+        os.killpg(process.pid, signal.SIGINT)
+    else:
+        process.terminate()
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (130, "", "stainproof: interrupted\n")
     assert not list(tmp_path.iterdir())

@@ -96,11 +96,16 @@ def test_the_classes_are_balanced():
     assert np.bincount(labels).tolist() == [10] * 8
 
 
-def test_progress_counts_up_to_the_number_of_images():
-    seen = []
-    phantom.generate(120, seed=0, size_px=28, progress=seen.append)
-    assert seen == sorted(set(seen))
-    assert seen[-1] == 120
+def test_images_come_one_after_another_and_the_rest_is_not_drawn_first():
+    few = phantom.stream(10_000_000, seed=4, num_workers=1)
+    images, _ = phantom.generate(2, seed=4)
+    assert np.array_equal([next(few), next(few)], images)
+
+
+def test_no_more_than_some_batches_wait_in_memory(monkeypatch):
+    monkeypatch.setattr(phantom, "AHEAD", 1)
+    images = list(phantom.stream(120, seed=7, size_px=32, num_workers=2))
+    assert np.array_equal(images, phantom.generate(120, seed=7, size_px=32)[0])
 
 
 def test_draw_gives_what_the_same_generator_state_gave():

@@ -5,7 +5,8 @@ turns them into a picture, so the same cells can be seen in another laboratory. 
 complex numbers, x right and y down, in micrometres from the picture's middle.
 """
 
-from collections.abc import Callable, Iterator
+import signal
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
@@ -22,12 +23,14 @@ from stainproof.errors import DataError
 from stainproof.labels import BLOOD_CLASSES
 from stainproof.machine import num_cores
 
-__all__ = ["LABS", "Scene", "Stain", "draw", "generate"]
+__all__ = ["LABS", "Scene", "Stain", "draw", "generate", "stream"]
 
 SIZES_PX = (28, 224)
 FINE_PX = 64
 """Smaller pictures are drawn twice as large and shrunk."""
 BATCH = 50
+AHEAD = 100
+"""Batches at most that wait for whoever takes the images."""
 
 
 def generate(
@@ -37,7 +40,6 @@ def generate(
     size_px: int = 96,
     lab: str = "home",
     num_workers: int | None = None,
-    progress: Callable[[int], None] | None = None,
 ) -> tuple[Images, NDArray[np.int64]]:
     """Draw a labelled set, the classes in turn.
 
@@ -49,7 +51,6 @@ def generate(
         lab: Name in `LABS`.
         num_workers: Processes that draw, at least 1; nothing: one, or one a core for more than
             1,000 images. A script that draws in several needs `if __name__ == "__main__":`.
-        progress: Called with the number of images drawn so far.
 
     Returns:
         Images uint8 (N, size, size, 3), RGB, and labels int64 (N,), positions in
@@ -58,6 +59,22 @@ def generate(
     Raises:
         DataError: A number is out of range or the laboratory is unknown.
     """
+    drawn = stream(num_images, seed=seed, size_px=size_px, lab=lab, num_workers=num_workers)
+    images = np.empty((num_images, size_px, size_px, 3), np.uint8)
+    for index, rgb in enumerate(drawn):
+        images[index] = rgb
+    return images, np.arange(num_images) % len(BLOOD_CLASSES)
+
+
+def stream(
+    num_images: int,
+    *,
+    seed: int,
+    size_px: int = 96,
+    lab: str = "home",
+    num_workers: int | None = None,
+) -> Iterator[Images]:
+    """Draw the images of `generate` one after another; memory does not grow with their number."""
     _check_size(size_px)
     if lab not in LABS:
         raise DataError(f"lab {lab!r} is unknown; allowed: {', '.join(LABS)}")
@@ -70,14 +87,9 @@ def generate(
     ):
         if value < least:
             raise DataError(f"{name} must be {least} or more, got {value}")
-    images = np.empty((num_images, size_px, size_px, 3), np.uint8)
     starts = range(0, num_images, BATCH)
     jobs = [(seed, start, min(start + BATCH, num_images), size_px, lab) for start in starts]
-    for start, batch in zip(starts, _run(jobs, num_workers), strict=True):
-        images[start : start + len(batch)] = batch
-        if progress:
-            progress(start + len(batch))
-    return images, np.arange(num_images) % len(BLOOD_CLASSES)
+    return (rgb for batch in _run(jobs, num_workers) for rgb in batch)
 
 
 Job = tuple[int, int, int, int, str]
@@ -87,9 +99,14 @@ def _run(jobs: list[Job], num_workers: int) -> Iterator[Images]:
     if num_workers == 1:
         yield from map(_draw_batch, jobs)
         return
-    context = get_context("spawn")
-    with ProcessPoolExecutor(num_workers, context, cv2.setNumThreads, (1,)) as pool:
-        yield from pool.map(_draw_batch, jobs)
+    with ProcessPoolExecutor(num_workers, get_context("spawn"), _begin_worker) as pool:
+        for start in range(0, len(jobs), AHEAD):
+            yield from pool.map(_draw_batch, jobs[start : start + AHEAD])
+
+
+def _begin_worker() -> None:
+    cv2.setNumThreads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it too, and says so
 
 
 def _draw_batch(job: Job) -> Images:
