@@ -9,12 +9,14 @@ techniques_rows.jsonl. The queue `teacher` wants a run or an ensemble in the fol
 
 from pathlib import Path
 
-from augmentation_study import run_study, short
+from augmentation_study import LONG, run_study, short
 from stainproof.results import Experiment
 
 ROWS = Path(__file__).with_name("techniques_rows.jsonl")
 FULL = "training.start_scale=1"
 """Images of full size throughout, as in the rows of augmentation_study.py."""
+
+MUON = "training.optimizer=muon"
 
 QUEUES: dict[str, list[Experiment]] = {
     "baseline": [short("baseline", FULL)],
@@ -46,7 +48,14 @@ QUEUES: dict[str, list[Experiment]] = {
               "training.weight_decay=5e-4"),
         short("lion", FULL, "training.optimizer=lion", "training.learning_rate=4e-4",
               "training.weight_decay=0.2"),
-        short("muon", FULL, "training.optimizer=muon"),
+        short("muon", FULL, MUON),
+        *(
+            short(f"muon-{rate:g}", FULL, MUON, f"training.learning_rate={rate}")
+            for rate in (2e-3, 8e-3)
+        ),
+    ],
+    "muon-long": [
+        short(f"muon-long-{seed}", FULL, MUON, seed=seed, epochs=LONG) for seed in range(3)
     ],
     "techniques": [
         short("group-norm", FULL, "network.norm=group"),
