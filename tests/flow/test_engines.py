@@ -215,3 +215,14 @@ def test_a_refused_second_try_leaves_the_first_network_in_8_bits_as_it_was(
 def test_too_few_images_to_calibrate_are_refused(run_copy, phantoms):
     with pytest.raises(DataError, match="needs 400 images or more, got 120"):
         pipeline.quantise(run_copy, phantoms)
+
+
+def test_a_thread_gets_a_few_images_whole_and_every_thread_some(run, monkeypatch):
+    engine = engines.OnnxRuntimeEngine((run / "best.onnx").read_bytes(), threads=3)
+    asked = []
+    answer = engine._answer
+    monkeypatch.setattr(engine, "_answer", lambda part: (asked.append(len(part)), answer(part))[1])
+    for number, parts in ((1, [1]), (2, [1, 1]), (7, [1, 3, 3]), (64, [8] * 8)):
+        asked.clear()
+        engine(noise(number))
+        assert sorted(asked) == parts
