@@ -55,7 +55,11 @@ QUEUES: dict[str, list[Experiment]] = {
         ),
     ],
     "muon-long": [
-        short(f"muon-long-{seed}", FULL, MUON, seed=seed, epochs=LONG) for seed in range(3)
+        short(
+            f"muon-long-{seed}", FULL, MUON, "training.learning_rate=0.008",
+            seed=seed, epochs=LONG,
+        )
+        for seed in range(3)
     ],
     "techniques": [
         short("group-norm", FULL, "network.norm=group"),
