@@ -9,7 +9,7 @@ Equal minutes, not epochs: what is frozen is faster, and that is part of its wor
 
 from pathlib import Path
 
-from augmentation_study import run_study
+from augmentation_study import ADAMW, run_study
 from stainproof.results import Experiment
 
 ROWS = Path(__file__).with_name("transfer_rows.jsonl")
@@ -19,7 +19,7 @@ SCRATCH = ("network.backbone=tf_efficientnet_lite0",)
 IMAGENET = (*SCRATCH, "network.pretrained=package")
 FROZEN = ("training.unfrozen_blocks=0", "training.freeze_norms=true")
 GENTLY = ("training.learning_rate=1e-3",)
-"""A quarter of the preset's rate, which random weights and a new head want."""
+"""A quarter of the other rate, which random weights and a new head want."""
 
 WAYS: dict[str, tuple[str, ...]] = {
     "light": (),
@@ -41,7 +41,7 @@ def experiment(way: str, seed: int) -> Experiment:
         name=f"transfer-{way}-{seed}",
         seed=seed,
         budget_s=60 * MINUTES,
-        assignments=("training.threads=1", *WAYS[way]),
+        assignments=("training.threads=1", *ADAMW, *WAYS[way]),
     )
 
 
