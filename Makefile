@@ -69,6 +69,13 @@ ifdef REAL
 	$(BIN)/python benchmarks/selection_criteria.py --data runs/ds1_clean.csv --shifted $(REAL)/ds2 --other $(REAL)/other_lab runs/augmentation/*
 	$(BIN)/python benchmarks/engines_agree.py runs/augmentation/long-stainproof-0 --tests $(REAL)/clean $(REAL)/ds2
 	$(BIN)/python benchmarks/time_to_accuracy.py --data runs/ds1_clean.csv --tests $(REAL)/clean $(REAL)/ds2 $(REAL)/other_lab
+	$(BIN)/python benchmarks/techniques_study.py --data runs/ds1_clean.csv --tests $(REAL)/clean $(REAL)/ds2 $(REAL)/other_lab --truth $(REAL)/ds2_truth.csv --runs runs/techniques --only baseline start start-long sizes optimizers muon-long techniques
+	$(BIN)/stainproof ensemble runs/techniques/muon-long-0 runs/techniques/muon-long-1 runs/techniques/muon-long-2 --out teacher
+	$(BIN)/python benchmarks/techniques_study.py --data runs/ds1_clean.csv --tests $(REAL)/clean $(REAL)/ds2 $(REAL)/other_lab --truth $(REAL)/ds2_truth.csv --runs runs/techniques --only teacher
+	$(BIN)/python benchmarks/techniques_tables.py
+	$(BIN)/python benchmarks/answering.py runs/techniques/muon-long-0 runs/techniques/muon-long-1 runs/techniques/muon-long-2 --tests $(REAL)/clean $(REAL)/ds2 $(REAL)/other_lab
+	$(BIN)/python benchmarks/averages.py runs/techniques/no-average --data runs/ds1_clean.csv --tests $(REAL)/clean $(REAL)/ds2 $(REAL)/other_lab
+	$(BIN)/python benchmarks/submission.py runs/techniques/muon-long-0 --on $(REAL)/ds2
 	$(BIN)/python benchmarks/cleaning_effect.py --data $(REAL)/ds1 --test $(REAL)/clean $(REAL)/ds2 $(REAL)/other_lab --budget 10m
 endif
 

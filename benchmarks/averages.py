@@ -1,0 +1,46 @@
+"""The mean of a run's epochs beside its best epoch.
+
+.venv/bin/python benchmarks/averages.py RUN --data TRAIN --tests CLEAN SHIFTED OTHER_LAB
+
+The run must have kept its epochs and have no moving average: `no-average` of techniques_study.py.
+"""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from results_page import made_on, write_section
+from stainproof import pipeline
+
+CHOICES = {
+    "threshold": "mean of all epochs with a loss under 1.1 times the lowest",
+    "last": "mean of the last quarter of epochs",
+    "greedy": "greedy soup of epochs",
+}
+
+
+def main() -> None:
+    """Measure everything, write the section."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--tests", nargs="+", required=True)
+    options = parser.parse_args()
+    runs = {"the best epoch": options.run}
+    with tempfile.TemporaryDirectory() as name:
+        for choice, what in CHOICES.items():
+            runs[what] = Path(name) / choice
+            pipeline.average([options.run], options.data, runs[what], choice=choice)
+        lines = []
+        for what, run in runs.items():
+            found = [pipeline.evaluate(run, test, Path(name) / "found") for test in options.tests]
+            if not lines:
+                heads = " | ".join(one.source for one in found)
+                lines += [f"| what answers | {heads} |", "|---" * (1 + len(found)) + "|"]
+            lines.append(f"| {what} | {' | '.join(one.accuracy.percent() for one in found)} |")
+    how = f"Run {options.run.name}. Accuracy with its 95 % interval (Wilson). {made_on()}"
+    write_section("Means of weights", "\n".join([*lines, "", how]))
+
+
+if __name__ == "__main__":
+    main()
