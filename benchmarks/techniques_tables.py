@@ -3,6 +3,7 @@
 python benchmarks/techniques_tables.py
 """
 
+from augmentation_study import LONG, SHORT
 from augmentation_study import ROWS as FORMER_ROWS
 from augmentation_tables import HEAD, line, missing, seeds_line, where
 from results_page import write_section
@@ -15,19 +16,30 @@ FULL_SIZE = [f"long-stainproof-{seed}" for seed in range(3)]
 
 
 def main() -> None:
-    """Write both sections."""
+    """Write every section."""
     rows = {row.experiment.name: row for row in read_rows(ROWS)}
     former = {row.experiment.name: row for row in read_rows(FORMER_ROWS)}
-    _table(rows, ("baseline", "optimizers", "techniques"), "Techniques", "11 epochs.")
+    _short(rows, ("baseline", "optimizers", "techniques", "teacher"))
+    _muon(rows, [former[name] for name in FULL_SIZE])
     _start_small(rows, [former[name] for name in FULL_SIZE])
 
 
-def _table(rows: dict[str, Row], queues: tuple[str, ...], name: str, note: str) -> None:
+def _short(rows: dict[str, Row], queues: tuple[str, ...]) -> None:
     wanted = [one.name for queue in queues for one in QUEUES[queue]]
     made = [rows[one] for one in wanted if one in rows]
-    if made:
-        note = f"{note} {where(made)} {missing(wanted, rows)}"
-        write_section(name, "\n".join([*HEAD, *map(line, made), "", note]))
+    note = f"{SHORT} epochs, one thread. {where(made)} {missing(wanted, rows)}"
+    write_section("Techniques", "\n".join([*HEAD, *map(line, made), "", note]))
+
+
+def _muon(rows: dict[str, Row], former: list[Row]) -> None:
+    wanted = [one.name for one in QUEUES["muon-long"]]
+    made = [rows[one] for one in wanted if one in rows]
+    lines = [*HEAD, *map(line, [*made, *former])]
+    for what, some in (("Muon", made), ("AdamW", former)):
+        if len(some) > 1:
+            lines.append(seeds_line(what, some))
+    note = f"{LONG} epochs, one thread. {where(made)} {missing(wanted, rows)}"
+    write_section("Muon, three times as long", "\n".join([*lines, "", note]))
 
 
 def _start_small(rows: dict[str, Row], full: list[Row]) -> None:
