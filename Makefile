@@ -45,10 +45,11 @@ check: $(READY)
 	$(BIN)/lint-imports
 
 # make bench                                       what needs no real image
-# make bench REAL=../shared/data                   all of it: ds1, ds1_truth.csv, clean, ds2, other_lab in there
+# make bench REAL=../shared/data                   all of it: ds1, ds1_truth.csv, clean, ds2, ds2_truth.csv, other_lab in there
 bench: $(READY) $(KERAS) $(AUDIT) $(FASTDUP) $(AUGMENT) $(NEIGHBOURS) $(TRANSFER)
 	$(BIN)/python benchmarks/phantoms.py
 	.venv-keras/bin/python benchmarks/reference_network.py
+	$(BIN)/python benchmarks/training_step.py
 	$(BIN)/python benchmarks/inference.py
 	$(BIN)/python benchmarks/networks.py
 	$(BIN)/python benchmarks/augmentation.py

@@ -60,7 +60,7 @@ def _screening(rows: dict[str, Row]) -> None:
     wanted = [one.name for queue in ("screen", "variants") for one in QUEUES[queue]]
     made = [rows[name] for name in wanted if name in rows]
     note = (
-        f"Light network, schedule `quick`, one seed, one thread, {SHORT} epochs of the cleaned "
+        f"Light network, schedule `quick` with AdamW at 4e-3, one seed, one thread, {SHORT} epochs of the cleaned "
         "`ds1` (with the Jensen-Shannon loss, whose steps compute three images for one, a third "
         f"of them). {HOW} {where(made)} {missing(wanted, rows)}"
     )

@@ -54,7 +54,8 @@ Cutoff = Annotated[
     "stainproof train cells/ --out runs/first --budget 20m\n\n"
     "stainproof train training_set.npz --out runs/big --preset report --seed 1\n\n"
     "stainproof train cells/ --out runs/lite --set network.backbone=tf_efficientnet_lite0 "
-    "--set network.pretrained=package\n\n"
+    "--set network.pretrained=package --set training.optimizer=adamw "
+    "--set training.learning_rate=1e-3\n\n"
     "stainproof train cells/ --out runs/first --resume"
 )
 def train(
@@ -66,8 +67,8 @@ def train(
     preset: Annotated[
         str | None,
         typer.Option(
-            help="A network and a schedule: quick (default), tiny, small, light or large for "
-            "CPUs; report, reference, simple, inception or residual as in the report."
+            help="A network and a schedule: quick (default, the same as light), tiny, small "
+            "or large for CPUs; report, reference, simple, inception or residual as in the report."
         ),
     ] = None,
     network: Annotated[

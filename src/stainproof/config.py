@@ -183,8 +183,8 @@ class TrainingConfig(Settings):
     batch_size: int = Field(128, ge=1, le=65536)
     """Images a step."""
     optimizer: Literal["adam", "adamw", "sgd", "lion", "muon"] = "adam"
-    """What takes the steps. Of Adam's learning rate, Lion wants about a tenth and SGD (its momentum
-    is 0.9) ten times and more; the others want the same."""
+    """What takes the steps. Of Adam's learning rate, AdamW wants the same, Muon twice as much, Lion
+    about a tenth and SGD (its momentum is 0.9) ten times and more."""
     learning_rate: float = Field(1e-3, gt=0.0, le=10.0)
     """The optimiser's step; the peak of the one-cycle schedule."""
     weight_decay: float = Field(0.0, ge=0.0, le=1.0)
