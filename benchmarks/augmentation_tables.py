@@ -60,9 +60,9 @@ def _screening(rows: dict[str, Row]) -> None:
     wanted = [one.name for queue in ("screen", "variants") for one in QUEUES[queue]]
     made = [rows[name] for name in wanted if name in rows]
     note = (
-        f"Light network, schedule `quick` with AdamW at 4e-3, one seed, one thread, {SHORT} epochs of the cleaned "
-        "`ds1` (with the Jensen-Shannon loss, whose steps compute three images for one, a third "
-        f"of them). {HOW} {where(made)} {missing(wanted, rows)}"
+        f"Light network, schedule `quick` with AdamW at 4e-3, one seed, one thread, {SHORT} epochs "
+        "of the cleaned `ds1` (with the Jensen-Shannon loss, whose steps compute three images for "
+        f"one, a third of them). {HOW} {where(made)} {missing(wanted, rows)}"
     )
     write_section("Augmentation study", "\n".join([*HEAD, *map(line, made), "", note]))
 

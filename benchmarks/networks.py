@@ -117,8 +117,8 @@ def main() -> None:
         lines.append(f"| {' | '.join(cells)} |")
         print(lines[-1], flush=True)
     how = (
-        f"{rows[0].num_epochs} epochs of the cleaned `ds1`, AdamW at 4e-3, seed 0. Training on one thread (batch "
-        f"{BATCH}, processor time), answers on all cores. {made_on()}"
+        f"{rows[0].num_epochs} epochs of the cleaned `ds1`, AdamW at 4e-3, seed 0. Training on one "
+        f"thread (batch {BATCH}, processor time), answers on all cores. {made_on()}"
     )
     write_section("Networks from small to large", "\n".join([*lines, "", how]))
     draw(rows)

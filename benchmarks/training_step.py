@@ -186,7 +186,7 @@ def main() -> None:
     lines.append(f"| the rest | {rest[0]:.1f} | | | | {rest[1]:.1f} | | |")
     note = (
         f"Network `{options.network}`, batch {options.batch}, one thread, median of "
-        f"{options.repeats} processes of {options.steps} steps; forward, loss, backward, AdamW. "
+        f"{options.repeats} processes of {options.steps} steps; forward, loss, backward, Muon. "
         "Bytes are those of an operation's inputs, at the width it computes in."
     )
     write_section("A training step", "\n".join([*lines, "", note, "", made_on()]))

@@ -1,7 +1,7 @@
 """Every setting, typed. TOML in, TOML in the run folder, `--set training.epochs=3` on the way."""
 
 from datetime import date
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import tomli_w
 from pydantic import (
@@ -16,7 +16,6 @@ from stainproof.settings import Settings
 
 MAX_SIZE_PX = 1024
 MOST_EPOCHS = 100_000
-Group = TypeVar("Group", bound=Settings)
 
 
 class InputContract(Settings):

@@ -13,8 +13,17 @@ from stainproof.errors import CheckpointError, ConfigError
 from stainproof.models.backbones import with_own_input
 from stainproof.presets import read_config
 from stainproof.progress import Track, silent
-from stainproof.results import CARD_FILE, CONFIG_FILE, STATE_FILE, Card, Evaluation, Experiment, Row
-from stainproof.training.loop import INTERRUPTED, Step, read_history
+from stainproof.results import (
+    CARD_FILE,
+    CONFIG_FILE,
+    STATE_FILE,
+    Card,
+    Evaluation,
+    Experiment,
+    Row,
+    read_history,
+)
+from stainproof.training.loop import INTERRUPTED, Step
 
 
 def run_queue(
@@ -55,7 +64,7 @@ def run_queue(
     configs = {experiment.name: experiment.config() for experiment in experiments}
     if len(configs) < len(experiments):
         raise ConfigError("experiments: each needs a name of its own")
-    listing = sources.list_source(source, track)
+    listing = sources.list_source(sources.split_off_part(str(source))[0], track)
     contract = next(iter(configs.values())).input
     names = [sources.load(test, contract, track=track).source for test in tests]
     if len(set(names)) < len(names):
@@ -120,7 +129,7 @@ def finish_training(
         )
     elif (run / pipeline.REPORT_FILE).exists():
         card = Card.read(run / CARD_FILE)
-        if card.stopped != INTERRUPTED:
+        if card.onnx_sha256 and card.stopped != INTERRUPTED:
             return card
     card = pipeline.train(
         source, run, None if resume else config, resume=resume, track=track, on_step=on_step

@@ -107,8 +107,10 @@ def append_line(path: Path, line: str) -> None:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror})") from error
+    content = f"{line}\n".encode()
     try:
-        os.write(handle, f"{line}\n".encode())
+        if os.write(handle, content) < len(content):
+            raise DataError(f"{path}: cannot be written whole (is the disk full?)")
         os.fsync(handle)
     finally:
         os.close(handle)
@@ -128,9 +130,10 @@ def exists(path: Path) -> bool:
         return False
 
 
-def printable(path: Path) -> str:
-    """Return the path with slashes, bytes that are no UTF-8 text as question marks."""
-    return path.as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+def printable(path: Path | str) -> str:
+    """Return a path with slashes, or words; bytes that are no UTF-8 text as question marks."""
+    words = path.as_posix() if isinstance(path, Path) else path
+    return words.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def sha256_of(path: Path) -> str:

@@ -161,7 +161,8 @@ def train(
         The card of the run.
 
     Raises:
-        ConfigError: A setting does not fit, or `out` holds a run and `resume` is off.
+        ConfigError: A setting does not fit, `out` holds a run and `resume` is off, or both `resume`
+            and `audited` are asked for.
         DataError: The source cannot be learnt from.
         CheckpointError: There is nothing to resume, or it was begun on other images.
     """
@@ -170,7 +171,7 @@ def train(
     from stainproof.training.loop import Trainer
 
     run = Path(out)
-    config = run_folder.settle(run, config, resume)
+    config = run_folder.settle(run, config, resume, audited)
     if audited:
         audit(source, run / AUDIT_FOLDER, config.audit, track=track)
     left_out = run_folder.left_out(run)
@@ -242,8 +243,9 @@ def average(
         run_folder.check_split(Path(one), split)
     parts = split.divide(data)
     soup = make_soup(candidates, choice, config, parts[TRAIN], parts[VAL], under)
-    for name in (CONFIG_FILE, SPLITS_FILE, HISTORY_FILE):
-        files.write_text(run / name, (first / name).read_text(encoding="utf-8"))
+    for name in (CONFIG_FILE, SPLITS_FILE, HISTORY_FILE, f"{AUDIT_FOLDER}/{AUDIT_FILE}"):
+        if (first / name).exists():
+            files.write_bytes(run / name, (first / name).read_bytes())
     shutil.copytree(first / EXAMPLES_FOLDER, run / EXAMPLES_FOLDER, dirs_exist_ok=True)
     save_weights(run / BEST_FILE, soup.state)
     changes = {
@@ -348,11 +350,14 @@ def quantise(
 
     Raises:
         CheckpointError: The run folder cannot be used.
+        ConfigError: The seed is below 0.
         DataError: The source cannot be read, is too small, or has a class that the model does
             not know.
     """
     from stainproof.delivery.int8 import quantise as quantise_checked
 
+    if seed < 0:
+        raise ConfigError(f"seed must be 0 or more, got {seed}")
     refuse_ensemble(Path(run), "quantise its runs, then make it anew")
     classifier = Classifier.load(run, DEFAULT)
     data = sources.load(source, classifier.input, track=track)

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from stainproof.files import printable
+
 
 class Provenance(BaseModel):
     """What somebody needs to know to trust or repeat a result."""
@@ -39,7 +41,7 @@ def collect() -> Provenance:
     return Provenance(
         stainproof=_version("stainproof"),
         commit=_commit(),
-        command=shlex.join([_program(), *map(without_password, sys.argv[1:])]),
+        command=printable(shlex.join([_program(), *map(without_password, sys.argv[1:])])),
         python=platform.python_version(),
         torch=_version("torch"),
         numpy=_version("numpy"),

@@ -398,3 +398,19 @@ class Search(Artefact):
     """Name in `params` -> its share of the variance of accuracy, 0 to 1, the largest first; empty
     while there are too few trials."""
     provenance: Provenance
+
+
+def read_history(run: Path) -> list[EpochRecord]:
+    """Read `history.jsonl` of a run; nothing where there is none.
+
+    Raises:
+        CheckpointError: The file is damaged.
+    """
+    path = run / HISTORY_FILE
+    if not path.exists():
+        return []
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        return [EpochRecord.model_validate_json(line) for line in lines]
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: damaged; not one epoch a line") from error

@@ -17,7 +17,7 @@ from PIL import Image
 from stainproof import pipeline
 from stainproof.data import measures, phantom, sources
 from stainproof.data.findings import Finding, files_to_drop, read_csv, to_csv
-from stainproof.errors import DataError
+from stainproof.errors import ConfigError, DataError
 from stainproof.labels import BLOOD_CLASSES
 from stainproof.presets import make_config
 from stainproof.report.audit_page import group_key
@@ -161,6 +161,25 @@ def test_training_leaves_out_what_its_audit_drops(faulty, tmp_path):
     summary = AuditSummary.read(tmp_path / "run" / "audit" / "audit.json")
     assert card.data.num_images == summary.num_images - summary.num_dropped
     assert any("left out by the audit" in note for note in card.data.notes)
+    before = (tmp_path / "run" / "audit" / "audit.csv").stat().st_mtime_ns
+    with pytest.raises(ConfigError, match="--audit: not allowed with --resume"):
+        pipeline.train(faulty[0], tmp_path / "run", resume=True, audited=True)
+    assert (tmp_path / "run" / "audit" / "audit.csv").stat().st_mtime_ns == before
+
+
+def test_an_audit_that_a_kill_left_is_not_used_unasked(faulty, audited, tmp_path):
+    shutil.copytree(audited[0], tmp_path / "run" / "audit")
+    with pytest.raises(ConfigError, match="holds the audit of a run that was not begun"):
+        pipeline.train(faulty[0], tmp_path / "run")
+
+
+def test_a_part_of_a_source_is_not_audited_by_itself(tmp_path):
+    images, labels = phantom.generate(16, seed=8, size_px=32)
+    parts = {f"{part}_{kind}": values for part in ("train", "val", "test")
+             for kind, values in (("images", images), ("labels", labels))}  # fmt: skip
+    np.savez(tmp_path / "set.npz", **parts)
+    with pytest.raises(DataError, match="as a whole here; leave @train out"):
+        pipeline.audit(f"{tmp_path / 'set.npz'}@train", tmp_path / "audit")
 
 
 def test_two_sources_of_one_kind_are_alike_and_another_lab_is_not(tmp_path):

@@ -1,5 +1,8 @@
 """Means of weights over epochs and over runs."""
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +10,7 @@ from safetensors.numpy import load_file
 
 from stainproof import Classifier, pipeline
 from stainproof.data import sources
+from stainproof.data.findings import write_csv
 from stainproof.errors import CheckpointError, ConfigError
 from stainproof.models.network import build_network, to_input
 from stainproof.results import Card, EpochRecord
@@ -23,6 +27,14 @@ def runs(phantoms, tiny, tmp_path_factory):
         config = tiny(*KEPT, f"training.learning_rate={rate}")
         pipeline.train(phantoms, folder / rate, config)
     return [folder / "2e-3", folder / "4e-3"]
+
+
+def test_a_mean_keeps_the_audit_that_its_run_left_images_out_by(runs, phantoms, tmp_path):
+    copy = Path(shutil.copytree(runs[0], tmp_path / "copy"))
+    (copy / "audit").mkdir()
+    write_csv(copy / "audit" / "audit.csv", [])
+    pipeline.average([copy], phantoms, tmp_path / "mean", choice="last")
+    assert (tmp_path / "mean" / "audit" / "audit.csv").exists()
 
 
 def test_the_mean_of_weights_is_their_mean_and_counts_are_kept():

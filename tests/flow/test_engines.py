@@ -215,6 +215,8 @@ def test_a_refused_second_try_leaves_the_first_network_in_8_bits_as_it_was(
 def test_too_few_images_to_calibrate_are_refused(run_copy, phantoms):
     with pytest.raises(DataError, match="needs 400 images or more, got 120"):
         pipeline.quantise(run_copy, phantoms)
+    with pytest.raises(ConfigError, match="seed must be 0 or more, got -1"):
+        pipeline.quantise(run_copy, phantoms, seed=-1)
 
 
 def test_a_thread_gets_a_few_images_whole_and_every_thread_some(run, monkeypatch):
@@ -226,3 +228,11 @@ def test_a_thread_gets_a_few_images_whole_and_every_thread_some(run, monkeypatch
         asked.clear()
         engine(noise(number))
         assert sorted(asked) == parts
+
+
+def test_an_engine_that_cannot_compute_the_network_is_not_chosen(run, monkeypatch):
+    def broken(model):
+        raise ValueError("no such operation")
+
+    monkeypatch.setattr(engines, "OpenVinoEngine", broken)
+    assert choose_engine(run, Card.read(run / "card.json")) in ("onnxruntime", "torch")

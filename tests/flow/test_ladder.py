@@ -98,6 +98,40 @@ def test_an_interrupted_training_stops_the_queue_and_is_finished_by_the_next_cal
     assert [row.num_epochs for row in queue(cells, tmp_path, both)] == [3, 1]
 
 
+def test_a_resumed_training_that_is_killed_is_not_taken_for_a_finished_one(cells, tmp_path):
+    def stop_in(epoch, stop):
+        def on_step(step):
+            if step.epoch == epoch:
+                stop()
+
+        return on_step
+
+    def interrupt():
+        signal.getsignal(signal.SIGINT)(signal.SIGINT, None)
+
+    def kill():
+        raise RuntimeError("the machine goes down")
+
+    one = experiment("a", "training.epochs=4")
+    with pytest.raises(KeyboardInterrupt):
+        queue(cells, tmp_path, [one], on_step=stop_in(2, interrupt))
+    with pytest.raises(RuntimeError):
+        queue(cells, tmp_path, [one], on_step=stop_in(3, kill))
+    assert queue(cells, tmp_path, [one])[0].num_epochs == 4
+
+
+def test_a_training_interrupted_in_its_first_epoch_is_begun_again(cells, tmp_path):
+    one = experiment("a", "training.epochs=2", "training.batch_size=16")
+    whole = queue(cells, tmp_path / "whole", [one])[0]
+
+    def interrupt(step):
+        signal.getsignal(signal.SIGINT)(signal.SIGINT, None)
+
+    with pytest.raises(KeyboardInterrupt):
+        queue(cells, tmp_path / "cut", [one], on_step=interrupt)
+    assert queue(cells, tmp_path / "cut", [one])[0].best.loss == whole.best.loss
+
+
 def test_a_run_killed_before_its_first_epoch_is_begun_again(cells, tmp_path):
     def kill(step):
         raise RuntimeError("the machine goes down")

@@ -18,12 +18,12 @@ from stainproof.errors import CheckpointError, ConfigError
 from stainproof.files import write_text
 from stainproof.presets import make_config, read_config
 from stainproof.report import search_page
-from stainproof.results import Card, EpochRecord, Search
+from stainproof.results import Card, EpochRecord, Search, read_history
 from stainproof.search import trial as trials
 from stainproof.search.plan import make_plan
 from stainproof.search.run import search
 from stainproof.search.study import NUM_FAILED, StorageError, Study
-from stainproof.training.loop import Step, read_history
+from stainproof.training.loop import Step
 
 SPACE = """
 [network]

@@ -14,7 +14,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from stainproof import Classifier, evaluate, pipeline, predict, train
-from stainproof.data import phantom
+from stainproof.data import phantom, sources
 from stainproof.errors import CheckpointError, ConfigError, DataError
 from stainproof.labels import BLOOD_CLASSES
 from stainproof.presets import make_config, read_config
@@ -246,6 +246,53 @@ def test_an_interrupt_while_an_epoch_is_being_kept_is_obeyed_when_it_is_whole(
     assert (card.stopped, card.num_epochs) == ("interrupted", 1)
     monkeypatch.undo()
     assert train(cells, tmp_path / "run", resume=True).num_epochs == 3
+
+
+def test_a_run_interrupted_in_its_first_epoch_answers_and_is_not_resumed(cells, tmp_path):
+    def interrupt(step):
+        signal.getsignal(signal.SIGINT)(signal.SIGINT, None)
+
+    card = train(cells, tmp_path / "run", tiny("training.epochs=3"), on_step=interrupt)
+    assert (card.stopped, card.num_epochs) == ("interrupted", 1)
+    assert Classifier.load(tmp_path / "run").classes == BLOOD_CLASSES
+    with pytest.raises(CheckpointError, match="nothing to resume"):
+        train(cells, tmp_path / "run", resume=True)
+    with pytest.raises(ConfigError, match="already holds a run; choose another"):
+        train(cells, tmp_path / "run", tiny())
+
+
+def test_the_best_weights_are_written_again_where_a_kill_came_before(cells, tmp_path):
+    train(cells, tmp_path / "run", tiny("training.epochs=1"))
+    best = (tmp_path / "run" / "best.safetensors").read_bytes()
+    (tmp_path / "run" / "best.safetensors").write_bytes(b"an older epoch's")
+    train(cells, tmp_path / "run", resume=True)
+    assert (tmp_path / "run" / "best.safetensors").read_bytes() == best
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ("training.optimizer=sgd", "another network or optimiser"),
+        ("training.optimizer=lion", "another network or optimiser"),
+        ("training.optimizer=adamw", "another network or optimiser"),
+        ("training.ema_decay=0", "holds a moving average; leave training.ema_decay"),
+    ],
+)
+def test_a_run_does_not_go_on_with_what_its_state_is_not_of(cells, tmp_path, changed, message):
+    train(cells, tmp_path / "run", tiny("training.epochs=1"))
+    before = (tmp_path / "run" / "config.toml").read_bytes()
+    with pytest.raises(CheckpointError, match=message):
+        train(cells, tmp_path / "run", tiny("training.epochs=2", changed), resume=True)
+    assert (tmp_path / "run" / "config.toml").read_bytes() == before
+
+
+def test_a_resumed_run_takes_the_weight_decay_that_it_is_given(cells, tmp_path):
+    train(cells, tmp_path / "run", tiny("training.epochs=1"))
+    more = tiny("training.epochs=2", "training.weight_decay=0.5")
+    data = sources.load(cells, more.input)
+    trainer = Trainer(more, data, data, tmp_path / "run", resume=True)
+    decays = {group["weight_decay"] for group in trainer.optimizer.param_groups}
+    assert decays == {0.0, 0.5}
 
 
 def test_a_loss_that_is_no_number_before_an_epoch_is_done_names_the_rate(

@@ -120,3 +120,17 @@ def test_a_folder_and_a_missing_file_are_told_apart(refused, tmp_path):
 def test_a_file_that_is_also_a_folder_is_one_error(refused, tmp_path):
     said = refused(write_zip(tmp_path / "s.zip", ("a", "file"), ("a/b", "file")))
     assert "not a readable zip file" in said
+
+
+def test_folders_too_deep_to_be_removed_are_refused(refused, tmp_path):
+    path = write_zip(tmp_path / "s.zip", ("a/" * 800 + "b", ""))
+    assert "lies too deep; allowed: 32" in refused(path)
+
+
+def test_a_damaged_member_is_one_error_however_it_is_packed(refused, tmp_path):
+    with zipfile.ZipFile(tmp_path / "s.zip", "w", zipfile.ZIP_LZMA) as made:
+        made.writestr("model.py", "class Model: pass\n" * 50)
+    content = bytearray((tmp_path / "s.zip").read_bytes())
+    content[50:70] = b"\xff" * 20
+    (tmp_path / "s.zip").write_bytes(content)
+    assert "not a readable zip file" in refused(tmp_path / "s.zip")

@@ -1,8 +1,10 @@
 """A contest's bundle: what Codabench needs is there, and no label where a submission can read."""
 
 import json
+import shutil
 from dataclasses import replace
 from datetime import date, datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -175,3 +177,14 @@ def test_a_contest_starts_today_unless_it_says_otherwise():
     assert make_contest(("start=2027-01-31", "title=Cells")) == Contest(
         title="Cells", start=date(2027, 1, 31)
     )
+
+
+@pytest.mark.parametrize("place", ["/tmp", "../.."])
+def test_a_bundle_that_points_outside_of_itself_is_refused(bundle, tmp_path, place):
+    copy = Path(shutil.copytree(bundle, tmp_path / "copy"))
+    said = yaml.safe_load((copy / "competition.yaml").read_text())
+    for task in said["tasks"]:
+        task["input_data"] = place
+    (copy / "competition.yaml").write_text(yaml.safe_dump(said))
+    with pytest.raises(DataError, match="missing or incomplete"), open_task(copy, "final"):
+        pass

@@ -16,6 +16,14 @@ def test_the_reference_network_has_the_reports_parameters():
     assert num_parameters(network, trainable_only=True) == 1_924_160
 
 
+def test_building_a_network_leaves_the_callers_random_numbers_alone():
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    build_network(make_config("tiny"), 8)
+    assert torch.equal(torch.rand(3), expected)
+
+
 def test_the_light_network_has_under_a_tenth_of_the_references_parameters():
     assert num_parameters(build_network(make_config("light"), 8)) < 193_292
 

@@ -3,6 +3,8 @@
 import itertools
 import tomllib
 from pathlib import Path
+from queue import SimpleQueue
+from types import SimpleNamespace
 
 import numpy as np
 import optuna
@@ -12,13 +14,14 @@ from hypothesis import strategies as st
 from optuna.samplers import RandomSampler
 from optuna.trial import FixedTrial
 
-from stainproof.errors import ConfigError
+from stainproof.errors import ConfigError, StainproofError
 from stainproof.models.network import check_network
 from stainproof.presets import make_config
 from stainproof.provenance import Provenance, without_password
 from stainproof.report.search_page import render_search
 from stainproof.results import EpochRecord, Search, Trial
 from stainproof.search.propose import front, importances, propose
+from stainproof.search.run import _pass_faults_on
 from stainproof.search.space import (
     DEFAULT_FILE,
     assignments,
@@ -214,6 +217,10 @@ def test_importances_find_the_setting_that_accuracy_hangs_on():
     assert importances(trials[:5], SMALL) == {}
 
 
+def test_where_all_trials_are_as_accurate_nothing_is_important():
+    assert importances([make_trial(number, 1.0) for number in range(16)], SMALL) == {}
+
+
 def judged(own, others, **costs):
     finished = [
         (make_trial(number, max(curve)), epochs(*curve)) for number, curve in enumerate(others)
@@ -294,6 +301,17 @@ def test_two_trials_are_enough_for_every_figure(tmp_path):
     for accuracies in itertools.permutations((0.1, 0.9)):
         trials = [make_trial(number, value) for number, value in enumerate(accuracies)]
         assert "<svg" in render_search(make_search(trials), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("codes", "error", "message"),
+    [([0, 1], RuntimeError, "ended with"), ([-9, -9], StainproofError, "fewer --jobs")],
+)
+def test_processes_that_ended_badly_are_told_of(codes, error, message):
+    workers = [SimpleNamespace(exitcode=code) for code in codes]
+    with pytest.raises(error, match=message):
+        _pass_faults_on(workers, SimpleQueue())
+    _pass_faults_on([SimpleNamespace(exitcode=None), *workers[:0]], SimpleQueue())
 
 
 def test_a_password_in_an_address_is_not_kept():

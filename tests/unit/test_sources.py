@@ -478,3 +478,23 @@ def test_a_damaged_npz_file_is_refused_by_name(tmp_path, contract, cells, how):
 def test_a_member_that_is_no_array_is_refused(tmp_path, contract):
     with pytest.raises(DataError, match=r"set\.npz: not a readable npz file"):
         sources.load(zip_of(tmp_path / "set.npz", images=b"text", labels=b"text"), contract)
+
+
+@pytest.mark.parametrize("header", ["{[]: 0}", "{'descr': (((", "{1: 2, 'a': 3}"])
+def test_an_npz_file_with_a_hostile_header_is_one_error(tmp_path, contract, header):
+    text = header.encode().ljust(117) + b"\n"
+    array = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
+    with zipfile.ZipFile(tmp_path / "set.npz", "w") as made:
+        made.writestr("images.npy", array)
+        made.writestr("labels.npy", array)
+    with pytest.raises(DataError, match=r"set\.npz"):
+        sources.load(tmp_path / "set.npz", contract)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a name be any bytes")
+def test_an_npz_file_whose_name_is_no_text_can_be_written_down(tmp_path, contract, cells):
+    path = os.path.join(os.fsencode(tmp_path), b"set_\xff.npz")  # noqa: PTH118
+    with open(path, "wb") as file:  # noqa: PTH123
+        np.savez(file, images=cells[0], labels=cells[1])
+    data = sources.load(os.fsdecode(path), contract)
+    f"{data.source} {data.names[0]}".encode()

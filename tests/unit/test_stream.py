@@ -22,6 +22,8 @@ def test_files_folders_and_globs_are_found_in_order(cell_folder):
 def test_a_folder_is_searched_in_depth_for_images_only(cell_folder):
     (cell_folder / "platelet" / "notes.txt").write_text("no image")
     (cell_folder / ".hidden.png").write_bytes(b"")
+    (cell_folder / ".ipynb_checkpoints").mkdir()
+    (cell_folder / ".ipynb_checkpoints" / "copy.png").write_bytes(b"")
     assert len(stream.find([str(cell_folder)])) == 24
 
 
@@ -131,3 +133,15 @@ def test_a_file_name_that_is_no_text_can_still_be_written_down(tmp_path, contrac
     (item,) = stream.read(stream.find([str(tmp_path)]), contract)
     assert item.rgb is not None
     item.name.encode("utf-8")
+
+
+def test_of_npz_files_one_is_in_memory_at_a_time(tmp_path, contract, cells, monkeypatch):
+    read = []
+    real = stream.read_images_only
+    monkeypatch.setattr(stream, "read_images_only", lambda path: (read.append(path), real(path))[1])
+    paths = [tmp_path / f"{number}.npz" for number in range(3)]
+    for path in paths:
+        np.savez(path, images=cells[0])
+    items = stream.read(paths, contract)
+    next(items)
+    assert read == paths[:1]

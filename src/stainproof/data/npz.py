@@ -1,5 +1,7 @@
 """Sets of images in one npz file: the contest's layout and MedMNIST's. Nothing is unpickled."""
 
+import lzma
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -11,6 +13,7 @@ from numpy.typing import NDArray
 from stainproof.data.images import Images
 from stainproof.data.listing import Listing, check_class_names
 from stainproof.errors import DataError
+from stainproof.files import printable
 from stainproof.labels import BLOOD_CLASSES
 
 MAX_BYTES = 16 * 2**30
@@ -25,6 +28,9 @@ _READ_ERRORS = (
     KeyError,
     MemoryError,
     RuntimeError,
+    TypeError,
+    tokenize.TokenError,
+    lzma.LZMAError,
     zlib.error,
     zipfile.BadZipFile,
 )
@@ -69,9 +75,10 @@ def list_npz(path: Path) -> Listing:
             "labels, or train_images, train_labels, val_images, ... as in MedMNIST"
         )
     classes = _class_names(path, arrays, labels)
+    stem = printable(path.stem)
     return Listing(
-        source=path.stem,
-        names=tuple(f"{path.stem}_{index:05d}" for index in range(len(labels))),
+        source=stem,
+        names=tuple(f"{stem}_{index:05d}" for index in range(len(labels))),
         labels=labels,
         classes=classes,
         arrays=images,

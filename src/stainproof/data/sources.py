@@ -66,11 +66,13 @@ def load(
 
 
 def list_source(source: str | Path, track: Track = silent) -> Listing:
-    """List what a source holds; see `load` for what it may be.
+    """List what a source holds, all its parts; see `load` for what it may be.
 
     Raises:
-        DataError: The source is missing, empty, damaged or of an unknown kind.
+        DataError: The source is missing, empty, damaged or of an unknown kind, or names one part.
     """
+    if part := split_off_part(str(source))[1]:
+        raise DataError(f"{source}: is looked at as a whole here; leave @{part} out")
     if str(source).split(":")[0] == download.BLOODMNIST and not exists(Path(source)):
         return npz.list_npz(download.fetch_bloodmnist(str(source), track=track))
     path = Path(source)

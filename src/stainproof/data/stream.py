@@ -3,6 +3,7 @@
 import glob
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 from stainproof.config import InputContract
@@ -36,7 +37,11 @@ def find(patterns: Iterable[str]) -> list[Path]:
             files = sorted(Path(match) for match in glob.glob(pattern, recursive=True))
             files = [file for file in files if file.is_file()]
         elif path.is_dir():
-            files = sorted(file for file in path.rglob("*") if file.is_file() and is_image(file))
+            files = sorted(
+                file
+                for file in path.rglob("*")
+                if file.is_file() and is_image(file) and not _is_hidden(file.relative_to(path))
+            )
         else:
             files = [path]
         if not files:
@@ -52,8 +57,14 @@ def read(paths: list[Path], contract: InputContract) -> Iterator[Item]:
 
     A file that cannot be read gives an item with its error. An npz file gives all its images.
     """
-    for items in in_order(lambda path: _read_one(path, contract), paths):
-        yield from items
+    for is_npz, some in groupby(paths, key=lambda path: path.suffix.lower() == ".npz"):
+        read_all = map if is_npz else in_order  # an npz file is large: one at a time
+        for items in read_all(lambda path: _read_one(path, contract), some):
+            yield from items
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
 
 
 def _read_one(path: Path, contract: InputContract) -> list[Item]:

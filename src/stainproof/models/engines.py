@@ -3,6 +3,7 @@
 import math
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
@@ -153,7 +154,10 @@ def choose_engine(folder: Path, card: Card) -> str:
     """
     away = ("torch",) if card.network.backbone else ()
     there = [name for name in EXACT if name in installed() and name not in away]
-    seconds = {name: batch_seconds(name, folder, card) for name in there}
+    seconds = {DEFAULT: batch_seconds(DEFAULT, folder, card)}
+    for name in set(there) - {DEFAULT}:
+        with suppress(CheckpointError, RuntimeError):  # it cannot compute this network
+            seconds[name] = batch_seconds(name, folder, card)
     fastest = min(seconds, key=seconds.__getitem__)
     return fastest if seconds[fastest] * WORTH_IT < seconds[DEFAULT] else DEFAULT
 

@@ -45,13 +45,14 @@ def build_network(config: Config, num_classes: int) -> nn.Module:
     Raises:
         ConfigError: Our own layers do not fit, or the backbone cannot be built.
     """
-    torch.manual_seed(config.seed)
-    if config.network.backbone:
-        network = build_backbone(config.network, num_classes)
-    else:
-        _check_layers(config.network, config.input)
-        network = Network(config.network, num_classes)
-        _begin_like_keras(network)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        if config.network.backbone:
+            network = build_backbone(config.network, num_classes)
+        else:
+            _check_layers(config.network, config.input)
+            network = Network(config.network, num_classes)
+            _begin_like_keras(network)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network
 

@@ -8,15 +8,32 @@ from torch import Tensor, nn
 
 from stainproof import files
 from stainproof.config import Config
-from stainproof.errors import CheckpointError
+from stainproof.errors import CheckpointError, DataError
 from stainproof.models.network import build_network
 from stainproof.results import BEST_FILE, Card
 
 
 def save_weights(path: Path, state: dict[str, Tensor]) -> None:
-    """Write weights as safetensors, whole or not at all."""
+    """Write weights as safetensors, whole or not at all.
+
+    Raises:
+        DataError: They cannot be written.
+    """
+    write_tensors(path, state)
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], **notes: str) -> None:
+    """Write tensors and notes as safetensors, whole or not at all.
+
+    Raises:
+        DataError: They cannot be written.
+    """
+    contents = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
     with files.atomic_path(path) as part:
-        save_file({key: value.detach().cpu().contiguous() for key, value in state.items()}, part)
+        try:
+            save_file(contents, part, metadata=notes or None)
+        except SafetensorError as error:
+            raise DataError(f"{path}: cannot be written ({error})") from error
 
 
 def load_weights(path: Path, expected_sha256: str | None = None) -> dict[str, Tensor]:

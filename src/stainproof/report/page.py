@@ -8,7 +8,6 @@ from pathlib import Path
 
 from jinja2 import Template
 from markupsafe import Markup
-from pydantic import ValidationError
 
 from stainproof.errors import CheckpointError
 from stainproof.report import figures
@@ -27,6 +26,7 @@ from stainproof.results import (
     Estimate,
     Evaluation,
     Mistake,
+    read_history,
 )
 
 TEMPLATE_FILE = "page.html.jinja"
@@ -66,7 +66,9 @@ def render(run: Path, evaluations: Sequence[Path]) -> str:
         CheckpointError: A file is missing or is not what it should be.
     """
     card = Card.read(run / CARD_FILE)
-    history = _read_history(run / HISTORY_FILE)
+    history = read_history(run)
+    if not history:
+        raise CheckpointError(f"{run / HISTORY_FILE}: holds no epoch")
     results = [Evaluation.read(folder / EVALUATION_FILE) for folder in evaluations]
     home = _find_home(results, card)
     sections = [
@@ -268,17 +270,6 @@ def _read_text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{path}: missing or unreadable") from error
-
-
-def _read_history(path: Path) -> list[EpochRecord]:
-    lines = _read_text(path).splitlines()
-    try:
-        history = [EpochRecord.model_validate_json(line) for line in lines]
-    except ValidationError as error:
-        raise CheckpointError(f"{path}: a line is no epoch of this version") from error
-    if not history:
-        raise CheckpointError(f"{path}: holds no epoch")
-    return history
 
 
 def _data_uri(path: Path) -> str:

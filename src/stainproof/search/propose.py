@@ -89,13 +89,13 @@ def importances(trials: Sequence[Trial], space: Space) -> dict[str, float]:
     """Return each setting's share of the variance of accuracy, the largest first.
 
     Functional ANOVA of a random forest (Hutter et al. 2014). Nothing is returned while there are
-    too few trials.
+    too few trials, or while accuracy is the same in all.
     """
     from optuna.importance import FanovaImportanceEvaluator, get_param_importances
     from optuna.trial import create_trial
 
     seen = [one for one in _as_seen(trials, space) if one.values]
-    if len(seen) < ENOUGH_FOR_IMPORTANCES:
+    if len(seen) < ENOUGH_FOR_IMPORTANCES or len({one.values[0] for one in seen}) == 1:
         return {}
     study = study_in_memory(["maximize"])
     for one in seen:

@@ -134,9 +134,10 @@ def _work_together(study: Study, task: Task, jobs: int, on_trial: OnTrial) -> No
             _tell(study, task, told, on_trial)
             _pass_faults_on(workers, faults)
     finally:
-        for worker in workers:
+        started = [worker for worker in workers if worker.pid is not None]
+        for worker in started:
             worker.terminate()
-        for worker in workers:
+        for worker in started:
             worker.join()
 
 
@@ -151,8 +152,13 @@ def _pass_faults_on(workers: Sequence[BaseProcess], faults: "SimpleQueue[str]") 
     if not faults.empty():
         raise StainproofError(faults.get())
     codes = [worker.exitcode for worker in workers]
-    if 1 in codes or not any(code is None or code == 0 for code in codes):
+    if 1 in codes:
         raise RuntimeError(f"the processes of the search ended with {codes}")
+    if not any(code is None or code == 0 for code in codes):
+        raise StainproofError(
+            f"all processes of the search were ended from outside ({codes}), perhaps for want of "
+            "memory; the same command goes on, with fewer --jobs if need be"
+        )
 
 
 def _be_worker(task: Task, faults: "SimpleQueue[str]") -> None:

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 PLAN_FILE, STORAGE_FILE, LOCK_FILE, TRIALS_FOLDER = "study.json", "study.db", ".lock", "trials"
-EPOCHS = "training.epochs=100000"
-"""So that time alone ends a trial."""
 ONE_THREAD = "training.threads=1"
 """So that trials are equal however many of them run at once."""
 MAX_STARTS = 3
@@ -121,7 +119,7 @@ class Study:
         return make_config(
             seed=self.plan.seed,
             budget_s=self.plan.budget_s,
-            assignments=(EPOCHS, *shared, *self.plan.fixed, *trial.assignments),
+            assignments=(*shared, *self.plan.fixed, *trial.assignments),
         )
 
     def take(self, num_trials: int) -> Taken | None:

@@ -10,12 +10,12 @@ from stainproof.data.split import VAL
 from stainproof.errors import CheckpointError, ConfigError
 from stainproof.experiments import finish_training
 from stainproof.progress import silent
-from stainproof.results import EpochRecord, Trial
+from stainproof.results import EpochRecord, Trial, read_history
 from stainproof.search.costs import measure_costs
 from stainproof.search.propose import figures_of
 from stainproof.search.study import ONE_THREAD, StorageError, Study
 from stainproof.training.judge import driving_accuracy
-from stainproof.training.loop import Step, read_history
+from stainproof.training.loop import Step
 
 ENOUGH_TO_JUDGE = 5
 """Finished trials whose gains say how much a trial may still gain."""

@@ -7,13 +7,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from stainproof import files
 from stainproof.errors import CheckpointError
-from stainproof.models.weights import load_weights
+from stainproof.models.weights import load_weights, write_tensors
 from stainproof.results import EpochRecord
 from stainproof.training.averaging import MovingAverage
 from stainproof.training.hardware import Compute
@@ -21,6 +19,10 @@ from stainproof.training.optim import Schedule
 
 STATE_VERSION = 2
 """Of what a state holds; one of another version cannot be gone on with."""
+GROUP_PROGRESS = {"lr", "step"}
+"""What an optimiser's groups hold of how far it is; all else is settings."""
+PLATEAU_PROGRESS = ("best", "num_bad_epochs", "cooldown_counter", "last_epoch", "_last_lr")
+"""The same of the plateau schedule."""
 
 
 @dataclass
@@ -67,12 +69,7 @@ def save_state(
         "plateau": schedule.plateau.state_dict(),
         "average_steps": average.steps if average else 0,
     }
-    with files.atomic_path(path) as part:
-        save_file(
-            {key: value.detach().cpu().contiguous() for key, value in tensors.items()},
-            part,
-            metadata={"state": json.dumps(notes)},
-        )
+    write_tensors(path, tensors, state=json.dumps(notes))
 
 
 def read_position(path: Path) -> Position:
@@ -117,24 +114,35 @@ def restore_state(
         slots.setdefault(int(index), {})[slot] = value
     try:
         network.load_state_dict(parts["network"])
-        groups = _with_own_tuples(optimizer, notes["groups"])
+        groups = _groups_as_set(optimizer, notes["groups"])
         optimizer.load_state_dict({"state": slots, "param_groups": groups})
     except (RuntimeError, ValueError) as error:
         raise CheckpointError(f"{path}: made for another network or optimiser") from error
     _lay_out_like_weights(optimizer)
-    schedule.plateau.load_state_dict(notes["plateau"])
+    seen = {key: notes["plateau"][key] for key in PLATEAU_PROGRESS}
+    schedule.plateau.load_state_dict(seen)
+    if bool(parts["average"]) != (average is not None):
+        holds = "a" if parts["average"] else "no"
+        raise CheckpointError(
+            f"{path}: holds {holds} moving average; leave training.ema_decay as the run has it"
+        )
     if average is not None:
         for key, value in average.state.items():
             value.copy_(parts["average"][key])
         average.steps = notes["average_steps"]
 
 
-def _with_own_tuples(optimizer: Optimizer, saved: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the saved groups with tuples, which JSON does not know, as the optimiser has them."""
+def _groups_as_set(optimizer: Optimizer, saved: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the optimiser's groups as the settings want them, with how far the saved ones were.
+
+    Raises:
+        ValueError: The saved ones are of another optimiser.
+    """
     groups = []
-    for group, own in zip(saved, optimizer.state_dict()["param_groups"], strict=True):
-        tuples = {key: own[key] for key, value in group.items() if isinstance(value, list)}
-        groups.append({**group, **tuples})
+    for own, group in zip(optimizer.state_dict()["param_groups"], saved, strict=True):
+        if own.keys() | GROUP_PROGRESS != group.keys() | GROUP_PROGRESS:
+            raise ValueError("groups of another optimiser")
+        groups.append(own | {key: group[key] for key in GROUP_PROGRESS & group.keys()})
     return groups
 
 

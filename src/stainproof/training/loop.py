@@ -14,7 +14,7 @@ from stainproof import files
 from stainproof.config import Config
 from stainproof.data.images import Images
 from stainproof.data.imageset import ImageSet
-from stainproof.errors import CheckpointError, ConfigError
+from stainproof.errors import ConfigError
 from stainproof.machine import keep_freed_memory
 from stainproof.models.backbones import freeze, set_to_training
 from stainproof.models.network import build_network, to_input
@@ -27,6 +27,7 @@ from stainproof.results import (
     LAST_FILE,
     STATE_FILE,
     EpochRecord,
+    read_history,
 )
 from stainproof.training import checkpoint, hardware
 from stainproof.training.averaging import MovingAverage
@@ -112,6 +113,7 @@ class Trainer:
             checkpoint.restore_state(
                 state, self.network, self.optimizer, self.schedule, self.average
             )
+            self._keep_best()
         self.compute = hardware.choose_compute(
             self.network, self._input(train.images[:16]), self.settings, self.now.compute
         )
@@ -253,12 +255,15 @@ class Trainer:
         self.diverged = True
 
     def _keep(self, record: EpochRecord) -> None:
-        """Write weights, history and state; the state last, so that it never runs ahead."""
+        """Write weights, history and state; the best weights last, since a state can give them.
+
+        An epoch that was cut short before there was another is answered with, not gone on from:
+        it has no state.
+        """
         folder, state = self.run_folder, self._kept_state()
         self.now.epoch = record.epoch
         if self.now.best is None or driving_accuracy(record) > driving_accuracy(self.now.best):
             self.now.best = record
-            save_weights(folder / BEST_FILE, state)
         if self.settings.keep_every_epoch:
             save_weights(folder / EPOCHS_FOLDER / f"{record.epoch:04d}.safetensors", state)
         save_weights(folder / LAST_FILE, state)
@@ -266,14 +271,21 @@ class Trainer:
         lines = [f"{line.model_dump_json()}\n" for line in self.history]
         files.write_text(folder / HISTORY_FILE, "".join(lines))
         self.now.scaler = self.scaler.state_dict()
-        checkpoint.save_state(
-            folder / STATE_FILE,
-            self.now,
-            self.network,
-            self.optimizer,
-            self.schedule,
-            self.average,
-        )
+        if not self.interrupt.noted or self.now.step >= self.batches.num_an_epoch:
+            checkpoint.save_state(
+                folder / STATE_FILE,
+                self.now,
+                self.network,
+                self.optimizer,
+                self.schedule,
+                self.average,
+            )
+        self._keep_best()
+
+    def _keep_best(self) -> None:
+        """Write the best weights where they are those of this epoch."""
+        if self.now.best and self.now.best.epoch == self.now.epoch:
+            save_weights(self.run_folder / BEST_FILE, self._kept_state())
 
     def _share_done(self) -> float:
         settings = self.settings
@@ -296,19 +308,3 @@ class Trainer:
         now = self.now
         assert now.best is not None
         return Outcome(now.best, now.epoch, stopped, self.compute, now.pretrained_sha256)
-
-
-def read_history(run: Path) -> list[EpochRecord]:
-    """Read `history.jsonl` of a run; nothing where there is none.
-
-    Raises:
-        CheckpointError: The file is damaged.
-    """
-    path = run / HISTORY_FILE
-    if not path.exists():
-        return []
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        return [EpochRecord.model_validate_json(line) for line in lines]
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: damaged; not one epoch a line") from error

@@ -14,23 +14,31 @@ from stainproof.presets import make_config, read_config
 from stainproof.results import AUDIT_FOLDER, CARD_FILE, CONFIG_FILE, SPLITS_FILE, STATE_FILE
 
 
-def settle(run: Path, config: Config | None, resume: bool) -> Config:
+def settle(run: Path, config: Config | None, resume: bool, audited: bool) -> Config:
     """Return the settings to train by, and refuse to write over a run.
 
     Args:
         run: The run folder.
         config: What was asked for; by default the preset `quick`, with `resume` the run's own.
         resume: Whether the run is there already, to go on with.
+        audited: Whether an audit is to say what the run leaves out.
 
     Raises:
         CheckpointError: There is nothing to resume.
-        ConfigError: The folder holds a run, or the network cannot be built so.
+        ConfigError: The folder holds a run, or the network cannot be built so; or there would be
+            an audit that was not asked for, or two.
     """
+    if resume and audited:
+        raise ConfigError("--audit: not allowed with --resume; a run keeps the audit it began with")
     if resume:
         if not (run / STATE_FILE).exists():
             raise CheckpointError(f"{run}: no {STATE_FILE} in it; there is nothing to resume")
         return with_own_input(config or read_config(run / CONFIG_FILE))
     check_free(run)
+    if not audited and (run / AUDIT_FOLDER / AUDIT_FILE).exists():
+        raise ConfigError(
+            f"{run}: holds the audit of a run that was not begun; add --audit, or remove it"
+        )
     config = with_own_input(config or make_config())
     check_network(config)
     return config
@@ -44,8 +52,10 @@ def check_free(run: Path) -> None:
     """
     if run.is_file():
         raise ConfigError(f"{run}: is a file; --out names the folder to make")
-    if any((run / name).exists() for name in (CARD_FILE, STATE_FILE)):
+    if (run / STATE_FILE).exists():
         raise ConfigError(f"{run}: already holds a run; add --resume, or choose another --out")
+    if (run / CARD_FILE).exists():
+        raise ConfigError(f"{run}: already holds a run; choose another --out")
     if (run / CONFIG_FILE).exists():
         raise ConfigError(
             f"{run}: holds the settings of a run that finished no epoch; remove it, or choose "

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
 
 from stainproof.config import Config, InputContract
 from stainproof.data.images import Images
@@ -14,11 +15,10 @@ from stainproof.errors import CheckpointError, ConfigError
 from stainproof.models.backbones import batch_norms
 from stainproof.models.network import build_network, to_input
 from stainproof.models.weights import load_weights
-from stainproof.results import BEST_FILE, CARD_FILE, EPOCHS_FOLDER, Card, EpochRecord
+from stainproof.results import BEST_FILE, CARD_FILE, EPOCHS_FOLDER, Card, EpochRecord, read_history
 from stainproof.settings import check_known
 from stainproof.training.batches import Batches
 from stainproof.training.judge import Judge, driving_accuracy, driving_loss
-from stainproof.training.loop import read_history
 
 State = dict[str, Tensor]
 
@@ -197,10 +197,5 @@ def measure_norms(
     network.load_state_dict(state)
     if not images:
         return state
-    for norm in batch_norms(network):
-        norm.reset_running_stats()
-        norm.momentum = None  # the plain mean over all batches
-    network.train()
-    for batch in images:
-        network(to_input(torch.from_numpy(batch), contract))
+    update_bn((to_input(torch.from_numpy(batch), contract) for batch in images), network)
     return {key: value.clone() for key, value in network.eval().state_dict().items()}

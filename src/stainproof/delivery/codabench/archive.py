@@ -1,5 +1,6 @@
 """Zip files that strangers made, unpacked with care, and zip files of our own."""
 
+import lzma
 import stat
 import zipfile
 import zlib
@@ -9,6 +10,8 @@ from stainproof.errors import SubmissionError
 
 MOST_BYTES = 2 * 2**30
 MOST_FILES = 10_000
+MOST_LEVELS = 32
+"""Folders in folders; removing them, one call goes into the next."""
 STAMP = (1980, 1, 1, 0, 0, 0)
 """One date for all, so that the same files give the same bytes."""
 
@@ -17,6 +20,7 @@ _READ_ERRORS = (
     EOFError,
     RuntimeError,
     ValueError,
+    lzma.LZMAError,
     zlib.error,
     zipfile.BadZipFile,
 )
@@ -55,6 +59,8 @@ def _check(path: Path, members: list[zipfile.ZipInfo]) -> None:
         place = PurePosixPath(name)
         if place.is_absolute() or ".." in place.parts or "\\" in name or ":" in name:
             raise SubmissionError(f"{path}: {name[:100]!r} would lie outside of its folder")
+        if len(place.parts) > MOST_LEVELS:
+            raise SubmissionError(f"{path}: {name[:100]!r} lies too deep; allowed: {MOST_LEVELS}")
         if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
             raise SubmissionError(f"{path}: {name[:100]!r} is no plain file")
 

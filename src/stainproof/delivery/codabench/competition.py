@@ -193,4 +193,6 @@ def _find_task(folder: Path, phase: str) -> tuple[Task, float]:
     chosen = choose(phases, phase.lower(), "phase")
     task = tasks[chosen["tasks"][0]]
     places = [folder / task[kind] for kind in (INPUT, REFERENCE, *PROGRAMS)]
+    if not all(place.resolve().is_relative_to(folder.resolve()) for place in places):
+        raise ValueError("a folder lies outside of the bundle")
     return Task(*places), float(chosen["execution_time_limit"])

@@ -99,9 +99,12 @@ def grade(submission: Path, task: Task, bounds: Bounds) -> Marks:
         (app / "input" / "res" / PREDICTIONS_FILE).write_bytes(predictions)
         (app / "output").mkdir()
         run_program(Path(folder), Bounds(), str(submission))
-        classes = _read_json(app / "input" / "ref" / LABELS_FILE)["classes"]
-        confusion = np.array(_read_json(app / "output" / CONFUSION_FILE), dtype=np.int64)
-    return Marks(tuple(classes), confusion, usage)
+        labels = _read_json(app / "input" / "ref" / LABELS_FILE)
+        counts = _read_json(app / "output" / CONFUSION_FILE)
+    try:
+        return Marks(tuple(labels["classes"]), np.array(counts, dtype=np.int64), usage)
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError("the contest's programs left no table of counts by class") from error
 
 
 def _read_json(path: Path) -> Any:
