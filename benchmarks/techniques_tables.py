@@ -1,4 +1,4 @@
-"""Tables of the study of techniques, from its kept rows; nothing is trained.
+"""Tables of the studies of techniques and of transfer learning; nothing is trained.
 
 python benchmarks/techniques_tables.py
 """
@@ -10,6 +10,9 @@ from results_page import write_section
 from stainproof.experiments import read_rows
 from stainproof.results import Row
 from techniques_study import QUEUES, ROWS
+from transfer_study import MINUTES
+from transfer_study import QUEUES as TRANSFER
+from transfer_study import ROWS as TRANSFER_ROWS
 
 FULL_SIZE = [f"long-stainproof-{seed}" for seed in range(3)]
 """Rows of augmentation_study.py with images of full size throughout."""
@@ -22,6 +25,7 @@ def main() -> None:
     _short(rows, ("baseline", "optimizers", "techniques", "teacher"))
     _muon(rows, [former[name] for name in FULL_SIZE])
     _start_small(rows, [former[name] for name in FULL_SIZE])
+    _transfer({row.experiment.name: row for row in read_rows(TRANSFER_ROWS)})
 
 
 def _short(rows: dict[str, Row], queues: tuple[str, ...]) -> None:
@@ -40,6 +44,14 @@ def _muon(rows: dict[str, Row], former: list[Row]) -> None:
             lines.append(seeds_line(what, some))
     note = f"{LONG} epochs, one thread. {where(made)} {missing(wanted, rows)}"
     write_section("Muon, three times as long", "\n".join([*lines, "", note]))
+
+
+def _transfer(rows: dict[str, Row]) -> None:
+    wanted = [one.name for one in TRANSFER["ways"]]
+    made = [rows[one] for one in wanted if one in rows]
+    if made:
+        note = f"{MINUTES} minutes of one thread; `light` with Muon, the others AdamW. {where(made)} {missing(wanted, rows)}"
+        write_section("Transfer learning", "\n".join([*HEAD, *map(line, made), "", note]))
 
 
 def _start_small(rows: dict[str, Row], full: list[Row]) -> None:

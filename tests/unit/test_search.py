@@ -308,10 +308,9 @@ def test_two_trials_are_enough_for_every_figure(tmp_path):
     [([0, 1], RuntimeError, "ended with"), ([-9, -9], StainproofError, "fewer --jobs")],
 )
 def test_processes_that_ended_badly_are_told_of(codes, error, message):
-    workers = [SimpleNamespace(exitcode=code) for code in codes]
     with pytest.raises(error, match=message):
-        _pass_faults_on(workers, SimpleQueue())
-    _pass_faults_on([SimpleNamespace(exitcode=None), *workers[:0]], SimpleQueue())
+        _pass_faults_on([SimpleNamespace(exitcode=code) for code in codes], SimpleQueue())
+    _pass_faults_on([SimpleNamespace(exitcode=code) for code in (None, 0, -9)], SimpleQueue())
 
 
 def test_a_password_in_an_address_is_not_kept():
