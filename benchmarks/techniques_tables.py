@@ -50,7 +50,8 @@ def _transfer(rows: dict[str, Row]) -> None:
     wanted = [one.name for one in TRANSFER["ways"]]
     made = [rows[one] for one in wanted if one in rows]
     if made:
-        note = f"{MINUTES} minutes of one thread; `light` with Muon, the others AdamW. {where(made)} {missing(wanted, rows)}"
+        how = f"{MINUTES} minutes of one thread; `light` with Muon, the others with AdamW."
+        note = f"{how} {where(made)} {missing(wanted, rows)}"
         write_section("Transfer learning", "\n".join([*HEAD, *map(line, made), "", note]))
 
 
