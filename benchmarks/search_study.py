@@ -1,0 +1,73 @@
+"""What a search found, and whether its best network beats the preset once both are trained again.
+
+stainproof search TRAIN --out SEARCH --trials 30 --budget 2m
+.venv/bin/python benchmarks/search_study.py SEARCH --data TRAIN --tests CLEAN SHIFTED OTHER_LAB
+    --runs FOLDER [--share 1/2]
+
+Both are trained with equal minutes and one thread; finished rows are kept in search_rows.jsonl.
+"""
+
+import argparse
+from pathlib import Path
+
+from augmentation_tables import HEAD, line, where
+from results_page import write_section
+from stainproof.experiments import read_rows, run_queue
+from stainproof.results import Experiment, Search, Trial
+
+ROWS = Path(__file__).with_name("search_rows.jsonl")
+MINUTES = 6
+SEED = 1
+"""Another one than the search's, whose split and luck its best trial was chosen by."""
+
+
+def again(name: str, trial: Trial) -> Experiment:
+    """Return a longer training with the settings of a trial."""
+    assignments = ("training.threads=1", *trial.assignments)
+    return Experiment(name=name, seed=SEED, budget_s=60 * MINUTES, assignments=assignments)
+
+
+def write(found: Search) -> None:
+    """Write the section: the front, what accuracy hangs on, both networks trained again."""
+    lines = ["| trial | changed validation images | parameters | ms | settings |", "|---" * 5 + "|"]
+    shown = dict.fromkeys((*found.front, found.preset))
+    for trial in (found.trials[number] for number in shown if number is not None):
+        name = f"{trial.number}, the preset" if trial.number == found.preset else trial.number
+        lines.append(
+            f"| {name} | {100 * (trial.accuracy or 0):.1f} % | {trial.num_parameters:,} "
+            f"| {trial.latency_ms:.2f} | `{' '.join(trial.assignments)}` |"
+        )
+    ends = [trial.outcome for trial in found.trials]
+    most = ", ".join(f"{name} {100 * share:.0f} %" for name, share in found.importances.items())
+    lines += [
+        "",
+        f"{len(ends)} trials of {found.budget_s / 60:g} minutes and one thread: "
+        f"{ends.count('finished')} finished, {ends.count('stopped')} stopped since they could not "
+        f"win, {ends.count('failed')} failed. Shares of the variance of accuracy: {most}.",
+    ]
+    if rows := read_rows(ROWS):
+        note = f"{MINUTES} minutes of one thread, seed {SEED}. {where(rows)}"
+        lines += ["", "Trained again:", "", *HEAD, *map(line, rows), "", note]
+    write_section("A search", "\n".join(lines))
+
+
+def main() -> None:
+    """Train again what has no row yet, write the section."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("search", type=Path)
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--tests", nargs="+", required=True)
+    parser.add_argument("--runs", required=True, type=Path)
+    parser.add_argument("--share", default="1/1", help="2/2: every second one, from the second")
+    options = parser.parse_args()
+    found = Search.read(options.search / "search.json")
+    assert found.preset is not None
+    best, preset = found.trials[found.front[0]], found.trials[found.preset]
+    both = [again("searched-best", best), again("searched-preset", preset)]
+    rank, num_shares = map(int, options.share.split("/"))
+    run_queue(both[rank - 1 :: num_shares], options.data, options.tests, options.runs, ROWS)
+    write(found)
+
+
+if __name__ == "__main__":
+    main()
