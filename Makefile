@@ -71,7 +71,7 @@ ifdef REAL
 	$(BIN)/python benchmarks/engines_agree.py runs/augmentation/long-stainproof-0 --tests $(REAL)/clean $(REAL)/ds2
 	$(BIN)/python benchmarks/time_to_accuracy.py --data runs/ds1_clean.csv --tests $(REAL)/clean $(REAL)/ds2 $(REAL)/other_lab
 	$(BIN)/python benchmarks/techniques_study.py --data runs/ds1_clean.csv --tests $(REAL)/clean $(REAL)/ds2 $(REAL)/other_lab --truth $(REAL)/ds2_truth.csv --runs runs/techniques --only baseline start start-long sizes optimizers muon-long techniques
-	$(BIN)/stainproof ensemble runs/techniques/muon-long-0 runs/techniques/muon-long-1 runs/techniques/muon-long-2 --out teacher
+	$(BIN)/stainproof ensemble runs/techniques/muon-long-0 runs/techniques/muon-long-1 --out teacher
 	$(BIN)/python benchmarks/techniques_study.py --data runs/ds1_clean.csv --tests $(REAL)/clean $(REAL)/ds2 $(REAL)/other_lab --truth $(REAL)/ds2_truth.csv --runs runs/techniques --only teacher
 	$(BIN)/stainproof search runs/ds1_clean.csv --out runs/search --trials 30 --budget 2m
 	$(BIN)/python benchmarks/search_study.py runs/search --data runs/ds1_clean.csv --tests $(REAL)/clean $(REAL)/ds2 $(REAL)/other_lab --runs runs/searched

@@ -17,6 +17,8 @@ from stainproof.results import Experiment, Search, Trial
 
 ROWS = Path(__file__).with_name("search_rows.jsonl")
 MINUTES = 6
+SHOWN = 6
+"""Settings whose share of the variance is named."""
 SEED = 1
 """Another one than the search's, whose split and luck its best trial was chosen by."""
 
@@ -29,16 +31,21 @@ def again(name: str, trial: Trial) -> Experiment:
 
 def write(found: Search) -> None:
     """Write the section: the front, what accuracy hangs on, both networks trained again."""
-    lines = ["| trial | changed validation images | parameters | ms | settings |", "|---" * 5 + "|"]
-    shown = dict.fromkeys((*found.front, found.preset))
-    for trial in (found.trials[number] for number in shown if number is not None):
-        name = f"{trial.number}, the preset" if trial.number == found.preset else trial.number
+    assert found.preset is not None
+    preset = found.trials[found.preset]
+    lines = [
+        "| trial | changed validation images | parameters | ms | unlike the preset |",
+        "|---" * 5 + "|",
+    ]
+    for trial in (found.trials[number] for number in dict.fromkeys((preset.number, *found.front))):
+        others = [f"`{one}`" for one in trial.assignments if one not in preset.assignments]
         lines.append(
-            f"| {name} | {100 * (trial.accuracy or 0):.1f} % | {trial.num_parameters:,} "
-            f"| {trial.latency_ms:.2f} | `{' '.join(trial.assignments)}` |"
+            f"| {trial.number} | {100 * (trial.accuracy or 0):.1f} % | {trial.num_parameters:,} "
+            f"| {trial.latency_ms:.2f} | {' '.join(others) or 'the preset'} |"
         )
     ends = [trial.outcome for trial in found.trials]
-    most = ", ".join(f"{name} {100 * share:.0f} %" for name, share in found.importances.items())
+    shares = list(found.importances.items())[:SHOWN]
+    most = ", ".join(f"{name} {100 * share:.0f} %" for name, share in shares)
     lines += [
         "",
         f"{len(ends)} trials of {found.budget_s / 60:g} minutes and one thread: "
