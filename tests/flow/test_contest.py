@@ -22,8 +22,9 @@ from stainproof.presets import make_answering
 from stainproof.results import Card, Score
 
 VARIED = (
-    "training.epochs=8", "training.batch_size=16", "training.learning_rate=0.01",
-    "training.ema_decay=0.0", "augment.recipe=none", "augment.validation=none",
+    "training.epochs=8", "training.batch_size=16", "training.optimizer=adamw",
+    "training.learning_rate=0.01", "training.ema_decay=0.0", "augment.recipe=none",
+    "augment.validation=none",
 )  # fmt: skip
 """A tiny training whose answers are of many classes."""
 

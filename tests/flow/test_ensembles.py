@@ -178,9 +178,10 @@ def test_an_unknown_way_of_looking_is_refused_before_anything_is_read(options, m
 def test_a_network_learns_the_answers_of_an_ensemble(both, phantoms, tiny, tmp_path):
     taught = (f"training.teacher={both}", "training.teacher_share=1")
     teacher = Classifier.load(both).predict_proba(noise(40))
+    adamw = ("training.optimizer=adamw", "training.learning_rate=4e-3")
     off_by = []
     for name, more in (("alone", ()), ("taught", taught)):
-        config = tiny("training.epochs=10", *more)
+        config = tiny("training.epochs=10", *adamw, *more)
         data = sources.load(phantoms, config.input)
         trainer = Trainer(config, data, data, tmp_path / name)
         trainer.train()
