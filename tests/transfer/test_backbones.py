@@ -37,17 +37,12 @@ def test_the_settings_in_the_documentation_are_good(tmp_path):
     (text,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
     (tmp_path / "lite.toml").write_text(text)
     config = read_config(tmp_path / "lite.toml")
-    assert (
-        config.training
-        == make_config(
-            "quick",
-            assignments=(
-                "network.backbone=a",
-                "training.layer_decay=0.75",
-                "training.learning_rate=1e-3",
-            ),
-        ).training
-    )
+    command = re.search(r"```console\nstainproof train .*?```", PAGE, re.DOTALL)
+    said = re.findall(r"--set (\S+)", command[0])
+    expected = make_config(assignments=(*said, "network.dropout=0.2"))
+    assert (config.training, config.split) == (expected.training, expected.split)
+    named = (config.network.backbone, config.network.pretrained)
+    assert named == ("tf_efficientnet_lite0", "package")
     assert {"tf_efficientnet_lite0", "vgg19", "resnetv2_50", "mobilenetv2_100"} <= set(NAMED)
 
 
