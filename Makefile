@@ -45,7 +45,10 @@ check: $(READY)
 	$(BIN)/lint-imports
 
 # make bench                                       what needs no real image
-# make bench REAL=../shared/data                   all of it: ds1, ds1_truth.csv, clean, ds2, ds2_truth.csv, other_lab in there
+# make bench REAL=../shared/data                   all of it, on the ds1, ds1_truth.csv, clean, ds2,
+#                                                  ds2_truth.csv and other_lab in there
+TESTS = --tests $(REAL)/clean $(REAL)/ds2 $(REAL)/other_lab
+STUDY = --data runs/ds1_clean.csv $(TESTS)
 bench: $(READY) $(KERAS) $(AUDIT) $(FASTDUP) $(AUGMENT) $(NEIGHBOURS) $(TRANSFER)
 	$(BIN)/python benchmarks/phantoms.py
 	.venv-keras/bin/python benchmarks/reference_network.py
@@ -64,20 +67,20 @@ ifdef REAL
 	$(BIN)/python benchmarks/audit_neighbours.py --data $(REAL)/ds1 --truth $(REAL)/ds1_truth.csv
 	$(BIN)/stainproof audit $(REAL)/ds1 --out runs/audit
 	$(BIN)/stainproof clean $(REAL)/ds1 --audit runs/audit --out runs/ds1_clean.csv
-	$(BIN)/python benchmarks/augmentation_study.py --data runs/ds1_clean.csv --tests $(REAL)/clean $(REAL)/ds2 $(REAL)/other_lab --truth $(REAL)/ds2_truth.csv --runs runs/augmentation
+	$(BIN)/python benchmarks/augmentation_study.py $(STUDY) --truth $(REAL)/ds2_truth.csv --runs runs/augmentation
 	$(BIN)/python benchmarks/augmentation_tables.py
-	.venv-transfer/bin/python benchmarks/transfer_study.py --data runs/ds1_clean.csv --tests $(REAL)/clean $(REAL)/ds2 $(REAL)/other_lab --truth $(REAL)/ds2_truth.csv --runs runs/transfer
+	.venv-transfer/bin/python benchmarks/transfer_study.py $(STUDY) --truth $(REAL)/ds2_truth.csv --runs runs/transfer
 	$(BIN)/python benchmarks/selection_criteria.py --data runs/ds1_clean.csv --shifted $(REAL)/ds2 --other $(REAL)/other_lab runs/augmentation/*
 	$(BIN)/python benchmarks/engines_agree.py runs/augmentation/long-stainproof-0 --tests $(REAL)/clean $(REAL)/ds2
-	$(BIN)/python benchmarks/time_to_accuracy.py --data runs/ds1_clean.csv --tests $(REAL)/clean $(REAL)/ds2 $(REAL)/other_lab
-	$(BIN)/python benchmarks/techniques_study.py --data runs/ds1_clean.csv --tests $(REAL)/clean $(REAL)/ds2 $(REAL)/other_lab --truth $(REAL)/ds2_truth.csv --runs runs/techniques --only baseline start start-long sizes optimizers muon-long techniques
+	$(BIN)/python benchmarks/time_to_accuracy.py $(STUDY)
+	$(BIN)/python benchmarks/techniques_study.py $(STUDY) --truth $(REAL)/ds2_truth.csv --runs runs/techniques --only baseline start start-long sizes optimizers muon-long techniques
 	$(BIN)/stainproof ensemble runs/techniques/muon-long-0 runs/techniques/muon-long-1 --out teacher
-	$(BIN)/python benchmarks/techniques_study.py --data runs/ds1_clean.csv --tests $(REAL)/clean $(REAL)/ds2 $(REAL)/other_lab --truth $(REAL)/ds2_truth.csv --runs runs/techniques --only teacher
+	$(BIN)/python benchmarks/techniques_study.py $(STUDY) --truth $(REAL)/ds2_truth.csv --runs runs/techniques --only teacher
 	$(BIN)/stainproof search runs/ds1_clean.csv --out runs/search --trials 30 --budget 2m
-	$(BIN)/python benchmarks/search_study.py runs/search --data runs/ds1_clean.csv --tests $(REAL)/clean $(REAL)/ds2 $(REAL)/other_lab --runs runs/searched
+	$(BIN)/python benchmarks/search_study.py runs/search $(STUDY) --runs runs/searched
 	$(BIN)/python benchmarks/techniques_tables.py
-	$(BIN)/python benchmarks/answering.py runs/techniques/muon-long-0 runs/techniques/muon-long-1 runs/techniques/muon-long-2 --tests $(REAL)/clean $(REAL)/ds2 $(REAL)/other_lab
-	$(BIN)/python benchmarks/averages.py runs/techniques/no-average --data runs/ds1_clean.csv --tests $(REAL)/clean $(REAL)/ds2 $(REAL)/other_lab
+	$(BIN)/python benchmarks/answering.py runs/techniques/muon-long-0 runs/techniques/muon-long-1 runs/techniques/muon-long-2 $(TESTS)
+	$(BIN)/python benchmarks/averages.py runs/techniques/no-average $(STUDY)
 	$(BIN)/python benchmarks/submission.py runs/techniques/muon-long-0 --on $(REAL)/ds2
 	$(BIN)/python benchmarks/cleaning_effect.py --data $(REAL)/ds1 --test $(REAL)/clean $(REAL)/ds2 $(REAL)/other_lab --budget 10m
 endif

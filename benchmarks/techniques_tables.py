@@ -8,7 +8,7 @@ from augmentation_study import ROWS as FORMER_ROWS
 from augmentation_tables import HEAD, line, missing, seeds_line, where
 from results_page import write_section
 from stainproof.experiments import read_rows
-from stainproof.results import Row
+from stainproof.results import Experiment, Row
 from techniques_study import QUEUES, ROWS
 from transfer_study import MINUTES
 from transfer_study import QUEUES as TRANSFER
@@ -22,37 +22,35 @@ def main() -> None:
     """Write every section."""
     rows = {row.experiment.name: row for row in read_rows(ROWS)}
     former = {row.experiment.name: row for row in read_rows(FORMER_ROWS)}
-    _short(rows, ("baseline", "optimizers", "techniques", "teacher"))
+    short = [
+        *QUEUES["baseline"], *QUEUES["optimizers"], *QUEUES["techniques"], *QUEUES["teacher"],
+    ]  # fmt: skip
+    _table("Techniques", short, rows, f"{SHORT} epochs, one thread.")
     _muon(rows, [former[name] for name in FULL_SIZE])
     _start_small(rows, [former[name] for name in FULL_SIZE])
-    _transfer({row.experiment.name: row for row in read_rows(TRANSFER_ROWS)})
+    transferred = {row.experiment.name: row for row in read_rows(TRANSFER_ROWS)}
+    how = f"{MINUTES} minutes of one thread; `light` with Muon, the others with AdamW."
+    _table("Transfer learning", TRANSFER["ways"], transferred, how)
 
 
-def _short(rows: dict[str, Row], queues: tuple[str, ...]) -> None:
-    wanted = [one.name for queue in queues for one in QUEUES[queue]]
-    made = [rows[one] for one in wanted if one in rows]
-    note = f"{SHORT} epochs, one thread. {where(made)} {missing(wanted, rows)}"
-    write_section("Techniques", "\n".join([*HEAD, *map(line, made), "", note]))
+def _table(name: str, wanted: list[Experiment], rows: dict[str, Row], how: str) -> None:
+    names = [one.name for one in wanted]
+    made = [rows[one] for one in names if one in rows]
+    note = f"{how} {where(made)} {missing(names, rows)}"
+    write_section(name, "\n".join([*HEAD, *map(line, made), "", note]))
+
+
+def _with_means(rows: list[Row], groups: dict[str, list[Row]]) -> list[str]:
+    means = [seeds_line(what, some) for what, some in groups.items() if len(some) > 1]
+    return [*HEAD, *map(line, rows), *means]
 
 
 def _muon(rows: dict[str, Row], former: list[Row]) -> None:
     wanted = [one.name for one in QUEUES["muon-long"]]
     made = [rows[one] for one in wanted if one in rows]
-    lines = [*HEAD, *map(line, [*made, *former])]
-    for what, some in (("Muon", made), ("AdamW", former)):
-        if len(some) > 1:
-            lines.append(seeds_line(what, some))
+    lines = _with_means([*made, *former], {"Muon": made, "AdamW": former})
     note = f"{LONG} epochs, one thread. {where(made)} {missing(wanted, rows)}"
     write_section("Muon, three times as long", "\n".join([*lines, "", note]))
-
-
-def _transfer(rows: dict[str, Row]) -> None:
-    wanted = [one.name for one in TRANSFER["ways"]]
-    made = [rows[one] for one in wanted if one in rows]
-    if made:
-        how = f"{MINUTES} minutes of one thread; `light` with Muon, the others with AdamW."
-        note = f"{how} {where(made)} {missing(wanted, rows)}"
-        write_section("Transfer learning", "\n".join([*HEAD, *map(line, made), "", note]))
 
 
 def _start_small(rows: dict[str, Row], full: list[Row]) -> None:
@@ -60,10 +58,8 @@ def _start_small(rows: dict[str, Row], full: list[Row]) -> None:
     long = [one.name for one in QUEUES["start-long"]]
     small = [rows[name] for name in long if name in rows]
     made = [rows[name] for name in short if name in rows]
-    lines = [*HEAD, *map(line, [*made, *small, *full])]
-    for what, some in (("from half size", small), ("full size throughout", full)):
-        if len(some) > 1:
-            lines.append(seeds_line(what, some))
+    groups = {"from half size": small, "full size throughout": full}
+    lines = _with_means([*made, *small, *full], groups)
     note = (
         "Epochs are such that all rows of one length learn from as many pixels. "
         f"{where([*made, *small])} {missing([*short, *long], rows)}"

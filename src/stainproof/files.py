@@ -1,9 +1,12 @@
 """Files that are whole or absent: everything the package writes goes through here."""
 
 import hashlib
+import lzma
 import os
 import shutil
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +16,18 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from stainproof.errors import DataError
+
+ZIP_ERRORS = (
+    OSError,
+    EOFError,
+    RuntimeError,
+    ValueError,
+    lzma.LZMAError,
+    zlib.error,
+    zipfile.BadZipFile,
+)
+"""What reading a damaged, encrypted or oddly packed zip file raises; NotImplementedError is among
+them."""
 
 
 @contextmanager

@@ -33,7 +33,6 @@ from stainproof.data.imageset import ImageSet
 from stainproof.data.split import TEST, TRAIN, VAL, make_split
 from stainproof.errors import CheckpointError, ConfigError
 from stainproof.evaluation.predictions import check_suffix, write_predictions
-from stainproof.labels import BLOOD_CLASSES
 from stainproof.models.engines import DEFAULT, choose_engine
 from stainproof.models.predictor import Classifier, refuse_ensemble
 from stainproof.presets import make_contest, read_config
@@ -542,8 +541,7 @@ def make_phantoms(
     with files.new_folder(Path(out)) as folder:
         images = phantom.stream(num_images, seed=seed, size_px=size_px, lab=lab)
         for index, rgb in enumerate(track(images, "drawing phantoms", num_images)):
-            name = BLOOD_CLASSES[index % len(BLOOD_CLASSES)]
-            files.write_picture(folder / name / f"phantom_{index:06d}.png", rgb)
+            files.write_picture(folder / phantom.class_of(index) / f"phantom_{index:06d}.png", rgb)
     return Path(out)
 
 

@@ -50,6 +50,12 @@ class Decoded:
     """For instance `grey`, `16-bit`; empty for a plain 8-bit RGB file."""
 
 
+def is_visible_file(file: Path, folder: Path) -> bool:
+    """Say whether this is a file, in no hidden folder below the given one."""
+    inner = file.relative_to(folder).parts[:-1]
+    return file.is_file() and not any(part.startswith(".") for part in inner)
+
+
 def is_image(path: Path) -> bool:
     """Say whether the file's name is one of an image that can be read."""
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")

@@ -1,9 +1,7 @@
 """Sets of images in one npz file: the contest's layout and MedMNIST's. Nothing is unpickled."""
 
-import lzma
 import tokenize
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ from numpy.typing import NDArray
 from stainproof.data.images import Images
 from stainproof.data.listing import Listing, check_class_names
 from stainproof.errors import DataError
-from stainproof.files import printable
+from stainproof.files import ZIP_ERRORS, printable
 from stainproof.labels import BLOOD_CLASSES
 
 MAX_BYTES = 16 * 2**30
@@ -21,20 +19,8 @@ MAX_BYTES = 16 * 2**30
 
 MEDMNIST_PARTS = ("train", "val", "test")
 
-_READ_ERRORS = (
-    OSError,
-    ValueError,
-    EOFError,
-    KeyError,
-    MemoryError,
-    RuntimeError,
-    TypeError,
-    tokenize.TokenError,
-    lzma.LZMAError,
-    zlib.error,
-    zipfile.BadZipFile,
-)
-"""What a damaged, encrypted or oddly packed zip file raises; NotImplementedError is among them."""
+_READ_ERRORS = (*ZIP_ERRORS, KeyError, MemoryError, TypeError, tokenize.TokenError)
+"""What a damaged or hostile file raises, its arrays' headers included."""
 
 
 def list_npz(path: Path) -> Listing:

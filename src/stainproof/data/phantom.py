@@ -23,7 +23,7 @@ from stainproof.errors import DataError
 from stainproof.labels import BLOOD_CLASSES
 from stainproof.machine import num_cores
 
-__all__ = ["LABS", "Scene", "Stain", "draw", "generate", "stream"]
+__all__ = ["LABS", "Scene", "Stain", "class_of", "draw", "generate", "stream"]
 
 SIZES_PX = (28, 224)
 FINE_PX = 64
@@ -92,6 +92,11 @@ def stream(
     return (rgb for batch in _run(jobs, num_workers) for rgb in batch)
 
 
+def class_of(index: int) -> str:
+    """Return the class of the image at this place of a set: the classes come in turn."""
+    return BLOOD_CLASSES[index % len(BLOOD_CLASSES)]
+
+
 Job = tuple[int, int, int, int, str]
 
 
@@ -114,8 +119,7 @@ def _draw_batch(job: Job) -> Images:
     images = np.empty((stop - start, size_px, size_px, 3), np.uint8)
     for index in range(start, stop):
         rng = np.random.default_rng((seed, index))
-        class_name = BLOOD_CLASSES[index % len(BLOOD_CLASSES)]
-        images[index - start] = draw(rng, class_name, size_px=size_px, scene=LABS[lab])
+        images[index - start] = draw(rng, class_of(index), size_px=size_px, scene=LABS[lab])
     return images
 
 

@@ -11,7 +11,7 @@ import pyarrow.parquet
 
 from stainproof.config import InputContract
 from stainproof.data import download, npz
-from stainproof.data.images import Images, is_image, to_square
+from stainproof.data.images import Images, is_image, is_visible_file, to_square
 from stainproof.data.imageset import ImageSet
 from stainproof.data.listing import Listing, check_class_names
 from stainproof.data.parallel import in_order
@@ -108,7 +108,7 @@ def _list_folder(folder: Path) -> Listing:
     labels: list[int] = []
     num_others = 0
     for label, class_folder in enumerate(class_folders):
-        files = [file for file in sorted(class_folder.rglob("*")) if _is_visible_file(file, folder)]
+        files = [file for file in sorted(class_folder.rglob("*")) if is_visible_file(file, folder)]
         images = [file for file in files if is_image(file)]
         if not images:
             raise DataError(f"{class_folder}: a class folder without images")
@@ -123,11 +123,6 @@ def _list_folder(folder: Path) -> Listing:
         paths=tuple(paths),
         notes=(f"{num_others} files that are no images left out",) if num_others else (),
     )
-
-
-def _is_visible_file(file: Path, folder: Path) -> bool:
-    inner = file.relative_to(folder).parts[:-1]
-    return file.is_file() and not any(part.startswith(".") for part in inner)
 
 
 def _list_manifest(path: Path) -> Listing:

@@ -7,7 +7,7 @@ from itertools import groupby
 from pathlib import Path
 
 from stainproof.config import InputContract
-from stainproof.data.images import Images, decode, is_image, to_square
+from stainproof.data.images import Images, decode, is_image, is_visible_file, to_square
 from stainproof.data.npz import read_images_only
 from stainproof.data.parallel import in_order
 from stainproof.errors import DataError
@@ -38,9 +38,7 @@ def find(patterns: Iterable[str]) -> list[Path]:
             files = [file for file in files if file.is_file()]
         elif path.is_dir():
             files = sorted(
-                file
-                for file in path.rglob("*")
-                if file.is_file() and is_image(file) and not _is_hidden(file.relative_to(path))
+                file for file in path.rglob("*") if is_image(file) and is_visible_file(file, path)
             )
         else:
             files = [path]
@@ -61,10 +59,6 @@ def read(paths: list[Path], contract: InputContract) -> Iterator[Item]:
         read_all = map if is_npz else in_order  # an npz file is large: one at a time
         for items in read_all(lambda path: _read_one(path, contract), some):
             yield from items
-
-
-def _is_hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
 
 
 def _read_one(path: Path, contract: InputContract) -> list[Item]:

@@ -153,9 +153,9 @@ def choose_engine(folder: Path, card: Card) -> str:
     Never torch for a backbone: wherever the run folder went, that would need timm.
     """
     away = ("torch",) if card.network.backbone else ()
-    there = [name for name in EXACT if name in installed() and name not in away]
+    others = [name for name in EXACT if name in installed() and name not in (DEFAULT, *away)]
     seconds = {DEFAULT: batch_seconds(DEFAULT, folder, card)}
-    for name in set(there) - {DEFAULT}:
+    for name in others:
         with suppress(CheckpointError, RuntimeError):  # it cannot compute this network
             seconds[name] = batch_seconds(name, folder, card)
     fastest = min(seconds, key=seconds.__getitem__)

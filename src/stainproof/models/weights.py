@@ -13,22 +13,13 @@ from stainproof.models.network import build_network
 from stainproof.results import BEST_FILE, Card
 
 
-def save_weights(path: Path, state: dict[str, Tensor]) -> None:
-    """Write weights as safetensors, whole or not at all.
+def save_weights(path: Path, weights: dict[str, Tensor], **notes: str) -> None:
+    """Write weights, and notes in the header, as safetensors, whole or not at all.
 
     Raises:
         DataError: They cannot be written.
     """
-    write_tensors(path, state)
-
-
-def write_tensors(path: Path, tensors: dict[str, Tensor], **notes: str) -> None:
-    """Write tensors and notes as safetensors, whole or not at all.
-
-    Raises:
-        DataError: They cannot be written.
-    """
-    contents = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+    contents = {key: value.detach().cpu().contiguous() for key, value in weights.items()}
     with files.atomic_path(path) as part:
         try:
             save_file(contents, part, metadata=notes or None)

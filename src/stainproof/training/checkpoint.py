@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from stainproof.errors import CheckpointError
-from stainproof.models.weights import load_weights, write_tensors
+from stainproof.models.weights import load_weights, save_weights
 from stainproof.results import EpochRecord
 from stainproof.training.averaging import MovingAverage
 from stainproof.training.hardware import Compute
@@ -69,7 +69,7 @@ def save_state(
         "plateau": schedule.plateau.state_dict(),
         "average_steps": average.steps if average else 0,
     }
-    write_tensors(path, tensors, state=json.dumps(notes))
+    save_weights(path, tensors, state=json.dumps(notes))
 
 
 def read_position(path: Path) -> Position:

@@ -28,9 +28,11 @@ def settle(run: Path, config: Config | None, resume: bool, audited: bool) -> Con
         ConfigError: The folder holds a run, or the network cannot be built so; or there would be
             an audit that was not asked for, or two.
     """
-    if resume and audited:
-        raise ConfigError("--audit: not allowed with --resume; a run keeps the audit it began with")
     if resume:
+        if audited:
+            raise ConfigError(
+                "--audit: not allowed with --resume; a run keeps the audit it began with"
+            )
         if not (run / STATE_FILE).exists():
             raise CheckpointError(f"{run}: no {STATE_FILE} in it; there is nothing to resume")
         return with_own_input(config or read_config(run / CONFIG_FILE))

@@ -1,12 +1,11 @@
 """Zip files that strangers made, unpacked with care, and zip files of our own."""
 
-import lzma
 import stat
 import zipfile
-import zlib
 from pathlib import Path, PurePosixPath
 
 from stainproof.errors import SubmissionError
+from stainproof.files import ZIP_ERRORS
 
 MOST_BYTES = 2 * 2**30
 MOST_FILES = 10_000
@@ -14,17 +13,6 @@ MOST_LEVELS = 32
 """Folders in folders; removing them, one call goes into the next."""
 STAMP = (1980, 1, 1, 0, 0, 0)
 """One date for all, so that the same files give the same bytes."""
-
-_READ_ERRORS = (
-    OSError,
-    EOFError,
-    RuntimeError,
-    ValueError,
-    lzma.LZMAError,
-    zlib.error,
-    zipfile.BadZipFile,
-)
-"""What a damaged, encrypted or oddly packed zip raises; NotImplementedError is among them."""
 
 
 def unpack(path: Path, folder: Path) -> None:
@@ -41,7 +29,7 @@ def unpack(path: Path, folder: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             _check(path, archive.infolist())
             archive.extractall(folder)
-    except _READ_ERRORS as error:
+    except ZIP_ERRORS as error:
         raise SubmissionError(f"{path}: not a readable zip file ({error})") from error
 
 
