@@ -17,6 +17,15 @@ FULL = "training.start_scale=1"
 """Images of full size throughout, as in the rows of augmentation_study.py."""
 
 MUON = "training.optimizer=muon"
+BEST_MUON = (FULL, MUON, "training.learning_rate=0.008")
+"""What the schedule `quick` has since these rows were measured."""
+
+TINY = ("network.stem=[8,16,32]", "network.stages=[48]", "network.hidden=32")
+SMALL = ("network.stem=[8,16,48]", "network.stages=[96]", "network.hidden=64")
+ONE_UNIT = ("network.units=1", "network.skip=false", "network.dropout=0.1")
+TINY_FOUND = (*ONE_UNIT, "network.stem=[8,16,64]", "network.stages=[48]", "network.hidden=0")
+SMALL_FOUND = (*ONE_UNIT, "network.stem=[8,16,128]", "network.stages=[96]", "network.hidden=64")
+"""Networks of a search (docs/results.md), beside the presets of about their size."""
 
 QUEUES: dict[str, list[Experiment]] = {
     "baseline": [short("baseline", FULL)],
@@ -31,9 +40,9 @@ QUEUES: dict[str, list[Experiment]] = {
     "sizes": [
         short(f"size-{name}", FULL, *assignments)
         for name, assignments in {
-            "24k": ("network.stem=[8,16,32]", "network.stages=[48]", "network.hidden=32"),
+            "24k": TINY,
             "55k": ("network.stem=[12,24,48]", "network.stages=[72]", "network.hidden=64"),
-            "small": ("network.stem=[8,16,48]", "network.stages=[96]", "network.hidden=64"),
+            "small": SMALL,
             "577k": ("network.stages=[144,240]",),
             "870k": ("network.stem=[24,48,96]", "network.stages=[192,288]"),
             "1900k": ("network.stem=[24,48,96]", "network.stages=[288,448]"),
@@ -51,15 +60,11 @@ QUEUES: dict[str, list[Experiment]] = {
         short("muon", FULL, MUON),
         *(
             short(f"muon-{rate:g}", FULL, MUON, f"training.learning_rate={rate}")
-            for rate in (2e-3, 8e-3)
+            for rate in (2e-3, 8e-3, 1.6e-2)
         ),
     ],
     "muon-long": [
-        short(
-            f"muon-long-{seed}", FULL, MUON, "training.learning_rate=0.008",
-            seed=seed, epochs=LONG,
-        )
-        for seed in range(3)
+        short(f"muon-long-{seed}", *BEST_MUON, seed=seed, epochs=LONG) for seed in range(3)
     ],
     "techniques": [
         short("group-norm", FULL, "network.norm=group"),
@@ -67,6 +72,22 @@ QUEUES: dict[str, list[Experiment]] = {
         short("no-average", FULL, "training.ema_decay=0", "training.keep_every_epoch=true"),
     ],
     "teacher": [short("teacher", FULL, "training.teacher=teacher")],
+    "teacher-long": [
+        short(
+            f"teacher-long-{seed}", *BEST_MUON, "training.teacher=teacher",
+            seed=seed, epochs=LONG,
+        )
+        for seed in range(3)
+    ],
+    "searched": [
+        short(f"searched-{name}", *BEST_MUON, *assignments)
+        for name, assignments in {
+            "tiny": TINY,
+            "20k": TINY_FOUND,
+            "small": SMALL,
+            "58k": SMALL_FOUND,
+        }.items()
+    ],
 }  # fmt: skip
 """Queue -> its experiments. Those that start small have more epochs, of as many pixels in all."""
 
