@@ -27,6 +27,8 @@ VARIED = (
     "augment.validation=none",
 )  # fmt: skip
 """A tiny training whose answers are of many classes."""
+LEAVES = "import sys; open(sys.argv[2] + '/confusion.json', 'w').write('{}')"
+"""A scoring program that writes what it is given and nothing else."""
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +140,27 @@ def test_the_starting_kit_is_a_submission_that_scores(elsewhere, tmp_path):
     scored = pipeline.score(tmp_path / "kit.zip", elsewhere)
     assert scored.accuracy.value == 6 / 48
     assert scored.per_class[6].sensitivity.value == 1
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "message"),
+    [
+        ("labels.json", '{"labels": [0]}', "the contest's labels.json names no classes"),
+        ("labels.json", "[0]", "the contest's labels.json names no classes"),
+        ("labels.json", "[0", "the contest's labels.json cannot be read"),
+        ("scoring.py", "", "the contest's confusion.json cannot be read"),
+        ("scoring.py", LEAVES.format("[[48]]"), "left no table of 8 by 8 counts"),
+        ("scoring.py", LEAVES.format("{}"), "left no table of 8 by 8 counts"),
+    ],
+)
+def test_what_another_teachers_bundle_lacks_is_not_laid_on_the_submission(
+    zipped, bundle, tmp_path, file, text, message
+):
+    shutil.unpack_archive(bundle, tmp_path / "bundle")
+    for path in (tmp_path / "bundle").rglob(file):
+        path.write_text(text)
+    with pytest.raises(DataError, match=message):
+        pipeline.score(zipped, tmp_path / "bundle", phase="final")
 
 
 def test_a_phase_of_plain_images_is_refused(zipped, elsewhere):

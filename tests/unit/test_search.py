@@ -5,6 +5,7 @@ import tomllib
 from pathlib import Path
 from queue import SimpleQueue
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import optuna
@@ -21,7 +22,7 @@ from stainproof.provenance import Provenance, without_password
 from stainproof.report.search_page import render_search
 from stainproof.results import EpochRecord, Search, Trial
 from stainproof.search.propose import front, importances, propose
-from stainproof.search.run import _pass_faults_on
+from stainproof.search.run import _pass_faults_on, _work_together
 from stainproof.search.space import (
     DEFAULT_FILE,
     assignments,
@@ -209,6 +210,18 @@ def test_proposals_go_where_trials_did_well_and_leave_where_they_failed():
     assert np.median(np.abs(np.array(proposed) - 0.3)) < 0.2
 
 
+def test_what_does_not_count_is_proposed_at_its_usual_value(default_space):
+    lengths = set()
+    for seed in range(8):
+        names = propose([], default_space, seed)
+        lengths.add(names["len(network.stages)"])
+        if names["len(network.stages)"] == 1:
+            assert names["network.stages[1]"] == 96
+        if names["len(network.stem)"] == 2:
+            assert names["network.stem[2]"] == 32
+    assert lengths == {1, 2}
+
+
 def test_importances_find_the_setting_that_accuracy_hangs_on():
     trials = [make_trial(number, 0.9 if number % 2 else 0.5) for number in range(16)]
     shares = importances(trials, SMALL)
@@ -311,6 +324,37 @@ def test_processes_that_ended_badly_are_told_of(codes, error, message):
     with pytest.raises(error, match=message):
         _pass_faults_on([SimpleNamespace(exitcode=code) for code in codes], SimpleQueue())
     _pass_faults_on([SimpleNamespace(exitcode=code) for code in (None, 0, -9)], SimpleQueue())
+
+
+class _Worker:
+    """A process of a search; the second one is interrupted as it starts."""
+
+    made: ClassVar[list["_Worker"]] = []
+
+    def __init__(self, **how):
+        self.pid, self.ended = None, []
+        self.made.append(self)
+
+    def start(self):
+        if self is self.made[1]:
+            raise KeyboardInterrupt
+        self.pid = 1
+
+    def terminate(self):
+        self.ended.append("terminate")
+
+    def join(self):
+        self.ended.append("join")
+
+
+def test_an_interrupt_while_processes_start_ends_those_that_have_started(monkeypatch):
+    context = SimpleNamespace(Process=_Worker, SimpleQueue=lambda: None)
+    monkeypatch.setattr("multiprocessing.get_context", lambda method: context)
+    monkeypatch.setattr("stainproof.search.run.summarise", lambda *what: make_search([]))
+    task = SimpleNamespace(source="cells", num_trials=3)
+    with pytest.raises(KeyboardInterrupt):
+        _work_together(None, task, 3, lambda found, trial: None)
+    assert [worker.ended for worker in _Worker.made] == [["terminate", "join"], [], []]
 
 
 def test_a_password_in_an_address_is_not_kept():

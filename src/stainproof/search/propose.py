@@ -54,7 +54,7 @@ def propose(
     study.add_trials(_as_seen(trials, space))
     asked = study.ask()
     space.draw(asked)
-    return asked.params
+    return space.settle(asked.params)
 
 
 def front(trials: Sequence[Trial]) -> tuple[int, ...]:

@@ -1,8 +1,8 @@
 """The space that is searched: settings of a run and the values each may take, read from TOML.
 
-Every trial draws a number or a choice under every name, whether it counts or not (the last item
-of a list that turned out shorter does not): samplers that look at all names together, and
-importances, then see one space.
+Every trial has a number or a choice under every name, whether it counts or not (the last item of a
+list that turned out shorter does not, and has its usual value): samplers that look at all names
+together, and importances, then see one space.
 """
 
 from collections.abc import Mapping, Sequence
@@ -57,6 +57,19 @@ class Space:
             else:
                 drawn[key] = setting.draw(key, trial)
         return drawn
+
+    def settle(self, names: Mapping[str, Scalar]) -> dict[str, Scalar]:
+        """Return the names and values of a draw, items past the end of their list at their usual.
+
+        What does not count then stays the same and cannot be taken for what accuracy hangs on.
+        """
+        settled = dict(names)
+        for key, setting in self.settings.items():
+            if isinstance(setting, Items):
+                length = int(names[f"len({key})"])
+                idle = list(enumerate(setting.each))[length:]
+                settled |= {f"{key}[{i}]": item.usual for i, item in idle}
+        return settled
 
     def locate(self, config: Config) -> dict[str, Scalar] | None:
         """Return the names and values under which `draw` gives the settings of this run.

@@ -88,8 +88,12 @@ def grade(submission: Path, task: Task, bounds: Bounds) -> Marks:
         bounds: What the submission may take.
 
     Raises:
+        DataError: The bundle names no classes, or its programs leave no counts.
         SubmissionError: As of `answer`, or the answers are not one label for every image.
     """
+    truth = _read_json(task.reference_data / LABELS_FILE)
+    if not isinstance(truth, dict) or not isinstance(truth.get("classes"), list):
+        raise DataError(f"the contest's {LABELS_FILE} names no classes")
     predictions, usage = answer(submission, task, bounds)
     with tempfile.TemporaryDirectory(prefix="stainproof-") as folder:
         app = Path(folder) / "app"
@@ -99,19 +103,22 @@ def grade(submission: Path, task: Task, bounds: Bounds) -> Marks:
         (app / "input" / "res" / PREDICTIONS_FILE).write_bytes(predictions)
         (app / "output").mkdir()
         run_program(Path(folder), Bounds(), str(submission))
-        labels = _read_json(app / "input" / "ref" / LABELS_FILE)
         counts = _read_json(app / "output" / CONFUSION_FILE)
+    num = len(truth["classes"])
     try:
-        return Marks(tuple(labels["classes"]), np.array(counts, dtype=np.int64), usage)
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError("the contest's programs left no table of counts by class") from error
+        confusion = np.array(counts, dtype=np.int64)
+    except (TypeError, ValueError, OverflowError):
+        confusion = np.empty(0, dtype=np.int64)
+    if confusion.shape != (num, num):
+        raise DataError(f"the contest's programs left no table of {num} by {num} counts")
+    return Marks(tuple(map(str, truth["classes"])), confusion, usage)
 
 
 def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DataError(f"the contest's programs left no {path.name} to read") from error
+        raise DataError(f"the contest's {path.name} cannot be read") from error
 
 
 def _check_model(submission: Path, folder: Path) -> None:
