@@ -17,7 +17,7 @@ TEST   ?= demo/other
 BUDGET ?= 100s
 SEED   ?= 0
 
-.PHONY: demo test test-keras test-transfer check bench docs clean
+.PHONY: demo test test-slow test-keras test-transfer check bench docs clean
 
 demo: $(READY)
 	rm -rf demo
@@ -27,8 +27,14 @@ demo: $(READY)
 	$(BIN)/stainproof evaluate demo/run "$(TEST)"
 	@echo "open the report:"; $(BIN)/stainproof report demo/run
 
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto
+
+# Under two minutes on two cores; what takes more than a few seconds is in test-slow.
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist loadfile
+	$(PYTEST) --dist loadfile -m "not slow"
+
+test-slow: $(READY)
+	$(PYTEST) --dist load -m slow
 
 # Submissions in the Python of the contest's grader: Keras 3.4.1 on TensorFlow 2.17.
 test-keras: $(READY) $(KERAS)

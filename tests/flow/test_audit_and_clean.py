@@ -150,6 +150,7 @@ def test_an_audit_of_another_source_is_refused(audited, tmp_path):
     assert not (tmp_path / "clean").exists()
 
 
+@pytest.mark.slow
 def test_training_leaves_out_what_its_audit_drops(faulty, tmp_path):
     config = make_config(
         assignments=(
@@ -182,6 +183,7 @@ def test_a_part_of_a_source_is_not_audited_by_itself(tmp_path):
         pipeline.audit(f"{tmp_path / 'set.npz'}@train", tmp_path / "audit")
 
 
+@pytest.mark.slow
 def test_two_sources_of_one_kind_are_alike_and_another_lab_is_not(tmp_path):
     folders = [
         pipeline.make_phantoms(tmp_path / name, 160, seed=seed, lab=lab)

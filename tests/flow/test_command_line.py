@@ -56,7 +56,9 @@ def test_an_interrupt_is_said_once_and_leaves_nothing_behind(tmp_path, signal_na
     process = subprocess.Popen(
         [sys.executable, "-m", "stainproof", "phantom", "--n", "100000", "--out", tmp_path / "out"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
+    # a shell's background job ignores SIGINT, and so would what it starts
     deadline = time.monotonic() + 60
     while not any(tmp_path.rglob("*.png")) and time.monotonic() < deadline:
         time.sleep(0.05)

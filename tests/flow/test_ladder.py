@@ -74,6 +74,7 @@ def test_a_queue_keeps_each_row_as_soon_as_it_is_there_and_goes_on_after_a_kill(
     )
 
 
+@pytest.mark.slow
 def test_a_training_killed_within_a_queue_is_resumed(cells, tmp_path):
     def kill(step):
         if step.epoch == 2:
@@ -85,6 +86,7 @@ def test_a_training_killed_within_a_queue_is_resumed(cells, tmp_path):
     assert queue(cells, tmp_path, [one])[0].num_epochs == 3
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_stops_the_queue_and_is_finished_by_the_next_call(cells, tmp_path):
     def interrupt(step):
         if step.epoch == 2:
@@ -98,6 +100,7 @@ def test_an_interrupted_training_stops_the_queue_and_is_finished_by_the_next_cal
     assert [row.num_epochs for row in queue(cells, tmp_path, both)] == [3, 1]
 
 
+@pytest.mark.slow
 def test_a_resumed_training_that_is_killed_is_not_taken_for_a_finished_one(cells, tmp_path):
     def stop_in(epoch, stop):
         def on_step(step):
@@ -120,6 +123,7 @@ def test_a_resumed_training_that_is_killed_is_not_taken_for_a_finished_one(cells
     assert queue(cells, tmp_path, [one])[0].num_epochs == 4
 
 
+@pytest.mark.slow
 def test_a_training_interrupted_in_its_first_epoch_is_begun_again(cells, tmp_path):
     one = experiment("a", "training.epochs=2", "training.batch_size=16")
     whole = queue(cells, tmp_path / "whole", [one])[0]

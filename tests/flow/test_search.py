@@ -95,6 +95,7 @@ def states(folder):
         return [state for (state,) in database.execute("select state from trials order by number")]
 
 
+@pytest.mark.slow
 def test_a_search_killed_within_a_training_goes_on_where_it_was(place, tmp_path):
     class Killed(BaseException):
         pass

@@ -137,6 +137,7 @@ def test_classifier_takes_one_image_a_batch_or_a_list_and_says_what_it_refuses(r
             classifier.predict_proba(value)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights_byte_for_byte(cells, tmp_path):
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):
         train(cells, tmp_path / name, tiny("training.epochs=2", seed=seed))
@@ -146,6 +147,7 @@ def test_the_same_seed_gives_the_same_weights_byte_for_byte(cells, tmp_path):
     assert (a / "best.safetensors").read_bytes() != (c / "best.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("schedule", ["one-cycle", "plateau"])
 def test_a_run_killed_between_epochs_resumes_to_the_same_numbers(cells, tmp_path, schedule):
     config = tiny(
@@ -182,6 +184,7 @@ def test_a_run_is_never_written_over(run, cells):
     assert (run / "best.safetensors").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_time_budget_ends_with_a_complete_run_folder_in_time(cells, tmp_path):
     began = time.monotonic()
     card = train(cells, tmp_path / "run", tiny("training.epochs=100000", budget_s=3))
@@ -214,6 +217,7 @@ def test_the_settings_in_the_run_folder_are_those_used(run):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signal_name", ["SIGINT", "SIGTERM"])
 def test_an_interrupt_ends_with_a_usable_run_folder(cells, tmp_path, signal_name):
     settings = [word for setting in TINY for word in ("--set", setting)]
@@ -233,6 +237,7 @@ def test_an_interrupt_ends_with_a_usable_run_folder(cells, tmp_path, signal_name
     assert (tmp_path / "run" / "report.html").exists()
 
 
+@pytest.mark.slow
 def test_an_interrupt_while_an_epoch_is_being_kept_is_obeyed_when_it_is_whole(
     cells, tmp_path, monkeypatch
 ):
@@ -261,6 +266,7 @@ def test_a_run_interrupted_in_its_first_epoch_answers_and_is_not_resumed(cells, 
         train(cells, tmp_path / "run", tiny())
 
 
+@pytest.mark.slow
 def test_the_best_weights_are_written_again_where_a_kill_came_before(cells, tmp_path):
     train(cells, tmp_path / "run", tiny("training.epochs=1"))
     best = (tmp_path / "run" / "best.safetensors").read_bytes()
@@ -315,6 +321,7 @@ def test_a_loss_that_is_no_number_later_ends_with_the_best_epoch_so_far(
     assert (tmp_path / "run" / "report.html").exists()
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_moment_leaves_a_folder_that_resumes(cells, tmp_path):
     settings = [word for setting in TINY for word in ("--set", setting)]
     process = subprocess.Popen(

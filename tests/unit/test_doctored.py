@@ -37,10 +37,12 @@ def cells():
     return phantom.generate(900, seed=4)[0]
 
 
+@pytest.mark.slow
 def test_a_set_with_nothing_wrong_has_hardly_any_findings(cells):
     assert len(find(small(cells)).images) <= 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("num", "weight"), [(12, 0.5), (150, 0.5), (150, 0.3)])
 def test_a_group_that_shares_a_picture_is_found_whole(cells, num, weight):
     images = cells.copy()
@@ -73,11 +75,13 @@ def test_single_images_under_a_strong_picture_are_found(cells):
     assert len(found) <= 14
 
 
+@pytest.mark.slow
 def test_many_copies_of_one_cell_less_than_six_make_no_group(cells):
     images = np.concatenate([cells, np.repeat(cells[[7]], 4, axis=0)])
     assert all(one.group is None for one in find(small(images)).images)
 
 
+@pytest.mark.slow
 def test_cells_seen_twice_under_a_small_shift_make_no_group(cells):
     twice = [np.roll(cells[index], (3, 2), axis=(0, 1)) for index in range(6)]
     found = find(small(np.concatenate([cells[:300], twice])))
@@ -93,6 +97,7 @@ def test_the_foreign_picture_comes_to_light(cells):
     assert np.corrcoef(seen.ravel(), expected.ravel())[0, 1] > 0.9
 
 
+@pytest.mark.slow
 def test_the_same_seed_finds_the_same_and_images_are_not_changed(cells):
     images = small(cells)
     images[:40] = small(blend(cells[:40], landscape(3), 0.4))
