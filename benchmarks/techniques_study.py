@@ -20,6 +20,7 @@ MUON = "training.optimizer=muon"
 BEST_MUON = (FULL, MUON, "training.learning_rate=0.008")
 """What the schedule `quick` has since these rows were measured."""
 
+TEACHER = "training.teacher=teacher"
 TINY = ("network.stem=[8,16,32]", "network.stages=[48]", "network.hidden=32")
 SMALL = ("network.stem=[8,16,48]", "network.stages=[96]", "network.hidden=64")
 ONE_UNIT = ("network.units=1", "network.skip=false", "network.dropout=0.1")
@@ -71,11 +72,13 @@ QUEUES: dict[str, list[Experiment]] = {
         short("mixup", FULL, "augment.mix=mixup"),
         short("no-average", FULL, "training.ema_decay=0", "training.keep_every_epoch=true"),
     ],
-    "teacher": [short("teacher", FULL, "training.teacher=teacher")],
+    "teacher": [
+        short("teacher", FULL, TEACHER),
+        short("teacher-small", *BEST_MUON, *SMALL, TEACHER),
+    ],
     "teacher-long": [
         short(
-            f"teacher-long-{seed}", *BEST_MUON, "training.teacher=teacher",
-            seed=seed, epochs=LONG,
+            f"teacher-long-{seed}", *BEST_MUON, TEACHER, seed=seed, epochs=LONG
         )
         for seed in range(3)
     ],

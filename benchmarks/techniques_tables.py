@@ -10,8 +10,7 @@ from results_page import write_section
 from stainproof.experiments import read_rows
 from stainproof.results import Experiment, Row
 from techniques_study import QUEUES, ROWS
-from transfer_study import MINUTES
-from transfer_study import QUEUES as TRANSFER
+from transfer_study import MINUTES, WAYS, experiment
 from transfer_study import ROWS as TRANSFER_ROWS
 
 FULL_SIZE = [f"long-stainproof-{seed}" for seed in range(3)]
@@ -23,14 +22,22 @@ def main() -> None:
     rows = {row.experiment.name: row for row in read_rows(ROWS)}
     former = {row.experiment.name: row for row in read_rows(FORMER_ROWS)}
     short = [
-        *QUEUES["baseline"], *QUEUES["optimizers"], *QUEUES["techniques"], *QUEUES["teacher"],
+        *QUEUES["baseline"], *QUEUES["optimizers"], *QUEUES["techniques"], QUEUES["teacher"][0],
     ]  # fmt: skip
     _table("Techniques", short, rows, f"{SHORT} epochs, one thread.")
-    _muon(rows, [former[name] for name in FULL_SIZE])
+    small = [*QUEUES["searched"], QUEUES["teacher"][1]]
+    _table("Small networks", small, rows, f"{SHORT} epochs, one thread, Muon at 8e-3.")
+    long = {
+        "Muon": [one.name for one in QUEUES["muon-long"]],
+        "Muon and a teacher": [one.name for one in QUEUES["teacher-long"]],
+        "AdamW": FULL_SIZE,
+    }
+    _by_seed("Three times as long", long, rows | former, f"{LONG} epochs, one thread.")
     _start_small(rows, [former[name] for name in FULL_SIZE])
     transferred = {row.experiment.name: row for row in read_rows(TRANSFER_ROWS)}
+    ways = {way: [experiment(way, seed).name for seed in range(3)] for way in WAYS}
     how = f"{MINUTES} minutes of one thread; `light` with Muon, the others with AdamW."
-    _table("Transfer learning", TRANSFER["ways"], transferred, how)
+    _by_seed("Transfer learning", ways, transferred, how)
 
 
 def _table(name: str, wanted: list[Experiment], rows: dict[str, Row], how: str) -> None:
@@ -45,12 +52,13 @@ def _with_means(rows: list[Row], groups: dict[str, list[Row]]) -> list[str]:
     return [*HEAD, *map(line, rows), *means]
 
 
-def _muon(rows: dict[str, Row], former: list[Row]) -> None:
-    wanted = [one.name for one in QUEUES["muon-long"]]
-    made = [rows[one] for one in wanted if one in rows]
-    lines = _with_means([*made, *former], {"Muon": made, "AdamW": former})
-    note = f"{LONG} epochs, one thread. {where(made)} {missing(wanted, rows)}"
-    write_section("Muon, three times as long", "\n".join([*lines, "", note]))
+def _by_seed(name: str, groups: dict[str, list[str]], rows: dict[str, Row], how: str) -> None:
+    """Write the rows of each group, then the means of those with several seeds."""
+    wanted = [one for names in groups.values() for one in names]
+    made = {what: [rows[one] for one in names if one in rows] for what, names in groups.items()}
+    every = [row for some in made.values() for row in some]
+    note = f"{how} {where(every)} {missing(wanted, rows)}"
+    write_section(name, "\n".join([*_with_means(every, made), "", note]))
 
 
 def _start_small(rows: dict[str, Row], full: list[Row]) -> None:
