@@ -52,15 +52,16 @@ check: $(READY)
 
 # make bench                                       what needs no real image
 # make bench REAL=../shared/data                   all of it, on the ds1, ds1_truth.csv, clean, ds2,
-#                                                  ds2_truth.csv and other_lab in there
+#                                                  ds2_truth.csv and other_lab in there; begins with
+#                                                  no row, then goes on where it was stopped
 TESTS = --tests $(REAL)/clean $(REAL)/ds2 $(REAL)/other_lab
 STUDY = --data runs/ds1_clean.csv $(TESTS)
+ROWS = $(foreach study,augmentation techniques transfer search time_to_accuracy,benchmarks/$(study)_rows.jsonl)
 bench: $(READY) $(KERAS) $(AUDIT) $(FASTDUP) $(AUGMENT) $(NEIGHBOURS) $(TRANSFER)
 	$(BIN)/python benchmarks/phantoms.py
 	.venv-keras/bin/python benchmarks/reference_network.py
 	$(BIN)/python benchmarks/training_step.py
 	$(BIN)/python benchmarks/inference.py
-	$(BIN)/python benchmarks/networks.py
 	$(BIN)/python benchmarks/augmentation.py
 	$(BIN)/python benchmarks/near_copies.py
 	$(BIN)/python benchmarks/growth.py
@@ -68,6 +69,9 @@ bench: $(READY) $(KERAS) $(AUDIT) $(FASTDUP) $(AUGMENT) $(NEIGHBOURS) $(TRANSFER
 	.venv-audit/bin/python benchmarks/audit_doctored.py $(if $(REAL),--real $(REAL)/clean)
 ifdef REAL
 	.venv-audit/bin/python benchmarks/audit_methods.py --real $(REAL)/clean
+	mkdir -p runs
+	test -e runs/begun || rm -f $(ROWS)
+	touch runs/begun
 	$(BIN)/python benchmarks/phantom_transfer.py --real $(REAL)/clean
 	$(BIN)/python benchmarks/audit_score.py --data $(REAL)/ds1 --truth $(REAL)/ds1_truth.csv $(REAL)/clean $(REAL)/other_lab
 	$(BIN)/python benchmarks/audit_neighbours.py --data $(REAL)/ds1 --truth $(REAL)/ds1_truth.csv
@@ -79,9 +83,12 @@ ifdef REAL
 	$(BIN)/python benchmarks/selection_criteria.py --data runs/ds1_clean.csv --shifted $(REAL)/ds2 --other $(REAL)/other_lab runs/augmentation/*
 	$(BIN)/python benchmarks/engines_agree.py runs/augmentation/long-stainproof-0 --tests $(REAL)/clean $(REAL)/ds2
 	$(BIN)/python benchmarks/time_to_accuracy.py $(STUDY)
-	$(BIN)/python benchmarks/techniques_study.py $(STUDY) --truth $(REAL)/ds2_truth.csv --runs runs/techniques --only baseline start start-long sizes optimizers muon-long techniques
+	$(BIN)/python benchmarks/time_to_accuracy.py $(STUDY) --only stainproof --minutes 3
+	$(BIN)/python benchmarks/time_to_accuracy.py $(STUDY) --only stainproof --minutes 1
+	$(BIN)/python benchmarks/techniques_study.py $(STUDY) --truth $(REAL)/ds2_truth.csv --runs runs/techniques --only baseline start start-long sizes optimizers muon-long techniques searched
+	rm -rf teacher
 	$(BIN)/stainproof ensemble runs/techniques/muon-long-0 runs/techniques/muon-long-1 --out teacher
-	$(BIN)/python benchmarks/techniques_study.py $(STUDY) --truth $(REAL)/ds2_truth.csv --runs runs/techniques --only teacher
+	$(BIN)/python benchmarks/techniques_study.py $(STUDY) --truth $(REAL)/ds2_truth.csv --runs runs/techniques --only teacher teacher-long
 	$(BIN)/stainproof search runs/ds1_clean.csv --out runs/search --trials 30 --budget 2m
 	$(BIN)/python benchmarks/search_study.py runs/search $(STUDY) --runs runs/searched
 	$(BIN)/python benchmarks/techniques_tables.py
@@ -90,6 +97,7 @@ ifdef REAL
 	$(BIN)/python benchmarks/submission.py runs/techniques/muon-long-0 --on $(REAL)/ds2
 	$(BIN)/python benchmarks/cleaning_effect.py --data $(REAL)/ds1 --test $(REAL)/clean $(REAL)/ds2 $(REAL)/other_lab --budget 10m
 endif
+	$(BIN)/python benchmarks/networks.py
 
 docs: $(READY)
 	$(BIN)/python docs/command_line.py

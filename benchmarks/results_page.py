@@ -2,9 +2,12 @@
 
 import re
 import resource
+import textwrap
 from pathlib import Path
 
 PAGE = Path(__file__).with_name("results.md")
+WIDTH = 110
+"""Characters of a line of text; tables are as wide as they are."""
 
 
 def made_on() -> str:
@@ -24,7 +27,8 @@ def peak_memory_mb() -> float:
 def write_section(name: str, text: str) -> None:
     """Put the text between the markers of this section, or add the section at the end."""
     page = PAGE.read_text(encoding="utf-8") if PAGE.exists() else "# Benchmarks\n"
-    section = f"<!-- {name} -->\n## {name.replace('_', ' ')}\n\n{text}\n<!-- end {name} -->"
+    body = "\n".join(map(wrapped, text.splitlines()))
+    section = f"<!-- {name} -->\n## {name.replace('_', ' ')}\n\n{body}\n<!-- end {name} -->"
     pattern = re.compile(f"<!-- {name} -->.*?<!-- end {name} -->", re.DOTALL)
     if pattern.search(page):
         page = pattern.sub(lambda _: section, page)
@@ -32,3 +36,13 @@ def write_section(name: str, text: str) -> None:
         page = f"{page.rstrip()}\n\n{section}\n"
     PAGE.write_text(page, encoding="utf-8")
     print(section)
+
+
+def wrapped(line: str) -> str:
+    """Return a line as several, if it is a long one and not of a table."""
+    if line.startswith("|"):
+        return line
+    indent = "  " if line.startswith("- ") else ""
+    return textwrap.fill(
+        line, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )

@@ -4,7 +4,8 @@ python benchmarks/techniques_study.py --data TRAIN --tests CLEAN SHIFTED OTHER_L
     --truth ds2_truth.csv [--only sizes ...] [--share 1/2]
 
 As in augmentation_study.py: equal epochs, one thread a training, every finished row kept in
-techniques_rows.jsonl. The queue `teacher` wants a run or an ensemble in the folder `teacher`.
+techniques_rows.jsonl. The queues `teacher` and `teacher-long` want an ensemble of two runs of
+`muon-long` in the folder `teacher`.
 """
 
 from pathlib import Path

@@ -24,7 +24,8 @@ def main() -> None:
     short = [
         *QUEUES["baseline"], *QUEUES["optimizers"], *QUEUES["techniques"], QUEUES["teacher"][0],
     ]  # fmt: skip
-    _table("Techniques", short, rows, f"{SHORT} epochs, one thread.")
+    how = f"{SHORT} epochs, one thread; AdamW at 4e-3 where the row names no other optimiser."
+    _table("Techniques", short, rows, how)
     small = [*QUEUES["searched"], QUEUES["teacher"][1]]
     _table("Small networks", small, rows, f"{SHORT} epochs, one thread, Muon at 8e-3.")
     long = {
@@ -42,9 +43,9 @@ def main() -> None:
 
 def _table(name: str, wanted: list[Experiment], rows: dict[str, Row], how: str) -> None:
     names = [one.name for one in wanted]
-    made = [rows[one] for one in names if one in rows]
-    note = f"{how} {where(made)} {missing(names, rows)}"
-    write_section(name, "\n".join([*HEAD, *map(line, made), "", note]))
+    if made := [rows[one] for one in names if one in rows]:
+        note = f"{how} {where(made)} {missing(names, rows)}"
+        write_section(name, "\n".join([*HEAD, *map(line, made), "", note]))
 
 
 def _with_means(rows: list[Row], groups: dict[str, list[Row]]) -> list[str]:
@@ -69,7 +70,7 @@ def _start_small(rows: dict[str, Row], full: list[Row]) -> None:
     groups = {"from half size": small, "full size throughout": full}
     lines = _with_means([*made, *small, *full], groups)
     note = (
-        "Epochs are such that all rows of one length learn from as many pixels. "
+        "Epochs are such that all rows of one length learn from as many pixels; AdamW at 4e-3. "
         f"{where([*made, *small])} {missing([*short, *long], rows)}"
     )
     if made:
