@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stainproof import console
-from stainproof.errors import StainproofError
+from stainproof.errors import StainproofError, in_words
 
 if TYPE_CHECKING:
     from stainproof.config import Config
@@ -518,7 +518,7 @@ def main() -> None:
         console.complain(" ".join(str(error).split()))
         sys.exit(2)
     except OSError as error:
-        console.complain(f"{error.filename or 'the system'}: {error.strerror or error}")
+        console.complain(in_words(error))
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -1,7 +1,7 @@
 """Every setting, typed. TOML in, TOML in the run folder, `--set training.epochs=3` on the way."""
 
 from datetime import date
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import tomli_w
 from pydantic import (
@@ -201,7 +201,7 @@ class TrainingConfig(Settings):
     stop_patience: int = Field(40, ge=0)
     """Epochs without a better validation accuracy before training ends; 0: never."""
     label_smoothing: float = Field(0.0, ge=0.0, lt=1.0)
-    """Share of every label spread evenly over the classes."""
+    """Share of what is learnt, a teacher's answers too, that is spread evenly over the classes."""
     start_scale: float = Field(1.0, ge=0.1, le=1.0)
     """What images are scaled by at the start of a one-cycle run; they grow to full size by two
     thirds of it. Small images are faster to learn from; 1: full size throughout."""
@@ -218,7 +218,8 @@ class TrainingConfig(Settings):
     teacher: str = ""
     """Folder of a run or an ensemble whose answers are learnt; nothing: labels alone."""
     teacher_share: float = Field(0.9, gt=0.0, le=1.0)
-    """Share of the teacher's answers in what is learnt; the label has the rest."""
+    """Share of the teacher's answers in what is learnt; the label has the rest. Label smoothing
+    then goes over both."""
     keep_every_epoch: bool = False
     """Whether every epoch's weights are kept in `epochs/`, which weight averaging needs."""
     threads: int = Field(0, ge=0, le=1024)
@@ -284,6 +285,12 @@ class Contest(Settings):
     """Seconds that a submission may take for all images of a phase."""
     docker_image: str = Field("tensorflow/tensorflow:2.17.0", min_length=1)
     """What submissions run in; the default has the grader's TensorFlow, and no ONNX Runtime."""
+
+    @model_validator(mode="after")
+    def _ends(self) -> Self:
+        if (date.max - self.start).days < self.days + self.final_days:
+            raise ValueError(f"start: the contest would end after {date.max}, got {self.start}")
+        return self
 
 
 class Config(Settings):

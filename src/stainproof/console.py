@@ -129,7 +129,8 @@ def say_card(card: "Card", out: Path) -> None:
     """Show how a training ended."""
     best = card.best
     shifted = best.val_shifted_accuracy
-    typer.echo(f"{card.stopped} after {card.num_epochs} epochs; kept epoch {best.epoch}")
+    ended = f"{card.stopped} after {card.num_epochs} epochs; kept epoch {best.epoch}"
+    typer.echo(card.mean_of or ended)
     typer.echo(
         f"validation accuracy {100 * best.val_accuracy:.1f} %"
         + (f", on changed images {100 * shifted:.1f} %" if shifted is not None else "")

@@ -21,6 +21,11 @@ class SubmissionError(StainproofError):
     """A contest submission is malformed, fails, or answers otherwise than it must."""
 
 
+def in_words(error: OSError) -> str:
+    """Return what the system refused, and of which file."""
+    return f"{error.filename or 'the system'}: {error.strerror or error}"
+
+
 def first_line(error: BaseException) -> str:
     """Return the first line of what an error of another package says, or its kind."""
     return (str(error).splitlines() or [type(error).__name__])[0]

@@ -64,7 +64,9 @@ def run_queue(
     configs = {experiment.name: experiment.config() for experiment in experiments}
     if len(configs) < len(experiments):
         raise ConfigError("experiments: each needs a name of its own")
-    listing = sources.list_source(sources.split_off_part(str(source))[0], track)
+    place, part = sources.split_off_part(str(source))
+    listing = sources.list_source(place, track)
+    listing_sha256 = listing.sha256(part)
     contract = next(iter(configs.values())).input
     names = [sources.load(test, contract, track=track).source for test in tests]
     if len(set(names)) < len(names):
@@ -76,6 +78,11 @@ def run_queue(
                 f"{rows_file}: holds rows of {row.source} measured on {', '.join(row.accuracy)}; "
                 f"got {listing.source} and {', '.join(names)}; choose another folder"
             )
+        if row.listing_sha256 not in ("", listing_sha256):
+            raise ConfigError(
+                f"{rows_file}: holds rows of other images named {listing.source}; "
+                "choose another folder"
+            )
     for experiment in experiments:
         kept = rows.get(experiment.name)
         if kept is None:
@@ -83,7 +90,7 @@ def run_queue(
             run = runs / experiment.name
             card = finish_training(run, source, configs[experiment.name], track, on_step)
             measured = [pipeline.evaluate(run, test, track=track) for test in tests]
-            row = _row(experiment, run, card, measured, measure(run))
+            row = _row(experiment, run, card, listing_sha256, measured, measure(run))
             files.append_line(rows_file, row.model_dump_json())
             rows[experiment.name] = row
         elif kept.experiment != experiment:
@@ -143,6 +150,7 @@ def _row(
     experiment: Experiment,
     run: Path,
     card: Card,
+    listing_sha256: str,
     measured: Sequence[Evaluation],
     extra: dict[str, float],
 ) -> Row:
@@ -152,6 +160,7 @@ def _row(
         source=card.data.source,
         num_parameters=card.num_parameters,
         num_images=card.data.num_images,
+        listing_sha256=listing_sha256,
         best=card.best,
         num_epochs=card.num_epochs,
         minutes=history[-1].elapsed_s / 60,

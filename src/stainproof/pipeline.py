@@ -33,7 +33,7 @@ from stainproof.data.imageset import ImageSet
 from stainproof.data.split import TEST, TRAIN, VAL, make_split
 from stainproof.errors import CheckpointError, ConfigError
 from stainproof.evaluation.predictions import check_suffix, write_predictions
-from stainproof.models.engines import DEFAULT, choose_engine
+from stainproof.models.engines import DEFAULT, INT8, choose_engine
 from stainproof.models.predictor import Classifier, refuse_ensemble
 from stainproof.presets import make_contest, read_config
 from stainproof.progress import Track, silent
@@ -45,6 +45,7 @@ from stainproof.results import (
     EVALUATION_FILE,
     EXAMPLES_FOLDER,
     HISTORY_FILE,
+    HOME_FOLDER,
     HOME_SOURCES,
     SPLITS_FILE,
     AuditSummary,
@@ -62,7 +63,7 @@ if TYPE_CHECKING:
 
 AUDIT_SUMMARY_FILE, AUDIT_PAGE_FILE = "audit.json", "audit.html"
 REPORT_FILE = "report.html"
-HOME_FOLDER, EVALUATIONS_FOLDER = "home", "evaluations"
+EVALUATIONS_FOLDER = "evaluations"
 
 
 def audit(
@@ -224,16 +225,19 @@ def average(
         The card of the new run.
 
     Raises:
-        ConfigError: The choice is unknown, nothing lies under the threshold, or `out` holds a run.
+        ConfigError: The choice is unknown or does not go with the rest, nothing lies under the
+            threshold, or `out` holds a run.
         CheckpointError: A run cannot be used, or was begun on other images or another split.
         DataError: The source cannot be read.
     """
     from stainproof.models.weights import save_weights
     from stainproof.training import run_folder
-    from stainproof.training.soup import find_candidates, make_soup
+    from stainproof.training.soup import check_choice, find_candidates, make_soup
 
     first, run = Path(runs[0]), Path(out)
+    check_choice(choice, under, len(runs))
     candidates = find_candidates([Path(one) for one in runs])
+    kept = Card.read(first / CARD_FILE)
     run_folder.check_free(run)
     config = read_config(first / CONFIG_FILE)
     data = sources.load(source, config.input, leave_out=run_folder.left_out(first), track=track)
@@ -248,13 +252,12 @@ def average(
     shutil.copytree(first / EXAMPLES_FOLDER, run / EXAMPLES_FOLDER, dirs_exist_ok=True)
     save_weights(run / BEST_FILE, soup.state)
     changes = {
-        "best": soup.record,
-        "stopped": soup.words,
+        "best": kept.best.model_copy(update=vars(soup.judged)),
+        "mean_of": soup.words,
         "weights_sha256": files.sha256_of(run / BEST_FILE),
         "provenance": provenance.collect(),
     }
-    card = Card.read(first / CARD_FILE).model_copy(update=changes)
-    return _deliver(run, card, parts, track)
+    return _deliver(run, kept.model_copy(update=changes), parts, track)
 
 
 def evaluate(
@@ -275,11 +278,13 @@ def evaluate(
         out: Folder to write to; by default one in the run folder, where `report` finds it.
         seed: Of the bootstrap intervals, 0 or more.
         engine: What computes the answers, as in `Classifier.load`.
-        answering: Views and filter of every image; the result's name says what is not usual.
+        answering: Views and filter of every image; the result's name says what is not usual, 8
+            bits too.
         track: Shows progress.
 
     Raises:
-        ConfigError: The seed is below 0, or the engine is unknown or not installed.
+        ConfigError: The seed is below 0, the engine is unknown or not installed, or the folder
+            holds figures of other images.
         CheckpointError: The run folder cannot be used.
         DataError: The source cannot be read, or has a class that the model does not know.
     """
@@ -289,9 +294,11 @@ def evaluate(
         raise ConfigError(f"seed must be 0 or more, got {seed}")
     classifier = Classifier.load(run, engine, answering)
     data = _load_test(source, classifier.input, track)
-    if words := classifier.answering.words():
-        data = replace(data, source=f"{data.source}, {words}")
-    folder = Path(out) if out else Path(run) / EVALUATIONS_FOLDER / data.source
+    eight_bits = "8 bits" if engine == INT8 else ""
+    name = ", ".join(filter(None, (data.source, classifier.answering.words(), eight_bits)))
+    data = replace(data, source=name)
+    folder = Path(out) if out else Path(run) / EVALUATIONS_FOLDER / name
+    _check_same_images(folder, data)
     return evaluate_classifier(classifier, data, folder, seed=seed, track=track)
 
 
@@ -543,6 +550,20 @@ def make_phantoms(
         for index, rgb in enumerate(track(images, "drawing phantoms", num_images)):
             files.write_picture(folder / phantom.class_of(index) / f"phantom_{index:06d}.png", rgb)
     return Path(out)
+
+
+def _check_same_images(folder: Path, data: ImageSet) -> None:
+    """Refuse to write over figures of other images.
+
+    Raises:
+        ConfigError: The folder holds such.
+    """
+    path = folder / EVALUATION_FILE
+    if path.exists() and Evaluation.read(path).data_sha256 != data.sha256():
+        raise ConfigError(
+            f"{folder}: holds figures of other images named {data.source}; remove it, or choose "
+            f"another --out, such as {folder}-2"
+        )
 
 
 def _load_test(source: str | Path, contract: InputContract, track: Track) -> ImageSet:

@@ -22,6 +22,7 @@ EXAMPLES_FOLDER, EPOCHS_FOLDER = "examples", "epochs"
 ENSEMBLE_FILE, MEMBERS_FOLDER = "ensemble.json", "members"
 EVALUATION_FILE, MISTAKES_FOLDER = "eval.json", "mistakes"
 
+HOME_FOLDER = "home"
 HOME_SOURCES = ("validation", "home test")
 """What training calls the images it held out: those that chose the epoch, those kept apart."""
 
@@ -211,6 +212,8 @@ class Card(Artefact):
     num_parameters: int
     pretrained_sha256: str = ""
     """Of the weights that training began with; empty where they were random."""
+    teacher_sha256: str = ""
+    """Of the weights whose answers were learnt; empty where there was no teacher."""
     weights_sha256: str
     onnx_sha256: str = ""
     """Of the same network as ONNX; empty until training has ended."""
@@ -223,6 +226,8 @@ class Card(Artefact):
     num_epochs: int
     stopped: str
     """Why training ended."""
+    mean_of: str = ""
+    """What the weights are a mean of; empty where they are one epoch's."""
     data: DataSummary
     seed: int
     threads: int
@@ -328,6 +333,8 @@ class Row(Artefact):
     num_parameters: int
     num_images: int
     """Learnt from, in training and validation split together."""
+    listing_sha256: str = ""
+    """Of the names and labels of what was learnt from; empty in rows of earlier versions."""
     best: EpochRecord
     """The epoch whose weights were measured."""
     num_epochs: int

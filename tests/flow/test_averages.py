@@ -1,5 +1,6 @@
 """Means of weights over epochs and over runs."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from stainproof.data import sources
 from stainproof.data.findings import write_csv
 from stainproof.errors import CheckpointError, ConfigError
 from stainproof.models.network import build_network, to_input
-from stainproof.results import Card, EpochRecord
+from stainproof.results import Card
 from stainproof.training.soup import Candidate, greedy, mean_state, measure_norms, norm_images
 
 KEPT = ("training.epochs=5", "training.ema_decay=0", "training.keep_every_epoch=true")
@@ -81,7 +82,8 @@ def test_the_mean_of_statistics_is_not_what_the_mean_of_weights_gives(phantoms, 
 @pytest.mark.parametrize("choice", ["threshold", "last", "greedy"])
 def test_the_epochs_of_a_run_become_a_run_folder_that_answers(runs, phantoms, tmp_path, choice):
     card = pipeline.average(runs[:1], phantoms, tmp_path / "mean", choice=choice)
-    assert card.stopped.startswith("mean of ")
+    assert card.mean_of.startswith("mean of ")
+    assert card.stopped == "all 5 epochs done"
     assert Card.read(tmp_path / "mean" / "card.json") == card
     assert (tmp_path / "mean" / "report.html").exists()
     torch_probs, onnx_probs = (
@@ -106,8 +108,8 @@ def test_a_greedy_soup_of_runs_is_no_worse_on_validation_images_than_the_best_of
     runs, phantoms, tmp_path
 ):
     card = pipeline.average(runs, phantoms, tmp_path / "soup", choice="greedy")
-    assert "of 2 chosen greedily" in card.stopped
-    assert isinstance(card.best, EpochRecord)
+    assert "of 2 chosen greedily" in card.mean_of
+    assert card.best.epoch == Card.read(runs[0] / "card.json").best.epoch
 
 
 def test_what_cannot_be_averaged_is_refused_and_leaves_nothing(runs, phantoms, tiny, tmp_path):
@@ -116,6 +118,14 @@ def test_what_cannot_be_averaged_is_refused_and_leaves_nothing(runs, phantoms, t
         pipeline.average(runs, phantoms, out, choice="best")
     with pytest.raises(ConfigError, match=r"under: the lowest validation loss is .*, got 0.001"):
         pipeline.average(runs, phantoms, out, under=0.001)
+    with pytest.raises(ConfigError, match="under: goes with the choice threshold alone, got last"):
+        pipeline.average(runs[:1], phantoms, out, choice="last", under=0.5)
+    with pytest.raises(ConfigError, match="choice last: wants the epochs of one run, got 2 runs"):
+        pipeline.average(runs, phantoms, out, choice="last")
+    plain = shutil.copytree(runs[0], tmp_path / "plain") / "config.toml"
+    plain.write_text(re.sub('validation = "[a-z]+"', 'validation = "none"', plain.read_text()))
+    with pytest.raises(CheckpointError, match=r"other validation images \(.*=none\)"):
+        pipeline.average([runs[0], plain.parent], phantoms, out)
     with pytest.raises(ConfigError, match="already holds a run"):
         pipeline.average(runs, phantoms, runs[0])
     other = pipeline.make_phantoms(tmp_path / "other", 80, seed=8, size_px=32)

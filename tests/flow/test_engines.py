@@ -183,6 +183,9 @@ def test_a_network_in_8_bits_is_kept_where_it_is_faster_and_as_accurate(
     assert small.members[0].engine.num_classes == 8
     lost = np.abs(small.predict_proba(noise(20)) - exact.predict_proba(noise(20)))
     assert 0 < lost.max() < 0.1
+    for engine, name in (("int8", "more, 8 bits"), ("auto", "more")):
+        assert pipeline.evaluate(run_copy, many, engine=engine).source == name
+        assert (run_copy / "evaluations" / name / "eval.json").exists()
     assert Card.read(run_copy / "card.json").engine != "int8"
 
 

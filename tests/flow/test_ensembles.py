@@ -19,6 +19,7 @@ from stainproof.models.views import views_of
 from stainproof.models.voting import vote
 from stainproof.presets import make_answering, make_config
 from stainproof.results import Card, Ensemble
+from stainproof.search.run import search
 from stainproof.training.loop import Trainer
 from stainproof.training.teacher import Teacher
 
@@ -102,6 +103,16 @@ def test_what_cannot_be_put_together_leaves_no_folder(runs, tmp_path, change, er
     with pytest.raises(error, match=message):
         pipeline.ensemble(change(runs), tmp_path / "out")
     assert not list(tmp_path.iterdir())
+
+
+def test_runs_that_fit_images_in_another_way_are_refused(runs, tmp_path):
+    padded = shutil.copytree(runs[1], tmp_path / "padded")
+    card = Card.read(padded / "card.json")
+    contract = card.input.model_copy(update={"fit": "pad"})
+    card.model_copy(update={"input": contract}).write(padded / "card.json")
+    with pytest.raises(CheckpointError, match=r"in the same way \(input.fit\), got crop and pad"):
+        pipeline.ensemble([runs[0], padded], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_runs_with_other_classes_are_refused(runs, tmp_path):
@@ -195,16 +206,32 @@ def test_a_network_learns_the_answers_of_an_ensemble(both, phantoms, tiny, tmp_p
 def test_a_teachers_answers_are_mixed_into_the_labels_in_their_order(runs):
     classes = Classifier.load(runs[0]).classes[::-1]
     labels = np.eye(8, dtype=np.float32)[:5]
-    targets = Teacher(str(runs[0]), 0.25, classes)(noise(5), labels)
+    teacher = Teacher(str(runs[0]), 0.25, classes, threads=1)
+    targets = teacher(noise(5), labels)
     probs = Classifier.load(runs[0]).predict_proba(noise(5))[:, ::-1]
     np.testing.assert_allclose(targets, 0.25 * probs + 0.75 * labels, atol=1e-6)
     assert targets.dtype == np.float32
+    assert teacher.classifier.members[0].engine.num_threads == 1
 
 
 def test_a_teacher_that_cannot_teach_is_refused_and_nothing_written(phantoms, tiny, tmp_path):
-    nowhere = tiny("training.teacher=nowhere")
-    with pytest.raises(ConfigError, match=r"training.teacher: nowhere: no such run folder"):
-        pipeline.train(phantoms, tmp_path / "run", nowhere)
-    assert not (tmp_path / "run").exists()
+    nowhere, message = "training.teacher=nowhere", r"training.teacher: nowhere: no such run folder"
+    with pytest.raises(ConfigError, match=message):
+        pipeline.train(phantoms, tmp_path / "run", tiny(nowhere), audited=True)
+    with pytest.raises(ConfigError, match=message):
+        search(phantoms, tmp_path / "search", 1, 5.0, fixed=(nowhere,))
+    assert not list(tmp_path.iterdir())
     with pytest.raises(ConfigError, match=r"set augment.consistency to 0"):
         make_config("quick", assignments=("training.teacher=a", "augment.consistency=12"))
+
+
+def test_a_resumed_run_keeps_its_teacher(runs, phantoms, tiny, tmp_path):
+    teacher = shutil.copytree(runs[0], tmp_path / "teacher")
+    first = tiny("training.epochs=1", f"training.teacher={teacher}")
+    card = pipeline.train(phantoms, tmp_path / "run", first)
+    assert card.teacher_sha256 == Card.read(runs[0] / "card.json").weights_sha256
+    shutil.rmtree(teacher)
+    shutil.copytree(runs[1], teacher)
+    more = tiny("training.epochs=2", f"training.teacher={teacher}")
+    with pytest.raises(CheckpointError, match="is another one than the run began with"):
+        pipeline.train(phantoms, tmp_path / "run", more, resume=True)

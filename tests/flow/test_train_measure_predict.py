@@ -21,6 +21,7 @@ from stainproof.presets import make_config, read_config
 from stainproof.results import Card, Evaluation
 from stainproof.training import checkpoint
 from stainproof.training.loop import Trainer
+from stainproof.training.run_folder import settle
 
 TINY = (
     "input.size_px=32",
@@ -82,6 +83,18 @@ def test_a_source_with_fewer_classes_in_another_order_is_measured_right(run, tmp
     probs = Classifier.load(run).predict_proba(images[kept])
     assert result.accuracy.value == (probs.argmax(1) == labels[kept]).mean()
     assert len(result.absent_classes) == 6
+
+
+def test_figures_of_other_images_of_one_name_are_not_written_over(run, tmp_path):
+    ours, theirs = (
+        pipeline.make_phantoms(tmp_path / lab / "test", 16, seed=seed, size_px=32)
+        for seed, lab in ((3, "ours"), (4, "theirs"))
+    )
+    first = evaluate(run, ours, tmp_path / "figures")
+    with pytest.raises(ConfigError, match=r"holds figures of other images named test; remove it"):
+        evaluate(run, theirs, tmp_path / "figures")
+    assert Evaluation.read(tmp_path / "figures" / "eval.json") == first
+    assert evaluate(run, ours, tmp_path / "figures").accuracy == first.accuracy
 
 
 def test_predictions_are_those_of_the_classifier_in_every_format(run, cells, tmp_path):
@@ -290,6 +303,27 @@ def test_a_run_does_not_go_on_with_what_its_state_is_not_of(cells, tmp_path, cha
     with pytest.raises(CheckpointError, match=message):
         train(cells, tmp_path / "run", tiny("training.epochs=2", changed), resume=True)
     assert (tmp_path / "run" / "config.toml").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "schedule"),
+    [
+        ("input.fit", "pad", "one-cycle"),
+        ("network.dropout", 0.4, "one-cycle"),
+        ("split.val_fraction", 0.3, "one-cycle"),
+        ("augment.validation", "none", "one-cycle"),
+        ("training.learning_rate", 1e-5, "plateau"),
+    ],
+)
+def test_a_resumed_run_does_not_become_another(tmp_path, key, value, schedule):
+    kept = tiny(f"training.schedule={schedule}")
+    (tmp_path / "config.toml").write_text(kept.to_toml())
+    (tmp_path / "state.safetensors").touch()
+    more = tiny(f"training.schedule={schedule}", "training.epochs=9")
+    assert settle(tmp_path, more, resume=True, audited=False) == more
+    other = tiny(f"training.schedule={schedule}", f"{key}={value}")
+    with pytest.raises(ConfigError, match=f"{key}: a resumed run keeps its own"):
+        settle(tmp_path, other, resume=True, audited=False)
 
 
 def test_a_resumed_run_takes_the_weight_decay_that_it_is_given(cells, tmp_path):

@@ -16,9 +16,10 @@ from stainproof.experiments import run_queue
 from stainproof.files import sha256_of
 from stainproof.models.engines import EXACT, OnnxRuntimeEngine, choose_engine, installed
 from stainproof.models.folding import FoldedNetwork
-from stainproof.models.network import build_network
+from stainproof.models.network import build_network, check_network
 from stainproof.presets import make_config, read_config
 from stainproof.results import Card, Experiment
+from stainproof.search.run import search
 
 NAME = "test_byobnet"
 TINY = (
@@ -256,3 +257,20 @@ def test_sixteen_bits_and_growing_images_serve_a_backbone_too(cells, tmp_path):
     assert card.precision == "bfloat16"
     assert card.pretrained_sha256 == ""
     assert np.isfinite(card.best.loss)
+
+
+def test_the_settings_that_a_search_writes_have_the_input_that_timm_gave(cells, tmp_path):
+    (tmp_path / "space.toml").write_text("training.weight_decay = { low = 0.01, high = 0.02 }")
+    search(cells, tmp_path / "found", 1, 20.0, space=tmp_path / "space.toml", fixed=TINY)
+    trained = read_config(tmp_path / "found" / "trials" / "0000" / "config.toml")
+    assert trained.input.mean != (0.0, 0.0, 0.0)
+    for name in ("best.toml", "configs/0000.toml"):
+        assert read_config(tmp_path / "found" / name).input == trained.input
+
+
+def test_a_size_between_the_first_and_the_last_that_does_not_fit_is_told_beforehand(monkeypatch):
+    tried = []
+    monkeypatch.setattr("stainproof.models.network.try_out", lambda net, name, px: tried.append(px))
+    sizes = ("input.size_px=64", "training.start_scale=0.5")
+    check_network(make_config(assignments=(*TINY, *sizes)))
+    assert sorted(tried) == [32, 40, 48, 56, 64]

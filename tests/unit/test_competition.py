@@ -165,6 +165,7 @@ def test_a_bundle_that_says_too_little_is_one_error(tmp_path, text, message):
         ("day=3", "day is unknown; allowed: title, start, days"),
         ("days=0", "days: Input should be greater than or equal to 1, got 0"),
         ("start=soon", "start: .* got 'soon'"),
+        ("start=9999-12-20", "start: the contest would end after 9999-12-31, got 9999-12-20"),
     ],
 )
 def test_a_bad_setting_of_a_contest_is_named(assignment, message):

@@ -173,7 +173,7 @@ def four(tmp_path_factory):
     """Return a page of a run at home, on a worse source, on one without two classes, on a twin."""
     folder = tmp_path_factory.mktemp("four")
     evaluations = [
-        make_evaluation(folder / "0", "validation", 0.97),
+        make_evaluation(folder / "run" / "home" / "val", "validation", 0.97),
         make_evaluation(folder / "1", "ds2", 0.7),
         make_evaluation(folder / "2", "lab", 0.6, absent=("erythroblast", "platelet")),
         make_evaluation(folder / "3", "twin", 0.97),
@@ -243,6 +243,25 @@ def test_the_loss_away_from_home_is_said_in_words(four):
     assert f"it loses {on_worse} on ds2 and {on_lab} on lab" in page.text
     assert "it shows no clear change on twin" in page.text
     assert f"−{on_worse} against validation" in page.text
+
+
+def test_a_source_that_is_called_validation_is_not_taken_for_the_runs_own(run, tmp_path):
+    own = make_evaluation(run / "home" / "val", "validation", 0.97)
+    other = make_evaluation(tmp_path / "validation", "validation", 0.5)
+    text = Page(render(run, [own, other])).text
+    at_home = 100 * Evaluation.read(own / "eval.json").accuracy.value
+    assert f"classifies {at_home:.1f} %" in text
+    assert "points against validation" in text
+
+
+def test_of_a_mean_no_epoch_is_said_to_be_kept(run):
+    card = Card.read(run / "card.json")
+    kept = f"Epoch {card.best.epoch} of {card.num_epochs} is kept"
+    assert kept in Page(render(run, [])).text
+    card.model_copy(update={"mean_of": "mean of the last 5 of 20"}).write(run / "card.json")
+    text = Page(render(run, [])).text
+    assert "Kept is the mean of the last 5 of 20" in text
+    assert kept not in text
 
 
 def test_only_an_evaluation_of_other_weights_is_marked(four, run, tmp_path):

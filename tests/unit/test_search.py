@@ -22,7 +22,7 @@ from stainproof.provenance import Provenance, without_password
 from stainproof.report.search_page import render_search
 from stainproof.results import EpochRecord, Search, Trial
 from stainproof.search.propose import front, importances, propose
-from stainproof.search.run import _pass_faults_on, _work_together
+from stainproof.search.run import _be_worker, _pass_faults_on, _work_together
 from stainproof.search.space import (
     DEFAULT_FILE,
     assignments,
@@ -116,6 +116,28 @@ def test_a_range_goes_by_the_choice_above_it(default_space):
     for _, drawn in draws(default_space, 200):
         rates.setdefault(drawn["training.optimizer"], []).append(drawn["training.learning_rate"])
     assert max(rates["lion"]) <= 2e-3 < 1e-2 <= min(rates["sgd"])
+
+
+def test_a_range_that_goes_by_a_choice_keeps_to_its_steps():
+    text = """
+        training.optimizer = ["adamw", "muon"]
+        training.batch_size = { by = "training.optimizer", adamw = { low = 32, high = 96, step = 32 }, muon = { low = 8, high = 9 } }
+        network.dropout = { by = "training.optimizer", adamw = { low = 0.0, high = 0.6, step = 0.2 }, muon = { low = 0.1, high = 0.2 } }
+    """  # noqa: E501
+    seen = {"training.batch_size": set(), "network.dropout": set()}
+    for _, drawn in draws(parse_space(tomllib.loads(text)), 60):
+        if drawn["training.optimizer"] == "adamw":
+            for key, values in seen.items():
+                values.add(drawn[key])
+    assert seen == {"training.batch_size": {32, 64, 96}, "network.dropout": {0.0, 0.2, 0.4, 0.6}}
+    assert all(isinstance(value, int) for value in seen["training.batch_size"])
+
+
+def test_the_preset_is_found_in_a_space_of_how_often_an_operation_comes():
+    text = "augment.operations.jpeg.probability = { low = 0.0, high = 0.9 }"
+    space = parse_space(tomllib.loads(text))
+    preset = make_config(assignments=("augment.operations.jpeg.probability=0.3",))
+    assert space.locate(preset) == {"augment.operations.jpeg.probability": 0.3}
 
 
 @pytest.mark.parametrize(
@@ -355,6 +377,24 @@ def test_an_interrupt_while_processes_start_ends_those_that_have_started(monkeyp
     with pytest.raises(KeyboardInterrupt):
         _work_together(None, task, 3, lambda found, trial: None)
     assert [worker.ended for worker in _Worker.made] == [["terminate", "join"], [], []]
+
+
+def test_a_full_disk_is_no_fault_of_the_trial_and_one_line(monkeypatch):
+    left, faults = [], SimpleQueue()
+    trial = SimpleNamespace(trial=make_trial(3), lock=SimpleNamespace(release=lambda: None))
+    study = SimpleNamespace(take=lambda num: trial, leave=left.append)
+    task = SimpleNamespace(source="cells", num_trials=9, open=lambda: study)
+
+    def fill(*what):
+        raise OSError(28, "No space left on device", "trials/0003/last.safetensors")
+
+    monkeypatch.setattr("stainproof.search.run.write_results", lambda *what: make_search([]))
+    monkeypatch.setattr("stainproof.search.run.run_trial", fill)
+    monkeypatch.setattr("signal.signal", lambda *what: None)
+    with pytest.raises(SystemExit, match="2"):
+        _be_worker(task, faults)
+    assert faults.get() == "trials/0003/last.safetensors: No space left on device"
+    assert left == [3]
 
 
 def test_a_password_in_an_address_is_not_kept():

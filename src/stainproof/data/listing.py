@@ -1,5 +1,6 @@
 """What a source holds, before a pixel is read."""
 
+import hashlib
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -61,6 +62,12 @@ class Listing:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def sha256(self, part: str = "") -> str:
+        """Return a hash of classes, names and labels, and of the part that is meant."""
+        rows = zip(self.names, self.labels.tolist(), strict=True)
+        digest = hashlib.sha256(repr((part, self.classes, *rows)).encode("utf-8", "replace"))
+        return digest.hexdigest()
 
     def class_counts(self) -> dict[str, int]:
         """Count the images of every class."""

@@ -71,13 +71,16 @@ class OnnxRuntimeEngine:
 
 
 class OpenVinoEngine:
-    """The network in OpenVINO, in 32 bits, on all cores."""
+    """The network in OpenVINO, in 32 bits."""
 
-    def __init__(self, model: bytes):
+    def __init__(self, model: bytes, threads: int | None = None):
         import openvino
 
         core = openvino.Core()
-        settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": num_cores()}
+        settings = {
+            "INFERENCE_PRECISION_HINT": "f32",
+            "INFERENCE_NUM_THREADS": threads or num_cores(),
+        }
         compiled = core.compile_model(core.read_model(model), "CPU", settings)
         self.request = compiled.create_infer_request()
         shapes = compiled.input(0).partial_shape, compiled.output(0).partial_shape
@@ -108,13 +111,14 @@ class TorchEngine:
         return probs
 
 
-def open_engine(name: str, folder: Path, card: Card) -> Engine:
+def open_engine(name: str, folder: Path, card: Card, threads: int | None = None) -> Engine:
     """Open the network of a run folder in an engine.
 
     Args:
         name: Name in `ENGINES`.
         folder: The run folder.
         card: Its card.
+        threads: By default one a core; torch has those of the process.
 
     Raises:
         ConfigError: The engine is unknown or not installed.
@@ -134,7 +138,8 @@ def open_engine(name: str, folder: Path, card: Card) -> Engine:
         path, sha256, hint = ONNX_FILE, card.onnx_sha256, "resume the run, or use --engine torch"
     model = _read_onnx(folder / path, sha256, hint)
     try:
-        engine = OpenVinoEngine(model) if name == "openvino" else OnnxRuntimeEngine(model)
+        kind = OpenVinoEngine if name == "openvino" else OnnxRuntimeEngine
+        engine: OpenVinoEngine | OnnxRuntimeEngine = kind(model, threads)
     except Exception as error:  # both engines raise types of their own for a file of another kind
         raise CheckpointError(f"{folder / path}: not a network that {name} can read") from error
     if (engine.size_px, engine.num_classes) != (card.input.size_px, len(card.classes)):

@@ -11,6 +11,8 @@ from stainproof.models.pretrained import load_pretrained
 
 UNITS: dict[str, type[nn.Module]] = {"inception": InceptionUnit, "conv": ConvUnit}
 BACKBONE_HALVINGS = 5
+STEP_PX = 8
+"""Steps in which images that start small grow."""
 """Most networks of timm have a thirty-second of the image's height and width at their end."""
 
 
@@ -72,7 +74,8 @@ def check_network(config: Config) -> None:
     network = build_backbone(config.network, num_classes=2)
     load_pretrained(network, config.network)
     freeze(network, config.training)
-    for px in sorted({start_px(config), config.input.size_px}):
+    full_px = config.input.size_px
+    for px in {*range(start_px(config), full_px, STEP_PX), full_px}:
         try_out(network, config.network.backbone, px)
 
 

@@ -42,7 +42,7 @@ class Classifier:
         """Put networks together; `load` is the usual way.
 
         Raises:
-            CheckpointError: They do not know the same classes.
+            CheckpointError: They do not know the same classes or do not fit images in one way.
         """
         self.members = tuple(members)
         self.answering = answering or Answering()
@@ -55,10 +55,19 @@ class Classifier:
                     f"members must know the same classes, got {', '.join(self.classes)} "
                     f"and {', '.join(member.card.classes)}"
                 )
+            if member.card.input.fit != self.members[0].card.input.fit:
+                raise CheckpointError(
+                    "members must bring oblong images to a square in the same way (input.fit), "
+                    f"got {self.members[0].card.input.fit} and {member.card.input.fit}"
+                )
 
     @classmethod
     def load(
-        cls, run: str | Path, engine: str = "auto", answering: Answering | None = None
+        cls,
+        run: str | Path,
+        engine: str = "auto",
+        answering: Answering | None = None,
+        threads: int | None = None,
     ) -> Self:
         """Read the kept weights of a run folder, or of all runs in an ensemble's folder.
 
@@ -68,6 +77,8 @@ class Classifier:
                 answers to within 1e-4, or `int8`, which `quantise` makes; `auto` is the run's
                 own, found fastest after training, or ONNX Runtime where it is not installed.
             answering: Views and filter of every image; by default the image as it is.
+            threads: Of the engines but torch, which has those of the process; by default one a
+                core.
 
         Raises:
             CheckpointError: The folder is missing or incomplete, or its weights were altered.
@@ -77,10 +88,11 @@ class Classifier:
         if not folder.is_dir():
             raise CheckpointError(f"{folder}: no such run folder")
         if not is_ensemble(folder):
-            return cls([_open(folder, engine)], answering)
+            return cls([_open(folder, engine, threads)], answering)
         ensemble = Ensemble.read(folder / ENSEMBLE_FILE)
         folders = [folder / MEMBERS_FOLDER / name for name in ensemble.members]
-        return cls([_open(one, engine) for one in folders], answering, ensemble.voting)
+        members = [_open(one, engine, threads) for one in folders]
+        return cls(members, answering, ensemble.voting)
 
     @property
     def input(self) -> InputContract:
@@ -151,11 +163,11 @@ def refuse_ensemble(folder: Path, hint: str) -> None:
         raise CheckpointError(f"{folder}: is an ensemble; {hint}")
 
 
-def _open(folder: Path, engine: str) -> Member:
+def _open(folder: Path, engine: str, threads: int | None) -> Member:
     card = Card.read(folder / CARD_FILE)
     if engine == "auto":
         engine = card.engine if card.engine in installed() else DEFAULT
-    return Member(open_engine(engine, folder, card), card, folder)
+    return Member(open_engine(engine, folder, card, threads), card, folder)
 
 
 def _checked(rgb: object, index: int) -> Images:

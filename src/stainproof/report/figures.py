@@ -55,29 +55,31 @@ def class_counts(counts: Mapping[str, Mapping[str, int]]) -> str:
 @matplotlib.rc_context(STYLE)
 def curve(
     lines: Mapping[str, Sequence[float]],
-    kept_epoch: int,
+    kept_epoch: int | None,
     what: str,
     *,
     colours: Sequence[str] = ("quiet", "good", "bad"),
     percent: bool = False,
 ) -> str:
-    """Draw figures by epoch, with the kept epoch marked.
+    """Draw figures by epoch, with the kept epoch marked, if one is.
 
     Args:
         lines: Name -> one figure an epoch, the first epoch first.
-        kept_epoch: Epoch whose weights are kept, counted from 1.
+        kept_epoch: Epoch whose weights are kept, counted from 1; nothing where they are a mean.
         what: What is drawn, for the alternative text.
         colours: Names in `COLOURS`, one a line.
         percent: Whether the figures are shares, 0 to 1.
     """
     figure, axes = new_figure(350, 264)
-    axes.axvline(kept_epoch, color=COLOURS["muted"], linewidth=1, linestyle=(0, (2, 3)))
+    if kept_epoch:
+        axes.axvline(kept_epoch, color=COLOURS["muted"], linewidth=1, linestyle=(0, (2, 3)))
     for (name, values), token in zip(lines.items(), colours, strict=False):
         epochs = range(1, len(values) + 1)
         marker = "o" if len(values) < 4 else ""
         axes.plot(epochs, values, color=COLOURS[token], label=name, marker=marker, markersize=4)
-        kept = [values[kept_epoch - 1]] if kept_epoch <= len(values) else []
-        axes.plot([kept_epoch] * len(kept), kept, "o", color=COLOURS[token], markersize=6)
+        if kept_epoch and kept_epoch <= len(values):
+            kept = values[kept_epoch - 1]
+            axes.plot(kept_epoch, kept, "o", color=COLOURS[token], markersize=6)
     if percent:
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
@@ -87,7 +89,8 @@ def curve(
     axes.spines["left"].set_visible(False)
     legend_above(figure)
     ends = ", ".join(f"{name} ends at {values[-1]:.3g}" for name, values in lines.items())
-    return to_svg(figure, f"{what} by epoch: {ends}; epoch {kept_epoch} is kept.")
+    kept_one = f"; epoch {kept_epoch} is kept" if kept_epoch else ""
+    return to_svg(figure, f"{what} by epoch: {ends}{kept_one}.")
 
 
 @matplotlib.rc_context(STYLE)

@@ -1,9 +1,10 @@
 """Results -> one HTML file that opens anywhere, without a network."""
 
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import compress
 from pathlib import Path
 
 from jinja2 import Template
@@ -18,7 +19,7 @@ from stainproof.results import (
     EVALUATION_FILE,
     EXAMPLES_FOLDER,
     HISTORY_FILE,
-    HOME_SOURCES,
+    HOME_FOLDER,
     MISTAKES_FOLDER,
     Card,
     ClassMetrics,
@@ -60,7 +61,8 @@ def render(run: Path, evaluations: Sequence[Path]) -> str:
 
     Args:
         run: Run folder with `card.json`, `history.jsonl`, `config.toml` and `examples/`.
-        evaluations: Folders with `eval.json` and `mistakes/`, in the order to print them.
+        evaluations: Folders with `eval.json` and `mistakes/`, in the order to print them. Those in
+            the run's `home/` are of its own held-out images, the test part after the validation.
 
     Raises:
         CheckpointError: A file is missing or is not what it should be.
@@ -70,10 +72,13 @@ def render(run: Path, evaluations: Sequence[Path]) -> str:
     if not history:
         raise CheckpointError(f"{run / HISTORY_FILE}: holds no epoch")
     results = [Evaluation.read(folder / EVALUATION_FILE) for folder in evaluations]
-    home = _find_home(results, card)
+    own = [folder.parent == run / HOME_FOLDER for folder in evaluations]
+    home = _find_home(list(compress(results, own)), card)
     sections = [
-        _section(f"source-{rank}", result, folder, home, card)
-        for rank, (result, folder) in enumerate(zip(results, evaluations, strict=True), 1)
+        _section(f"source-{rank}", result, folder, home, card, is_home)
+        for rank, (result, folder, is_home) in enumerate(
+            zip(results, evaluations, own, strict=True), 1
+        )
     ]
     return _template().render(
         card=card,
@@ -88,7 +93,7 @@ def render(run: Path, evaluations: Sequence[Path]) -> str:
             name: [_data_uri(path) for path in sorted((run / EXAMPLES_FOLDER / name).glob("*.png"))]
             for name in card.classes
         },
-        curves=_curves(history, card.best.epoch),
+        curves=_curves(history, None if card.mean_of else card.best.epoch),
         comparison=_comparison(results),
     )
 
@@ -105,15 +110,21 @@ def drop_between(home: Estimate, away: Estimate) -> Estimate:
     return Estimate(value=difference, low=difference - below, high=difference + above)
 
 
-def _find_home(results: Iterable[Evaluation], card: Card) -> Evaluation | None:
-    by_source = {r.source: r for r in results if r.weights_sha256 == card.weights_sha256}
-    return next((by_source[name] for name in reversed(HOME_SOURCES) if name in by_source), None)
+def _find_home(results: Sequence[Evaluation], card: Card) -> Evaluation | None:
+    """Return the last one of the run's own held-out images, which is their test part if any."""
+    return next(
+        (one for one in reversed(results) if one.weights_sha256 == card.weights_sha256), None
+    )
 
 
 def _section(
-    anchor: str, result: Evaluation, folder: Path, home: Evaluation | None, card: Card
+    anchor: str,
+    result: Evaluation,
+    folder: Path,
+    home: Evaluation | None,
+    card: Card,
+    is_home: bool,
 ) -> Section:
-    is_home = result.source in HOME_SOURCES
     other_weights = result.weights_sha256 != card.weights_sha256
     comparable = not is_home and not other_weights
     return Section(
@@ -141,6 +152,7 @@ def _facts(card: Card, history: Sequence[EpochRecord]) -> list[tuple[str, str]]:
         ("Input", f"{card.input.size_px} x {card.input.size_px} px, {card.input.channels}"),
         ("Training", f"{card.num_epochs} epochs in {_duration(history[-1].elapsed_s)}"),
         ("Ended because", card.stopped),
+        *([("Weights", card.mean_of)] if card.mean_of else []),
         ("Machine", f"{card.provenance.machine}; threads used: {card.threads}"),
         ("Computed in", f"{card.precision}; answers with {card.engine}"),
         ("Seed", str(card.seed)),
@@ -232,7 +244,7 @@ def _calibration(result: Evaluation) -> str:
     return f"On average {word}: mean confidence {_percent(sure)}, accuracy {_percent(right)}."
 
 
-def _curves(history: Sequence[EpochRecord], kept_epoch: int) -> list[tuple[str, Markup]]:
+def _curves(history: Sequence[EpochRecord], kept_epoch: int | None) -> list[tuple[str, Markup]]:
     losses = {
         "training": [record.loss for record in history],
         "validation": [record.val_loss for record in history],

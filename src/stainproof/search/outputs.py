@@ -5,6 +5,7 @@ import io
 from collections.abc import Sequence
 
 from stainproof import files, provenance
+from stainproof.models.backbones import with_own_input
 from stainproof.results import Search, Trial
 from stainproof.search.propose import front, importances
 from stainproof.search.study import Study
@@ -52,7 +53,7 @@ def write_results(study: Study, source: str, num_trials: int) -> Search:
         folder = study.folder
         for trial in found.trials:
             if trial.outcome == "finished":
-                text = study.config(trial).to_toml()
+                text = with_own_input(study.config(trial)).to_toml()
                 files.write_text(folder / CONFIGS_FOLDER / f"{trial.number:04d}.toml", text)
                 if trial.number == found.front[0]:
                     files.write_text(folder / BEST_FILE, text)

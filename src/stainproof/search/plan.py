@@ -1,6 +1,5 @@
 """What a search is about: the images, the space, and all that its trials have in common."""
 
-import hashlib
 import uuid
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from stainproof.provenance import without_password
 from stainproof.results import SCHEMA_VERSION, Artefact
 from stainproof.search.space import read_space
 from stainproof.settings import key_of
+from stainproof.training.teacher import open_teacher
 
 OWN_OPTIONS = ("seed", "training.budget_s")
 
@@ -93,16 +93,16 @@ def make_plan(
     config = make_config(seed=seed, budget_s=budget_s, assignments=fixed)
     if config.augment.validation == "none":
         raise ConfigError("augment.validation: a search needs changed validation images, got none")
+    if config.training.teacher:
+        open_teacher(config.training.teacher)
     place, part = sources.split_off_part(str(source))
     listing = sources.list_source(place, track)
-    rows = zip(listing.names, listing.labels.tolist(), strict=True)
-    digest = hashlib.sha256(repr((part, listing.classes, *rows)).encode("utf-8", "replace"))
     return Plan(
         name=f"stainproof-{uuid.uuid4().hex}",
         storage=without_password(storage),
         source=listing.source,
         num_images=len(listing),
-        listing_sha256=digest.hexdigest(),
+        listing_sha256=listing.sha256(part),
         classes=listing.classes,
         space=read_space(space, fixed).tree,
         fixed=fixed,

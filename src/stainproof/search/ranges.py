@@ -93,8 +93,13 @@ class Between(Settings):
     def at(self, position: float) -> float:
         """Return the number at a position from 0, which is low, to 1, which is high."""
         if self.log:
-            return _rounded(self.low * (self.high / self.low) ** position)
-        return _rounded(self.low + (self.high - self.low) * position)
+            value = self.low * (self.high / self.low) ** position
+        else:
+            value = self.low + (self.high - self.low) * position
+        if self.step or self.whole:
+            step = self.step or 1
+            value = self.low + step * round((value - self.low) / step)
+        return int(value) if self.whole else _rounded(value)
 
     def position(self, value: float) -> float:
         """Return the position of a number, the inverse of `at`."""

@@ -10,7 +10,7 @@ from multiprocessing.process import BaseProcess
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 
-from stainproof.errors import ConfigError, StainproofError
+from stainproof.errors import ConfigError, StainproofError, in_words
 from stainproof.progress import Track, silent
 from stainproof.results import Search, Trial
 from stainproof.search.outputs import summarise, write_results
@@ -109,7 +109,7 @@ def _work(study: Study, task: Task, on_step: Callable[[Step], None], on_trial: O
             return found
         try:
             ended = run_trial(study, taken.trial, task.source, on_step)
-        except (KeyboardInterrupt, StainproofError):
+        except (KeyboardInterrupt, StainproofError, OSError):
             study.leave(taken.trial.number)
             raise
         finally:
@@ -172,8 +172,8 @@ def _be_worker(task: Task, faults: "SimpleQueue[str]") -> None:
 
     try:
         _work(task.open(), task, end_with_parent, lambda found, trial: None)
-    except StainproofError as error:
-        faults.put(str(error))
+    except (StainproofError, OSError) as error:
+        faults.put(in_words(error) if isinstance(error, OSError) else str(error))
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

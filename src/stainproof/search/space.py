@@ -76,11 +76,11 @@ class Space:
 
         Nothing is returned where one of them lies outside the space.
         """
-        flat = _flatten(config.model_dump())
+        tree = config.model_dump()
         names: dict[str, Scalar] = {}
         inside = True
         for key, setting in self.settings.items():
-            value: Any = flat.get(key)
+            value = _value_at(tree, key)
             if isinstance(setting, Items):
                 items = list(value or ())
                 inside &= setting.least <= len(items) <= len(setting.each)
@@ -90,7 +90,7 @@ class Space:
                     inside &= item.holds(items[i])
                     names[f"{key}[{i}]"] = items[i]
             elif isinstance(setting, By):
-                one = setting.ranges.get(as_text(flat[setting.by]))
+                one = setting.ranges.get(as_text(_value_at(tree, setting.by)))
                 inside &= one is not None and one.holds(value)
                 names[f"{key} (0 to 1)"] = one.position(value) if inside and one else 0.0
             else:
@@ -202,6 +202,14 @@ def _check(space: Space, fixed: tuple[str, ...]) -> None:
     study = study_in_memory(["maximize"], RandomSampler(seed=0))
     for _ in range(NUM_CHECKED):
         check_network(make_config(assignments=(*fixed, *assignments(space.draw(study.ask())))))
+
+
+def _value_at(tree: Mapping[str, Any], key: str) -> Any:
+    """Return what stands under a dotted key; nothing where there is no such key."""
+    value: Any = tree
+    for name in key.split("."):
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
 
 
 def _flatten(tree: Mapping[str, Any], above: str = "") -> dict[str, Any]:

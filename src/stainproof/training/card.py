@@ -30,6 +30,7 @@ def make_card(
         network=config.network,
         num_parameters=num_parameters(network),
         pretrained_sha256=outcome.pretrained_sha256,
+        teacher_sha256=outcome.teacher_sha256,
         weights_sha256=weights_sha256,
         best=outcome.best,
         num_epochs=outcome.num_epochs,

@@ -36,6 +36,8 @@ class Position:
     best: EpochRecord | None = None
     pretrained_sha256: str = ""
     """Of the weights that training began with; empty where they were random."""
+    teacher_sha256: str = ""
+    """Of the weights whose answers are learnt; empty where there is no teacher."""
     compute: Compute | None = None
     scaler: dict[str, float] = field(default_factory=dict)
     """Of gradients in float16; empty with other precisions."""
@@ -64,6 +66,7 @@ def save_state(
         "best": position.best.model_dump() if position.best else None,
         "compute": asdict(position.compute) if position.compute else None,
         "pretrained_sha256": position.pretrained_sha256,
+        "teacher_sha256": position.teacher_sha256,
         "scaler": position.scaler,
         "groups": optimizer_state["param_groups"],
         "plateau": schedule.plateau.state_dict(),
@@ -86,6 +89,7 @@ def read_position(path: Path) -> Position:
         best=EpochRecord.model_validate(notes["best"]) if notes["best"] else None,
         compute=Compute(**notes["compute"]) if notes["compute"] else None,
         pretrained_sha256=notes["pretrained_sha256"],
+        teacher_sha256=notes.get("teacher_sha256", ""),
         scaler=notes["scaler"],
     )
 

@@ -14,7 +14,7 @@ from stainproof import files
 from stainproof.config import Config
 from stainproof.data.images import Images
 from stainproof.data.imageset import ImageSet
-from stainproof.errors import ConfigError
+from stainproof.errors import CheckpointError, ConfigError
 from stainproof.machine import keep_freed_memory
 from stainproof.models.backbones import freeze, set_to_training
 from stainproof.models.network import build_network, to_input
@@ -67,6 +67,8 @@ class Outcome:
     compute: hardware.Compute
     pretrained_sha256: str
     """Of the weights that training began with; empty where they were random."""
+    teacher_sha256: str
+    """Of the weights whose answers were learnt; empty where there was no teacher."""
 
 
 class Trainer:
@@ -90,7 +92,8 @@ class Trainer:
             resume: Whether to go on from `state.safetensors` in it.
 
         Raises:
-            CheckpointError: There is nothing to resume, or it does not fit the settings.
+            CheckpointError: There is nothing to resume, or it does not fit the settings or the
+                teacher.
             ConfigError: The network cannot be built, the device is not there, or the teacher cannot
                 be used.
         """
@@ -126,7 +129,9 @@ class Trainer:
         self.teacher: Teacher | None = None
         if self.settings.teacher:
             share = self.settings.teacher_share
-            self.teacher = Teacher(self.settings.teacher, share, train.classes)
+            threads = self.compute.threads
+            self.teacher = Teacher(self.settings.teacher, share, train.classes, threads)
+            self._check_teacher(self.teacher.classifier.weights_sha256)
         self.history = read_history(run)[: self.now.epoch] if resume else []
         self.began = time.monotonic() - self.now.elapsed_s
         self.reserve_s = 0.05 * (self.settings.budget_s or 0.0)
@@ -161,6 +166,14 @@ class Trainer:
                 self._keep(record)
                 on_epoch(self._outcome("running"))
             return self._outcome(stopped)
+
+    def _check_teacher(self, sha256: str) -> None:
+        """Note whose answers are learnt; a resumed run keeps its teacher."""
+        if self.now.teacher_sha256 not in ("", sha256):
+            raise CheckpointError(
+                f"training.teacher: {self.settings.teacher} is another one than the run began with"
+            )
+        self.now.teacher_sha256 = sha256
 
     def _reason_to_stop(self) -> str:
         now, settings = self.now, self.settings
@@ -307,4 +320,6 @@ class Trainer:
     def _outcome(self, stopped: str) -> Outcome:
         now = self.now
         assert now.best is not None
-        return Outcome(now.best, now.epoch, stopped, self.compute, now.pretrained_sha256)
+        return Outcome(
+            now.best, now.epoch, stopped, self.compute, now.pretrained_sha256, now.teacher_sha256
+        )

@@ -10,13 +10,13 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from stainproof.config import Config, TrainingConfig
 from stainproof.models.backbones import weight_depths
-from stainproof.models.network import start_px
+from stainproof.models.network import STEP_PX, start_px
 
 WARM_UP = 0.15
 """Share of a one-cycle run in which the rate rises."""
 START = 0.04
 """Rate at the start of a one-cycle run, as a share of the peak."""
-GROWN, STEP_PX = 2 / 3, 8
+GROWN = 2 / 3
 """Share of a run in which images grow, and by how many pixels at once."""
 
 

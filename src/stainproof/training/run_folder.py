@@ -1,6 +1,8 @@
 """A run folder: who may write to it, and what it says of the images it was begun on."""
 
+from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 from stainproof import files
 from stainproof.config import Config
@@ -12,6 +14,13 @@ from stainproof.models.backbones import with_own_input
 from stainproof.models.network import check_network
 from stainproof.presets import make_config, read_config
 from stainproof.results import AUDIT_FOLDER, CARD_FILE, CONFIG_FILE, SPLITS_FILE, STATE_FILE
+from stainproof.settings import Settings
+from stainproof.training.teacher import open_teacher
+
+KEPT = ("seed", "input", "split", "network", "augment.validation")
+"""Settings that a resumed run keeps."""
+PLATEAU_RATE = "training.learning_rate"
+"""Kept too where validation loss drives it: it has already fallen from there."""
 
 
 def settle(run: Path, config: Config | None, resume: bool, audited: bool) -> Config:
@@ -25,8 +34,9 @@ def settle(run: Path, config: Config | None, resume: bool, audited: bool) -> Con
 
     Raises:
         CheckpointError: There is nothing to resume.
-        ConfigError: The folder holds a run, or the network cannot be built so; or there would be
-            an audit that was not asked for, or two.
+        ConfigError: The folder holds a run, the network cannot be built so, or the teacher cannot
+            be used; or there would be
+            an audit that was not asked for, or two; or a resumed run is to become another.
     """
     if resume:
         if audited:
@@ -35,7 +45,10 @@ def settle(run: Path, config: Config | None, resume: bool, audited: bool) -> Con
             )
         if not (run / STATE_FILE).exists():
             raise CheckpointError(f"{run}: no {STATE_FILE} in it; there is nothing to resume")
-        return with_own_input(config or read_config(run / CONFIG_FILE))
+        kept = read_config(run / CONFIG_FILE)
+        config = with_own_input(config or kept)
+        _check_kept(kept, config)
+        return config
     check_free(run)
     if not audited and (run / AUDIT_FOLDER / AUDIT_FILE).exists():
         raise ConfigError(
@@ -43,7 +56,34 @@ def settle(run: Path, config: Config | None, resume: bool, audited: bool) -> Con
         )
     config = with_own_input(config or make_config())
     check_network(config)
+    if config.training.teacher:
+        open_teacher(config.training.teacher)
     return config
+
+
+def _check_kept(kept: Config, asked: Config) -> None:
+    """Refuse what the weights and the choice of the best epoch so far do not allow.
+
+    Raises:
+        ConfigError: A setting that a resumed run keeps is another one.
+    """
+    for key in KEPT if kept.training.schedule == "one-cycle" else (*KEPT, PLATEAU_RATE):
+        changed = _first_change(key, attrgetter(key)(kept), attrgetter(key)(asked))
+        if changed:
+            raise ConfigError(
+                f"{changed}: a resumed run keeps its own; leave it, or begin a new run"
+            )
+
+
+def _first_change(key: str, kept: Any, asked: Any) -> str:
+    """Return the dotted key of the first setting that differs; nothing where none does."""
+    if not isinstance(kept, Settings):
+        return key if kept != asked else ""
+    changes = (
+        _first_change(f"{key}.{name}", getattr(kept, name), getattr(asked, name))
+        for name in type(kept).model_fields
+    )
+    return next(filter(None, changes), "")
 
 
 def check_free(run: Path) -> None:

@@ -15,10 +15,19 @@ from stainproof.errors import CheckpointError, ConfigError
 from stainproof.models.backbones import batch_norms
 from stainproof.models.network import build_network, to_input
 from stainproof.models.weights import load_weights
-from stainproof.results import BEST_FILE, CARD_FILE, EPOCHS_FOLDER, Card, EpochRecord, read_history
+from stainproof.presets import read_config
+from stainproof.results import (
+    BEST_FILE,
+    CARD_FILE,
+    CONFIG_FILE,
+    EPOCHS_FOLDER,
+    Card,
+    EpochRecord,
+    read_history,
+)
 from stainproof.settings import check_known
 from stainproof.training.batches import Batches
-from stainproof.training.judge import Judge, driving_accuracy, driving_loss
+from stainproof.training.judge import Judge, Validation, driving_accuracy, driving_loss
 
 State = dict[str, Tensor]
 
@@ -47,10 +56,23 @@ class Soup:
     """The mean of weights, ready to use."""
 
     state: State
-    record: EpochRecord
+    judged: Validation
     """How it did on validation images."""
     words: str
     """What was averaged."""
+
+
+def check_choice(choice: str, under: float | None, num_runs: int) -> None:
+    """Refuse a choice that does not go with the rest of what was asked for.
+
+    Raises:
+        ConfigError: It does not, or it is unknown.
+    """
+    check_known(choice, CHOICES, "choice")
+    if under is not None and choice != "threshold":
+        raise ConfigError(f"under: goes with the choice threshold alone, got {choice}")
+    if choice == "last" and num_runs > 1:
+        raise ConfigError(f"choice last: wants the epochs of one run, got {num_runs} runs")
 
 
 def find_candidates(runs: Sequence[Path]) -> list[Candidate]:
@@ -65,6 +87,13 @@ def find_candidates(runs: Sequence[Path]) -> list[Candidate]:
             cards[0].network, cards[0].input, cards[0].classes,
         ):  # fmt: skip
             raise CheckpointError(f"{run}: another network, input or classes than {runs[0]}")
+    judged_by = [read_config(run / CONFIG_FILE).augment.validation for run in runs]
+    for run, own in zip(runs, judged_by, strict=True):
+        if own != judged_by[0]:
+            raise CheckpointError(
+                f"{run}: was judged by other validation images (augment.validation={own}) than "
+                f"{runs[0]} ({judged_by[0]})"
+            )
     if len(runs) > 1:
         return [
             Candidate(run / BEST_FILE, card.best) for run, card in zip(runs, cards, strict=True)
@@ -102,9 +131,8 @@ def make_soup(
         under: Of `threshold`: the loss; by default 1.1 times the lowest.
 
     Raises:
-        ConfigError: The choice is unknown, or nothing lies under the threshold.
+        ConfigError: Nothing lies under the threshold.
     """
-    check_known(choice, CHOICES, "choice")
     network = build_network(config, len(train.classes))
     judge = Judge(config, network, val, torch.device("cpu"))
     images = norm_images(train, config) if batch_norms(network) else []
@@ -128,8 +156,7 @@ def make_soup(
         if not chosen:
             raise ConfigError(f"under: the lowest validation loss is {lowest:.4g}, got {line:g}")
     state = mean_of(chosen)
-    record = candidates[-1].record.model_copy(update=vars(judge(state)))
-    return Soup(state, record, f"mean of {words}")
+    return Soup(state, judge(state), f"mean of {words}")
 
 
 def mean_state(states: Iterable[State]) -> State:

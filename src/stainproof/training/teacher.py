@@ -8,6 +8,18 @@ from stainproof.errors import CheckpointError, ConfigError
 from stainproof.models.predictor import Classifier
 
 
+def open_teacher(folder: str, threads: int | None = None) -> Classifier:
+    """Return the classifier of a folder.
+
+    Raises:
+        ConfigError: It holds none that can be used.
+    """
+    try:
+        return Classifier.load(folder, threads=threads)
+    except CheckpointError as error:
+        raise ConfigError(f"training.teacher: {error}") from error
+
+
 class Teacher:
     """Mixes its answers for the very images of a step into their labels.
 
@@ -15,21 +27,19 @@ class Teacher:
     "A good teacher is patient and consistent").
     """
 
-    def __init__(self, folder: str, share: float, classes: Sequence[str]):
+    def __init__(self, folder: str, share: float, classes: Sequence[str], threads: int):
         """Open the teacher.
 
         Args:
             folder: Of a run or an ensemble.
             share: Of its answers in the targets, 0 to 1; the label has the rest.
             classes: Order of the targets.
+            threads: That it may answer with.
 
         Raises:
             ConfigError: The folder holds no usable classifier, or one of other classes.
         """
-        try:
-            self.classifier = Classifier.load(folder)
-        except CheckpointError as error:
-            raise ConfigError(f"training.teacher: {error}") from error
+        self.classifier = open_teacher(folder, threads)
         if set(self.classifier.classes) != set(classes):
             raise ConfigError(
                 f"training.teacher: {folder} knows {', '.join(self.classifier.classes)}; "
