@@ -260,6 +260,12 @@ class Answering(Settings):
     cutoff: float = Field(0.5, gt=0.0, le=2.0)
     """Of a low-pass filter: where it falls off, as a share of Nyquist's frequency."""
 
+    @model_validator(mode="after")
+    def _cutoff_counts(self) -> Self:
+        if self.cutoff != 0.5 and self.filter in ("none", "notch"):
+            raise ValueError(f"cutoff: goes with a low-pass filter, got filter {self.filter}")
+        return self
+
     def words(self) -> str:
         """Return for instance `turns, gaussian 0.5`; nothing for an image as it is."""
         filtering = {"none": "", "notch": "notch"}.get(

@@ -150,6 +150,8 @@ def say_audit(summary: "AuditSummary", out: Path) -> None:
             f"  told apart from {summary.apart_from}: {apart.value:.3f} "
             f"({apart.low:.3f} to {apart.high:.3f}; 0.5 alike, 1 different)"
         )
+    for note in summary.notes:
+        typer.echo(f"  {note}")
     typer.echo(f"cleaning would set aside {summary.num_dropped}; look at {out / 'audit.html'}")
 
 

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from stainproof import files, pipeline
 from stainproof.config import Config
 from stainproof.data import sources
+from stainproof.data.listing import hash_of_names
 from stainproof.errors import CheckpointError, ConfigError
 from stainproof.models.backbones import with_own_input
 from stainproof.presets import read_config
@@ -65,24 +66,29 @@ def run_queue(
     if len(configs) < len(experiments):
         raise ConfigError("experiments: each needs a name of its own")
     place, part = sources.split_off_part(str(source))
-    listing = sources.list_source(place, track)
-    listing_sha256 = listing.sha256(part)
+    learnt = sources.list_source(place, track)
+    source_name, listings = learnt.source, {learnt.source: learnt.sha256(part)}
+    del learnt  # it may hold the images
     contract = next(iter(configs.values())).input
-    names = [sources.load(test, contract, track=track).source for test in tests]
+    names = []
+    for test in tests:
+        data = sources.load(test, contract, track=track)
+        names.append(data.source)
+        listings[f"test {data.source}"] = hash_of_names(data.classes, data.names, data.labels)
     if len(set(names)) < len(names):
         raise ConfigError(f"tests: each needs a name of its own, got {', '.join(names)}")
     rows = {row.experiment.name: row for row in read_rows(rows_file)}
     for row in rows.values():
-        if (row.source, set(row.accuracy)) != (listing.source, set(names)):
+        if (row.source, set(row.accuracy)) != (source_name, set(names)):
             raise ConfigError(
                 f"{rows_file}: holds rows of {row.source} measured on {', '.join(row.accuracy)}; "
-                f"got {listing.source} and {', '.join(names)}; choose another folder"
+                f"got {source_name} and {', '.join(names)}; choose another folder"
             )
-        if row.listing_sha256 not in ("", listing_sha256):
-            raise ConfigError(
-                f"{rows_file}: holds rows of other images named {listing.source}; "
-                "choose another folder"
-            )
+        for name, sha256 in listings.items():
+            if row.listings.get(name, sha256) != sha256:
+                raise ConfigError(
+                    f"{rows_file}: holds rows of other images named {name}; choose another folder"
+                )
     for experiment in experiments:
         kept = rows.get(experiment.name)
         if kept is None:
@@ -90,7 +96,7 @@ def run_queue(
             run = runs / experiment.name
             card = finish_training(run, source, configs[experiment.name], track, on_step)
             measured = [pipeline.evaluate(run, test, track=track) for test in tests]
-            row = _row(experiment, run, card, listing_sha256, measured, measure(run))
+            row = _row(experiment, run, card, listings, measured, measure(run))
             files.append_line(rows_file, row.model_dump_json())
             rows[experiment.name] = row
         elif kept.experiment != experiment:
@@ -150,7 +156,7 @@ def _row(
     experiment: Experiment,
     run: Path,
     card: Card,
-    listing_sha256: str,
+    listings: dict[str, str],
     measured: Sequence[Evaluation],
     extra: dict[str, float],
 ) -> Row:
@@ -160,7 +166,7 @@ def _row(
         source=card.data.source,
         num_parameters=card.num_parameters,
         num_images=card.data.num_images,
-        listing_sha256=listing_sha256,
+        listings=listings,
         best=card.best,
         num_epochs=card.num_epochs,
         minutes=history[-1].elapsed_s / 60,

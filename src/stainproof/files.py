@@ -8,7 +8,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +69,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     """
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise DataError(f"{path}: already there and not an empty folder; choose another --out")
+    path = path.resolve()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part"))
@@ -77,9 +78,14 @@ def new_folder(path: Path) -> Iterator[Path]:
     try:
         yield part
         part.chmod(0o755)
+        if path.exists() and path != Path.cwd():
+            with suppress(OSError):  # such as a mount point
+                path.rmdir()
         if path.exists():
-            path.rmdir()
-        part.replace(path)
+            for child in sorted(part.iterdir()):
+                shutil.move(child, path / child.name)
+        else:
+            part.replace(path)
     finally:
         shutil.rmtree(part, ignore_errors=True)
 

@@ -35,7 +35,7 @@ def canonical(name: str) -> str:
 def match_classes(
     names: Sequence[str], known: Sequence[str], whose: str = "the model"
 ) -> list[int]:
-    """Find each name's index among the known classes, in whatever spelling it comes.
+    """Find each name's index among the known classes: as it is, or else in another spelling.
 
     Args:
         names: Class names of a source, for instance of a test set with fewer classes.
@@ -48,8 +48,10 @@ def match_classes(
     Raises:
         DataError: A name is not among the known classes.
     """
+    exact = {name: index for index, name in enumerate(known)}
     positions = {canonical(name): index for index, name in enumerate(known)}
-    unknown = [name for name in names if canonical(name) not in positions]
-    if unknown:
-        raise DataError(f"class {unknown[0]!r} is unknown to {whose}; allowed: {', '.join(known)}")
-    return [positions[canonical(name)] for name in names]
+    found = [exact.get(name, positions.get(canonical(name))) for name in names]
+    for name, position in zip(names, found, strict=True):
+        if position is None:
+            raise DataError(f"class {name!r} is unknown to {whose}; allowed: {', '.join(known)}")
+    return [position for position in found if position is not None]

@@ -27,12 +27,13 @@ from typing import TYPE_CHECKING
 from stainproof import files, provenance
 from stainproof.config import Answering, AuditConfig, Config, Contest, InputContract
 from stainproof.data import cleaning, phantom, sources, stream
-from stainproof.data.cleaning import AUDIT_FILE
+from stainproof.data.cleaning import AUDIT_FILE, AUDIT_SUMMARY_FILE
 from stainproof.data.findings import write_csv
 from stainproof.data.imageset import ImageSet
 from stainproof.data.split import TEST, TRAIN, VAL, make_split
-from stainproof.errors import CheckpointError, ConfigError
+from stainproof.errors import CheckpointError, ConfigError, DataError
 from stainproof.evaluation.predictions import check_suffix, write_predictions
+from stainproof.files import exists
 from stainproof.models.engines import DEFAULT, INT8, choose_engine
 from stainproof.models.predictor import Classifier, refuse_ensemble
 from stainproof.presets import make_contest, read_config
@@ -61,7 +62,7 @@ from stainproof.results import (
 if TYPE_CHECKING:
     from stainproof.training.loop import Outcome, Step
 
-AUDIT_SUMMARY_FILE, AUDIT_PAGE_FILE = "audit.json", "audit.html"
+AUDIT_PAGE_FILE = "audit.html"
 REPORT_FILE = "report.html"
 EVALUATIONS_FOLDER = "evaluations"
 
@@ -91,13 +92,15 @@ def audit(
     from stainproof.data.audit import audit as run_audit
     from stainproof.data.audit import summarise
     from stainproof.data.measures import measure
-    from stainproof.data.twosample import area_apart
+    from stainproof.data.twosample import area_apart, check_enough
     from stainproof.report.audit_page import render_audit
 
     began = time.monotonic()
     folder, settings = Path(out), settings or AuditConfig()
     listings = [sources.list_source(one, track) for one in (source, against) if one]
     files.check_writable(folder / AUDIT_FILE)
+    if against:
+        check_enough(*map(len, listings))
     found = run_audit(listings[0], settings, track)
     apart = None
     if against:
@@ -127,11 +130,14 @@ def clean(
         The number of images kept and set aside.
 
     Raises:
-        DataError: The audit is of another source, or `out` cannot be written.
+        DataError: The audit is of another source, or `out` is the source or cannot be written.
     """
+    place = Path(out)
+    if exists(Path(source)) and exists(place) and place.samefile(source):
+        raise DataError(f"{out}: is the source, which is never touched; choose another --out")
     listing = sources.list_source(source, track)
     kept = cleaning.apply(listing, Path(audit))
-    cleaning.write(kept, Path(out), track)
+    cleaning.write(kept, place, track)
     return len(kept), len(listing) - len(kept)
 
 

@@ -93,7 +93,7 @@ class Mistake(Artefact):
     true: str
     predicted: str
     confidence: float
-    picture: str
+    picture: str = Field(pattern=r"^\d+\.png$")
     """File name of the picture, in the folder `mistakes` beside the JSON."""
 
 
@@ -166,6 +166,8 @@ class AuditSummary(Artefact):
     schema_version: int = Field(SCHEMA_VERSION, ge=SCHEMA_VERSION, le=SCHEMA_VERSION)
     source: str
     num_images: int
+    listing_sha256: str = ""
+    """Of names and labels; empty in audits of earlier versions."""
     num_dropped: int
     """Files that the suggested actions would set aside."""
     findings: dict[str, int]
@@ -333,8 +335,9 @@ class Row(Artefact):
     num_parameters: int
     num_images: int
     """Learnt from, in training and validation split together."""
-    listing_sha256: str = ""
-    """Of the names and labels of what was learnt from; empty in rows of earlier versions."""
+    listings: dict[str, str] = Field(default_factory=dict)
+    """Source -> hash of its names and labels, of what was learnt from and of the tests; empty in
+    rows of earlier versions."""
     best: EpochRecord
     """The epoch whose weights were measured."""
     num_epochs: int

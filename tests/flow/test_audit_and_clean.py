@@ -13,10 +13,14 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 from stainproof import pipeline
+from stainproof.cli import app
 from stainproof.data import measures, phantom, sources
-from stainproof.data.findings import Finding, files_to_drop, read_csv, to_csv
+from stainproof.data.audit import Audit, _note_copies
+from stainproof.data.findings import Finding, files_to_drop, read_csv, to_csv, write_csv
+from stainproof.data.listing import Listing
 from stainproof.errors import ConfigError, DataError
 from stainproof.labels import BLOOD_CLASSES
 from stainproof.presets import make_config
@@ -143,6 +147,80 @@ def test_an_npz_file_is_audited_and_cleaned_into_another(tmp_path):
         pipeline.clean(tmp_path / "set.npz", tmp_path / "audit", tmp_path / "clean.csv")
 
 
+def test_an_npz_file_keeps_its_split_when_it_is_cleaned(tmp_path):
+    images, labels = phantom.generate(60, seed=3)
+    arrays = {}
+    for part, chosen in (("train", slice(0, 40)), ("val", slice(40, 50)), ("test", slice(50, 60))):
+        arrays |= {f"{part}_images": images[chosen], f"{part}_labels": labels[chosen]}
+    np.savez(tmp_path / "cells.npz", **arrays)
+    write_csv(tmp_path / "audit.csv", [Finding("cells_00045", "outlier", "", 1.0, 0.0, "drop")])
+    out = tmp_path / "clean.npz"
+    assert pipeline.clean(tmp_path / "cells.npz", tmp_path / "audit.csv", out) == (59, 1)
+    kept = sources.list_source(out)
+    assert Counter(kept.parts) == {"train": 40, "val": 9, "test": 10}
+    assert np.array_equal(kept.arrays, np.delete(images, 45, axis=0))
+    assert np.array_equal(kept.labels, np.delete(labels, 45))
+
+
+def test_a_folder_cannot_keep_groups_and_the_source_is_never_written_over(faulty, tmp_path):
+    names = [path.as_posix() for path in sorted(faulty[0].rglob("cell_*.png"))[:60]]
+    manifest = tmp_path / "cells.csv"
+    rows = [f"{name},{Path(name).parent.name},patient {n % 3}" for n, name in enumerate(names)]
+    manifest.write_text("\n".join(["path,label,group", *rows]))
+    write_csv(tmp_path / "audit.csv", [Finding(names[0], "outlier", "", 1.0, 0.0, "drop")])
+    with pytest.raises(DataError, match=r"cannot keep the source.s groups; write a \.csv"):
+        pipeline.clean(manifest, tmp_path / "audit.csv", tmp_path / "folder")
+    before = manifest.read_bytes()
+    with pytest.raises(DataError, match="is the source, which is never touched"):
+        pipeline.clean(manifest, tmp_path / "audit.csv", manifest)
+    assert manifest.read_bytes() == before
+    pipeline.clean(manifest, tmp_path / "audit.csv", tmp_path / "clean.csv")
+    assert len(set(sources.list_source(tmp_path / "clean.csv").groups)) == 3
+
+
+def test_an_audit_of_other_images_under_the_same_names_is_refused(tmp_path):
+    for name, seed in (("old", 1), ("new", 2)):
+        images, labels = phantom.generate(60, seed=seed)
+        (tmp_path / name).mkdir()
+        np.savez(tmp_path / name / "cells.npz", images=images, labels=labels)
+    pipeline.audit(tmp_path / "old" / "cells.npz", tmp_path / "audit")
+    for audit in (tmp_path / "audit", tmp_path / "audit" / "audit.csv"):
+        with pytest.raises(DataError, match="is the audit of other images than cells holds now"):
+            pipeline.clean(tmp_path / "new" / "cells.npz", audit, tmp_path / "clean.npz")
+
+
+def test_a_copy_of_a_copy_goes_the_way_of_the_first(tmp_path):
+    images, labels = phantom.generate(60, seed=9)
+    found = Audit(
+        Listing("x", tuple(map(str, range(60))), labels, BLOOD_CLASSES, arrays=images), None, None
+    )
+    labels[[0, 1, 2, 3]] = 0
+    _note_copies(found, "exact_duplicate", "C1", np.array([0, 1]), 0.0, 0.0)
+    _note_copies(found, "exact_duplicate", "C2", np.array([2, 3]), 0.0, 0.0)
+    _note_copies(found, "near_duplicate", "N1", np.array([0, 2]), 0.0, 0.0)
+    assert found.copies == {0: [2, 1, 3]}
+    labels[5] = 1
+    _note_copies(found, "near_duplicate", "N2", np.array([0, 5]), 0.0, 0.0)
+    conflicts = {one.file for one in found.findings if one.kind == "label_conflict"}
+    assert conflicts == {"0", "1", "2", "3", "5"}
+
+
+def test_what_an_audit_could_not_look_at_is_said(tmp_path):
+    folder = pipeline.make_phantoms(tmp_path / "cells", 24, seed=4)
+    done = CliRunner().invoke(app, ["audit", str(folder), "--out", str(tmp_path / "audit")])
+    assert done.exit_code == 0
+    for words in (
+        "foreign pictures not looked for: that takes 50 images, got 24",
+        "labels not checked of classes under 20 images: basophil (3)",
+    ):
+        assert words in " ".join(done.output.split())
+        assert words in " ".join((tmp_path / "audit" / "audit.html").read_text().split())
+    with pytest.raises(DataError, match="needs 20 images of each, got 24 and 8"):
+        few = pipeline.make_phantoms(tmp_path / "few", 8, seed=4)
+        pipeline.audit(folder, tmp_path / "other", against=few)
+    assert not (tmp_path / "other" / "audit.csv").exists()
+
+
 def test_an_audit_of_another_source_is_refused(audited, tmp_path):
     other = pipeline.make_phantoms(tmp_path / "other", 40, seed=1, size_px=32)
     with pytest.raises(DataError, match="which is not in other"):
@@ -218,6 +296,23 @@ def test_a_table_that_is_no_audit_is_refused(tmp_path, text):
     (tmp_path / "audit.csv").write_text(text)
     with pytest.raises(DataError, match=r"audit\.csv"):
         read_csv(tmp_path / "audit.csv")
+
+
+def test_groups_that_share_a_file_keep_one_together():
+    groups = [("exact_duplicate", "C1", "za"), ("near_duplicate", "N1", "zm"),
+              ("near_duplicate", "N2", "pq")]  # fmt: skip
+    findings = [
+        Finding(file, kind, group, 0.0, 0.0, "keep one")
+        for kind, group, names in groups
+        for file in names
+    ]
+    assert files_to_drop(findings) == {"z", "m", "q"}
+
+
+def test_a_table_saved_by_a_spreadsheet_is_read(tmp_path):
+    finding = Finding("a.png", "outlier", "", 1.0, 0.0, "drop")
+    (tmp_path / "audit.csv").write_text(to_csv([finding]), encoding="utf-8-sig")
+    assert read_csv(tmp_path / "audit.csv") == [finding]
 
 
 def test_findings_survive_the_table(tmp_path):

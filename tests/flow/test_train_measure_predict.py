@@ -90,7 +90,10 @@ def test_figures_of_other_images_of_one_name_are_not_written_over(run, tmp_path)
         pipeline.make_phantoms(tmp_path / lab / "test", 16, seed=seed, size_px=32)
         for seed, lab in ((3, "ours"), (4, "theirs"))
     )
+    (tmp_path / "figures" / "mistakes").mkdir(parents=True)
+    (tmp_path / "figures" / "mistakes" / "mine.png").write_bytes(b"a figure of the user's")
     first = evaluate(run, ours, tmp_path / "figures")
+    assert (tmp_path / "figures" / "mistakes" / "mine.png").exists()
     with pytest.raises(ConfigError, match=r"holds figures of other images named test; remove it"):
         evaluate(run, theirs, tmp_path / "figures")
     assert Evaluation.read(tmp_path / "figures" / "eval.json") == first

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import cv2
 import numpy as np
 import pytest
@@ -119,3 +121,12 @@ def test_of_noise_nothing_is_said():
 def test_images_of_one_colour_do_not_stop_the_search():
     flat = np.repeat(np.arange(60, 140, dtype=np.uint8), 48 * 48 * 3).reshape(-1, 48, 48, 3)
     assert all(one.group is None for one in find(flat).images)
+
+
+def test_where_groups_cover_nearly_all_nothing_is_left_to_compare_with(cells, monkeypatch):
+    group = SimpleNamespace(members=np.arange(80), scores=np.full(80, 2.0), threshold=1.0)
+    monkeypatch.setattr("stainproof.data.doctored.find_groups", lambda *what: [group])
+    for num in (80, 81, 120):
+        found = find(small(cells[:num]))
+        assert len(found.images) == 80
+        assert found.pictures == []

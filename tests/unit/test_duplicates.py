@@ -79,3 +79,10 @@ def test_pairs_that_share_an_image_are_one_group():
         ([0, 3, 5], 0.3), ([1, 2], 0.2),
     ]  # fmt: skip
     assert duplicates.chained(np.empty((0, 2), np.int64), np.empty(0)) == []
+
+
+@pytest.mark.parametrize("num", [40, 80, 160])
+def test_copies_are_found_however_many_there_are(cells, num):
+    copies = np.stack([COPIES["jpeg 40"](rgb) for rgb in cells[:num]])
+    pairs, _, _ = duplicates.near_pairs(thumbs_of([*cells, *copies]))
+    assert set(map(tuple, pairs.tolist())) == {(i, 160 + i) for i in range(num)}

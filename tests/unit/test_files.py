@@ -2,6 +2,7 @@ import hashlib
 import os
 import stat
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -109,3 +110,21 @@ def test_a_command_with_bytes_that_are_no_text_can_be_written_down(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["stainproof", "train", os.fsdecode(b"z\xe4hlung")])
     said = provenance.collect()
     assert said.model_validate_json(said.model_dump_json()) == said
+
+
+@pytest.mark.parametrize("place", ["here", "link", "mount"])
+def test_an_empty_folder_that_cannot_be_replaced_is_filled(tmp_path, monkeypatch, place):
+    folder = tmp_path / "here"
+    folder.mkdir()
+    (tmp_path / "link").symlink_to(folder)
+    path = tmp_path / "link" if place == "link" else folder
+    if place == "here":
+        monkeypatch.chdir(folder)
+        path = Path()
+    if place == "mount":
+        monkeypatch.setattr("pathlib.Path.rmdir", lambda path: os.rmdir("/proc"))  # noqa: PTH106
+    with files.new_folder(path) as part:
+        (part / "deep").mkdir()
+        (part / "deep" / "file.txt").write_text("new")
+    assert (folder / "deep" / "file.txt").read_text() == "new"
+    assert {one.name for one in tmp_path.iterdir()} == {"here", "link"}

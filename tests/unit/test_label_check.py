@@ -38,3 +38,14 @@ def test_suspects_are_mostly_wrong_labels_and_the_right_one_is_named(cells):
 
 def test_classes_of_few_images_are_not_judged(cells):
     assert suspects((cells[0][:80], cells[1][:80]), cells[1][:80]) == {}
+
+
+def test_a_small_class_does_not_keep_the_others_from_being_judged(cells):
+    rng = np.random.default_rng(0)
+    kept = np.flatnonzero((cells[1] != 7) | (np.cumsum(cells[1] == 7) <= 15))
+    images, labels = cells[0][kept], cells[1][kept].copy()
+    wrong = rng.choice(np.flatnonzero(labels < 7), 24, replace=False)
+    labels[wrong] = (labels[wrong] + rng.integers(1, 7, 24)) % 7
+    found = set(suspects((images, labels), labels))
+    assert len(found & set(wrong.tolist())) >= 4
+    assert not found & set(np.flatnonzero(labels == 7).tolist())

@@ -50,3 +50,8 @@ def test_a_model_may_know_other_classes():
 def test_an_unknown_class_is_named_with_those_that_are_known():
     with pytest.raises(DataError, match="class 'blast' is unknown to the model; allowed: ig, mono"):
         match_classes(["ig", "blast", "cat"], ["ig", "mono"])
+
+
+def test_a_name_as_it_is_goes_before_another_spelling():
+    known = ["Neutrophil", "neutrophil", "ig"]
+    assert match_classes(["Neutrophil", "neutrophil", "IG"], known) == [0, 1, 2]

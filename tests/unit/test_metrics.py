@@ -89,3 +89,22 @@ def test_calibration_error_is_the_gap_between_sureness_and_truth():
 def test_the_same_seed_gives_the_same_intervals():
     labels, probs, _ = answers()
     assert metrics.score(labels, probs, CLASSES, 3) == metrics.score(labels, probs, CLASSES, 3)
+
+
+def test_without_a_mistake_the_interval_still_has_a_width():
+    labels = np.arange(20) % 4
+    scores = metrics.score(labels, np.eye(4)[labels], CLASSES, seed=0)
+    for estimate in (scores.balanced_accuracy, scores.macro_f1):
+        assert (estimate.value, estimate.high) == (1, 1)
+        assert estimate.low == scores.accuracy.low < 0.9
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_interval_of_calibration_holds_its_figure(seed):
+    rng = np.random.default_rng(seed)
+    confidence = rng.uniform(0.55, 1.0, 400)
+    labels = (rng.random(400) > confidence).astype(int)
+    probs = np.stack([confidence, 1 - confidence], axis=1)
+    error = metrics.score(labels, probs, ("a", "b"), seed=0).expected_calibration_error
+    assert error.low <= error.value <= error.high
+    assert error.low < error.high

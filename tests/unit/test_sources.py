@@ -1,6 +1,7 @@
 import io
 import os
 import pickle
+import shutil
 import sys
 import zipfile
 from pathlib import Path
@@ -239,9 +240,41 @@ def test_an_empty_field_is_named_with_its_row(cell_folder, contract, suffix, col
         sources.load(file, contract)
 
 
+def test_a_path_in_two_rows_is_refused(cell_folder, contract):
+    names = [f"{n}.png" for n in range(23)]
+    with pytest.raises(DataError, match=r"'3\.png' stands in more than one row; keep one of them"):
+        sources.load(manifest(cell_folder, ".csv", path=[*names, "3.png"]), contract)
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ("Platelets", "classes 'Platelets' and 'platelet' are one in two spellings"),
+        ("error", "class name 'error' is a column of tables of predictions; rename it"),
+    ],
+)
+def test_classes_that_figures_or_tables_would_confuse_are_refused(
+    cell_folder, contract, other, message
+):
+    shutil.copytree(cell_folder / "platelet", cell_folder / other)
+    with pytest.raises(DataError, match=message):
+        sources.load(cell_folder, contract)
+
+
+def test_images_that_memory_cannot_hold_are_said_with_what_helps(
+    cell_folder, contract, monkeypatch
+):
+    def full(*shape, **how):
+        raise MemoryError
+
+    monkeypatch.setattr("numpy.empty", full)
+    with pytest.raises(DataError, match=r"cells: 24 images of 32 px .* lower input.size_px"):
+        sources.load(cell_folder, contract)
+
+
 def test_a_manifest_that_names_a_missing_file(cell_folder, contract):
-    file = manifest(cell_folder, ".csv", path=["gone.png"] * 24)
-    with pytest.raises(DataError, match=r"gone\.png: no such file \(and 23 more"):
+    file = manifest(cell_folder, ".csv", path=[f"gone{n}.png" for n in range(24)])
+    with pytest.raises(DataError, match=r"gone0\.png: no such file \(and 23 more"):
         sources.load(file, contract)
 
 

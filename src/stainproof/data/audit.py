@@ -8,13 +8,15 @@ from numpy.typing import NDArray
 
 from stainproof import provenance
 from stainproof.config import AuditConfig
+from stainproof.data.doctored import FEWEST_IMAGES as LEAST_TO_BLEND
 from stainproof.data.doctored import find_doctored
 from stainproof.data.duplicates import chained, exact_groups, near_pairs
 from stainproof.data.findings import Action, Finding, Kind, count_groups, files_to_drop
 from stainproof.data.images import Images
-from stainproof.data.label_check import find_suspects
+from stainproof.data.label_check import FEWEST_A_CLASS, find_suspects
 from stainproof.data.listing import Listing
 from stainproof.data.measures import QUALITIES, Measures, measure, square
+from stainproof.data.quality import FEWEST_IMAGES as LEAST_TO_STAND_OUT
 from stainproof.data.quality import find_outliers
 from stainproof.progress import Track, silent
 from stainproof.results import AuditSummary, Estimate
@@ -34,7 +36,9 @@ class Audit:
     reasons: dict[tuple[str, Kind], str] = field(default_factory=dict)
     """File and kind -> more words, where there are any."""
     copies: dict[int, list[int]] = field(default_factory=dict)
-    """Position of the first of several copies -> positions of the others."""
+    """Position of the first of several copies -> positions of the others, copies of copies too."""
+    notes: list[str] = field(default_factory=list)
+    """What could not be looked at."""
     foreign_pictures: dict[str, Images] = field(default_factory=dict)
     """Group of doctored images -> the picture they share, as far as it shows; uint8 rgb."""
 
@@ -107,19 +111,24 @@ def _note_copies(
     members = [int(index) for index in indices]
     for index in members:
         found.add(kind, index, "keep one", score=score, threshold=threshold, group=group)
+    copies = [copy for index in members for copy in found.copies.pop(index, [])]
     labels = {found.listing.classes[found.listing.labels[index]] for index in members}
     if len(labels) > 1:
         reason = "one image as " + " and as ".join(sorted(labels))
-        for index in members:
+        for index in (*members, *copies):
             found.add("label_conflict", index, "drop", group=group, reason=reason)
         return members
-    found.copies[members[0]] = members[1:]
+    found.copies[members[0]] = [*members[1:], *copies]
     return members[1:]
 
 
 def _check_doctored(found: Audit, sound: Indices) -> Indices:
     """Cells with a foreign picture blended in, and all copies of them."""
     settings = found.settings
+    if len(sound) < LEAST_TO_BLEND:
+        found.notes.append(
+            f"foreign pictures not looked for: that takes {LEAST_TO_BLEND} images, got {len(sound)}"
+        )
     doctored = find_doctored(
         found.measures.small[sound],
         margin=settings.doctored_margin,
@@ -142,6 +151,10 @@ def _check_doctored(found: Audit, sound: Indices) -> Indices:
 
 def _check_outliers(found: Audit, sound: Indices) -> Indices:
     """Light, focus, colour or size far from the rest."""
+    if len(sound) < LEAST_TO_STAND_OUT:
+        found.notes.append(
+            f"outliers not looked for: that takes {LEAST_TO_STAND_OUT} images, got {len(sound)}"
+        )
     outliers = find_outliers(found.measures, sound, found.settings.outlier_reach)
     for one in outliers:
         found.add(
@@ -155,6 +168,16 @@ def _check_labels(found: Audit, sound: Indices) -> Indices:
     """Labels that a model which never saw the image hardly believes."""
     least = found.settings.least_belief
     labels = found.listing.labels[sound]
+    counts = np.bincount(labels, minlength=len(found.listing.classes))
+    few = [
+        f"{name} ({count})"
+        for name, count in zip(found.listing.classes, counts.tolist(), strict=True)
+        if count < FEWEST_A_CLASS
+    ]
+    if few:
+        found.notes.append(
+            f"labels not checked of classes under {FEWEST_A_CLASS} images: {', '.join(few)}"
+        )
     suspects = find_suspects(found.measures.small[sound], labels, least, found.settings.seed)
     for one in suspects:
         found.add(
@@ -187,6 +210,7 @@ def summarise(found: Audit, against: str, apart: Estimate | None, seconds: float
     return AuditSummary(
         source=listing.source,
         num_images=len(listing),
+        listing_sha256=listing.sha256(),
         num_dropped=len(dropped),
         findings=dict(Counter(kind for kind, _ in {(f.kind, f.file) for f in found.findings})),
         groups=count_groups(found.findings),
@@ -198,6 +222,6 @@ def summarise(found: Audit, against: str, apart: Estimate | None, seconds: float
         apart=apart,
         settings=found.settings,
         seconds=seconds,
-        notes=listing.notes,
+        notes=(*listing.notes, *found.notes),
         provenance=provenance.collect(),
     )

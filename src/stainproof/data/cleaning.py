@@ -5,16 +5,20 @@ import io
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from stainproof import files
+from stainproof.data import npz
 from stainproof.data.findings import files_to_drop, read_csv
 from stainproof.data.listing import Listing
 from stainproof.errors import DataError
+from stainproof.files import printable
 from stainproof.progress import Track, silent
+from stainproof.results import AuditSummary
 
-AUDIT_FILE = "audit.csv"
+AUDIT_FILE, AUDIT_SUMMARY_FILE = "audit.csv", "audit.json"
 
 
 def apply(listing: Listing, audit: Path) -> Listing:
@@ -25,14 +29,20 @@ def apply(listing: Listing, audit: Path) -> Listing:
         audit: The audit's folder, or an `audit.csv` that a person has changed.
 
     Raises:
-        DataError: The audit cannot be read, or speaks of files that the source does not have.
+        DataError: The audit cannot be read, or the source is not what it looked at.
     """
-    findings = read_csv(audit / AUDIT_FILE if audit.is_dir() else audit)
+    table = audit / AUDIT_FILE if audit.is_dir() else audit
+    findings = read_csv(table)
     strangers = {found.file for found in findings} - set(listing.names)
     if strangers:
         raise DataError(
             f"{audit}: speaks of {min(strangers)!r}, which is not in {listing.source}; "
             "give the source that was audited"
+        )
+    summary = table.with_name(AUDIT_SUMMARY_FILE)
+    if summary.exists() and AuditSummary.read(summary).listing_sha256 not in ("", listing.sha256()):
+        raise DataError(
+            f"{audit}: is the audit of other images than {listing.source} holds now; audit it again"
         )
     return listing.without(files_to_drop(findings))
 
@@ -41,15 +51,26 @@ def write(listing: Listing, out: Path, track: Track = silent) -> None:
     """Write a source: `.csv` a manifest, `.npz` arrays, anything else a folder of copies.
 
     Raises:
-        DataError: The folder holds something, or an npz source is asked for as files.
+        DataError: The folder holds something, an npz source is asked for as files, or a folder
+            cannot hold what a manifest does.
     """
     if out.suffix.lower() == ".csv":
         _need_files(listing, out)
-        files.write_bytes(out, _manifest(listing, out).encode("utf-8", "surrogateescape"))
+        try:
+            files.write_text(out, _manifest(listing, out))
+        except UnicodeEncodeError as error:
+            raise DataError(
+                f"{out}: a manifest is UTF-8, and {printable(error.object)[:60]!r}... has a file "
+                "name that is not; write a folder"
+            ) from error
     elif out.suffix.lower() == ".npz":
         _write_npz(listing, out)
     else:
         _need_files(listing, out)
+        if listing.groups:
+            raise DataError(
+                f"{out}: a folder cannot keep the source's groups; write a .csv manifest"
+            )
         _copy(listing, out, track)
 
 
@@ -72,13 +93,16 @@ def _manifest(listing: Listing, out: Path) -> str:
 def _write_npz(listing: Listing, out: Path) -> None:
     if listing.arrays is None:
         raise DataError(f"{out}: the source is files; name a folder or a .csv manifest")
+    arrays: dict[str, Any] = {"images": listing.arrays, "labels": listing.labels}
+    if listing.parts:
+        of = np.array(listing.parts)
+        arrays = {
+            f"{part}_{kind}": values[of == part]
+            for part in npz.MEDMNIST_PARTS
+            for kind, values in arrays.items()
+        }
     with files.atomic_path(out) as part, part.open("wb") as stream:
-        np.savez(
-            stream,
-            images=listing.arrays,
-            labels=listing.labels,
-            classes=np.array(listing.classes),
-        )
+        np.savez(stream, classes=np.array(listing.classes), **arrays)
 
 
 def _copy(listing: Listing, out: Path, track: Track) -> None:

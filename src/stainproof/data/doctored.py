@@ -45,7 +45,8 @@ def find_doctored(images: Images, *, margin: float, reach: float, seed: int) -> 
         seed: Of samples, folds and made-up pictures.
 
     Returns:
-        The doctored images, and the pictures that groups of them share.
+        The doctored images, and the pictures that groups of them share; without the pictures, and
+        without single images, where groups leave fewer than 50 to compare with.
     """
     if len(images) < FEWEST_IMAGES:
         return Doctored([], [])
@@ -57,6 +58,8 @@ def find_doctored(images: Images, *, margin: float, reach: float, seed: int) -> 
         for index, score in zip(group.members, group.scores, strict=True)
     ]
     left = np.setdiff1d(np.arange(len(images)), [one.index for one in found])
+    if len(left) < FEWEST_IMAGES:
+        return Doctored(sorted(found, key=lambda one: one.index), [])
     pictures = [foreign_picture(images, group.members, left) for group in groups]
     found += [
         DoctoredImage(one.index, None, one.score, reach)

@@ -110,7 +110,7 @@ def near_pairs(thumbs: Floats, tail: float = 6.0) -> tuple[Pairs, NDArray[np.flo
     Each image's five neighbours by turn-free features are found with a k-d tree; a pair's
     distance is 1 - the correlation of the thumbnails in the best of eight turned and mirrored
     positions. The threshold lies `tail` robust deviations below the set's typical logarithm of
-    the distance to the nearest other image, and never above 0.015.
+    the distance to the nearest other cell, and never above 0.015.
 
     Args:
         thumbs: float32 (N, 24, 24) as `thumbnail` gives them.
@@ -172,9 +172,18 @@ def chained(pairs: Pairs, distances: NDArray[np.float64]) -> list[tuple[NDArray[
 
 
 def _threshold(pairs: Pairs, distances: NDArray[np.float64], num: int, tail: float) -> float:
-    nearest = np.full(num, np.inf)
+    """Return the line below which pairs are copies.
+
+    What is typical of two cells goes by each image's nearest one that is no copy for certain, or,
+    where there is none among those looked at, by the farthest of them; else a set with many copies
+    would hide them all.
+    """
+    nearest, farthest = np.full(num, np.inf), np.zeros(num)
+    other = distances > MOST_DISTANCE
     for column in range(2):
-        np.minimum.at(nearest, pairs[:, column], distances)
+        np.minimum.at(nearest, pairs[other, column], distances[other])
+        np.maximum.at(farthest, pairs[:, column], distances)
+    nearest = np.where(np.isfinite(nearest), nearest, farthest)
     logs = np.log(np.maximum(nearest, 1e-6))
     middle = np.median(logs)
     deviation = 1.4826 * np.median(np.abs(logs - middle))

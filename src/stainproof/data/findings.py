@@ -66,7 +66,7 @@ def read_csv(path: Path) -> list[Finding]:
         DataError: The file is missing or no table of findings.
     """
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
             if not set(COLUMNS) <= set(reader.fieldnames or ()):
                 raise KeyError("the first line names no such columns")
@@ -96,7 +96,8 @@ def _finding(row: dict[str, str]) -> Finding:
 def files_to_drop(findings: Iterable[Finding]) -> set[str]:
     """Return the files that the suggested actions set aside.
 
-    Of every `keep one` group the first file, by name, that nothing else drops stays.
+    Of `keep one` groups the first file, by name, that nothing else drops stays; groups that share
+    a file are one.
     """
     findings = list(findings)
     dropped = {found.file for found in findings if found.action == "drop"}
@@ -104,8 +105,12 @@ def files_to_drop(findings: Iterable[Finding]) -> set[str]:
     for found in findings:
         if found.action == "keep one":
             groups.setdefault((found.kind, found.group), set()).add(found.file)
+    group_of: dict[str, set[str]] = {}
     for members in groups.values():
-        dropped |= set(sorted(members - dropped)[1:])
+        joined = members.union(*(group_of.get(file, set()) for file in members))
+        group_of |= dict.fromkeys(joined, joined)
+    for joined in {id(group): group for group in group_of.values()}.values():
+        dropped |= set(sorted(joined - dropped)[1:])
     return dropped
 
 

@@ -134,7 +134,7 @@ def _oddities(image: Image.Image) -> Iterator[str]:
         yield image.mode
     if image.mode == "CMYK" and image.format == "JPEG":
         yield "CMYK"
-    if getattr(image, "n_frames", 1) > 1:
+    if getattr(image, "is_animated", False):
         yield "several frames"
     if image.getexif().get(0x0112, 1) != 1:
         yield "turned by EXIF"

@@ -45,20 +45,21 @@ def find_suspects(
         seed: Of the folds.
 
     Returns:
-        The suspects, worst first; none where a class has fewer than 20 images.
+        The suspects, worst first; none of classes with fewer than 20 images, which are not asked
+        about.
     """
     from cleanlab.filter import find_label_issues
 
-    counts = np.bincount(labels)
-    if len(labels) == 0 or (counts > 0).sum() < 2 or counts[counts > 0].min() < FEWEST_A_CLASS:
+    asked = np.flatnonzero(np.bincount(labels)[labels] >= FEWEST_A_CLASS)
+    classes, compact = np.unique(labels[asked], return_inverse=True)
+    if len(classes) < 2:
         return []
-    classes, compact = np.unique(labels, return_inverse=True)
-    probs = _beliefs(small, compact, seed)
+    probs = _beliefs(small if len(asked) == len(small) else small[asked], compact, seed)
     issues = find_label_issues(compact, probs, filter_by="both", n_jobs=1)
     beliefs = probs[np.arange(len(compact)), compact]
     worst = np.flatnonzero(issues & (beliefs < least_belief))
     return [
-        Suspect(int(index), float(beliefs[index]), int(classes[probs[index].argmax()]))
+        Suspect(int(asked[index]), float(beliefs[index]), int(classes[probs[index].argmax()]))
         for index in worst[np.argsort(beliefs[worst], kind="stable")]
     ]
 

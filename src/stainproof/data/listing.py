@@ -11,16 +11,23 @@ from numpy.typing import NDArray
 
 from stainproof.data.images import Decoded, Images, decode
 from stainproof.errors import DataError
+from stainproof.labels import canonical
 
 Value = TypeVar("Value")
 
 
+TABLE_COLUMNS = ("name", "label", "error")
+"""What tables of predictions have beside a column a class."""
+
+
 def check_class_names(source: str, names: Sequence[str]) -> None:
-    """Refuse class names that cannot be names of folders: run folders hold one a class.
+    """Refuse class names that cannot be names of folders (run folders hold one a class) or columns.
 
     Raises:
-        DataError: A name is empty, too long, or has a slash, a control character or dots only.
+        DataError: A name is empty, too long, has a slash, a control character or dots only, stands
+            for another column of a table of predictions, or differs from another one by spelling.
     """
+    spelt: dict[str, str] = {}
     for name in names:
         if (
             not name.strip(". ")
@@ -31,6 +38,24 @@ def check_class_names(source: str, names: Sequence[str]) -> None:
             raise DataError(
                 f"{source}: class name {name[:100]!r} is not allowed; use letters, digits, spaces"
             )
+        if name in TABLE_COLUMNS:
+            raise DataError(
+                f"{source}: class name {name!r} is a column of tables of predictions; rename it"
+            )
+        other = spelt.setdefault(canonical(name), name)
+        if other != name:
+            raise DataError(
+                f"{source}: classes {other!r} and {name!r} are one in two spellings; rename one"
+            )
+
+
+def hash_of_names(
+    classes: Sequence[str], names: Sequence[str], labels: NDArray[np.int64], part: str = ""
+) -> str:
+    """Return a hash that tells sources of one name apart without looking at pixels."""
+    rows = zip(names, labels.tolist(), strict=True)
+    digest = hashlib.sha256(repr((part, tuple(classes), *rows)).encode("utf-8", "replace"))
+    return digest.hexdigest()
 
 
 def _pick(values: tuple[Value, ...], kept: list[int]) -> tuple[Value, ...]:
@@ -64,9 +89,10 @@ class Listing:
         return len(self.labels)
 
     def sha256(self, part: str = "") -> str:
-        """Return a hash of classes, names and labels, and of the part that is meant."""
-        rows = zip(self.names, self.labels.tolist(), strict=True)
-        digest = hashlib.sha256(repr((part, self.classes, *rows)).encode("utf-8", "replace"))
+        """Return a hash of classes, names, labels, the part meant, and pixels in memory."""
+        digest = hashlib.sha256(hash_of_names(self.classes, self.names, self.labels, part).encode())
+        for rgb in () if self.arrays is None else self.arrays:
+            digest.update(rgb.tobytes())
         return digest.hexdigest()
 
     def class_counts(self) -> dict[str, int]:

@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 from stainproof.data.measures import QUALITIES, Measures
 
+FEWEST_IMAGES = 20
+"""That outliers can stand apart from."""
 COMMON_SHARE = 0.98
 UNIFORM_SPREAD = 3.0
 """Grey levels of contrast below which an image shows hardly anything."""
@@ -34,7 +36,7 @@ def find_outliers(measures: Measures, sound: NDArray[np.int64], reach: float) ->
         sound: int64 (M,): positions of the images to look at.
         reach: Score beyond which an image is found, for instance 3.
     """
-    if len(sound) < 20:
+    if len(sound) < FEWEST_IMAGES:
         return []
     scores = tail_scores(measures.qualities[sound])
     worst = scores.argmax(axis=1)

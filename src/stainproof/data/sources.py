@@ -1,5 +1,6 @@
 """Every kind of source to one typed set: folders, manifests, npz files, public sets."""
 
+import math
 from collections import Counter
 from collections.abc import Container
 from pathlib import Path
@@ -137,6 +138,9 @@ def _list_manifest(path: Path) -> Listing:
     if not table.num_rows:
         raise DataError(f"{path}: no rows in it")
     names = _texts(table, "path", path)
+    twice = [name for name, num in Counter(names).items() if num > 1]
+    if twice:
+        raise DataError(f"{path}: {twice[0]!r} stands in more than one row; keep one of them")
     label_names = _texts(table, "label", path)
     classes = tuple(sorted(set(label_names)))
     check_class_names(str(path), classes)
@@ -191,7 +195,14 @@ def read_images(
     size = contract.size_px
     if listing.arrays is not None and listing.arrays.shape[1:3] == (size, size):
         return listing.arrays, ()
-    images = np.empty((len(listing), size, size, 3), dtype=np.uint8)
+    shape = (len(listing), size, size, 3)
+    try:
+        images = np.empty(shape, dtype=np.uint8)
+    except MemoryError as error:
+        raise DataError(
+            f"{listing.source}: {len(listing)} images of {size} px take more memory than there is "
+            f"({math.prod(shape) / 1e9:.0f} GB); lower input.size_px"
+        ) from error
 
     def fill(index: int) -> tuple[tuple[str, ...], str | None]:
         try:

@@ -16,6 +16,19 @@ FEWEST_IMAGES = 20
 NUM_RESAMPLES = 400
 
 
+def check_enough(num_ours: int, num_theirs: int) -> None:
+    """Refuse to compare sets that are too small.
+
+    Raises:
+        DataError: One of them has fewer than 20 images.
+    """
+    if min(num_ours, num_theirs) < FEWEST_IMAGES:
+        raise DataError(
+            f"comparing two sources needs {FEWEST_IMAGES} images of each, "
+            f"got {num_ours} and {num_theirs}"
+        )
+
+
 def area_apart(ours: Images, theirs: Images, seed: int) -> tuple[float, float, float]:
     """Measure how well a model tells two sets of images apart (Lopez-Paz & Oquab 2017).
 
@@ -31,11 +44,7 @@ def area_apart(ours: Images, theirs: Images, seed: int) -> tuple[float, float, f
     Raises:
         DataError: One of them has fewer than 20 images.
     """
-    if min(len(ours), len(theirs)) < FEWEST_IMAGES:
-        raise DataError(
-            f"comparing two sources needs {FEWEST_IMAGES} images of each, "
-            f"got {len(ours)} and {len(theirs)}"
-        )
+    check_enough(len(ours), len(theirs))
     rng = np.random.default_rng(seed)
     parts = [
         images[np.sort(rng.choice(len(images), min(MOST_IMAGES, len(images)), replace=False))]

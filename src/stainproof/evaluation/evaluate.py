@@ -38,12 +38,15 @@ def evaluate(
         track: Shows progress.
 
     Raises:
-        DataError: The source is empty or has a class that the model does not know.
+        DataError: The source is empty or has a class that the model does not know, or the folder
+            cannot be written to.
     """
     labels = labels_for(classifier, data)
+    files.check_writable(out / EVALUATION_FILE)
     began = time.perf_counter()
     probs = predict_all(classifier, data, track)
     images_per_s = len(data) / (time.perf_counter() - began)
+    (out / EVALUATION_FILE).unlink(missing_ok=True)  # its pictures are replaced one by one
     scores = metrics.score(labels, probs, classifier.classes, seed)
     result = Evaluation(
         source=data.source,
@@ -106,7 +109,7 @@ def _write_mistakes(
     predicted, confidence = probs.argmax(axis=1), probs.max(axis=1)
     wrong = np.flatnonzero(predicted != labels)
     worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:NUM_MISTAKES]
-    for old in folder.glob("*.png"):
+    for old in folder.glob("[0-9][0-9].png"):
         old.unlink()
     mistakes = []
     for rank, index in enumerate(worst):
