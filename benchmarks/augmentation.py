@@ -138,29 +138,14 @@ def spread(values: list[float], digits: int = 0) -> str:
 
 def share_of_training(images: Any, repeats: int) -> str:
     """Return what augmentation takes of a training's processor time, in words."""
-    import torch
-    from torch.nn import functional as F
-
-    from stainproof.models.network import build_network, num_parameters, to_input
     from stainproof.presets import make_config
-    from stainproof.training.optim import make_optimizer
+    from training_step import WAYS, begin
 
     config = make_config("quick")
-    network = build_network(config, 8).train()
-    optimizer = make_optimizer(network, config.training)
-    targets = torch.eye(8)[torch.arange(BATCH) % 8]
-    batch = torch.from_numpy(images[:BATCH])
-
-    def step() -> None:
-        logits = network(to_input(batch, config.input))
-        smoothing = config.training.label_smoothing
-        loss = F.cross_entropy(logits, targets, label_smoothing=smoothing)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        loss.item()
-
-    step()
+    (as_trained, *_) = WAYS.values()
+    step = begin(config.network, BATCH, as_trained)
+    for _ in range(3):
+        step()
     change = _one_epoch(images, "stainproof")
     steps, changes, shares = [], [], []
     for _ in range(repeats):
@@ -170,10 +155,9 @@ def share_of_training(images: Any, repeats: int) -> str:
         changes.append(1 / change_s)
         shares.append(100 * change_s / (change_s + step_s))
     return (
-        f"Share of a training's processor time: {spread(shares, 1)} %. Light network "
-        f"({num_parameters(network):,} parameters), batches of {BATCH}: a step (forward, loss, "
-        f"backward, AdamW) does {spread(steps)} images a second of processor time, augmentation "
-        f"{spread(changes)}."
+        f"Share of a training's processor time: {spread(shares, 1)} %. Light network, batches of "
+        f"{BATCH}: a step as in training (16 bits, {config.training.optimizer}) does "
+        f"{spread(steps)} images a second of processor time, augmentation {spread(changes)}."
     )
 
 

@@ -33,7 +33,10 @@ def main() -> None:
             pipeline.average([options.run], options.data, runs[what], choice=choice)
         lines = []
         for what, run in runs.items():
-            found = [pipeline.evaluate(run, test, Path(name) / "found") for test in options.tests]
+            found = [
+                pipeline.evaluate(run, test, Path(name) / f"{what}, test {number}")
+                for number, test in enumerate(options.tests)
+            ]
             if not lines:
                 heads = " | ".join(one.source for one in found)
                 lines += [f"| what answers | {heads} |", "|---" * (1 + len(found)) + "|"]

@@ -23,7 +23,7 @@ from stainproof.data.findings import Finding, files_to_drop, read_csv, to_csv, w
 from stainproof.data.listing import Listing
 from stainproof.errors import ConfigError, DataError
 from stainproof.labels import BLOOD_CLASSES
-from stainproof.presets import make_config
+from stainproof.presets import make_config, with_assignments
 from stainproof.report.audit_page import group_key
 from stainproof.results import AuditSummary
 
@@ -244,6 +244,10 @@ def test_training_leaves_out_what_its_audit_drops(faulty, tmp_path):
     with pytest.raises(ConfigError, match="--audit: not allowed with --resume"):
         pipeline.train(faulty[0], tmp_path / "run", resume=True, audited=True)
     assert (tmp_path / "run" / "audit" / "audit.csv").stat().st_mtime_ns == before
+    more = with_assignments(config, ("training.epochs=2",))
+    resumed = pipeline.train(faulty[0], tmp_path / "run", more, resume=True)
+    assert resumed.num_epochs == 2
+    assert resumed.data == card.data
 
 
 def test_an_audit_that_a_kill_left_is_not_used_unasked(faulty, audited, tmp_path):

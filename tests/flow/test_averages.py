@@ -14,7 +14,7 @@ from stainproof.data import sources
 from stainproof.data.findings import write_csv
 from stainproof.errors import CheckpointError, ConfigError
 from stainproof.models.network import build_network, to_input
-from stainproof.results import Card
+from stainproof.results import Card, read_history
 from stainproof.training.soup import Candidate, greedy, mean_state, measure_norms, norm_images
 
 KEPT = ("training.epochs=5", "training.ema_decay=0", "training.keep_every_epoch=true")
@@ -95,6 +95,23 @@ def test_the_epochs_of_a_run_become_a_run_folder_that_answers(runs, phantoms, tm
     np.testing.assert_allclose(torch_probs, onnx_probs, atol=1e-5)
 
 
+def test_epochs_within_a_tenth_of_the_lowest_loss_are_near_it(runs, phantoms, tmp_path):
+    copy = Path(shutil.copytree(runs[0], tmp_path / "copy"))
+    records = [
+        record.model_copy(update={"val_shifted_loss": loss})
+        for record, loss in zip(read_history(copy), (2.0, 1.2, 1.09, 1.0, 1.11), strict=True)
+    ]
+    lines = "".join(f"{record.model_dump_json()}\n" for record in records)
+    (copy / "history.jsonl").write_text(lines)
+    card = pipeline.average([copy], phantoms, tmp_path / "mean")
+    assert card.mean_of == "mean of 2 of 5 with a validation loss up to 1.1"
+    found = load_file(tmp_path / "mean" / "best.safetensors")["0.0.weight"]
+    third, fourth = (
+        load_file(copy / "epochs" / f"000{n}.safetensors")["0.0.weight"] for n in (3, 4)
+    )
+    np.testing.assert_allclose(found, (third + fourth) / 2, atol=1e-7)
+
+
 def test_the_last_quarter_of_epochs_is_at_least_two(runs, phantoms, tmp_path):
     pipeline.average(runs[:1], phantoms, tmp_path / "mean", choice="last")
     found = load_file(tmp_path / "mean" / "best.safetensors")["0.0.weight"]
@@ -104,9 +121,7 @@ def test_the_last_quarter_of_epochs_is_at_least_two(runs, phantoms, tmp_path):
     np.testing.assert_allclose(found, (fourth + fifth) / 2, atol=1e-7)
 
 
-def test_a_greedy_soup_of_runs_is_no_worse_on_validation_images_than_the_best_of_them(
-    runs, phantoms, tmp_path
-):
+def test_a_greedy_soup_of_runs_is_a_run_with_the_first_ones_history(runs, phantoms, tmp_path):
     card = pipeline.average(runs, phantoms, tmp_path / "soup", choice="greedy")
     assert "of 2 chosen greedily" in card.mean_of
     assert card.best.epoch == Card.read(runs[0] / "card.json").best.epoch

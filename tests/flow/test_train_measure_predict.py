@@ -8,9 +8,12 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet
 import pytest
+from PIL import Image
 from safetensors.numpy import load_file
 
 from stainproof import Classifier, evaluate, pipeline, predict, train
@@ -85,6 +88,29 @@ def test_a_source_with_fewer_classes_in_another_order_is_measured_right(run, tmp
     assert len(result.absent_classes) == 6
 
 
+def test_of_a_source_with_a_split_of_its_own_the_test_part_is_measured(tmp_path):
+    images, labels = phantom.generate(240, seed=7, size_px=32)
+    arrays = {}
+    for part, chosen in (
+        ("train", slice(160)),
+        ("val", slice(160, 200)),
+        ("test", slice(200, 240)),
+    ):
+        arrays |= {f"{part}_images": images[chosen], f"{part}_labels": labels[chosen]}
+    np.savez(tmp_path / "cells.npz", **arrays)
+    card = train(tmp_path / "cells.npz", tmp_path / "run", tiny("training.epochs=1"))
+    assert {name: sum(num.values()) for name, num in card.data.class_counts.items()} == {
+        "train": 160, "val": 40, "test": 40,
+    }  # fmt: skip
+    whole = sources.load(tmp_path / "cells.npz", card.input)
+    assert (
+        evaluate(tmp_path / "run", tmp_path / "cells.npz").data_sha256
+        == whole.part("test").sha256()
+    )
+    at_home = Evaluation.read(tmp_path / "run" / "home" / "test" / "eval.json")
+    assert at_home.num_images == 40
+
+
 def test_figures_of_other_images_of_one_name_are_not_written_over(run, tmp_path):
     ours, theirs = (
         pipeline.make_phantoms(tmp_path / lab / "test", 16, seed=seed, size_px=32)
@@ -108,7 +134,14 @@ def test_predictions_are_those_of_the_classifier_in_every_format(run, cells, tmp
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["name", "label", *BLOOD_CLASSES]
     lines = [json.loads(line) for line in outs[2].read_text().splitlines()]
-    assert [row["label"] for row in rows] == [line["label"] for line in lines]
+    table = pyarrow.parquet.read_table(outs[1]).to_pylist()
+    files = sorted((cells / "ig").iterdir())
+    expected = Classifier.load(run).predict_proba([np.array(Image.open(file)) for file in files])
+    for kept in (rows, table, lines):
+        assert [Path(row["name"]).name for row in kept] == [file.name for file in files]
+        found = [[float(row[name]) for name in BLOOD_CLASSES] for row in kept]
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+        assert [row["label"] for row in kept] == [BLOOD_CLASSES[i] for i in expected.argmax(1)]
     for row in rows:
         probs = [float(row[name]) for name in BLOOD_CLASSES]
         assert sum(probs) == pytest.approx(1.0, abs=1e-5)

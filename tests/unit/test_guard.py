@@ -1,5 +1,6 @@
 """The fence around a submission: what is refused inside it, and what is not."""
 
+import ctypes
 import json
 import subprocess
 import sys
@@ -28,6 +29,8 @@ def run(tmp_path):
     return call
 
 
+LANDLOCK_CREATE_RULESET = 444
+"""The system call; with flag 1 the kernel says which version it has."""
 SECRET = "../secret.txt"
 REFUSED = {
     "read": f"open({SECRET!r}).read()",
@@ -87,7 +90,9 @@ BLINDED = "import os; os.path.realpath = lambda path, **_: os.getcwd()\n"
 )
 def test_the_kernel_refuses_what_gets_round_python_where_it_has_landlock(run, tmp_path, program):
     assert run("").returncode == 0
+    version = ctypes.CDLL(None).syscall(LANDLOCK_CREATE_RULESET, None, 0, 1)
     locked = (tmp_path / "inside" / "notes.txt").read_text().endswith(" 1")
+    assert locked == (version >= 1)
     before = {path.name for path in tmp_path.iterdir()}
     done = run(BLINDED + program)
     assert (done.returncode == 1) == locked, done.stdout

@@ -1,3 +1,5 @@
+from contextlib import nullcontext
+
 import cv2
 import numpy as np
 import pytest
@@ -103,9 +105,21 @@ def test_images_come_one_after_another_and_the_rest_is_not_drawn_first():
 
 
 def test_no_more_than_some_batches_wait_in_memory(monkeypatch):
+    asked = []
+
+    class Pool(nullcontext):
+        def map(self, draw, jobs):
+            asked.append(len(jobs))
+            return map(draw, jobs)
+
+    expected = phantom.generate(120, seed=7, size_px=32, num_workers=1)[0]
+    monkeypatch.setattr(phantom, "ProcessPoolExecutor", lambda *how: Pool(Pool()))
     monkeypatch.setattr(phantom, "AHEAD", 1)
-    images = list(phantom.stream(120, seed=7, size_px=32, num_workers=2))
-    assert np.array_equal(images, phantom.generate(120, seed=7, size_px=32)[0])
+    cells = phantom.stream(120, seed=7, size_px=32, num_workers=2)
+    first = next(cells)
+    assert asked == [1]
+    assert np.array_equal([first, *cells], expected)
+    assert set(asked) == {1} and len(asked) > 1
 
 
 def test_draw_gives_what_the_same_generator_state_gave():

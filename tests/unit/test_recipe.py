@@ -172,7 +172,7 @@ def test_processor_time_is_counted_on_all_workers():
     alone, together = (Augmenter(images, named("stainproof"), 0, workers=num) for num in (1, 2))
     for augmenter in (alone, together):
         augmenter.batch(np.arange(200), 1)
-    assert 0.3 * alone.busy_s < together.busy_s < 5 * alone.busy_s
+    assert 0.75 * alone.busy_s < together.busy_s < 5 * alone.busy_s
 
 
 def test_shuffled_families_stay_together():
