@@ -67,24 +67,28 @@ def measure(experiment: Experiment, folder: Path) -> None:
 
 
 def draw(rows: list[Row]) -> None:
-    """Write the figure: accuracy on every test against parameters."""
+    """Write the figure: accuracy on every test against parameters, a line an optimiser."""
     figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
-    for test in rows[0].accuracy:
-        found = [row.accuracy[test] for row in rows]
-        values = [100 * one.value for one in found]
-        reach = [
-            [100 * (one.value - one.low) for one in found],
-            [100 * (one.high - one.value) for one in found],
-        ]
-        axes.errorbar(
-            [r.num_parameters for r in rows], values, reach, marker="o", capsize=3, label=test
-        )
+    for number, test in enumerate(rows[0].accuracy):
+        for optimizer, how in {"adamw": "--", "muon": "-"}.items():
+            chosen = [row for row in rows if _optimizer_of(row) == optimizer]
+            found = [row.accuracy[test] for row in chosen]
+            values = [100 * one.value for one in found]
+            reach = [
+                [100 * (one.value - one.low) for one in found],
+                [100 * (one.high - one.value) for one in found],
+            ]
+            sizes = [row.num_parameters for row in chosen]
+            axes.errorbar(
+                sizes, values, reach, ls=how, marker="o", capsize=3, color=f"C{number}",
+                label=f"{test}, {optimizer}",
+            )  # fmt: skip
     axes.axhline(82, color="grey", lw=1, ls=":")
     said = "the report's light network on its DS2, 82 %"
     axes.annotate(said, (rows[-1].num_parameters, 79.2), color="grey", ha="right")
     axes.set(xscale="log", xlabel="parameters", ylabel="accuracy, %")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, loc="lower right")
+    axes.legend(frameon=False, loc="lower right", ncols=len(rows[0].accuracy))
     figure.savefig(PICTURE, dpi=150)
 
 
@@ -93,7 +97,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--name", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    experiments = {one.name: one for one in (*QUEUES["baseline"], *QUEUES["sizes"])}
+    queues = ("baseline", "sizes", "searched")
+    experiments = {one.name: one for queue in queues for one in QUEUES[queue]}
+    experiments |= {one.name: one for one in QUEUES["optimizers"] if one.name == "muon-0.008"}
     if options.name:
         with tempfile.TemporaryDirectory() as folder:
             measure(experiments[options.name], Path(folder))
@@ -101,7 +107,15 @@ def main() -> None:
     rows = [row for row in read_rows(ROWS) if row.experiment.name in experiments]
     rows.sort(key=lambda row: row.num_parameters)
     tests = list(rows[0].accuracy)
-    heads = ["preset", "stem, stages", "parameters", "million products", *tests, *SPEEDS]
+    heads = [
+        "preset",
+        "stem, stages",
+        "optimiser",
+        "parameters",
+        "million products",
+        *tests,
+        *SPEEDS,
+    ]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for row in rows:
         cost = _in_child(row.experiment.name)
@@ -109,6 +123,7 @@ def main() -> None:
         cells = (
             _preset_of(network),
             f"{list(network.stem)}, {list(network.stages)}",
+            _optimizer_of(row),
             f"{row.num_parameters:,}",
             f"{cost['mmac']:.0f}",
             *(row.accuracy[test].percent() for test in tests),
@@ -117,11 +132,15 @@ def main() -> None:
         lines.append(f"| {' | '.join(cells)} |")
         print(lines[-1], flush=True)
     how = (
-        f"{rows[0].num_epochs} epochs of the cleaned `ds1`, AdamW at 4e-3, seed 0. Training on one "
-        f"thread (batch {BATCH}, processor time), answers on all cores. {made_on()}"
+        f"{rows[0].num_epochs} epochs of the cleaned `ds1`, AdamW at 4e-3 or Muon at 8e-3, seed 0. "
+        f"Training on one thread (batch {BATCH}, processor time), answers on all cores. {made_on()}"
     )
     write_section("Networks from small to large", "\n".join([*lines, "", how]))
     draw(rows)
+
+
+def _optimizer_of(row: Row) -> str:
+    return row.experiment.config().training.optimizer
 
 
 def _preset_of(network: NetworkConfig) -> str:

@@ -62,7 +62,7 @@ QUEUES: dict[str, list[Experiment]] = {
         short("muon", FULL, MUON),
         *(
             short(f"muon-{rate:g}", FULL, MUON, f"training.learning_rate={rate}")
-            for rate in (2e-3, 8e-3, 1.6e-2)
+            for rate in (2e-3, 8e-3)
         ),
     ],
     "muon-long": [

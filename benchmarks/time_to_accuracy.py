@@ -190,7 +190,15 @@ def work(side: str, folder: Path, minutes: float) -> None:
         labels = np.array([classes.index(label) for _, label in files])
         found = np.asarray(predict([file for file, _ in files])).argmax(axis=1)
         row["accuracy"][name] = [int((found == labels).sum()), len(labels)]
-    for package in ("stainproof", "torch", "ultralytics", "fastai", "timm", "keras", "tensorflow-cpu"):
+    for package in (
+        "stainproof",
+        "torch",
+        "ultralytics",
+        "fastai",
+        "timm",
+        "keras",
+        "tensorflow-cpu",
+    ):
         try:
             row["versions"][package] = version(package)
         except PackageNotFoundError:

@@ -8,9 +8,11 @@ from stainproof.config import MOST_EPOCHS, NO_LAYERS, Answering, Config, Contest
 from stainproof.recipes import Recipe
 from stainproof.settings import assign, choose, key_of, make_settings, read_toml
 
+PLAIN: dict[str, Any] = {"units": 1, "skip": False, "dropout": 0.1}
+"""One unit a block without a skip, as `stainproof search` made its smallest networks."""
 NETWORKS: dict[str, dict[str, Any]] = {
-    "tiny": {"stem": (8, 16, 32), "stages": (48,), "hidden": 32, "dropout": 0.2},
-    "small": {"stem": (8, 16, 48), "stages": (96,), "hidden": 64, "dropout": 0.2},
+    "tiny": {**PLAIN, "stem": (8, 16, 64), "stages": (48,), "hidden": 0},
+    "small": {**PLAIN, "stem": (8, 16, 128), "stages": (96,), "hidden": 64},
     "large": {"stem": (24, 48, 96), "stages": (288, 448), "dropout": 0.2},
     "reference": {},
     "light": {"stem": (16, 32, 96), "stages": (144,), "dropout": 0.2},
