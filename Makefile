@@ -81,7 +81,7 @@ ifdef REAL
 	$(BIN)/python benchmarks/augmentation_tables.py
 	.venv-transfer/bin/python benchmarks/transfer_study.py $(STUDY) --truth $(REAL)/ds2_truth.csv --runs runs/transfer
 	$(BIN)/python benchmarks/selection_criteria.py --data runs/ds1_clean.csv --shifted $(REAL)/ds2 --other $(REAL)/other_lab runs/augmentation/*
-	$(BIN)/python benchmarks/engines_agree.py runs/augmentation/long-stainproof-0 --tests $(REAL)/clean $(REAL)/ds2
+	$(BIN)/python benchmarks/engines_agree.py runs/augmentation/long-randaugment-2 --tests $(REAL)/clean $(REAL)/ds2
 	$(BIN)/python benchmarks/time_to_accuracy.py $(STUDY)
 	$(BIN)/python benchmarks/time_to_accuracy.py $(STUDY) --only stainproof --minutes 3
 	$(BIN)/python benchmarks/time_to_accuracy.py $(STUDY) --only stainproof --minutes 1
