@@ -75,7 +75,7 @@ def check_network(config: Config) -> None:
     load_pretrained(network, config.network)
     freeze(network, config.training)
     full_px = config.input.size_px
-    for px in {*range(start_px(config), full_px, STEP_PX), full_px}:
+    for px in (*range(start_px(config), full_px, STEP_PX), full_px):
         try_out(network, config.network.backbone, px)
 
 
