@@ -88,7 +88,7 @@ ifdef REAL
 	$(BIN)/python benchmarks/techniques_study.py $(STUDY) --truth $(REAL)/ds2_truth.csv --runs runs/techniques --only baseline start start-long sizes optimizers muon-long techniques searched
 	rm -rf teacher
 	$(BIN)/stainproof ensemble runs/techniques/muon-long-0 runs/techniques/muon-long-1 --out teacher
-	$(BIN)/python benchmarks/techniques_study.py $(STUDY) --truth $(REAL)/ds2_truth.csv --runs runs/techniques --only teacher teacher-long
+	$(BIN)/python benchmarks/techniques_study.py $(STUDY) --truth $(REAL)/ds2_truth.csv --runs runs/techniques --only teacher teacher-long taught
 	$(BIN)/stainproof search runs/ds1_clean.csv --out runs/search --trials 30 --budget 2m
 	$(BIN)/python benchmarks/search_study.py runs/search $(STUDY) --runs runs/searched
 	$(BIN)/python benchmarks/techniques_tables.py

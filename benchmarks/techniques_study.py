@@ -4,8 +4,8 @@ python benchmarks/techniques_study.py --data TRAIN --tests CLEAN SHIFTED OTHER_L
     --truth ds2_truth.csv [--only sizes ...] [--share 1/2]
 
 As in augmentation_study.py: equal epochs, one thread a training, every finished row kept in
-techniques_rows.jsonl. The queues `teacher` and `teacher-long` want an ensemble of two runs of
-`muon-long` in the folder `teacher`.
+techniques_rows.jsonl. The queues `teacher`, `teacher-long` and `taught` want an ensemble of
+two runs of `muon-long` in the folder `teacher`.
 """
 
 from pathlib import Path
@@ -82,6 +82,13 @@ QUEUES: dict[str, list[Experiment]] = {
             f"teacher-long-{seed}", *BEST_MUON, TEACHER, seed=seed, epochs=LONG
         )
         for seed in range(3)
+    ],
+    "taught": [
+        *(short(f"small-{seed}", *BEST_MUON, *SMALL_FOUND, seed=seed) for seed in (1, 2)),
+        *(
+            short(f"small-taught-{seed}", *BEST_MUON, *SMALL_FOUND, TEACHER, seed=seed)
+            for seed in range(3)
+        ),
     ],
     "searched": [
         short(f"searched-{name}", *BEST_MUON, *assignments)

@@ -34,6 +34,12 @@ def main() -> None:
         "AdamW": FULL_SIZE,
     }
     _by_seed("Three times as long", long, rows | former, f"{LONG} epochs, one thread.")
+    taught = {
+        "small": ["searched-58k", "small-1", "small-2"],
+        "small and a teacher": [f"small-taught-{seed}" for seed in range(3)],
+    }
+    how = f"{SHORT} epochs, one thread, Muon at 8e-3; the network of the preset `small`."
+    _by_seed("A small network and a teacher", taught, rows, how)
     _start_small(rows, [former[name] for name in FULL_SIZE])
     transferred = {row.experiment.name: row for row in read_rows(TRANSFER_ROWS)}
     ways = {way: [experiment(way, seed).name for seed in range(3)] for way in WAYS}
