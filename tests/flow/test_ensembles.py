@@ -13,6 +13,7 @@ from stainproof import Classifier, pipeline
 from stainproof.cli import app
 from stainproof.data import sources
 from stainproof.errors import CheckpointError, ConfigError, DataError
+from stainproof.models.engines import open_engine
 from stainproof.models.folding import FoldedNetwork
 from stainproof.models.fourier import filtered
 from stainproof.models.views import views_of
@@ -203,7 +204,14 @@ def test_a_network_learns_the_answers_of_an_ensemble(both, phantoms, tiny, tmp_p
     assert off_by[1] < 0.7 * off_by[0]
 
 
-def test_a_teachers_answers_are_mixed_into_the_labels_in_their_order(runs):
+def test_a_teachers_answers_are_mixed_into_the_labels_in_their_order(runs, monkeypatch):
+    threads = []
+
+    def opened(name, folder, card, num):
+        threads.append(num)
+        return open_engine(name, folder, card, num)
+
+    monkeypatch.setattr("stainproof.models.predictor.open_engine", opened)
     classes = Classifier.load(runs[0]).classes[::-1]
     labels = np.eye(8, dtype=np.float32)[:5]
     teacher = Teacher(str(runs[0]), 0.25, classes, threads=1)
@@ -211,7 +219,8 @@ def test_a_teachers_answers_are_mixed_into_the_labels_in_their_order(runs):
     probs = Classifier.load(runs[0]).predict_proba(noise(5))[:, ::-1]
     np.testing.assert_allclose(targets, 0.25 * probs + 0.75 * labels, atol=1e-6)
     assert targets.dtype == np.float32
-    assert teacher.classifier.members[0].engine.num_threads == 1
+    assert threads == [None, 1, None]
+    assert Classifier.load(runs[0], "onnxruntime", threads=1).members[0].engine.num_threads == 1
 
 
 def test_a_teacher_that_cannot_teach_is_refused_and_nothing_written(phantoms, tiny, tmp_path):

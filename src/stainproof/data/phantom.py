@@ -8,6 +8,7 @@ complex numbers, x right and y down, in micrometres from the picture's middle.
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from multiprocessing import get_context
 
 import cv2
@@ -106,7 +107,22 @@ def _run(jobs: list[Job], num_workers: int) -> Iterator[Images]:
         return
     with ProcessPoolExecutor(num_workers, get_context("spawn"), _begin_worker) as pool:
         for start in range(0, len(jobs), AHEAD):
-            yield from pool.map(_draw_batch, jobs[start : start + AHEAD])
+            with _interrupts_held():  # processes start here, and stay deaf to what a terminal sends
+                batches = pool.map(_draw_batch, jobs[start : start + AHEAD])
+            yield from batches
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Keep Ctrl-C waiting, where the system can; a process that is started keeps it for good."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _begin_worker() -> None:
