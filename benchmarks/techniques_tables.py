@@ -8,7 +8,7 @@ from augmentation_study import ROWS as FORMER_ROWS
 from augmentation_tables import HEAD, line, missing, seeds_line, where
 from results_page import write_section
 from stainproof.experiments import read_rows
-from stainproof.results import Experiment, Row
+from stainproof.results import Row
 from techniques_study import QUEUES, ROWS
 from transfer_study import MINUTES, WAYS, experiment
 from transfer_study import ROWS as TRANSFER_ROWS
@@ -25,9 +25,10 @@ def main() -> None:
         *QUEUES["baseline"], *QUEUES["optimizers"], *QUEUES["techniques"], QUEUES["teacher"][0],
     ]  # fmt: skip
     how = f"{SHORT} epochs, one thread; AdamW at 4e-3 where the row names no other optimiser."
-    _table("Techniques", short, rows, how)
+    _by_seed("Techniques", {one.name: [one.name] for one in short}, rows, how)
     small = [*QUEUES["searched"], QUEUES["teacher"][1]]
-    _table("Small networks", small, rows, f"{SHORT} epochs, one thread, Muon at 8e-3.")
+    how = f"{SHORT} epochs, one thread, Muon at 8e-3."
+    _by_seed("Small networks", {one.name: [one.name] for one in small}, rows, how)
     long = {
         "Muon": [one.name for one in QUEUES["muon-long"]],
         "Muon and a teacher": [one.name for one in QUEUES["teacher-long"]],
@@ -47,13 +48,6 @@ def main() -> None:
     _by_seed("Transfer learning", ways, transferred, how)
 
 
-def _table(name: str, wanted: list[Experiment], rows: dict[str, Row], how: str) -> None:
-    names = [one.name for one in wanted]
-    if made := [rows[one] for one in names if one in rows]:
-        note = f"{how} {where(made)} {missing(names, rows)}"
-        write_section(name, "\n".join([*HEAD, *map(line, made), "", note]))
-
-
 def _with_means(rows: list[Row], groups: dict[str, list[Row]]) -> list[str]:
     means = [seeds_line(what, some) for what, some in groups.items() if len(some) > 1]
     return [*HEAD, *map(line, rows), *means]
@@ -63,9 +57,9 @@ def _by_seed(name: str, groups: dict[str, list[str]], rows: dict[str, Row], how:
     """Write the rows of each group, then the means of those with several seeds."""
     wanted = [one for names in groups.values() for one in names]
     made = {what: [rows[one] for one in names if one in rows] for what, names in groups.items()}
-    every = [row for some in made.values() for row in some]
-    note = f"{how} {where(every)} {missing(wanted, rows)}"
-    write_section(name, "\n".join([*_with_means(every, made), "", note]))
+    if every := [row for some in made.values() for row in some]:
+        note = f"{how} {where(every)} {missing(wanted, rows)}"
+        write_section(name, "\n".join([*_with_means(every, made), "", note]))
 
 
 def _start_small(rows: dict[str, Row], full: list[Row]) -> None:

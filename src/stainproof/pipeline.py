@@ -33,7 +33,6 @@ from stainproof.data.imageset import ImageSet
 from stainproof.data.split import TEST, TRAIN, VAL, make_split
 from stainproof.errors import CheckpointError, ConfigError, DataError
 from stainproof.evaluation.predictions import check_suffix, write_predictions
-from stainproof.files import exists
 from stainproof.models.engines import DEFAULT, INT8, choose_engine
 from stainproof.models.predictor import Classifier, refuse_ensemble
 from stainproof.presets import make_contest, read_config
@@ -133,7 +132,7 @@ def clean(
         DataError: The audit is of another source, or `out` is the source or cannot be written.
     """
     place = Path(out)
-    if exists(Path(source)) and exists(place) and place.samefile(source):
+    if files.exists(Path(source)) and files.exists(place) and place.samefile(source):
         raise DataError(f"{out}: is the source, which is never touched; choose another --out")
     listing = sources.list_source(source, track)
     kept = cleaning.apply(listing, Path(audit))

@@ -336,8 +336,8 @@ class Row(Artefact):
     num_images: int
     """Learnt from, in training and validation split together."""
     listings: dict[str, str] = Field(default_factory=dict)
-    """Source -> hash of its names and labels, of what was learnt from and of the tests; empty in
-    rows of earlier versions."""
+    """What was learnt from, and `test` with the name of every test -> hash of names and labels;
+    empty in rows of earlier versions."""
     best: EpochRecord
     """The epoch whose weights were measured."""
     num_epochs: int

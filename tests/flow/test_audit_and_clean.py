@@ -178,6 +178,17 @@ def test_a_folder_cannot_keep_groups_and_the_source_is_never_written_over(faulty
     assert len(set(sources.list_source(tmp_path / "clean.csv").groups)) == 3
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a name be any bytes")
+def test_a_file_name_that_a_manifest_cannot_hold_is_named(tmp_path):
+    folder = pipeline.make_phantoms(tmp_path / "cells", 16, seed=1, size_px=32)
+    cell = min((folder / "ig").iterdir())
+    cell.rename(os.fsdecode(os.fsencode(folder / "ig" / "cell_") + b"\xff.png"))
+    write_csv(tmp_path / "audit.csv", [])
+    with pytest.raises(DataError, match=r"file name that begins with 'cells/ig/cell_' is not"):
+        pipeline.clean(folder, tmp_path / "audit.csv", tmp_path / "clean.csv")
+    assert not (tmp_path / "clean.csv").exists()
+
+
 def test_an_audit_of_other_images_under_the_same_names_is_refused(tmp_path):
     for name, seed in (("old", 1), ("new", 2)):
         images, labels = phantom.generate(60, seed=seed)

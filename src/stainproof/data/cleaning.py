@@ -14,7 +14,6 @@ from stainproof.data import npz
 from stainproof.data.findings import files_to_drop, read_csv
 from stainproof.data.listing import Listing
 from stainproof.errors import DataError
-from stainproof.files import printable
 from stainproof.progress import Track, silent
 from stainproof.results import AuditSummary
 
@@ -59,9 +58,10 @@ def write(listing: Listing, out: Path, track: Track = silent) -> None:
         try:
             files.write_text(out, _manifest(listing, out))
         except UnicodeEncodeError as error:
+            row = error.object[: error.start].rpartition("\n")[2]
             raise DataError(
-                f"{out}: a manifest is UTF-8, and {printable(error.object)[:60]!r}... has a file "
-                "name that is not; write a folder"
+                f"{out}: a manifest is UTF-8, and the file name that begins with {row!r} is not; "
+                "write a folder"
             ) from error
     elif out.suffix.lower() == ".npz":
         _write_npz(listing, out)

@@ -35,8 +35,8 @@ def settle(run: Path, config: Config | None, resume: bool, audited: bool) -> Con
     Raises:
         CheckpointError: There is nothing to resume.
         ConfigError: The folder holds a run, the network cannot be built so, or the teacher cannot
-            be used; or there would be
-            an audit that was not asked for, or two; or a resumed run is to become another.
+            be used; or there would be an audit that was not asked for, or two; or a resumed run is
+            to become another.
     """
     if resume:
         if audited:
