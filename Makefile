@@ -23,7 +23,7 @@ demo: $(READY)
 	rm -rf demo
 	$(if $(filter demo/home,$(DATA)),$(BIN)/stainproof phantom --out demo/home --n 4000 --seed 1)
 	$(if $(filter demo/other,$(TEST)),$(BIN)/stainproof phantom --out demo/other --n 800 --seed 2 --lab other)
-	$(BIN)/stainproof train "$(DATA)" --out demo/run --preset quick --budget $(BUDGET) --seed $(SEED)
+	$(BIN)/stainproof train "$(DATA)" --out demo/run --preset light --budget $(BUDGET) --seed $(SEED)
 	$(BIN)/stainproof evaluate demo/run "$(TEST)"
 	@echo "open the report:"; $(BIN)/stainproof report demo/run
 

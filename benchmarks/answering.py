@@ -1,6 +1,6 @@
 """Other ways to answer with trained networks: views, filters, votes.
 
-.venv/bin/python benchmarks/answering.py RUN RUN RUN --tests CLEAN SHIFTED OTHER_LAB
+.venv/bin/python benchmarks/inference.py RUN RUN RUN --tests CLEAN SHIFTED OTHER_LAB
 
 The first run is measured by itself and with every view and filter; all of them as they vote.
 """
@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from results_page import made_on, write_section
-from stainproof import pipeline
-from stainproof.config import Answering
-from stainproof.presets import make_answering
+from stainproof import api
+from stainproof.config.presets import make_inference_config
+from stainproof.config.schema import InferenceConfig
 
 NUM_VIEWS = {"one": 1, "flips": 4, "turns": 8}
 FILTERS = (
@@ -25,19 +25,19 @@ FILTERS = (
 )
 
 
-def ways(runs: list[Path], folder: Path) -> Iterator[tuple[str, Path, Answering]]:
+def ways(runs: list[Path], folder: Path) -> Iterator[tuple[str, Path, InferenceConfig]]:
     """Give what to measure: its name, the folder that answers, how."""
     first = runs[0]
     for views in NUM_VIEWS:
-        answering = make_answering(views)
-        yield f"one network, {answering.words() or 'as the image is'}", first, answering
+        inference = make_inference_config(views)
+        yield f"one network, {inference.words() or 'as the image is'}", first, inference
     for kind, cutoff in FILTERS:
-        answering = make_answering("one", kind, cutoff)
-        yield f"one network, {answering.words()}", first, answering
+        inference = make_inference_config("one", kind, cutoff)
+        yield f"one network, {inference.words()}", first, inference
     for voting in ("soft", "hard"):
-        pipeline.ensemble(runs, folder / voting, voting=voting)
-        yield f"{len(runs)} networks, {voting} vote", folder / voting, Answering()
-    yield f"{len(runs)} networks, soft vote, turns", folder / "soft", make_answering("turns")
+        api.ensemble(runs, folder / voting, voting=voting)
+        yield f"{len(runs)} networks, {voting} vote", folder / voting, InferenceConfig()
+    yield f"{len(runs)} networks, soft vote, turns", folder / "soft", make_inference_config("turns")
 
 
 def main() -> None:
@@ -49,9 +49,9 @@ def main() -> None:
     lines = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for number, (what, run, answering) in enumerate(ways(options.runs, folder)):
+        for number, (what, run, inference) in enumerate(ways(options.runs, folder)):
             found = [
-                pipeline.evaluate(run, test, folder / f"{number}-{rank}", answering=answering)
+                api.evaluate(run, test, folder / f"{number}-{rank}", inference=inference)
                 for rank, test in enumerate(options.tests)
             ]
             if not lines:
@@ -59,7 +59,7 @@ def main() -> None:
                 lines += [f"| what answers | {heads} | answers an image |", "|---" * 5 + "|"]
             figures = " | ".join(one.accuracy.percent() for one in found)
             networks = len(options.runs) if run.parent == folder else 1
-            answers = networks * NUM_VIEWS[answering.views]
+            answers = networks * NUM_VIEWS[inference.views]
             lines.append(f"| {what} | {figures} | {answers} |")
             print(lines[-1], flush=True)
     how = (

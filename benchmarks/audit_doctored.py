@@ -17,11 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from results_page import made_on, write_section
-from stainproof.config import AuditConfig, InputContract
-from stainproof.data import phantom, sources
-from stainproof.data.doctored import find_doctored
+from stainproof.audit.doctored import find_doctored
+from stainproof.audit.measurements import SIZE_PX, SMALL_PX
+from stainproof.config.schema import AuditConfig, Preprocessing
+from stainproof.data import sources
 from stainproof.data.images import Images, shrink
-from stainproof.data.measures import SIZE_PX, SMALL_PX
+from stainproof.synthetic import phantoms
 
 PHOTOGRAPHS = (
     "astronaut", "brick", "camera", "chelsea", "clock_motion", "coffee", "coins", "color",
@@ -80,8 +81,8 @@ def planted(
 def cells_of(real: str) -> Iterator[tuple[str, Images]]:
     """Give the sets in which pictures are planted."""
     if real:
-        yield Path(real).name, sources.load(real, InputContract()).images
-    yield "phantoms", phantom.generate(1500, seed=77)[0]
+        yield Path(real).name, sources.load(real, Preprocessing()).images
+    yield "phantoms", phantoms.generate(1500, seed=77)[0]
 
 
 def table_row(name: str, cells: Images, case: tuple[int, bool, float], repeats: int) -> str:
@@ -95,7 +96,7 @@ def table_row(name: str, cells: Images, case: tuple[int, bool, float], repeats: 
         found = find_doctored(
             shrink(images, SMALL_PX),
             margin=settings.doctored_margin,
-            reach=settings.doctored_reach,
+            reach=settings.doctored_threshold,
             seed=settings.seed,
         )
         positions = {one.index for one in found.images}

@@ -22,12 +22,12 @@ from sklearn.svm import SVC
 
 from audit_doctored import PHOTOGRAPHS, WEIGHTS, photographs
 from results_page import made_on, write_section
-from stainproof.config import InputContract
+from stainproof.audit.measurements import SMALL_PX
+from stainproof.audit.single_overlays import blend, describe_blending
+from stainproof.audit.whitening import Whitener
+from stainproof.config.schema import Preprocessing
 from stainproof.data import sources
 from stainproof.data.images import Images, shrink
-from stainproof.data.lone_picture import blend, describe_blending
-from stainproof.data.measures import SMALL_PX
-from stainproof.data.whitening import Whitener
 
 NUM_A_CASE = len(PHOTOGRAPHS)
 FALSE_SHARE = 0.003
@@ -68,7 +68,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--real", required=True, help="a folder of sound cells")
     options = parser.parse_args()
-    cells = sources.load(options.real, InputContract()).images
+    cells = sources.load(options.real, Preprocessing()).images
     images, chosen = plant(cells, np.random.default_rng(0))
     small = shrink(images, SMALL_PX)
     whitener = Whitener(small, 0)

@@ -23,11 +23,11 @@ Found = dict[str, list[str]]
 
 def by_stainproof(data: Path) -> Found:
     """Run our audit."""
-    from stainproof import pipeline
-    from stainproof.data.findings import read_csv
+    from stainproof import api
+    from stainproof.audit.findings import read_csv
 
     with tempfile.TemporaryDirectory() as folder:
-        pipeline.audit(data, folder)
+        api.audit(data, folder)
         found: Found = {}
         for one in read_csv(Path(folder) / "audit.csv"):
             found.setdefault(one.kind, []).append(one.file)

@@ -13,15 +13,15 @@ from collections import Counter
 from pathlib import Path
 
 from results_page import made_on, peak_memory_mb, write_section
-from stainproof import pipeline
-from stainproof.data.findings import Finding, read_csv
+from stainproof import api
+from stainproof.audit.findings import Finding, read_csv
 
 
 def audited(source: Path) -> tuple[list[Finding], int, float]:
     """Return the findings, the number of images and the seconds."""
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
-        summary = pipeline.audit(source, folder)
+        summary = api.audit(source, folder)
         seconds = time.perf_counter() - began
         return read_csv(Path(folder) / "audit.csv"), summary.num_images, seconds
 

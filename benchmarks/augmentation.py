@@ -30,7 +30,7 @@ STEPS = 8
 """Training steps that are timed at once."""
 OPERATED = 512
 """Images that every operation is timed on at once."""
-PICTURES = 4096
+IMAGE_OPERATIONS = 4096
 """Draws after which every made-up picture has been made."""
 
 
@@ -138,10 +138,10 @@ def spread(values: list[float], digits: int = 0) -> str:
 
 def share_of_training(images: Any, repeats: int) -> str:
     """Return what augmentation takes of a training's processor time, in words."""
-    from stainproof.presets import make_config
+    from stainproof.config.presets import make_config
     from training_step import WAYS, begin
 
-    config = make_config("quick")
+    config = make_config("light")
     (as_trained, *_) = WAYS.values()
     step = begin(config.network, BATCH, as_trained)
     for _ in range(3):
@@ -163,10 +163,10 @@ def share_of_training(images: Any, repeats: int) -> str:
 
 def _one_epoch(images: Any, recipe: str) -> Callable[[], None]:
     """Return what changes every image once, for one epoch after another."""
-    from stainproof.augment.recipe import Augmenter
-    from stainproof.presets import make_config
+    from stainproof.augment.augmenter import Augmenter
+    from stainproof.config.presets import make_config
 
-    settings = make_config("quick", assignments=(f"augment.recipe={recipe}",)).augment
+    settings = make_config("light", assignments=(f"augment.recipe={recipe}",)).augment
     augmenter, epochs = Augmenter(images, settings, 0), count()
     visits = np.arange(len(images))
 
@@ -188,7 +188,7 @@ def processor_s(do: Callable[[], None], times: int = 1) -> float:
 
 def by_recipe(images: Any, repeats: int) -> str:
     """Return the recipes' table."""
-    from stainproof.recipes import RECIPES
+    from stainproof.config.recipes import RECIPES
 
     changes = {name: _one_epoch(images, name) for name in RECIPES}
     speeds: dict[str, list[float]] = {name: [] for name in RECIPES}
@@ -202,12 +202,12 @@ def by_recipe(images: Any, repeats: int) -> str:
 def by_operation(images: Any, draws: Any, repeats: int) -> str:
     """Return the operations' table."""
     from stainproof.augment.operations import apply
-    from stainproof.augment.overlay import Pictures
-    from stainproof.recipes import FAMILIES, RANGES
+    from stainproof.augment.overlays import OverlayPictures
+    from stainproof.config.recipes import FAMILIES, RANGES
 
     family = {name: group for group, names in FAMILIES.items() for name in names}
-    pictures, rng = Pictures(images, "", 0), np.random.default_rng(0)
-    for _ in range(PICTURES):
+    pictures, rng = OverlayPictures(images, "", 0), np.random.default_rng(0)
+    for _ in range(IMAGE_OPERATIONS):
         pictures.any(rng, 0)
 
     def change(name: str, amounts: list[float]) -> None:
@@ -248,13 +248,13 @@ def main() -> None:
     import cv2
     import torch
 
-    from stainproof.data import phantom
-    from stainproof.presets import make_config
+    from stainproof.config.presets import make_config
+    from stainproof.synthetic import phantoms
 
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
-    images, _ = phantom.generate(options.images, seed=1)
-    given = make_config("quick").augment.operations
+    images, _ = phantoms.generate(options.images, seed=1)
+    given = make_config("light").augment.operations
     draws = {name: draw.model_dump() for name, draw in given.items() if draw.probability}
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "images.npy"

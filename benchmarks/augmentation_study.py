@@ -14,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
+from stainproof.config.recipes import FAMILIES
 from stainproof.data import sources
-from stainproof.evaluation.evaluate import labels_for, predict_all
-from stainproof.experiments import run_queue
-from stainproof.models.predictor import Classifier
+from stainproof.evaluation.evaluator import labels_for, predict_all
+from stainproof.inference.classifier import Classifier
 from stainproof.progress import silent
-from stainproof.recipes import FAMILIES
-from stainproof.results import Experiment
+from stainproof.search.experiment import Experiment
+from stainproof.search.queue import run_queue
 
 ROWS = Path(__file__).with_name("augmentation_rows.jsonl")
 SHORT, LONG = 11, 33
@@ -28,16 +28,16 @@ SHORT, LONG = 11, 33
 has both or two have one each. Epochs, not minutes, so that a row can be repeated to the bit."""
 ADAMW = ("training.optimizer=adamw", "training.learning_rate=0.004")
 """What the schedule `quick` had when the first rows were measured; all rows keep to it."""
-VIEWS = 3
+TTA_MODES = 3
 """Images that a step of the Jensen-Shannon loss computes for one."""
 
 UNSEEN = {
-    "blur": ("blur", "defocus", "motion", "resample", "swap_detail"),
-    "posterise": ("posterise", "solarise", "equalise"),
+    "blur": ("blur", "defocus", "motion_blur", "downscale", "detail_swap"),
+    "posterize": ("posterize", "solarize", "equalize"),
     "overlay": ("overlays",),
     "cutout": ("occlusion",),
     "noise": ("grain", "jpeg"),
-    "hue": ("hue", "shuffle_channels", "shift_channels", "smooth_colour", "stains"),
+    "hue": ("hue", "channel_shuffle", "rgb_shift", "tone_curve", "stains"),
 }
 """Family of distortions in ds2 -> operations that are kin to it."""
 
@@ -65,7 +65,7 @@ QUEUES: dict[str, list[Experiment]] = {
             "screen-augmix-jsd",
             "augment.recipe=augmix",
             "augment.consistency=12",
-            epochs=round(SHORT / VIEWS),
+            epochs=round(SHORT / TTA_MODES),
         ),
     ],
     "variants": [
@@ -137,7 +137,7 @@ def accuracy_by_distortion(run: Path, shifted: str, truth: str) -> dict[str, flo
         truth: CSV with the columns `file` and `applied`, names joined by `+`.
     """
     classifier = Classifier.load(run)
-    data = sources.load(shifted, classifier.input)
+    data = sources.load(shifted, classifier.preprocessing)
     predicted = predict_all(classifier, data, silent).argmax(axis=1)
     right = predicted == labels_for(classifier, data)
     with Path(truth).open(newline="") as file:

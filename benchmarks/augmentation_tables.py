@@ -10,9 +10,9 @@ from scipy.stats import spearmanr
 
 from augmentation_study import LONG, QUEUES, ROWS, SHORT, UNSEEN
 from results_page import write_section
-from stainproof.experiments import read_rows
-from stainproof.ladder import RUNGS
-from stainproof.results import Row
+from stainproof.search.experiment import Row
+from stainproof.search.ladder import RUNGS
+from stainproof.search.queue import read_rows
 
 LADDER_ROWS = ROWS.with_name("ladder_rows.jsonl")
 """The file `rows.jsonl` of a finished `stainproof ladder`."""
@@ -21,7 +21,7 @@ TESTS = (CLEAN, SHIFTED, OTHER)
 
 KIN = {
     "blur": ("gblur",),
-    "posterise": ("posterize",),
+    "posterize": ("posterize",),
     "overlay": ("overlay",),
     "cutout": ("cutout",),
     "noise": ("gnoise", "jpeg"),
@@ -92,7 +92,7 @@ def missing(wanted: Sequence[str], rows: dict[str, Row]) -> str:
 def seeds_line(what: str, seeds: Sequence[Row]) -> str:
     """Return mean and standard deviation over rows that differ by their seed."""
     found = [[row.accuracy[test].value for row in seeds] for test in TESTS]
-    found.append([row.best.val_shifted_accuracy or 0 for row in seeds])
+    found.append([row.best.val_augmented_accuracy or 0 for row in seeds])
     spreads = " | ".join(f"**{100 * mean(one):.1f}** ± {100 * stdev(one):.1f} %" for one in found)
     return f"| **{what}, {len(seeds)} seeds** | | | | | {spreads} |"
 
@@ -100,7 +100,7 @@ def seeds_line(what: str, seeds: Sequence[Row]) -> str:
 def line(row: Row) -> str:
     """Return a row of the study as a row of the table."""
     found = " | ".join(row.accuracy[test].percent() for test in TESTS)
-    shifted = 100 * (row.best.val_shifted_accuracy or 0)
+    shifted = 100 * (row.best.val_augmented_accuracy or 0)
     bits = 16 if row.precision == "bfloat16" else 32
     return (
         f"| {row.experiment.name} | {row.experiment.seed} | {row.num_epochs} | "
@@ -159,8 +159,8 @@ def _left_out(rows: dict[str, Row]) -> None:
 def _criteria(rows: list[Row]) -> None:
     """Write how validation ranks the study's rows, without a look at their networks."""
     criteria = {
-        "accuracy, validation changed by stainproof": [r.best.val_shifted_accuracy for r in rows],
-        "loss, validation changed by stainproof": [-(r.best.val_shifted_loss or 0) for r in rows],
+        "accuracy, validation changed by stainproof": [r.best.val_augmented_accuracy for r in rows],
+        "loss, validation changed by stainproof": [-(r.best.val_augmented_loss or 0) for r in rows],
         "accuracy, validation as it is": [r.best.val_accuracy for r in rows],
         "loss, validation as it is": [-r.best.val_loss for r in rows],
     }

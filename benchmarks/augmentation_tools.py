@@ -26,7 +26,7 @@ class Recipe:
 
     def share(self, name: str) -> float:
         """Return the probability; a turn is three even chances: two mirrors, a quarter turn."""
-        return 0.5 if name == "turn" else self.draws[name]["probability"]
+        return 0.5 if name == "d4" else self.draws[name]["probability"]
 
     def low(self, name: str) -> float:
         """Return the least amount."""
@@ -84,10 +84,10 @@ def stainproof_processes(images: Any, recipe: Recipe, threads: int) -> Side:
 
 
 def _batches_of_ours(images: Any, recipe: Recipe, workers: int) -> Callable[[int], Any]:
-    from stainproof.augment.recipe import Augmenter
-    from stainproof.presets import make_config
+    from stainproof.augment.augmenter import Augmenter
+    from stainproof.config.presets import make_config
 
-    settings = make_config("quick").augment
+    settings = make_config("light").augment
     without = [name for name in settings.operations if name not in recipe.draws]
     augmenter = Augmenter(images, settings, 0, without=without, workers=workers)
     num = len(images) // BATCH
@@ -144,9 +144,9 @@ def _torchvision(r: Recipe) -> Parts:
     def moved(degrees: float = 0.0, **how: Any) -> list[Part]:
         return some(v2.RandomAffine(degrees, **how, **smooth))
 
-    bits = range(math.ceil(8 - r.high("posterise")), 8)
+    bits = range(math.ceil(8 - r.high("posterize")), 8)
     return {
-        "turn": [
+        "d4": [
             v2.RandomHorizontalFlip,
             v2.RandomVerticalFlip,
             *some(v2.RandomRotation((90, 90))),
@@ -159,13 +159,13 @@ def _torchvision(r: Recipe) -> Parts:
         "elastic": some(v2.ElasticTransform(20 * 96 * r.high("elastic"))),
         "saturation": some(v2.ColorJitter(saturation=r.ends("saturation", 1))),
         "hue": some(v2.ColorJitter(hue=r.ends("hue", unit=1 / 360))),
-        "shuffle_channels": some(v2.RandomChannelPermutation()),
+        "channel_shuffle": some(v2.RandomChannelPermutation()),
         "brightness": some(v2.ColorJitter(brightness=r.ends("brightness", 1))),
         "contrast": some(v2.ColorJitter(contrast=r.powers("contrast"))),
-        "posterise": some(v2.RandomChoice([v2.RandomPosterize(num, 1) for num in bits])),
-        "solarise": [lambda p: v2.RandomSolarize(255 * (1 - r.high("solarise") / 2), p)],
-        "equalise": [v2.RandomEqualize],
-        "stretch_levels": [v2.RandomAutocontrast],
+        "posterize": some(v2.RandomChoice([v2.RandomPosterize(num, 1) for num in bits])),
+        "solarize": [lambda p: v2.RandomSolarize(255 * (1 - r.high("solarize") / 2), p)],
+        "equalize": [v2.RandomEqualize],
+        "autocontrast": [v2.RandomAutocontrast],
         "blur": some(v2.GaussianBlur(9, (0.1, r.high("blur")))),
         "sharpen": [lambda p: v2.RandomAdjustSharpness(1 + r.high("sharpen") / 2, p)],
         "noise": some(v2.GaussianNoise(sigma=r.high("noise") / 2)),
@@ -194,8 +194,8 @@ def _albumentations(r: Recipe) -> dict[str, Part]:
     import cv2
 
     border = {"border_mode": cv2.BORDER_REFLECT_101}
-    slope, far, shift = r.slope_degrees, r.high("translate"), 255 * r.high("shift_channels")
-    wide = tuple(2 ** (amount / 2) for amount in r.ends("stretch"))
+    slope, far, shift = r.slope_degrees, r.high("translate"), 255 * r.high("rgb_shift")
+    wide = tuple(2 ** (amount / 2) for amount in r.ends("aspect_ratio"))
     sides = (0.3 * r.low("cutout"), r.high("cutout"))
     shrunk = {"downscale": cv2.INTER_AREA, "upscale": cv2.INTER_LINEAR}
 
@@ -207,11 +207,11 @@ def _albumentations(r: Recipe) -> dict[str, Part]:
         return lambda p: a.ColorJitter(**{**plain, **how}, p=p)
 
     return {
-        "turn": lambda p: a.D4(p=p),
-        "swap_amplitude": lambda p: a.FDA(beta_limit=r.ends("swap_amplitude", unit=0.5), p=p),
+        "d4": lambda p: a.D4(p=p),
+        "amplitude_swap": lambda p: a.FDA(beta_limit=r.ends("amplitude_swap", unit=0.5), p=p),
         "rotate": moved(rotate=r.ends("rotate")),
         "zoom": moved(scale=r.powers("zoom"), keep_ratio=True),
-        "stretch": moved(scale={"x": wide, "y": wide}),
+        "aspect_ratio": moved(scale={"x": wide, "y": wide}),
         "shear": moved(shear={"x": (-slope, slope)}),
         "translate": moved(translate_percent=(-far, far)),
         "perspective": lambda p: a.Perspective((0, r.high("perspective") / 2), **border, p=p),
@@ -223,26 +223,26 @@ def _albumentations(r: Recipe) -> dict[str, Part]:
             augment_background=True,
             p=p,
         ),
-        "white": lambda p: a.PlanckianJitter(p=p),
+        "white_balance": lambda p: a.PlanckianJitter(p=p),
         "saturation": coloured(saturation=r.ends("saturation", 1)),
         "hue": coloured(hue=r.ends("hue", unit=1 / 360)),
-        "shuffle_channels": lambda p: a.ChannelShuffle(p=p),
+        "channel_shuffle": lambda p: a.ChannelShuffle(p=p),
         "brightness": lambda p: a.RandomBrightnessContrast(r.ends("brightness"), (0, 0), p=p),
         "contrast": lambda p: a.RandomBrightnessContrast((0, 0), r.powers("contrast", -1), p=p),
         "gamma": lambda p: a.RandomGamma(r.powers("gamma", unit=100), p=p),
-        "shift_channels": lambda p: a.RGBShift(shift, shift, shift, p=p),
-        "smooth_colour": lambda p: a.RandomToneCurve(r.high("smooth_colour") / 2, True, p=p),
-        "posterise": lambda p: a.Posterize((math.ceil(8 - r.high("posterise")), 7), p=p),
-        "solarise": lambda p: a.Solarize((1 - r.high("solarise"), 1), p=p),
-        "equalise": lambda p: a.Equalize(p=p),
-        "stretch_levels": lambda p: a.AutoContrast(method="pil", p=p),
+        "rgb_shift": lambda p: a.RGBShift(shift, shift, shift, p=p),
+        "tone_curve": lambda p: a.RandomToneCurve(r.high("tone_curve") / 2, True, p=p),
+        "posterize": lambda p: a.Posterize((math.ceil(8 - r.high("posterize")), 7), p=p),
+        "solarize": lambda p: a.Solarize((1 - r.high("solarize"), 1), p=p),
+        "equalize": lambda p: a.Equalize(p=p),
+        "autocontrast": lambda p: a.AutoContrast(method="pil", p=p),
         "blur": lambda p: a.GaussianBlur(sigma_limit=r.ends("blur"), p=p),
         "defocus": lambda p: a.Defocus((1, round(r.high("defocus"))), p=p),
-        "motion": lambda p: a.MotionBlur((3, round(r.high("motion"))), p=p),
+        "motion_blur": lambda p: a.MotionBlur((3, round(r.high("motion_blur"))), p=p),
         "sharpen": lambda p: a.Sharpen((0, 0.4), (1, 1), p=p),
-        "resample": lambda p: a.Downscale((1 / (1 + r.high("resample")), 1), shrunk, p=p),
+        "downscale": lambda p: a.Downscale((1 / (1 + r.high("downscale")), 1), shrunk, p=p),
         "noise": lambda p: a.GaussNoise(r.ends("noise"), p=p),
-        "salt": lambda p: a.SaltAndPepper(r.ends("salt"), p=p),
+        "salt_and_pepper": lambda p: a.SaltAndPepper(r.ends("salt_and_pepper"), p=p),
         "jpeg": lambda p: a.ImageCompression(quality_range=r.quality, p=p),
         "cutout": lambda p: a.CoarseDropout((1, 3), sides, sides, "random_uniform", p=p),
         "grid_mask": lambda p: a.GridDropout(
@@ -295,8 +295,8 @@ def _float_batches(images: Any, change: Callable[[Any], Any]) -> Iterator[Any]:
 def _kornia(r: Recipe) -> Parts:
     import kornia.augmentation as k
 
-    slope, far, shift = r.slope_degrees, r.high("translate"), r.high("shift_channels")
-    wide = tuple(2 ** (amount / 2) for amount in 2 * r.ends("stretch"))
+    slope, far, shift = r.slope_degrees, r.high("translate"), r.high("rgb_shift")
+    wide = tuple(2 ** (amount / 2) for amount in 2 * r.ends("aspect_ratio"))
     sigma = KNOT_PX / 2
     field = {
         "kernel_size": 2 * (2 * math.ceil(2 * sigma) + 1,),
@@ -309,35 +309,37 @@ def _kornia(r: Recipe) -> Parts:
         return [lambda p: k.RandomAffine(degrees, **how, padding_mode="reflection", p=p)]
 
     return {
-        "turn": [
+        "d4": [
             lambda p: k.RandomHorizontalFlip(p=p),
             lambda p: k.RandomVerticalFlip(p=p),
             lambda p: k.RandomRotation90((1, 1), p=p),
         ],
         "rotate": moved(r.high("rotate")),
         "zoom": moved(scale=r.powers("zoom")),
-        "stretch": moved(scale=wide),
+        "aspect_ratio": moved(scale=wide),
         "shear": moved(shear=(-slope, slope)),
         "translate": moved(translate=(far, far)),
         "perspective": [lambda p: k.RandomPerspective(r.high("perspective"), p=p)],
         "elastic": [lambda p: k.RandomElasticTransform(**field, p=p)],
-        "white": [lambda p: k.RandomPlanckianJitter(p=p)],
+        "white_balance": [lambda p: k.RandomPlanckianJitter(p=p)],
         "saturation": [lambda p: k.RandomSaturation(r.ends("saturation", 1), p=p)],
         "hue": [lambda p: k.RandomHue(r.ends("hue", unit=1 / 360), p=p)],
-        "shuffle_channels": [lambda p: k.RandomChannelShuffle(p=p)],
+        "channel_shuffle": [lambda p: k.RandomChannelShuffle(p=p)],
         "brightness": [lambda p: k.RandomBrightness(r.ends("brightness", 1), p=p)],
         "contrast": [lambda p: k.RandomContrast(r.powers("contrast"), p=p)],
         "gamma": [lambda p: k.RandomGamma(r.powers("gamma"), p=p)],
-        "shift_channels": [lambda p: k.RandomRGBShift(shift, shift, shift, p=p)],
-        "posterise": [lambda p: k.RandomPosterize((8 - r.high("posterise"), 8), p=p)],
-        "solarise": [lambda p: k.RandomSolarize((1 - r.high("solarise"), 1), (0, 0), p=p)],
-        "equalise": [lambda p: k.RandomEqualize(p=p)],
-        "stretch_levels": [lambda p: k.RandomAutoContrast(p=p)],
+        "rgb_shift": [lambda p: k.RandomRGBShift(shift, shift, shift, p=p)],
+        "posterize": [lambda p: k.RandomPosterize((8 - r.high("posterize"), 8), p=p)],
+        "solarize": [lambda p: k.RandomSolarize((1 - r.high("solarize"), 1), (0, 0), p=p)],
+        "equalize": [lambda p: k.RandomEqualize(p=p)],
+        "autocontrast": [lambda p: k.RandomAutoContrast(p=p)],
         "blur": [lambda p: k.RandomGaussianBlur((9, 9), (0.1, r.high("blur")), p=p)],
-        "motion": [lambda p: k.RandomMotionBlur((3, round(r.high("motion"))), 180.0, 0.0, p=p)],
+        "motion_blur": [
+            lambda p: k.RandomMotionBlur((3, round(r.high("motion_blur"))), 180.0, 0.0, p=p)
+        ],
         "sharpen": [lambda p: k.RandomSharpness(r.ends("sharpen", 1), p=p)],
         "noise": [lambda p: k.RandomGaussianNoise(std=r.high("noise") / 2, p=p)],
-        "salt": [lambda p: k.RandomSaltAndPepperNoise(r.ends("salt"), p=p)],
+        "salt_and_pepper": [lambda p: k.RandomSaltAndPepperNoise(r.ends("salt_and_pepper"), p=p)],
         "jpeg": [lambda p: k.RandomJPEG(r.quality, p=p)],
         "cutout": [lambda p: k.RandomErasing(r.cut_area, value=0.5, p=p)],
     }
@@ -389,21 +391,21 @@ def _keras(r: Recipe) -> dict[str, list[Any]]:
     from keras import layers
 
     far = r.high("translate")
-    wide = tuple(2 ** (amount / 2) - 1 for amount in r.ends("stretch"))
+    wide = tuple(2 ** (amount / 2) - 1 for amount in r.ends("aspect_ratio"))
     fade, boost = r.powers("contrast", -1)
-    bits = (math.ceil(8 - r.high("posterise")), 8)
+    bits = (math.ceil(8 - r.high("posterize")), 8)
     always, levels = (1.0, 1.0), {"value_range": (0, 1)}
 
     def layer(name: str, *values: Any, **how: Any) -> list[Any]:
         return [getattr(layers, name)(*values, **how)] if hasattr(layers, name) else []
 
     return {
-        "turn": layer("RandomFlip", "horizontal")
+        "d4": layer("RandomFlip", "horizontal")
         + layer("RandomFlip", "vertical")
         + layer("RandomRotation", (0.25, 0.25)),
         "rotate": layer("RandomRotation", r.ends("rotate", unit=1 / 360)),
         "zoom": layer("RandomZoom", r.powers("zoom", -1)),
-        "stretch": layer("RandomZoom", wide, wide),
+        "aspect_ratio": layer("RandomZoom", wide, wide),
         "shear": layer("RandomShear", r.high("shear")),
         "translate": layer("RandomTranslation", far, far),
         "perspective": layer("RandomPerspective", always, r.high("perspective")),
@@ -412,10 +414,10 @@ def _keras(r: Recipe) -> dict[str, list[Any]]:
         "hue": layer("RandomHue", r.high("hue") / 180, **levels),
         "brightness": layer("RandomBrightness", r.ends("brightness"), **levels),
         "contrast": layer("RandomContrast", (-fade, boost)),
-        "posterise": layer("RandomPosterization", bits, **levels),
-        "solarise": layer("Solarization", threshold_factor=(1 - r.high("solarise"), 1.0), **levels),
-        "equalise": layer("Equalization", **levels),
-        "stretch_levels": layer("AutoContrast", **levels),
+        "posterize": layer("RandomPosterization", bits, **levels),
+        "solarize": layer("Solarization", threshold_factor=(1 - r.high("solarize"), 1.0), **levels),
+        "equalize": layer("Equalization", **levels),
+        "autocontrast": layer("AutoContrast", **levels),
         "blur": layer("RandomGaussianBlur", always, 9, (0.1, r.high("blur")), **levels),
         "sharpen": layer("RandomSharpness", (0.5, 1.0), **levels),
         "noise": layer("GaussianNoise", r.high("noise") / 2),

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from results_page import made_on, write_section
-from stainproof import pipeline
+from stainproof import api
 
 CHOICES = {
     "threshold": "mean of all epochs with a loss under 1.1 times the lowest",
@@ -30,11 +30,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         for choice, what in CHOICES.items():
             runs[what] = Path(name) / choice
-            pipeline.average([options.run], options.data, runs[what], choice=choice)
+            api.average([options.run], options.data, runs[what], choice=choice)
         lines = []
         for what, run in runs.items():
             found = [
-                pipeline.evaluate(run, test, Path(name) / f"{what}, test {number}")
+                api.evaluate(run, test, Path(name) / f"{what}, test {number}")
                 for number, test in enumerate(options.tests)
             ]
             if not lines:

@@ -8,9 +8,9 @@ import tempfile
 from pathlib import Path
 
 from results_page import made_on, write_section
-from stainproof import pipeline
-from stainproof.presets import make_config
-from stainproof.settings import parse_duration
+from stainproof import api
+from stainproof.config.parsing import parse_duration
+from stainproof.config.presets import make_config
 
 
 def main() -> None:
@@ -31,8 +31,8 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as folder:
                 config = make_config("light", seed=seed, budget_s=parse_duration(options.budget))
                 run = Path(folder) / "run"
-                card = pipeline.train(options.data, run, config, audited=audited)
-                measured = [pipeline.evaluate(run, test) for test in options.test]
+                card = api.train(options.data, run, config, audited=audited)
+                measured = [api.evaluate(run, test) for test in options.test]
             rows.append(
                 f"| {'cleaned' if audited else 'as it is'} | {seed} | {card.data.num_images:,} | "
                 + " | ".join(one.accuracy.percent() for one in measured)

@@ -14,12 +14,12 @@ import numpy as np
 import torch
 
 from results_page import made_on, write_section
-from stainproof import pipeline
+from stainproof import api
 from stainproof.data import sources
-from stainproof.evaluation.evaluate import labels_for, predict_all
-from stainproof.models.engines import EXACT, INT8
-from stainproof.models.network import to_input
-from stainproof.models.predictor import Classifier
+from stainproof.evaluation.evaluator import labels_for, predict_all
+from stainproof.inference.classifier import Classifier
+from stainproof.inference.engines import EXACT, INT8
+from stainproof.models.network import to_tensor
 from stainproof.models.weights import load_network
 from stainproof.progress import silent
 
@@ -40,7 +40,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         shutil.copytree(options.run, run)
-        small = pipeline.quantise(run, options.calibrate or options.tests[0])
+        small = api.quantise(run, options.calibrate or options.tests[0])
         engines = (*EXACT, INT8) if small.kept else EXACT
         for test in options.tests:
             lines += compare(run, test, engines)
@@ -57,12 +57,12 @@ def main() -> None:
 def compare(run: Path, test: str, engines: tuple[str, ...]) -> list[str]:
     """Return a line for each engine."""
     first = Classifier.load(run)
-    data = sources.load(test, first.input)
+    data = sources.load(test, first.preprocessing)
     labels = labels_for(first, data)
     network = load_network(run, first.members[0].card)
     with torch.inference_mode():
         batches = np.array_split(data.images, -(-len(data) // BATCH))
-        inputs = (to_input(torch.from_numpy(batch), first.input) for batch in batches)
+        inputs = (to_tensor(torch.from_numpy(batch), first.preprocessing) for batch in batches)
         expected = torch.cat([torch.softmax(network(x_bchw), dim=1) for x_bchw in inputs]).numpy()
     lines = []
     for name in engines:

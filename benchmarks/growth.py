@@ -15,10 +15,11 @@ import time
 from pathlib import Path
 
 from results_page import made_on, peak_memory_mb, write_section
-from stainproof import pipeline
-from stainproof.config import InputContract
-from stainproof.data import phantom, sources
-from stainproof.presets import make_config
+from stainproof import api
+from stainproof.config.presets import make_config
+from stainproof.config.schema import Preprocessing
+from stainproof.data import sources
+from stainproof.synthetic import phantoms
 
 STAGES = ("load", "audit", "train", "predict")
 GENERATE = "generate"
@@ -29,13 +30,13 @@ def stage_here(stage: str, folder: Path) -> None:
     cells = folder / "cells"
     began = time.perf_counter()
     if stage == "load":
-        sources.load(cells, InputContract())
+        sources.load(cells, Preprocessing())
     elif stage == "audit":
-        pipeline.audit(cells, folder / "audit")
+        api.audit(cells, folder / "audit")
     elif stage == "train":
-        pipeline.train(cells, folder / "run", make_config(assignments=("training.epochs=1",)))
+        api.train(cells, folder / "run", make_config(assignments=("training.epochs=1",)))
     else:
-        pipeline.predict(folder / "run", [str(cells)], folder / "table.csv")
+        api.predict(folder / "run", [str(cells)], folder / "table.csv")
     print(time.perf_counter() - began, peak_memory_mb())
 
 
@@ -43,7 +44,7 @@ def make_cells(folder: Path, count: int) -> None:
     """Write class folders of generated cells."""
     import cv2
 
-    images, labels = phantom.generate(count, seed=count)
+    images, labels = phantoms.generate(count, seed=count)
     for index, rgb in enumerate(images):
         path = folder / "cells" / f"{labels[index]}" / f"{index:06d}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)

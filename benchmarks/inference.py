@@ -26,10 +26,10 @@ import numpy as np
 from results_page import made_on, peak_memory_mb, write_section
 
 if TYPE_CHECKING:
-    from stainproof.config import Config
+    from stainproof.config.schema import Config
 
 SIZE_PX = 96
-NETWORKS = ("light", "reference")
+NETWORKS = ("light", "an2dl")
 BATCHES = (1, 64)
 OURS = ("onnxruntime", "openvino", "torch")
 SIDES = {
@@ -50,12 +50,12 @@ Answer = Callable[[Any], Any]
 
 def make_run(folder: Path, config: "Config") -> Path:
     """Train for a moment, for a run in a new folder with the network of these settings."""
-    from stainproof import pipeline
-    from stainproof.presets import with_assignments
+    from stainproof import api
+    from stainproof.config.presets import with_assignments
 
-    cells = pipeline.make_phantoms(folder.with_name(f"{folder.name}-cells"), 80, size_px=SIZE_PX)
+    cells = api.make_phantoms(folder.with_name(f"{folder.name}-cells"), 80, size_px=SIZE_PX)
     moment = ("training.epochs=1", "augment.recipe=none", "augment.validation=none")
-    pipeline.train(cells, folder, with_assignments(config, moment))
+    api.train(cells, folder, with_assignments(config, moment))
     return folder
 
 
@@ -72,7 +72,7 @@ def open_side(side: str, folder: Path, network: str) -> Answer:
     import tensorflow as tf
 
     from reference_network import keras_network
-    from stainproof.presets import make_config
+    from stainproof.config.presets import make_config
 
     model = keras_network(make_config(network=network))
     if side == "keras":
@@ -110,16 +110,18 @@ def _ultralytics() -> Answer:
 def _eager(run: Path) -> Answer:
     import torch
 
-    from stainproof.models.network import to_input
+    from stainproof.models.network import to_tensor
     from stainproof.models.weights import load_network
-    from stainproof.results import Card
+    from stainproof.runs.card import Card
 
     card = Card.read(run / "card.json")
     network = load_network(run, card)
 
     @torch.inference_mode()
     def answer(images: Any) -> Any:
-        return torch.softmax(network(to_input(torch.from_numpy(images), card.input)), 1).numpy()
+        return torch.softmax(
+            network(to_tensor(torch.from_numpy(images), card.preprocessing)), 1
+        ).numpy()
 
     return answer
 
@@ -143,9 +145,9 @@ def whole_command(side: str, folder: Path) -> None:
     """Predict a folder of files into a table, as a user's script would."""
     files, table = folder / "files", folder / f"{side}.csv"
     if side == "stainproof":
-        from stainproof import pipeline
+        from stainproof import api
 
-        pipeline.predict(folder / "light", [str(files)], table)
+        api.predict(folder / "light", [str(files)], table)
     elif side == "keras":
         import keras
 
@@ -243,10 +245,10 @@ def make_files(folder: Path, number: int) -> None:
     """Write generated cells as JPEG files."""
     import cv2
 
-    from stainproof.data import phantom
+    from stainproof.synthetic import phantoms
 
     (folder / "all").mkdir()
-    images, _ = phantom.generate(number, seed=3, size_px=SIZE_PX)
+    images, _ = phantoms.generate(number, seed=3, size_px=SIZE_PX)
     for index, rgb in enumerate(images):
         cv2.imwrite(str(folder / "all" / f"{index:06d}.jpg"), rgb[:, :, ::-1])
 
@@ -254,7 +256,7 @@ def make_files(folder: Path, number: int) -> None:
 def save_keras(folder: Path) -> None:
     """Write the light network as a Keras file."""
     from reference_network import keras_network
-    from stainproof.presets import make_config
+    from stainproof.config.presets import make_config
 
     keras_network(make_config(network="light")).save(folder / "light.keras")
 
@@ -277,7 +279,7 @@ def main() -> None:
     elif options.command:
         whole_command(options.command, options.folder)
     elif options.make:
-        from stainproof.presets import make_config
+        from stainproof.config.presets import make_config
 
         for network in NETWORKS:
             make_run(options.folder / network, make_config(network=network))

@@ -11,9 +11,9 @@ import numpy as np
 from scipy.ndimage import rotate
 
 from results_page import made_on, write_section
-from stainproof.data import phantom
-from stainproof.data.duplicates import near_pairs, thumbnail
+from stainproof.audit.duplicates import near_pairs, thumbnail
 from stainproof.data.images import Images
+from stainproof.synthetic import phantoms
 
 NUM_PLANTED = 200
 COUNTS = (1_000, 5_000, 20_000, 50_000, 100_000, 200_000)
@@ -47,7 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--most", type=int, default=max(COUNTS))
     options = parser.parse_args()
-    cells, _ = phantom.generate(5_000, seed=31)
+    cells, _ = phantoms.generate(5_000, seed=31)
     thumbs = np.stack([thumbnail(rgb) for rgb in cells])
     pairs, _, _ = near_pairs(thumbs)
     text = [
@@ -66,7 +66,7 @@ def main() -> None:
     for count in [count for count in COUNTS if count <= options.most]:
         parts, making = [], 0.0
         for start in range(0, count, 10_000):
-            cells, _ = phantom.generate(min(10_000, count - start), seed=start)
+            cells, _ = phantoms.generate(min(10_000, count - start), seed=start)
             began = time.perf_counter()
             parts.append(np.stack([thumbnail(rgb) for rgb in cells]))
             making += time.perf_counter() - began

@@ -19,10 +19,11 @@ import matplotlib.pyplot as plt
 
 from inference import make_run
 from results_page import made_on, write_section
-from stainproof.config import NetworkConfig
-from stainproof.experiments import read_rows
-from stainproof.presets import NETWORKS, make_config
-from stainproof.results import Card, Experiment, Row
+from stainproof.config.presets import NETWORKS, make_config
+from stainproof.config.schema import NetworkConfig
+from stainproof.runs.card import Card
+from stainproof.search.experiment import Experiment, Row
+from stainproof.search.queue import read_rows
 from techniques_study import QUEUES, ROWS
 
 PICTURE = Path(__file__).parents[1] / "docs" / "pictures" / "networks.png"
@@ -41,7 +42,7 @@ def measure(experiment: Experiment, folder: Path) -> None:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from stainproof.models.engines import batch_seconds
+    from stainproof.inference.engines import batch_seconds
     from stainproof.models.weights import load_network
     from training_step import step_seconds
 
@@ -49,7 +50,7 @@ def measure(experiment: Experiment, folder: Path) -> None:
     card = Card.read(run / "card.json")
     network = load_network(run, card)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network(torch.rand(1, 3, card.input.size_px, card.input.size_px))
+        network(torch.rand(1, 3, card.preprocessing.size_px, card.preprocessing.size_px))
     steps = [
         step_seconds(card.network, BATCH, {"precision": precision, "keep": True}, 4)[0]
         for precision in ("float32", "bfloat16")

@@ -8,9 +8,9 @@ import tempfile
 from pathlib import Path
 
 from results_page import made_on, write_section
-from stainproof import pipeline
-from stainproof.presets import make_config
-from stainproof.settings import parse_duration
+from stainproof import api
+from stainproof.config.parsing import parse_duration
+from stainproof.config.presets import make_config
 
 
 def main() -> None:
@@ -21,10 +21,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        cells = pipeline.make_phantoms(Path(folder) / "phantoms", 8000, seed=options.seed)
+        cells = api.make_phantoms(Path(folder) / "phantoms", 8000, seed=options.seed)
         config = make_config(seed=options.seed, budget_s=parse_duration(options.budget))
-        card = pipeline.train(cells, Path(folder) / "run", config)
-        real = pipeline.evaluate(Path(folder) / "run", options.real)
+        card = api.train(cells, Path(folder) / "run", config)
+        real = api.evaluate(Path(folder) / "run", options.real)
     write_section(
         "phantom_transfer",
         f"Light network, {card.num_epochs} epochs ({options.budget}) on 8,000 phantoms, seed "

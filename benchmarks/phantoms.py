@@ -5,7 +5,7 @@ import time
 from statistics import median
 
 from results_page import made_on, write_section
-from stainproof.data import phantom
+from stainproof.synthetic import phantoms
 
 NUM_IMAGES = 8000
 REPEATS = 3
@@ -14,7 +14,7 @@ REPEATS = 3
 def images_per_s(num_workers: int) -> float:
     """Return the speed of one call, start of the processes included."""
     began = time.perf_counter()
-    phantom.generate(NUM_IMAGES, seed=1, num_workers=num_workers)
+    phantoms.generate(NUM_IMAGES, seed=1, num_workers=num_workers)
     return NUM_IMAGES / (time.perf_counter() - began)
 
 

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from results_page import write_section
-from stainproof.config import Config
-from stainproof.presets import make_config
+from stainproof.config.presets import make_config
+from stainproof.config.schema import Config
 
 NUM_CLASSES = 8
 TOLERANCE = 1e-4
@@ -29,18 +29,19 @@ SIDES = ("float32", "bfloat16", "keras")
 
 def keras_network(config: Config) -> Any:
     """Build a network in Keras as its authors would have, with our fresh weights."""
-    from stainproof.delivery.keras_network import to_keras
+    from stainproof.contest.keras_network import to_keras
     from stainproof.models.network import build_network
 
-    return to_keras(build_network(config, NUM_CLASSES), config.input.size_px)
+    return to_keras(build_network(config, NUM_CLASSES), config.preprocessing.size_px)
 
 
 def largest_difference(network: str) -> tuple[float, int, int]:
     """Return the largest difference of logits, and both parameter counts of the Keras network."""
     import torch
 
-    from stainproof.delivery.keras_network import to_keras
-    from stainproof.models.network import build_network, num_parameters, to_input
+    from stainproof.contest.keras_network import to_keras
+    from stainproof.models.network import build_network, num_parameters
+from stainproof.models.preprocessing import to_tensor
 
     config = make_config(network=network)
     ours = build_network(config, NUM_CLASSES)
@@ -50,10 +51,10 @@ def largest_difference(network: str) -> tuple[float, int, int]:
             value.copy_(0.1 * torch.randn(value.shape, generator=generator))
         elif key.endswith("running_var"):
             value.copy_(0.5 + torch.rand(value.shape, generator=generator))
-    theirs = to_keras(ours.eval(), config.input.size_px)
+    theirs = to_keras(ours.eval(), config.preprocessing.size_px)
     images = np.random.default_rng(0).integers(256, size=(8, 96, 96, 3), dtype=np.uint8)
     with torch.no_grad():
-        expected = ours(to_input(torch.from_numpy(images), config.input)).numpy()
+        expected = ours(to_tensor(torch.from_numpy(images), config.preprocessing)).numpy()
     found = np.asarray(theirs(images.astype(np.float32) / 255, training=False))
     trainable = sum(int(np.prod(w.shape)) for w in theirs.trainable_weights)
     assert theirs.count_params() == num_parameters(ours), "parameter counts differ"
@@ -66,21 +67,22 @@ def train_torch(network: str, batch: int, threads: int, steps: int, precision: A
     from torch.nn import functional as F
 
     from stainproof.machine import keep_freed_memory
-    from stainproof.models.network import build_network, to_input
-    from stainproof.training.hardware import Compute
-    from stainproof.training.optim import make_optimizer
+    from stainproof.models.network import build_network
+from stainproof.models.preprocessing import to_tensor
+    from stainproof.training.compute import Compute
+    from stainproof.training.optimizers import make_optimizer
 
     torch.set_num_threads(threads)
     keep_freed_memory()
     compute = Compute(threads, precision)
-    config = make_config("report", network=network)
+    config = make_config("an2dl", network=network)
     net = build_network(config, NUM_CLASSES).train()
     optimizer = make_optimizer(net, config.training)
     images, labels = _batch(batch)
 
     def step() -> None:
         with compute.autocast(torch.device("cpu")):
-            logits = net(to_input(torch.from_numpy(images), config.input)).float()
+            logits = net(to_tensor(torch.from_numpy(images), config.preprocessing)).float()
         loss = F.cross_entropy(logits, torch.from_numpy(labels))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -100,7 +102,7 @@ def train_keras(network: str, batch: int, threads: int, steps: int) -> float:
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
-    config = make_config("report", network=network)
+    config = make_config("an2dl", network=network)
     net = keras_network(config)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     net.compile(optimizer=keras.optimizers.Adam(1e-3), loss=loss, jit_compile=False)
@@ -170,7 +172,7 @@ def main() -> None:
     from stainproof import provenance
 
     proofs = []
-    for network in ("reference", "light"):
+    for network in ("an2dl", "light"):
         difference, total, trainable = largest_difference(network)
         assert difference <= TOLERANCE, f"{network}: logits differ by {difference}"
         proofs.append(
@@ -179,7 +181,7 @@ def main() -> None:
         )
     cores = os.cpu_count() or 1
     cases = [
-        ("reference", 32, 1), ("reference", 32, cores), ("reference", 128, cores),
+        ("an2dl", 32, 1), ("an2dl", 32, cores), ("an2dl", 128, cores),
         ("light", 64, 1), ("light", 64, cores),
     ]  # fmt: skip
     rows = [compare(*case, options) for case in cases]

@@ -17,9 +17,9 @@ from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.trial import FixedTrial, create_trial
 
 from results_page import made_on, write_section
-from stainproof.presets import make_config
-from stainproof.results import Trial
+from stainproof.config.presets import make_config
 from stainproof.search import propose as proposing
+from stainproof.search.results import Trial
 from stainproof.search.space import Scalar, Space, assignments, read_space, study_in_memory
 
 NUM_TRIALS, NOISE = 30, 0.008

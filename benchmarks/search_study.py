@@ -12,8 +12,9 @@ from pathlib import Path
 
 from augmentation_tables import HEAD, line, where
 from results_page import write_section
-from stainproof.experiments import read_rows, run_queue
-from stainproof.results import Experiment, Search, Trial
+from stainproof.search.experiment import Experiment
+from stainproof.search.queue import read_rows, run_queue
+from stainproof.search.results import Search, Trial
 
 ROWS = Path(__file__).with_name("search_rows.jsonl")
 MINUTES = 6

@@ -13,15 +13,16 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from results_page import made_on, write_section
-from stainproof import pipeline
-from stainproof.augment.recipe import Augmenter
+from stainproof import api
+from stainproof.augment.augmenter import Augmenter
+from stainproof.config.presets import read_config
+from stainproof.config.recipes import RECIPES, Recipe
 from stainproof.data import sources
-from stainproof.data.imageset import ImageSet
-from stainproof.data.split import VAL, make_split
-from stainproof.models.predictor import Classifier
-from stainproof.presets import read_config
-from stainproof.recipes import RECIPES, Recipe
-from stainproof.results import CONFIG_FILE, EVALUATION_FILE, Evaluation
+from stainproof.data.dataset import Dataset
+from stainproof.data.splits import VAL, make_split
+from stainproof.evaluation.result import EVALUATION_FILE, Evaluation
+from stainproof.inference.classifier import Classifier
+from stainproof.runs.folder import CONFIG_FILE
 
 FEWEST = 12
 NUM_RESAMPLES = 2000
@@ -36,12 +37,12 @@ def main() -> None:
     parser.add_argument("--other", required=True)
     parser.add_argument("runs", nargs="+", type=Path)
     options = parser.parse_args()
-    runs = [run for run in options.runs if (run / pipeline.REPORT_FILE).exists()]
+    runs = [run for run in options.runs if (run / api.REPORT_FILE).exists()]
     if len(runs) < FEWEST:
         raise SystemExit(f"{len(runs)} finished runs; at least {FEWEST} are needed")
     tests = [Path(options.shifted).name, Path(options.other).name]
-    data = sources.load(options.data, read_config(runs[0] / CONFIG_FILE).input)
-    shifted = sources.load(options.shifted, read_config(runs[0] / CONFIG_FILE).input)
+    data = sources.load(options.data, read_config(runs[0] / CONFIG_FILE).preprocessing)
+    shifted = sources.load(options.shifted, read_config(runs[0] / CONFIG_FILE).preprocessing)
     found, truth = [], []
     for run in runs:
         found.append(criteria(run, data, shifted))
@@ -51,7 +52,7 @@ def main() -> None:
     write_section("Which criterion ranks runs", _table(found, np.array(truth), tests))
 
 
-def criteria(run: Path, data: ImageSet, shifted: ImageSet) -> dict[str, float]:
+def criteria(run: Path, data: Dataset, shifted: Dataset) -> dict[str, float]:
     """Return each criterion's figure for a run; the larger, the better the run should be."""
     config = read_config(run / CONFIG_FILE)
     classifier = Classifier.load(run)
@@ -81,7 +82,7 @@ def criteria(run: Path, data: ImageSet, shifted: ImageSet) -> dict[str, float]:
     return figures
 
 
-def _named(what: str, probs: Floats, val: ImageSet) -> dict[str, float]:
+def _named(what: str, probs: Floats, val: Dataset) -> dict[str, float]:
     chosen = np.clip(probs[np.arange(len(val)), val.labels], 1e-7, 1)
     return {
         f"accuracy, {what}": float((probs.argmax(1) == val.labels).mean()),
@@ -89,14 +90,14 @@ def _named(what: str, probs: Floats, val: ImageSet) -> dict[str, float]:
     }
 
 
-def _changed(data: ImageSet, seed: int) -> NDArray[np.uint8]:
+def _changed(data: Dataset, seed: int) -> NDArray[np.uint8]:
     recipe = Recipe.model_validate(RECIPES["stainproof"])
     return Augmenter(data.images, recipe, seed).batch(np.arange(len(data)), 0)
 
 
 def read_evaluation(run: Path, test: str) -> Evaluation:
     """Return what a run showed on a test."""
-    return Evaluation.read(run / pipeline.EVALUATIONS_FOLDER / test / EVALUATION_FILE)
+    return Evaluation.read(run / api.EVALUATIONS_FOLDER / test / EVALUATION_FILE)
 
 
 def _table(found: list[dict[str, float]], truth: Floats, tests: list[str]) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from results_page import made_on, write_section
-from stainproof import pipeline
+from stainproof import api
 
 RUNTIMES = ("keras", "onnx")
 
@@ -28,13 +28,13 @@ def main() -> None:
     ]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        found = pipeline.evaluate(options.run, options.on, folder / "found")
+        found = api.evaluate(options.run, options.on, folder / "found")
         right, total = int(np.trace(found.confusion)), found.num_images
         lines.append(f"| evaluate | {right:,} | {total:,} | | | |")
         for runtime in RUNTIMES:
             zipped = folder / f"{runtime}.zip"
-            made = pipeline.submit(options.run, zipped, runtime=runtime, python=options.python)
-            score = pipeline.score(zipped, options.on, python=options.python)
+            made = api.submit(options.run, zipped, runtime=runtime, python=options.python)
+            score = api.score(zipped, options.on, python=options.python)
             same = (score.classes, score.confusion) == (found.classes, found.confusion)
             lines.append(
                 f"| submission, {runtime} | {np.trace(score.confusion):,} | {score.num_images:,} "

@@ -11,7 +11,7 @@ two runs of `muon-long` in the folder `teacher`.
 from pathlib import Path
 
 from augmentation_study import LONG, run_study, short
-from stainproof.results import Experiment
+from stainproof.search.experiment import Experiment
 
 ROWS = Path(__file__).with_name("techniques_rows.jsonl")
 FULL = "training.start_scale=1"

@@ -7,8 +7,8 @@ from augmentation_study import LONG, SHORT
 from augmentation_study import ROWS as FORMER_ROWS
 from augmentation_tables import HEAD, line, missing, seeds_line, where
 from results_page import write_section
-from stainproof.experiments import read_rows
-from stainproof.results import Row
+from stainproof.search.experiment import Row
+from stainproof.search.queue import read_rows
 from techniques_study import QUEUES, ROWS
 from transfer_study import MINUTES, WAYS, experiment
 from transfer_study import ROWS as TRANSFER_ROWS

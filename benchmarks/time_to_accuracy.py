@@ -40,12 +40,12 @@ Predict = Callable[[Sequence[str]], Any]
 
 def train_stainproof(folder: Path, classes: list[str], minutes: float) -> tuple[Predict, int]:
     """Train as the README says."""
-    from stainproof import Classifier, pipeline
-    from stainproof.data.images import decode
-    from stainproof.presets import make_config
+    from stainproof import Classifier, api
+    from stainproof.config.presets import make_config
+    from stainproof.data.decoding import decode
 
     config = make_config("light", budget_s=60 * minutes)
-    card = pipeline.train(folder / "train.csv", folder / "run", config)
+    card = api.train(folder / "train.csv", folder / "run", config)
     classifier = Classifier.load(folder / "run")
     order = [classifier.classes.index(name) for name in classes]
     return (
@@ -114,7 +114,7 @@ def train_keras(folder: Path, classes: list[str], minutes: float) -> tuple[Predi
     import tensorflow as tf
 
     from reference_network import keras_network
-    from stainproof.presets import make_config
+    from stainproof.config.presets import make_config
 
     began = time.monotonic()
     randomly = [keras.layers.RandomFlip(), keras.layers.RandAugment(value_range=(0, 1))]
@@ -210,11 +210,11 @@ def lay_out(folder: Path, data: str, tests: Sequence[str]) -> None:
     """Write what every side reads: a manifest, class folders in two parts, lists of tests."""
     import csv
 
-    from stainproof.config import InputContract, SplitConfig
+    from stainproof.config.schema import Preprocessing, SplitConfig
     from stainproof.data import sources
-    from stainproof.data.split import make_split
+    from stainproof.data.splits import make_split
 
-    found = sources.load(data, InputContract())
+    found = sources.load(data, Preprocessing())
     split = make_split(found, SplitConfig(val_fraction=0.1), 0)
     root = Path(data).parent if Path(data).is_file() else Path(data)
     rows = [

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from results_page import made_on, write_section
 
 if TYPE_CHECKING:
-    from stainproof.config import NetworkConfig
+    from stainproof.config.schema import NetworkConfig
 
 WAYS: dict[str, dict[str, Any]] = {
     "as trained: 16 bits, memory kept": {"precision": "bfloat16", "keep": True},
@@ -36,11 +36,11 @@ def begin(network: "NetworkConfig", batch: int, way: dict[str, Any]) -> Any:
     import torch
     from torch.nn import functional as F
 
+    from stainproof.config.presets import make_config
     from stainproof.machine import keep_freed_memory
     from stainproof.models.network import build_network
-    from stainproof.presets import make_config
-    from stainproof.training.hardware import Compute
-    from stainproof.training.optim import make_optimizer
+    from stainproof.training.compute import Compute
+    from stainproof.training.optimizers import make_optimizer
 
     torch.set_num_threads(1)
     if way["keep"]:
@@ -144,7 +144,7 @@ def main() -> None:
     parser.add_argument("--roofline", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.way or options.roofline:
-        from stainproof.presets import make_config
+        from stainproof.config.presets import make_config
 
         network = make_config(network=options.network).network
         if options.roofline:

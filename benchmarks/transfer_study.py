@@ -10,7 +10,7 @@ Equal minutes, not epochs: what is frozen is faster, and that is part of its wor
 from pathlib import Path
 
 from augmentation_study import ADAMW, run_study
-from stainproof.results import Experiment
+from stainproof.search.experiment import Experiment
 
 ROWS = Path(__file__).with_name("transfer_rows.jsonl")
 MINUTES = 6

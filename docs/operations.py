@@ -4,11 +4,23 @@ import inspect
 import re
 from pathlib import Path
 
-from stainproof.augment.operations import MATRICES, MOVEMENTS, OVERLAYS, PICTURES, TABLES
-from stainproof.recipes import FAMILIES, RANGES, RECIPES
+from stainproof.augment.operations import (
+    COLOUR_MATRIX_OPERATIONS,
+    IMAGE_OPERATIONS,
+    LOOKUP_OPERATIONS,
+    OVERLAY_OPERATIONS,
+    WARP_OPERATIONS,
+)
+from stainproof.config.recipes import FAMILIES, RANGES, RECIPES
 
 PAGE = Path(__file__).with_name("operations.md")
-FUNCTIONS = {**MOVEMENTS, **TABLES, **MATRICES, **PICTURES, **OVERLAYS}
+FUNCTIONS = {
+    **WARP_OPERATIONS,
+    **LOOKUP_OPERATIONS,
+    **COLOUR_MATRIX_OPERATIONS,
+    **IMAGE_OPERATIONS,
+    **OVERLAY_OPERATIONS,
+}
 HEAD = """# Augmentation operations
 
 Made by `make docs` from the operations themselves. Amounts are uniform between the two ends of the

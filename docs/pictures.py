@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from stainproof.augment.augmenter import Augmenter
 from stainproof.augment.operations import apply
-from stainproof.augment.overlay import Pictures
-from stainproof.augment.recipe import Augmenter
-from stainproof.config import AugmentConfig
-from stainproof.data import phantom
-from stainproof.recipes import RANGES, RECIPES
+from stainproof.augment.overlays import OverlayPictures
+from stainproof.config.recipes import RANGES, RECIPES
+from stainproof.config.schema import AugmentConfig
+from stainproof.synthetic import phantoms
 
 FOLDER = Path(__file__).with_name("pictures")
 CELL_PX, GAP_PX, NAME_PX, COLUMNS = 72, 5, 138, 3
@@ -21,16 +21,16 @@ def laboratories() -> Image.Image:
     """Draw eight classes at home (upper row) and in another laboratory."""
     rows = []
     for lab in ("home", "other"):
-        images, labels = phantom.generate(16, seed=21, lab=lab)
+        images, labels = phantoms.generate(16, seed=21, lab=lab)
         rows.append(np.hstack([images[np.flatnonzero(labels == label)[0]] for label in range(8)]))
     return Image.fromarray(np.vstack(rows)).resize((1152, 288), Image.Resampling.LANCZOS)
 
 
 def operations() -> Image.Image:
     """Draw every operation at five amounts from one end of its range to the other."""
-    images, labels = phantom.generate(64, seed=21)
+    images, labels = phantoms.generate(64, seed=21)
     cell = images[np.flatnonzero(labels == 6)[0]]
-    pictures = Pictures(images, "", 0)
+    pictures = OverlayPictures(images, "", 0)
     rows = []
     for name, (low, high) in RANGES.items():
         amounts = np.linspace(low, high, 5) if low < 0 else np.linspace(high / 5, high, 5)
@@ -44,7 +44,7 @@ def operations() -> Image.Image:
 
 def recipes() -> Image.Image:
     """Draw the same six cells under every recipe."""
-    images, labels = phantom.generate(64, seed=21)
+    images, labels = phantoms.generate(64, seed=21)
     cells = images[[np.flatnonzero(labels == label)[0] for label in (0, 1, 3, 4, 6, 7)]]
     rows = []
     for name in RECIPES:

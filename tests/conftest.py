@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stainproof.config import InputContract
+from stainproof.config.schema import Preprocessing
 
 CLASSES = ("basophil", "lymphocyte", "platelet")
 COLOURS = np.array([[200, 60, 90], [70, 180, 80], [60, 80, 210]])
@@ -31,8 +31,8 @@ def write_cells(folder, num_a_class=8, size_px=32, seed=0):
 
 
 @pytest.fixture
-def contract():
-    return InputContract(size_px=32)
+def preprocessing():
+    return Preprocessing(size_px=32)
 
 
 @pytest.fixture

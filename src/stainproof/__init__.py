@@ -1,27 +1,19 @@
-"""Blood-cell classifiers that hold up on someone else's slides.
+"""Blood-cell classifiers that hold up on other laboratories' slides.
 
-`from stainproof import Classifier, train, evaluate` is the Python API; nothing heavy is imported
-before it is used.
+`from stainproof import Classifier, train, evaluate, predict` covers everyday use; `stainproof.api` has
+all stages. Modules are imported when they are first used.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stainproof.models.predictor import Classifier
-    from stainproof.pipeline import evaluate, predict, train
+    from stainproof.api import Classifier, evaluate, predict, train
 
 __all__ = ["Classifier", "evaluate", "predict", "train"]
 
-_HOMES = {
-    "Classifier": "stainproof.models.predictor",
-    "evaluate": "stainproof.pipeline",
-    "predict": "stainproof.pipeline",
-    "train": "stainproof.pipeline",
-}
-
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in __all__:
         raise AttributeError(f"module 'stainproof' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module("stainproof.api"), name)

@@ -2,11 +2,11 @@
 
 import pytest
 
-from stainproof import pipeline
-from stainproof.presets import make_config
+from stainproof import api
+from stainproof.config.presets import make_config
 
 TINY = (
-    "input.size_px=32",
+    "preprocessing.size_px=32",
     "network.stem=[8,16]",
     "network.stages=[24]",
     "network.hidden=16",
@@ -22,7 +22,7 @@ def tiny():
     """Build settings of a small and short training, with assignments on top."""
 
     def build(*assignments, seed=0):
-        return make_config("quick", seed=seed, assignments=(*TINY, *assignments))
+        return make_config("light", seed=seed, assignments=(*TINY, *assignments))
 
     return build
 
@@ -30,4 +30,4 @@ def tiny():
 @pytest.fixture(scope="session")
 def phantoms(tmp_path_factory):
     """A folder of 120 synthetic cells of 32 pixels, to be read only."""
-    return pipeline.make_phantoms(tmp_path_factory.mktemp("data") / "home", 120, seed=1, size_px=32)
+    return api.make_phantoms(tmp_path_factory.mktemp("data") / "home", 120, seed=1, size_px=32)

@@ -15,17 +15,19 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from stainproof import pipeline
+from stainproof import api
+from stainproof.audit import measurements
+from stainproof.audit.checks import Audit, _note_copies
+from stainproof.audit.findings import Finding, files_to_drop, read_csv, to_csv, write_csv
+from stainproof.audit.summary import AuditSummary
 from stainproof.cli import app
-from stainproof.data import measures, phantom, sources
-from stainproof.data.audit import Audit, _note_copies
-from stainproof.data.findings import Finding, files_to_drop, read_csv, to_csv, write_csv
+from stainproof.config.presets import make_config, with_assignments
+from stainproof.data import sources
 from stainproof.data.listing import Listing
 from stainproof.errors import ConfigError, DataError
 from stainproof.labels import BLOOD_CLASSES
-from stainproof.presets import make_config, with_assignments
-from stainproof.report.audit_page import group_key
-from stainproof.results import AuditSummary
+from stainproof.reports.audit_page import group_key
+from stainproof.synthetic import phantoms
 
 NUM = 480
 
@@ -39,7 +41,7 @@ def write(path, rgb, **how):
 def faulty(tmp_path_factory):
     """Phantoms with every fault planted; gives the folder and kind -> names."""
     folder = tmp_path_factory.mktemp("audit") / "cells"
-    images, labels = phantom.generate(NUM, seed=6)
+    images, labels = phantoms.generate(NUM, seed=6)
     rng = np.random.default_rng(0)
     picture = cv2.resize(
         rng.integers(256, size=(9, 9, 3)).astype(np.float32),
@@ -60,7 +62,7 @@ def faulty(tmp_path_factory):
     write(folder / "monocyte" / "other_label.png", images[80])
     truth["label_conflict"] = [names[80], "monocyte/other_label.png"]
     write(folder / "ig" / "grey.png", np.full((96, 96, 3), 200, np.uint8))
-    write(folder / "ig" / "dark.png", phantom.generate(1, seed=99)[0][0] // 6)
+    write(folder / "ig" / "dark.png", phantoms.generate(1, seed=99)[0][0] // 6)
     truth["outlier"] = ["ig/grey.png", "ig/dark.png"]
     (folder / "ig" / "broken.jpg").write_bytes(b"\xff\xd8 no more")
     truth["unreadable"] = ["ig/broken.jpg"]
@@ -70,7 +72,7 @@ def faulty(tmp_path_factory):
 @pytest.fixture(scope="module")
 def audited(faulty, tmp_path_factory):
     out = tmp_path_factory.mktemp("audited") / "audit"
-    summary = pipeline.audit(faulty[0], out, review=True)
+    summary = api.audit(faulty[0], out, review=True)
     return out, summary
 
 
@@ -106,15 +108,15 @@ def test_a_large_set_is_measured_in_a_file_with_the_same_findings(
     faulty, audited, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(measures, "IN_MEMORY", 10)
-    assert isinstance(measures.measure(sources.list_source(faulty[0])).small, np.memmap)
-    pipeline.audit(faulty[0], tmp_path / "audit")
+    assert isinstance(measurements.measure(sources.list_source(faulty[0])).small, np.memmap)
+    api.audit(faulty[0], tmp_path / "audit")
     assert read_csv(tmp_path / "audit" / "audit.csv") == read_csv(audited[0] / "audit.csv")
 
 
 def test_cleaning_keeps_one_of_each_copy_and_none_of_a_conflict(faulty, audited, tmp_path):
     folder, truth = faulty
     before = sorted((path, path.stat().st_mtime_ns) for path in folder.rglob("*"))
-    num_kept, num_aside = pipeline.clean(folder, audited[0], tmp_path / "clean.csv")
+    num_kept, num_aside = api.clean(folder, audited[0], tmp_path / "clean.csv")
     assert sorted((path, path.stat().st_mtime_ns) for path in folder.rglob("*")) == before
     kept = sources.list_source(tmp_path / "clean.csv")
     names = {path.resolve().relative_to(folder.resolve()).as_posix() for path in kept.paths}
@@ -128,34 +130,34 @@ def test_cleaning_keeps_one_of_each_copy_and_none_of_a_conflict(faulty, audited,
 
 
 def test_cleaning_into_a_folder_copies_the_same_files(faulty, audited, tmp_path):
-    pipeline.clean(faulty[0], audited[0], tmp_path / "clean")
+    api.clean(faulty[0], audited[0], tmp_path / "clean")
     copies = sources.list_source(tmp_path / "clean")
     assert copies.class_counts() == audited[1].class_counts_clean
     with pytest.raises(DataError, match="not an empty folder"):
-        pipeline.clean(faulty[0], audited[0], tmp_path / "clean")
+        api.clean(faulty[0], audited[0], tmp_path / "clean")
 
 
 def test_an_npz_file_is_audited_and_cleaned_into_another(tmp_path):
-    images, labels = phantom.generate(120, seed=8)
+    images, labels = phantoms.generate(120, seed=8)
     images[5] = images[13]
     np.savez(tmp_path / "set.npz", images=images, labels=labels)
-    summary = pipeline.audit(tmp_path / "set.npz", tmp_path / "audit")
+    summary = api.audit(tmp_path / "set.npz", tmp_path / "audit")
     assert summary.findings["exact_duplicate"] == 2
-    pipeline.clean(tmp_path / "set.npz", tmp_path / "audit", tmp_path / "clean.npz")
+    api.clean(tmp_path / "set.npz", tmp_path / "audit", tmp_path / "clean.npz")
     assert len(sources.list_source(tmp_path / "clean.npz")) == 120 - summary.num_dropped
     with pytest.raises(DataError, match="npz"):
-        pipeline.clean(tmp_path / "set.npz", tmp_path / "audit", tmp_path / "clean.csv")
+        api.clean(tmp_path / "set.npz", tmp_path / "audit", tmp_path / "clean.csv")
 
 
 def test_an_npz_file_keeps_its_split_when_it_is_cleaned(tmp_path):
-    images, labels = phantom.generate(60, seed=3)
+    images, labels = phantoms.generate(60, seed=3)
     arrays = {}
     for part, chosen in (("train", slice(0, 40)), ("val", slice(40, 50)), ("test", slice(50, 60))):
         arrays |= {f"{part}_images": images[chosen], f"{part}_labels": labels[chosen]}
     np.savez(tmp_path / "cells.npz", **arrays)
     write_csv(tmp_path / "audit.csv", [Finding("cells_00045", "outlier", "", 1.0, 0.0, "drop")])
     out = tmp_path / "clean.npz"
-    assert pipeline.clean(tmp_path / "cells.npz", tmp_path / "audit.csv", out) == (59, 1)
+    assert api.clean(tmp_path / "cells.npz", tmp_path / "audit.csv", out) == (59, 1)
     kept = sources.list_source(out)
     assert Counter(kept.parts) == {"train": 40, "val": 9, "test": 10}
     assert np.array_equal(kept.arrays, np.delete(images, 45, axis=0))
@@ -169,39 +171,39 @@ def test_a_folder_cannot_keep_groups_and_the_source_is_never_written_over(faulty
     manifest.write_text("\n".join(["path,label,group", *rows]))
     write_csv(tmp_path / "audit.csv", [Finding(names[0], "outlier", "", 1.0, 0.0, "drop")])
     with pytest.raises(DataError, match=r"cannot keep the source.s groups; write a \.csv"):
-        pipeline.clean(manifest, tmp_path / "audit.csv", tmp_path / "folder")
+        api.clean(manifest, tmp_path / "audit.csv", tmp_path / "folder")
     before = manifest.read_bytes()
     with pytest.raises(DataError, match="is the source, which is never touched"):
-        pipeline.clean(manifest, tmp_path / "audit.csv", manifest)
+        api.clean(manifest, tmp_path / "audit.csv", manifest)
     assert manifest.read_bytes() == before
-    pipeline.clean(manifest, tmp_path / "audit.csv", tmp_path / "clean.csv")
+    api.clean(manifest, tmp_path / "audit.csv", tmp_path / "clean.csv")
     assert len(set(sources.list_source(tmp_path / "clean.csv").groups)) == 3
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a name be any bytes")
 def test_a_file_name_that_a_manifest_cannot_hold_is_named(tmp_path):
-    folder = pipeline.make_phantoms(tmp_path / "cells", 16, seed=1, size_px=32)
+    folder = api.make_phantoms(tmp_path / "cells", 16, seed=1, size_px=32)
     cell = min((folder / "ig").iterdir())
     cell.rename(os.fsdecode(os.fsencode(folder / "ig" / "cell_") + b"\xff.png"))
     write_csv(tmp_path / "audit.csv", [])
     with pytest.raises(DataError, match=r"file name that begins with 'cells/ig/cell_' is not"):
-        pipeline.clean(folder, tmp_path / "audit.csv", tmp_path / "clean.csv")
+        api.clean(folder, tmp_path / "audit.csv", tmp_path / "clean.csv")
     assert not (tmp_path / "clean.csv").exists()
 
 
 def test_an_audit_of_other_images_under_the_same_names_is_refused(tmp_path):
     for name, seed in (("old", 1), ("new", 2)):
-        images, labels = phantom.generate(60, seed=seed)
+        images, labels = phantoms.generate(60, seed=seed)
         (tmp_path / name).mkdir()
         np.savez(tmp_path / name / "cells.npz", images=images, labels=labels)
-    pipeline.audit(tmp_path / "old" / "cells.npz", tmp_path / "audit")
+    api.audit(tmp_path / "old" / "cells.npz", tmp_path / "audit")
     for audit in (tmp_path / "audit", tmp_path / "audit" / "audit.csv"):
         with pytest.raises(DataError, match="is the audit of other images than cells holds now"):
-            pipeline.clean(tmp_path / "new" / "cells.npz", audit, tmp_path / "clean.npz")
+            api.clean(tmp_path / "new" / "cells.npz", audit, tmp_path / "clean.npz")
 
 
 def test_a_copy_of_a_copy_goes_the_way_of_the_first(tmp_path):
-    images, labels = phantom.generate(60, seed=9)
+    images, labels = phantoms.generate(60, seed=9)
     found = Audit(
         Listing("x", tuple(map(str, range(60))), labels, BLOOD_CLASSES, arrays=images), None, None
     )
@@ -217,7 +219,7 @@ def test_a_copy_of_a_copy_goes_the_way_of_the_first(tmp_path):
 
 
 def test_what_an_audit_could_not_look_at_is_said(tmp_path):
-    folder = pipeline.make_phantoms(tmp_path / "cells", 24, seed=4)
+    folder = api.make_phantoms(tmp_path / "cells", 24, seed=4)
     done = CliRunner().invoke(app, ["audit", str(folder), "--out", str(tmp_path / "audit")])
     assert done.exit_code == 0
     for words in (
@@ -227,15 +229,15 @@ def test_what_an_audit_could_not_look_at_is_said(tmp_path):
         assert words in " ".join(done.output.split())
         assert words in " ".join((tmp_path / "audit" / "audit.html").read_text().split())
     with pytest.raises(DataError, match="needs 20 images of each, got 24 and 8"):
-        few = pipeline.make_phantoms(tmp_path / "few", 8, seed=4)
-        pipeline.audit(folder, tmp_path / "other", against=few)
+        few = api.make_phantoms(tmp_path / "few", 8, seed=4)
+        api.audit(folder, tmp_path / "other", against=few)
     assert not (tmp_path / "other" / "audit.csv").exists()
 
 
 def test_an_audit_of_another_source_is_refused(audited, tmp_path):
-    other = pipeline.make_phantoms(tmp_path / "other", 40, seed=1, size_px=32)
+    other = api.make_phantoms(tmp_path / "other", 40, seed=1, size_px=32)
     with pytest.raises(DataError, match="which is not in other"):
-        pipeline.clean(other, audited[0], tmp_path / "clean")
+        api.clean(other, audited[0], tmp_path / "clean")
     assert not (tmp_path / "clean").exists()
 
 
@@ -243,20 +245,20 @@ def test_an_audit_of_another_source_is_refused(audited, tmp_path):
 def test_training_leaves_out_what_its_audit_drops(faulty, tmp_path):
     config = make_config(
         assignments=(
-            "input.size_px=32", "network.stem=[8]", "network.stages=[12]", "network.blocks=1",
+            "preprocessing.size_px=32", "network.stem=[8]", "network.stages=[12]", "network.blocks=1",
             "training.epochs=1", "training.threads=1", "training.precision=float32",
         )
     )  # fmt: skip
-    card = pipeline.train(faulty[0], tmp_path / "run", config, audited=True)
+    card = api.train(faulty[0], tmp_path / "run", config, audited=True)
     summary = AuditSummary.read(tmp_path / "run" / "audit" / "audit.json")
     assert card.data.num_images == summary.num_images - summary.num_dropped
     assert any("left out by the audit" in note for note in card.data.notes)
     before = (tmp_path / "run" / "audit" / "audit.csv").stat().st_mtime_ns
     with pytest.raises(ConfigError, match="--audit: not allowed with --resume"):
-        pipeline.train(faulty[0], tmp_path / "run", resume=True, audited=True)
+        api.train(faulty[0], tmp_path / "run", resume=True, audited=True)
     assert (tmp_path / "run" / "audit" / "audit.csv").stat().st_mtime_ns == before
     more = with_assignments(config, ("training.epochs=2",))
-    resumed = pipeline.train(faulty[0], tmp_path / "run", more, resume=True)
+    resumed = api.train(faulty[0], tmp_path / "run", more, resume=True)
     assert resumed.num_epochs == 2
     assert resumed.data == card.data
 
@@ -264,26 +266,26 @@ def test_training_leaves_out_what_its_audit_drops(faulty, tmp_path):
 def test_an_audit_that_a_kill_left_is_not_used_unasked(faulty, audited, tmp_path):
     shutil.copytree(audited[0], tmp_path / "run" / "audit")
     with pytest.raises(ConfigError, match="holds the audit of a run that was not begun"):
-        pipeline.train(faulty[0], tmp_path / "run")
+        api.train(faulty[0], tmp_path / "run")
 
 
 def test_a_part_of_a_source_is_not_audited_by_itself(tmp_path):
-    images, labels = phantom.generate(16, seed=8, size_px=32)
+    images, labels = phantoms.generate(16, seed=8, size_px=32)
     parts = {f"{part}_{kind}": values for part in ("train", "val", "test")
              for kind, values in (("images", images), ("labels", labels))}  # fmt: skip
     np.savez(tmp_path / "set.npz", **parts)
     with pytest.raises(DataError, match="as a whole here; leave @train out"):
-        pipeline.audit(f"{tmp_path / 'set.npz'}@train", tmp_path / "audit")
+        api.audit(f"{tmp_path / 'set.npz'}@train", tmp_path / "audit")
 
 
 @pytest.mark.slow
 def test_two_sources_of_one_kind_are_alike_and_another_lab_is_not(tmp_path):
     folders = [
-        pipeline.make_phantoms(tmp_path / name, 160, seed=seed, lab=lab)
+        api.make_phantoms(tmp_path / name, 160, seed=seed, lab=lab)
         for name, seed, lab in (("a", 1, "home"), ("b", 2, "home"), ("c", 3, "other"))
     ]
-    alike = pipeline.audit(folders[0], tmp_path / "ab", against=folders[1])
-    apart = pipeline.audit(folders[0], tmp_path / "ac", against=folders[2])
+    alike = api.audit(folders[0], tmp_path / "ab", against=folders[1])
+    apart = api.audit(folders[0], tmp_path / "ac", against=folders[2])
     assert alike.apart.low < 0.6
     assert apart.apart.low > 0.9
 
@@ -339,7 +341,7 @@ def test_findings_survive_the_table(tmp_path):
 def test_the_command_says_what_it_found_and_where_to_look(faulty, tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "stainproof", "audit", faulty[0], "--out", tmp_path / "a",
-         "--set", "outlier_reach=100"],
+         "--set", "outlier_threshold=100"],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert "doctored" in done.stdout and "audit.html" in done.stdout
@@ -384,7 +386,7 @@ def test_a_person_refuses_a_finding_in_a_browser_and_cleaning_obeys(faulty, audi
     ]
     assert len(expected) < len(everything)
     assert read_csv(tmp_path / "reviewed.csv") == expected
-    pipeline.clean(faulty[0], tmp_path / "reviewed.csv", tmp_path / "clean.csv")
+    api.clean(faulty[0], tmp_path / "reviewed.csv", tmp_path / "clean.csv")
     kept = {path.name for path in sources.list_source(tmp_path / "clean.csv").paths}
     assert {Path(one.file).name for one in everything if group_key(one) == refused_key} <= kept
     assert not {Path(one.file).name for one in everything if group_key(one) == asked_key} & kept

@@ -9,13 +9,21 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from stainproof import Classifier, pipeline
+from stainproof import Classifier, api
+from stainproof.audit.findings import write_csv
 from stainproof.data import sources
-from stainproof.data.findings import write_csv
 from stainproof.errors import CheckpointError, ConfigError
-from stainproof.models.network import build_network, to_input
-from stainproof.results import Card, read_history
-from stainproof.training.soup import Candidate, greedy, mean_state, measure_norms, norm_images
+from stainproof.models.network import build_network
+from stainproof.models.preprocessing import to_tensor
+from stainproof.runs.card import Card
+from stainproof.runs.folder import RunFolder
+from stainproof.training.weight_averaging import (
+    Candidate,
+    greedy,
+    mean_state,
+    measure_norms,
+    norm_images,
+)
 
 KEPT = ("training.epochs=5", "training.ema_decay=0", "training.keep_every_epoch=true")
 
@@ -26,7 +34,7 @@ def runs(phantoms, tiny, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     for rate in ("2e-3", "4e-3"):
         config = tiny(*KEPT, f"training.learning_rate={rate}")
-        pipeline.train(phantoms, folder / rate, config)
+        api.train(phantoms, folder / rate, config)
     return [folder / "2e-3", folder / "4e-3"]
 
 
@@ -34,7 +42,7 @@ def test_a_mean_keeps_the_audit_that_its_run_left_images_out_by(runs, phantoms, 
     copy = Path(shutil.copytree(runs[0], tmp_path / "copy"))
     (copy / "audit").mkdir()
     write_csv(copy / "audit" / "audit.csv", [])
-    pipeline.average([copy], phantoms, tmp_path / "mean", choice="last")
+    api.average([copy], phantoms, tmp_path / "mean", choice="last")
     assert (tmp_path / "mean" / "audit" / "audit.csv").exists()
 
 
@@ -56,20 +64,20 @@ def test_greedy_takes_what_does_not_lower_the_figure():
 def test_the_mean_of_statistics_is_not_what_the_mean_of_weights_gives(phantoms, tiny):
     """Why batch normalisation is measured anew: answers are then as by the images' own figures."""
     config = tiny("augment.recipe=none", "network.dropout=0")
-    data = sources.load(phantoms, config.input)
+    data = sources.load(phantoms, config.preprocessing)
     networks = [build_network(config.model_copy(update={"seed": seed}), 8) for seed in (0, 1)]
     images = norm_images(data, config)
     mean = mean_state(
-        measure_norms(net, net.state_dict(), images, config.input) for net in networks
+        measure_norms(net, net.state_dict(), images, config.preprocessing) for net in networks
     )
     network = networks[0]
-    anew = measure_norms(network, mean, images, config.input)
+    anew = measure_norms(network, mean, images, config.preprocessing)
     assert all(torch.equal(anew[key], mean[key]) for key, _ in network.named_parameters())
 
     def answers(state, training):
         network.load_state_dict(state)
         with torch.no_grad():
-            x_bchw = to_input(torch.from_numpy(data.images), config.input)
+            x_bchw = to_tensor(torch.from_numpy(data.images), config.preprocessing)
             return network.train(training)(x_bchw)
 
     own = answers(mean, training=True)
@@ -81,7 +89,7 @@ def test_the_mean_of_statistics_is_not_what_the_mean_of_weights_gives(phantoms, 
 
 @pytest.mark.parametrize("choice", ["threshold", "last", "greedy"])
 def test_the_epochs_of_a_run_become_a_run_folder_that_answers(runs, phantoms, tmp_path, choice):
-    card = pipeline.average(runs[:1], phantoms, tmp_path / "mean", choice=choice)
+    card = api.average(runs[:1], phantoms, tmp_path / "mean", choice=choice)
     assert card.mean_of.startswith("mean of ")
     assert card.stopped == "all 5 epochs done"
     assert Card.read(tmp_path / "mean" / "card.json") == card
@@ -98,12 +106,12 @@ def test_the_epochs_of_a_run_become_a_run_folder_that_answers(runs, phantoms, tm
 def test_epochs_within_a_tenth_of_the_lowest_loss_are_near_it(runs, phantoms, tmp_path):
     copy = Path(shutil.copytree(runs[0], tmp_path / "copy"))
     records = [
-        record.model_copy(update={"val_shifted_loss": loss})
-        for record, loss in zip(read_history(copy), (2.0, 1.2, 1.09, 1.0, 1.11), strict=True)
+        record.model_copy(update={"val_augmented_loss": loss})
+        for record, loss in zip(RunFolder(copy).read_history(), (2.0, 1.2, 1.09, 1.0, 1.11), strict=True)
     ]
     lines = "".join(f"{record.model_dump_json()}\n" for record in records)
     (copy / "history.jsonl").write_text(lines)
-    card = pipeline.average([copy], phantoms, tmp_path / "mean")
+    card = api.average([copy], phantoms, tmp_path / "mean")
     assert card.mean_of == "mean of 2 of 5 with a validation loss up to 1.1"
     found = load_file(tmp_path / "mean" / "best.safetensors")["0.0.weight"]
     third, fourth = (
@@ -113,7 +121,7 @@ def test_epochs_within_a_tenth_of_the_lowest_loss_are_near_it(runs, phantoms, tm
 
 
 def test_the_last_quarter_of_epochs_is_at_least_two(runs, phantoms, tmp_path):
-    pipeline.average(runs[:1], phantoms, tmp_path / "mean", choice="last")
+    api.average(runs[:1], phantoms, tmp_path / "mean", choice="last")
     found = load_file(tmp_path / "mean" / "best.safetensors")["0.0.weight"]
     fourth, fifth = (
         load_file(runs[0] / "epochs" / f"000{n}.safetensors")["0.0.weight"] for n in (4, 5)
@@ -122,7 +130,7 @@ def test_the_last_quarter_of_epochs_is_at_least_two(runs, phantoms, tmp_path):
 
 
 def test_a_greedy_soup_of_runs_is_a_run_with_the_first_ones_history(runs, phantoms, tmp_path):
-    card = pipeline.average(runs, phantoms, tmp_path / "soup", choice="greedy")
+    card = api.average(runs, phantoms, tmp_path / "soup", choice="greedy")
     assert "of 2 chosen greedily" in card.mean_of
     assert card.best.epoch == Card.read(runs[0] / "card.json").best.epoch
 
@@ -130,27 +138,27 @@ def test_a_greedy_soup_of_runs_is_a_run_with_the_first_ones_history(runs, phanto
 def test_what_cannot_be_averaged_is_refused_and_leaves_nothing(runs, phantoms, tiny, tmp_path):
     out = tmp_path / "out"
     with pytest.raises(ConfigError, match="'best' is unknown; allowed: threshold, last, greedy"):
-        pipeline.average(runs, phantoms, out, choice="best")
+        api.average(runs, phantoms, out, choice="best")
     with pytest.raises(ConfigError, match=r"under: the lowest validation loss is .*, got 0.001"):
-        pipeline.average(runs, phantoms, out, under=0.001)
+        api.average(runs, phantoms, out, under=0.001)
     with pytest.raises(ConfigError, match="under: goes with the choice threshold alone, got last"):
-        pipeline.average(runs[:1], phantoms, out, choice="last", under=0.5)
+        api.average(runs[:1], phantoms, out, choice="last", under=0.5)
     with pytest.raises(ConfigError, match="choice last: wants the epochs of one run, got 2 runs"):
-        pipeline.average(runs, phantoms, out, choice="last")
+        api.average(runs, phantoms, out, choice="last")
     plain = shutil.copytree(runs[0], tmp_path / "plain") / "config.toml"
     plain.write_text(re.sub('validation = "[a-z]+"', 'validation = "none"', plain.read_text()))
     with pytest.raises(CheckpointError, match=r"other validation images \(.*=none\)"):
-        pipeline.average([runs[0], plain.parent], phantoms, out)
+        api.average([runs[0], plain.parent], phantoms, out)
     with pytest.raises(ConfigError, match="already holds a run"):
-        pipeline.average(runs, phantoms, runs[0])
-    other = pipeline.make_phantoms(tmp_path / "other", 80, seed=8, size_px=32)
+        api.average(runs, phantoms, runs[0])
+    other = api.make_phantoms(tmp_path / "other", 80, seed=8, size_px=32)
     with pytest.raises(CheckpointError, match="other images"):
-        pipeline.average(runs, other, out)
+        api.average(runs, other, out)
     assert not out.exists()
     bare = tiny("training.epochs=1", "network.hidden=8")
-    pipeline.train(phantoms, tmp_path / "bare", bare)
+    api.train(phantoms, tmp_path / "bare", bare)
     with pytest.raises(CheckpointError, match="keep_every_epoch"):
-        pipeline.average([tmp_path / "bare"], phantoms, out)
+        api.average([tmp_path / "bare"], phantoms, out)
     with pytest.raises(CheckpointError, match=r"another network"):
-        pipeline.average([runs[0], tmp_path / "bare"], phantoms, out)
+        api.average([runs[0], tmp_path / "bare"], phantoms, out)
     assert not out.exists()

@@ -15,11 +15,11 @@ import pytest
 import torch
 from PIL import Image
 
-from stainproof import cli, pipeline
-from stainproof.presets import make_config
+from stainproof import api, cli
+from stainproof.config.presets import make_config
 
 SETTINGS = (
-    "input.size_px=32",
+    "preprocessing.size_px=32",
     "network.stem=[8]",
     "network.stages=[]",
     "network.hidden=0",
@@ -36,7 +36,7 @@ SIX_IMAGES = np.zeros((6, 32, 32, 3), np.uint8)
 def run(shared_cell_folder, tmp_path_factory):
     """A run folder with weights, made by one epoch on 24 tiny images; tests only read it."""
     folder = tmp_path_factory.mktemp("runs") / "run"
-    pipeline.train(shared_cell_folder, folder, make_config(assignments=SETTINGS))
+    api.train(shared_cell_folder, folder, make_config(assignments=SETTINGS))
     return folder
 
 
@@ -264,7 +264,7 @@ def test_a_class_that_the_model_does_not_know_is_named_with_those_it_knows(
         (["--config", "gone.toml"], "gone.toml: not a readable TOML file"),
         (["--config", "unknown.toml"], "unknown.toml: setting training.epoch is unknown; allowed:"),
         (["--config", "cells"], "cells: not a readable TOML file"),
-        (["--config", "good.toml", "--preset", "quick"], "--preset: not allowed here"),
+        (["--config", "good.toml", "--preset", "light"], "--preset: not allowed here"),
         (["--resume"], "out: no config.toml in it; there is nothing to resume"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -400,7 +400,7 @@ def test_a_run_that_cannot_go_on_is_refused(refused, run_copy, shared_cell_folde
     assert message in refused("train", shared_cell_folder, "--out", run_copy, "--resume")
 
 
-@pytest.mark.parametrize("option", [["--seed", "1"], ["--preset", "quick"], ["--config", "x.toml"]])
+@pytest.mark.parametrize("option", [["--seed", "1"], ["--preset", "light"], ["--config", "x.toml"]])
 def test_a_resumed_run_keeps_its_settings(refused, run_copy, shared_cell_folder, option):
     said = refused("train", shared_cell_folder, "--out", run_copy, "--resume", *option)
     assert f"{option[0]}: not allowed here; a resumed run keeps its own" in said
@@ -428,7 +428,7 @@ def test_a_run_of_a_backbone_answers_without_timm_under_every_engine_but_torch(
 ):
     set_in_card(run_copy / "card.json", network={"backbone": "resnet18"})
     arguments = (str(run_copy), [str(cell_folder)])
-    assert pipeline.predict(*arguments, tmp_path / "out.csv", engine="onnxruntime") == (24, 0)
+    assert api.predict(*arguments, tmp_path / "out.csv", engine="onnxruntime") == (24, 0)
     said = refused(
         "predict", run_copy, cell_folder, "--out", tmp_path / "t.csv", "--engine", "torch"
     )
@@ -447,8 +447,8 @@ def test_phantoms_never_land_in_a_folder_that_holds_something(refused, tmp_path)
     ("setting", "said"),
     [
         ("doctored_margin=0.5", "greater than or equal to 1"),
-        ("colour=3", "colour is unknown; allowed: near_reach"),
-        ("near_reach", "write key=value"),
+        ("colour=3", "colour is unknown; allowed: near_duplicate_deviations"),
+        ("near_duplicate_deviations", "write key=value"),
     ],
 )
 def test_a_bad_setting_of_an_audit_is_refused(refused, cell_folder, tmp_path, setting, said):
@@ -554,7 +554,7 @@ def test_a_file_name_that_is_no_text_does_not_stop_a_prediction(run, cell_folder
     png = next(cell_folder.rglob("*.png")).read_bytes()
     with open(os.path.join(os.fsencode(cell_folder), b"cell_\xff.png"), "wb") as file:  # noqa: PTH118, PTH123
         file.write(png)
-    assert pipeline.predict(run, [str(cell_folder)], tmp_path / "out.csv") == (25, 0)
+    assert api.predict(run, [str(cell_folder)], tmp_path / "out.csv") == (25, 0)
 
 
 def test_images_of_odd_kinds_are_predicted_and_an_unreadable_one_is_a_row(
@@ -567,4 +567,4 @@ def test_images_of_odd_kinds_are_predicted_and_an_unreadable_one_is_a_row(
     Image.new("CMYK", (33, 77)).save(odd / "c.jpg")
     (odd / "d.png").write_bytes(png_header(30_000, 30_000))
     (odd / "e.jpg").write_text("no image")
-    assert pipeline.predict(run, [str(odd)], tmp_path / "out.csv") == (5, 2)
+    assert api.predict(run, [str(odd)], tmp_path / "out.csv") == (5, 2)

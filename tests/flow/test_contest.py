@@ -9,17 +9,18 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from stainproof import Classifier, pipeline
+from stainproof import Classifier, api
 from stainproof.cli import app
-from stainproof.config import InputContract
+from stainproof.config.presets import make_inference_config
+from stainproof.config.schema import Preprocessing
+from stainproof.contest import submission as submissions
+from stainproof.contest.grader import FILES, Task, answer
+from stainproof.contest.results import Score
+from stainproof.contest.sandbox import Bounds, packages_lacking
 from stainproof.data import sources
-from stainproof.delivery.codabench import submission as submissions
-from stainproof.delivery.codabench.grader import FILES, Task, answer
-from stainproof.delivery.codabench.sandbox import Bounds, packages_lacking
 from stainproof.errors import CheckpointError, ConfigError, DataError, SubmissionError
 from stainproof.labels import BLOOD_CLASSES
-from stainproof.presets import make_answering
-from stainproof.results import Card, Score
+from stainproof.runs.card import Card
 
 VARIED = (
     "training.epochs=8", "training.batch_size=16", "training.optimizer=adamw",
@@ -34,44 +35,42 @@ LEAVES = "import sys; open(sys.argv[2] + '/confusion.json', 'w').write('{}')"
 @pytest.fixture(scope="module")
 def cells(tmp_path_factory):
     """Cells of a contest's size."""
-    return pipeline.make_phantoms(tmp_path_factory.mktemp("data") / "cells", 96, seed=1)
+    return api.make_phantoms(tmp_path_factory.mktemp("data") / "cells", 96, seed=1)
 
 
 @pytest.fixture(scope="module")
 def elsewhere(tmp_path_factory):
-    return pipeline.make_phantoms(
-        tmp_path_factory.mktemp("data") / "elsewhere", 48, seed=2, lab="other"
-    )
+    return api.make_phantoms(tmp_path_factory.mktemp("data") / "elsewhere", 48, seed=2, lab="other")
 
 
 @pytest.fixture(scope="module")
 def run(cells, tiny, tmp_path_factory):
     """A run on images of a contest's own size."""
     out = tmp_path_factory.mktemp("runs") / "px96"
-    pipeline.train(cells, out, tiny("input.size_px=96", "network.stem=[4,8,16]", *VARIED))
+    api.train(cells, out, tiny("preprocessing.size_px=96", "network.stem=[4,8,16]", *VARIED))
     return out
 
 
 @pytest.fixture(scope="module")
 def small(cells, tiny, tmp_path_factory):
     """A run on smaller images, standardised."""
-    standard = ("input.mean=[0.7,0.6,0.7]", "input.std=[0.2,0.2,0.1]")
+    standard = ("preprocessing.mean=[0.7,0.6,0.7]", "preprocessing.std=[0.2,0.2,0.1]")
     out = tmp_path_factory.mktemp("runs") / "px48"
-    pipeline.train(cells, out, tiny("input.size_px=48", *standard, *VARIED, seed=1))
+    api.train(cells, out, tiny("preprocessing.size_px=48", *standard, *VARIED, seed=1))
     return out
 
 
 @pytest.fixture(scope="module")
 def bundle(cells, elsewhere, tmp_path_factory):
     out = tmp_path_factory.mktemp("contest") / "bundle.zip"
-    pipeline.competition(cells, elsewhere, out)
+    api.competition(cells, elsewhere, out)
     return out
 
 
 @pytest.fixture(scope="module")
 def zipped(run, tmp_path_factory):
     out = tmp_path_factory.mktemp("zips") / "submission.zip"
-    pipeline.submit(run, out, runtime="onnx")
+    api.submit(run, out, runtime="onnx")
     return out
 
 
@@ -87,13 +86,13 @@ def labels_of(zipped, images, tmp_path):
 
 def test_a_submission_scores_what_its_run_does_to_the_image(run, zipped, cells, elsewhere, bundle):
     for phase, source in (("development", cells), ("final", elsewhere)):
-        evaluated = pipeline.evaluate(run, source)
-        scored = pipeline.score(zipped, bundle, phase=phase)
+        evaluated = api.evaluate(run, source)
+        scored = api.score(zipped, bundle, phase=phase)
         assert scored.confusion == evaluated.confusion
         assert scored.accuracy == evaluated.accuracy
         assert scored.per_class == evaluated.per_class
         assert scored.source == f"bundle, {phase}"
-        assert scored.confusion == pipeline.score(zipped, source).confusion
+        assert scored.confusion == api.score(zipped, source).confusion
         assert (np.array(scored.confusion).sum(axis=0) > 0).sum() >= 3
     assert scored.seconds > 0 and scored.peak_mb > 20 and scored.locked is not None
     assert scored.submission == "submission.zip" and len(scored.submission_sha256) == 64
@@ -114,7 +113,7 @@ def test_the_command_line_goes_round_the_loop(run, cells, elsewhere, tmp_path):
     said = say("score", zipped, "--on", bundle, "--phase", "final", "--time-limit", "1m",
                "--out", tmp_path / "score.json")  # fmt: skip
     assert Score.read(tmp_path / "score.json").source == "bundle, final"
-    accuracy = pipeline.evaluate(run, elsewhere).accuracy.percent()
+    accuracy = api.evaluate(run, elsewhere).accuracy.percent()
     assert f"accuracy                   {accuracy}" in said and "platelet" in said
 
 
@@ -131,13 +130,13 @@ def test_a_submission_is_clean_files_that_name_nothing_of_ours(zipped, tmp_path)
 
 
 def test_the_same_run_gives_the_same_zip(run, zipped, tmp_path):
-    pipeline.submit(run, tmp_path / "again.zip", runtime="onnx")
+    api.submit(run, tmp_path / "again.zip", runtime="onnx")
     assert (tmp_path / "again.zip").read_bytes() == zipped.read_bytes()
 
 
 def test_the_starting_kit_is_a_submission_that_scores(elsewhere, tmp_path):
     shutil.make_archive(str(tmp_path / "kit"), "zip", FILES / "starting_kit")
-    scored = pipeline.score(tmp_path / "kit.zip", elsewhere)
+    scored = api.score(tmp_path / "kit.zip", elsewhere)
     assert scored.accuracy.value == 6 / 48
     assert scored.per_class[6].sensitivity.value == 1
 
@@ -160,12 +159,12 @@ def test_what_another_teachers_bundle_lacks_is_not_laid_on_the_submission(
     for path in (tmp_path / "bundle").rglob(file):
         path.write_text(text)
     with pytest.raises(DataError, match=message):
-        pipeline.score(zipped, tmp_path / "bundle", phase="final")
+        api.score(zipped, tmp_path / "bundle", phase="final")
 
 
 def test_a_phase_of_plain_images_is_refused(zipped, elsewhere):
     with pytest.raises(ConfigError, match="is no contest's bundle, so has no phases"):
-        pipeline.score(zipped, elsewhere, phase="final")
+        api.score(zipped, elsewhere, phase="final")
 
 
 # What goes into the zip
@@ -173,10 +172,10 @@ def test_a_phase_of_plain_images_is_refused(zipped, elsewhere):
 
 @pytest.mark.parametrize("how", [("turns",), ("one", "notch"), ("flips", "butterworth", 0.3)])
 def test_views_and_filters_travel_inside(small, elsewhere, tmp_path, how):
-    answering = make_answering(*how)
-    pipeline.submit(small, tmp_path / "s.zip", runtime="onnx", answering=answering)
-    expected = pipeline.evaluate(small, elsewhere, tmp_path / "eval", answering=answering)
-    assert pipeline.score(tmp_path / "s.zip", elsewhere).confusion == expected.confusion
+    inference = make_inference_config(*how)
+    api.submit(small, tmp_path / "s.zip", runtime="onnx", inference=inference)
+    expected = api.evaluate(small, elsewhere, tmp_path / "eval", inference=inference)
+    assert api.score(tmp_path / "s.zip", elsewhere).confusion == expected.confusion
 
 
 @pytest.mark.parametrize("voting", ["soft", "hard"])
@@ -186,10 +185,10 @@ def test_an_ensemble_travels_inside_with_its_sizes_and_its_voting(
     turned = shutil.copytree(small, tmp_path / "turned")
     card = Card.read(turned / "card.json")
     card.model_copy(update={"classes": card.classes[::-1]}).write(turned / "card.json")
-    pipeline.ensemble([turned, run, small], tmp_path / "three", voting=voting)
-    pipeline.submit(tmp_path / "three", tmp_path / "s.zip", runtime="onnx")
-    expected = pipeline.evaluate(tmp_path / "three", elsewhere, tmp_path / "eval")
-    found = pipeline.score(tmp_path / "s.zip", elsewhere)
+    api.ensemble([turned, run, small], tmp_path / "three", voting=voting)
+    api.submit(tmp_path / "three", tmp_path / "s.zip", runtime="onnx")
+    expected = api.evaluate(tmp_path / "three", elsewhere, tmp_path / "eval")
+    found = api.score(tmp_path / "s.zip", elsewhere)
     assert found.accuracy == expected.accuracy
     assert found.classes == expected.classes[::-1] == BLOOD_CLASSES
     assert np.array_equal(found.confusion, np.array(expected.confusion)[::-1, ::-1])
@@ -198,13 +197,13 @@ def test_an_ensemble_travels_inside_with_its_sizes_and_its_voting(
 def test_oblong_images_are_fitted_as_the_input_contract_says(small, cells, tmp_path):
     padded = shutil.copytree(small, tmp_path / "padded")
     card = Card.read(padded / "card.json")
-    contract = card.input.model_copy(update={"fit": "pad"})
-    card.model_copy(update={"input": contract}).write(padded / "card.json")
-    images = sources.load(cells, InputContract()).images
+    preprocessing = card.preprocessing.model_copy(update={"fit": "pad"})
+    card.model_copy(update={"preprocessing": preprocessing}).write(padded / "card.json")
+    images = sources.load(cells, Preprocessing()).images
     oblong = np.ascontiguousarray(np.concatenate([images, images[::-1]], axis=2)[:, :, 20:160])
     answers = []
     for folder in (small, padded):
-        pipeline.submit(folder, tmp_path / f"{folder.name}.zip", runtime="onnx")
+        api.submit(folder, tmp_path / f"{folder.name}.zip", runtime="onnx")
         classifier = Classifier.load(folder)
         answers.append(labels_of(tmp_path / f"{folder.name}.zip", oblong, tmp_path))
         assert np.array_equal(answers[-1], classifier.predict_proba(oblong).argmax(axis=1))
@@ -221,8 +220,8 @@ def test_classes_in_another_order_and_spelling_get_the_contests_labels(run, else
     names = {"ig": "Immature Granulocytes", "platelet": "PLATELETS"}
     shuffled = tuple(names.get(name, name) for name in np.roll(card.classes, 3))
     card.model_copy(update={"classes": shuffled}).write(other / "card.json")
-    pipeline.submit(other, tmp_path / "s.zip", runtime="onnx")
-    images = sources.load(elsewhere, InputContract()).images
+    api.submit(other, tmp_path / "s.zip", runtime="onnx")
+    images = sources.load(elsewhere, Preprocessing()).images
     found = labels_of(tmp_path / "s.zip", images, tmp_path)
     plain = Classifier.load(run).predict_proba(images).argmax(axis=1)
     assert np.array_equal(found, (plain - 3) % 8)
@@ -234,7 +233,7 @@ def test_a_run_with_other_classes_is_refused(run, tmp_path, names):
     card = Card.read(other / "card.json")
     card.model_copy(update={"classes": names}).write(other / "card.json")
     with pytest.raises(CheckpointError, match=f"contest's classes are .* the run knows {names[0]}"):
-        pipeline.submit(other, tmp_path / "s.zip", runtime="onnx")
+        api.submit(other, tmp_path / "s.zip", runtime="onnx")
     assert not (tmp_path / "s.zip").exists()
 
 
@@ -275,7 +274,7 @@ def test_a_zip_that_fails_its_proof_is_not_written(run, tmp_path, spoilt, old, n
     spoilt("model.py", old, new)
     (tmp_path / "s.zip").write_text("an earlier one")
     with pytest.raises(SubmissionError, match=message):
-        pipeline.submit(run, tmp_path / "s.zip", runtime="onnx")
+        api.submit(run, tmp_path / "s.zip", runtime="onnx")
     assert (tmp_path / "s.zip").read_text() == "an earlier one"
     assert {path.name for path in tmp_path.iterdir()} == {"s.zip", "files"}
 
@@ -293,7 +292,7 @@ def test_what_cannot_be_submitted_is_said_at_once(run, tmp_path, options, error,
     given = {"out": "s.zip", "runtime": "onnx", **options}
     out = tmp_path / given.pop("out")
     with pytest.raises(error, match=message):
-        pipeline.submit(run, out, **given)
+        api.submit(run, out, **given)
     assert not list(tmp_path.iterdir())
 
 
@@ -301,7 +300,7 @@ def test_without_keras_the_keras_runtime_says_what_to_install(run, tmp_path, mon
     monkeypatch.setattr(submissions, "packages_lacking", lambda python, names: [])
     monkeypatch.setitem(sys.modules, "keras", None)
     with pytest.raises(ConfigError, match=r"pip install 'stainproof\[keras\]'"):
-        pipeline.submit(run, tmp_path / "s.zip")
+        api.submit(run, tmp_path / "s.zip")
     assert not list(tmp_path.iterdir())
 
 
@@ -310,5 +309,5 @@ def test_without_the_graders_tensorflow_the_proof_says_what_to_install(run, tmp_
     monkeypatch.setattr(submissions, "packages_lacking", lambda python, names: [list(names)[1]])
     message = r"has no tensorflow, .* pip install keras==3\.4\.1 tensorflow-cpu==2\.17\.1 in an env"
     with pytest.raises(ConfigError, match=message):
-        pipeline.submit(run, tmp_path / "s.zip")
+        api.submit(run, tmp_path / "s.zip")
     assert not list(tmp_path.iterdir())

@@ -4,25 +4,27 @@ import json
 import shutil
 import subprocess
 import sys
+from hashlib import sha256
 
 import numpy as np
 import onnx
 import pytest
 
-from stainproof import Classifier, pipeline
-from stainproof.delivery import int8
-from stainproof.delivery.export import export_onnx
+from stainproof import Classifier, api
 from stainproof.errors import CheckpointError, ConfigError, DataError
 from stainproof.files import sha256_of
-from stainproof.models import engines
-from stainproof.models.engines import EXACT, choose_engine
-from stainproof.results import Card
+from stainproof.inference import engines, int8
+from stainproof.inference.engines import EXACT, choose_engine
+from stainproof.inference.export import to_onnx
+from stainproof.models.weights import load_network
+from stainproof.runs.card import Card
+from stainproof.runs.folder import RunFolder
 
 
 @pytest.fixture(scope="module")
 def run(phantoms, tiny, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "first"
-    pipeline.train(phantoms, folder, tiny())
+    api.train(phantoms, folder, tiny())
     return folder
 
 
@@ -44,7 +46,7 @@ def test_every_engine_gives_the_same_probabilities_for_any_number_of_images(run,
 
 def test_engines_agree_on_a_network_with_group_norm(phantoms, tiny, tmp_path):
     config = tiny("training.epochs=1", "network.norm=group")
-    pipeline.train(phantoms, tmp_path / "run", config)
+    api.train(phantoms, tmp_path / "run", config)
     answers = [Classifier.load(tmp_path / "run", name).predict_proba(noise(5)) for name in EXACT]
     for one in answers[1:]:
         np.testing.assert_allclose(one, answers[0], atol=1e-5)
@@ -133,7 +135,8 @@ def test_the_same_weights_give_the_same_onnx_bytes_without_a_trace_of_the_machin
     again = tmp_path / "again"
     again.mkdir()
     (again / "best.safetensors").write_bytes((run / "best.safetensors").read_bytes())
-    assert export_onnx(again, card) == card.onnx_sha256 == sha256_of(run / "best.onnx")
+    model = to_onnx(load_network(RunFolder(again), card), card.preprocessing)
+    assert sha256(model).hexdigest() == card.onnx_sha256 == sha256_of(run / "best.onnx")
     model = onnx.load(run / "best.onnx")
     onnx.checker.check_model(model)
     assert "BatchNormalization" not in {node.op_type for node in model.graph.node}
@@ -166,7 +169,7 @@ def run_copy(run, tmp_path):
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory):
-    return pipeline.make_phantoms(tmp_path_factory.mktemp("data") / "more", 440, seed=2, size_px=32)
+    return api.make_phantoms(tmp_path_factory.mktemp("data") / "more", 440, seed=2, size_px=32)
 
 
 def quantise_losing(num_lost, run, data, monkeypatch, **options):
@@ -180,7 +183,7 @@ def quantise_losing(num_lost, run, data, monkeypatch, **options):
         return np.eye(8)[labels]
 
     monkeypatch.setattr(int8, "predict_all", answers)
-    found = pipeline.quantise(run, data, **options)
+    found = api.quantise(run, data, **options)
     assert (found.accuracy, found.accuracy_int8) == (1, 1 - num_lost / found.num_images)
     return found
 
@@ -199,7 +202,7 @@ def test_a_network_in_8_bits_is_kept_where_it_is_faster_and_as_accurate(
     lost = np.abs(small.predict_proba(noise(20)) - exact.predict_proba(noise(20)))
     assert 0 < lost.max() < 0.1
     for engine, name in (("int8", "more, 8 bits"), ("auto", "more")):
-        assert pipeline.evaluate(run_copy, many, engine=engine).source == name
+        assert api.evaluate(run_copy, many, engine=engine).source == name
         assert (run_copy / "evaluations" / name / "eval.json").exists()
     assert Card.read(run_copy / "card.json").engine != "int8"
 
@@ -230,9 +233,9 @@ def test_a_refused_second_try_leaves_the_first_network_in_8_bits_as_it_was(
 
 def test_too_few_images_to_calibrate_are_refused(run_copy, phantoms):
     with pytest.raises(DataError, match="needs 400 images or more, got 120"):
-        pipeline.quantise(run_copy, phantoms)
+        api.quantise(run_copy, phantoms)
     with pytest.raises(ConfigError, match="seed must be 0 or more, got -1"):
-        pipeline.quantise(run_copy, phantoms, seed=-1)
+        api.quantise(run_copy, phantoms, seed=-1)
 
 
 def test_a_thread_gets_a_few_images_whole_and_every_thread_some(run, monkeypatch):

@@ -9,20 +9,21 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from stainproof import Classifier, pipeline
+from stainproof import Classifier, api
 from stainproof.cli import app
+from stainproof.config.presets import make_config, make_inference_config
 from stainproof.data import sources
 from stainproof.errors import CheckpointError, ConfigError, DataError
-from stainproof.models.engines import open_engine
-from stainproof.models.folding import FoldedNetwork
-from stainproof.models.fourier import filtered
-from stainproof.models.views import views_of
-from stainproof.models.voting import vote
-from stainproof.presets import make_answering, make_config
-from stainproof.results import Card, Ensemble
+from stainproof.inference.engines import open_engine
+from stainproof.inference.folding import FoldedNetwork
+from stainproof.inference.frequency_filters import apply_filter
+from stainproof.inference.tta import tta_views
+from stainproof.inference.voting import vote
+from stainproof.runs.card import Card
+from stainproof.runs.ensemble import Ensemble
 from stainproof.search.run import search
+from stainproof.training.distillation import Teacher
 from stainproof.training.loop import Trainer
-from stainproof.training.teacher import Teacher
 
 
 @pytest.fixture(scope="module")
@@ -30,15 +31,15 @@ def runs(phantoms, tiny, tmp_path_factory):
     """Two runs, of 32 and of 24 pixels."""
     folder = tmp_path_factory.mktemp("runs")
     for size_px in (32, 24):
-        config = tiny(f"input.size_px={size_px}", seed=size_px)
-        pipeline.train(phantoms, folder / f"px{size_px}", config)
+        config = tiny(f"preprocessing.size_px={size_px}", seed=size_px)
+        api.train(phantoms, folder / f"px{size_px}", config)
     return [folder / "px32", folder / "px24"]
 
 
 @pytest.fixture(scope="module")
 def both(runs, tmp_path_factory):
     out = tmp_path_factory.mktemp("both") / "ensemble"
-    pipeline.ensemble(runs, out)
+    api.ensemble(runs, out)
     return out
 
 
@@ -52,7 +53,7 @@ def test_a_soft_vote_is_the_mean_of_members_with_images_of_different_sizes(runs,
     one, other = (Classifier.load(run).predict_proba(noise(70)) for run in runs)
     together = Classifier.load(both)
     np.testing.assert_allclose(together.predict_proba(noise(70)), (one + other) / 2, atol=1e-6)
-    assert together.input.size_px == 32
+    assert together.preprocessing.size_px == 32
     assert together.predict_proba(noise(0)).shape == (0, 8)
 
 
@@ -71,7 +72,7 @@ def test_members_with_classes_in_another_order_vote_for_the_right_ones(runs, tmp
     card = Card.read(turned / "card.json")
     order = card.classes[::-1]
     card.model_copy(update={"classes": order}).write(turned / "card.json")
-    pipeline.ensemble([turned, runs[0]], tmp_path / "both")
+    api.ensemble([turned, runs[0]], tmp_path / "both")
     probs = Classifier.load(runs[0]).predict_proba(noise(5))
     expected = (probs + probs[:, ::-1]) / 2
     found = Classifier.load(tmp_path / "both")
@@ -84,12 +85,12 @@ def test_an_ensemble_stands_alone_and_is_evaluated_and_predicted_like_a_run(
 ):
     moved = tmp_path / "moved"
     shutil.copytree(both, moved)
-    result = pipeline.evaluate(moved, phantoms)
+    result = api.evaluate(moved, phantoms)
     assert result.num_images == 120
     assert result.weights_sha256 not in {
         Card.read(run / "card.json").weights_sha256 for run in runs
     }
-    pipeline.predict(moved, [str(phantoms)], tmp_path / "table.csv")
+    api.predict(moved, [str(phantoms)], tmp_path / "table.csv")
     assert len((tmp_path / "table.csv").read_text().splitlines()) == 121
 
 
@@ -102,17 +103,19 @@ def test_an_ensemble_stands_alone_and_is_evaluated_and_predicted_like_a_run(
 )
 def test_what_cannot_be_put_together_leaves_no_folder(runs, tmp_path, change, error, message):
     with pytest.raises(error, match=message):
-        pipeline.ensemble(change(runs), tmp_path / "out")
+        api.ensemble(change(runs), tmp_path / "out")
     assert not list(tmp_path.iterdir())
 
 
 def test_runs_that_fit_images_in_another_way_are_refused(runs, tmp_path):
     padded = shutil.copytree(runs[1], tmp_path / "padded")
     card = Card.read(padded / "card.json")
-    contract = card.input.model_copy(update={"fit": "pad"})
-    card.model_copy(update={"input": contract}).write(padded / "card.json")
-    with pytest.raises(CheckpointError, match=r"in the same way \(input.fit\), got crop and pad"):
-        pipeline.ensemble([runs[0], padded], tmp_path / "out")
+    preprocessing = card.preprocessing.model_copy(update={"fit": "pad"})
+    card.model_copy(update={"preprocessing": preprocessing}).write(padded / "card.json")
+    with pytest.raises(
+        CheckpointError, match=r"in the same way \(preprocessing.fit\), got crop and pad"
+    ):
+        api.ensemble([runs[0], padded], tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -123,22 +126,22 @@ def test_runs_with_other_classes_are_refused(runs, tmp_path):
     names = (*card.classes[:7], "blast")
     card.model_copy(update={"classes": names}).write(strange / "card.json")
     with pytest.raises(CheckpointError, match=r"members must know the same classes.*blast"):
-        pipeline.ensemble([runs[0], strange], tmp_path / "out")
+        api.ensemble([runs[0], strange], tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_an_ensemble_is_told_from_a_run_where_only_a_run_will_do(runs, both, phantoms, tmp_path):
     for act in (
-        lambda: pipeline.quantise(both, phantoms),
-        lambda: pipeline.report(both),
-        lambda: pipeline.ensemble([both, runs[0]], tmp_path / "out"),
+        lambda: api.quantise(both, phantoms),
+        lambda: api.report(both),
+        lambda: api.ensemble([both, runs[0]], tmp_path / "out"),
     ):
         with pytest.raises(CheckpointError, match="is an ensemble"):
             act()
     with pytest.raises(DataError, match="already there"):
-        pipeline.ensemble(runs, both)
+        api.ensemble(runs, both)
     with pytest.raises(ConfigError, match="'loud' is unknown; allowed: soft, hard"):
-        pipeline.ensemble(runs, tmp_path / "out", voting="loud")
+        api.ensemble(runs, tmp_path / "out", voting="loud")
 
 
 def test_a_damaged_or_hostile_list_of_members_is_one_error(both, tmp_path):
@@ -154,22 +157,22 @@ def test_a_damaged_or_hostile_list_of_members_is_one_error(both, tmp_path):
 
 def test_views_are_averaged_and_the_filter_comes_first(runs):
     images = noise(6)
-    how = make_answering("turns", "gaussian", 0.4)
+    how = make_inference_config("turns", "gaussian", 0.4)
     plain = Classifier.load(runs[0], "torch")
-    seen = views_of(filtered(images, "gaussian", 0.4), "turns")
+    seen = tta_views(apply_filter(images, "gaussian", 0.4), "turns")
     expected = np.mean([plain.predict_proba(view) for view in seen], axis=0)
     found = Classifier.load(runs[0], "torch", how).predict_proba(images)
     np.testing.assert_allclose(found, expected, atol=1e-6)
     turned = np.ascontiguousarray(np.rot90(images, axes=(1, 2)))
-    again = Classifier.load(runs[0], "torch", make_answering("turns"))
+    again = Classifier.load(runs[0], "torch", make_inference_config("turns"))
     np.testing.assert_allclose(again.predict_proba(images), again.predict_proba(turned), atol=1e-5)
 
 
 def test_an_evaluation_with_views_or_a_filter_stands_beside_the_plain_one(runs, phantoms):
-    plain = pipeline.evaluate(runs[0], phantoms)
-    changed = pipeline.evaluate(runs[0], phantoms, answering=make_answering("flips", "notch"))
+    plain = api.evaluate(runs[0], phantoms)
+    changed = api.evaluate(runs[0], phantoms, inference=make_inference_config("flips", "notch"))
     assert (plain.source, changed.source) == ("home", "home, flips, notch")
-    page = pipeline.report(runs[0]).read_text()
+    page = api.report(runs[0]).read_text()
     assert "home, flips, notch" in page
 
 
@@ -188,16 +191,16 @@ def test_an_unknown_way_of_looking_is_refused_before_anything_is_read(options, m
 
 
 def test_a_network_learns_the_answers_of_an_ensemble(both, phantoms, tiny, tmp_path):
-    taught = (f"training.teacher={both}", "training.teacher_share=1")
+    taught = (f"training.teacher={both}", "training.distillation_weight=1")
     teacher = Classifier.load(both).predict_proba(noise(40))
     adamw = ("training.optimizer=adamw", "training.learning_rate=4e-3")
     off_by = []
     for name, more in (("alone", ()), ("taught", taught)):
         config = tiny("training.epochs=10", *adamw, *more)
-        data = sources.load(phantoms, config.input)
+        data = sources.load(phantoms, config.preprocessing)
         trainer = Trainer(config, data, data, tmp_path / name)
         trainer.train()
-        network = FoldedNetwork(trainer.network.eval(), config.input)
+        network = FoldedNetwork(trainer.network.eval(), config.preprocessing)
         with torch.no_grad():
             probs = network(torch.from_numpy(noise(40))).numpy()
         off_by.append(np.abs(probs - teacher).mean())
@@ -226,21 +229,21 @@ def test_a_teachers_answers_are_mixed_into_the_labels_in_their_order(runs, monke
 def test_a_teacher_that_cannot_teach_is_refused_and_nothing_written(phantoms, tiny, tmp_path):
     nowhere, message = "training.teacher=nowhere", r"training.teacher: nowhere: no such run folder"
     with pytest.raises(ConfigError, match=message):
-        pipeline.train(phantoms, tmp_path / "run", tiny(nowhere), audited=True)
+        api.train(phantoms, tmp_path / "run", tiny(nowhere), audited=True)
     with pytest.raises(ConfigError, match=message):
         search(phantoms, tmp_path / "search", 1, 5.0, fixed=(nowhere,))
     assert not list(tmp_path.iterdir())
     with pytest.raises(ConfigError, match=r"set augment.consistency to 0"):
-        make_config("quick", assignments=("training.teacher=a", "augment.consistency=12"))
+        make_config("light", assignments=("training.teacher=a", "augment.consistency=12"))
 
 
 def test_a_resumed_run_keeps_its_teacher(runs, phantoms, tiny, tmp_path):
     teacher = shutil.copytree(runs[0], tmp_path / "teacher")
     first = tiny("training.epochs=1", f"training.teacher={teacher}")
-    card = pipeline.train(phantoms, tmp_path / "run", first)
+    card = api.train(phantoms, tmp_path / "run", first)
     assert card.teacher_sha256 == Card.read(runs[0] / "card.json").weights_sha256
     shutil.rmtree(teacher)
     shutil.copytree(runs[1], teacher)
     more = tiny("training.epochs=2", f"training.teacher={teacher}")
     with pytest.raises(CheckpointError, match="is another one than the run began with"):
-        pipeline.train(phantoms, tmp_path / "run", more, resume=True)
+        api.train(phantoms, tmp_path / "run", more, resume=True)

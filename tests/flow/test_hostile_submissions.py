@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from stainproof import cli, pipeline
+from stainproof import api, cli
 from stainproof.errors import SubmissionError
 
 
 @pytest.fixture(scope="module")
 def cells(tmp_path_factory):
     """Cells of a contest's size."""
-    return pipeline.make_phantoms(tmp_path_factory.mktemp("data") / "cells", 48, seed=2)
+    return api.make_phantoms(tmp_path_factory.mktemp("data") / "cells", 48, seed=2)
 
 
 def submission(folder, body, name="model.py"):
@@ -79,17 +79,17 @@ def test_a_submission_that_goes_wrong_is_one_line(cells, tmp_path, body, message
 def test_a_submission_that_does_not_end_is_ended(cells, tmp_path):
     zipped = submission(tmp_path, "while True: pass")
     with pytest.raises(SubmissionError, match="took longer than 2 s"):
-        pipeline.score(zipped, cells, time_limit_s=2)
+        api.score(zipped, cells, time_limit_s=2)
 
 
 def test_a_submission_finds_no_label_even_where_it_knows_where_to_look(cells, tmp_path):
     bundle = tmp_path / "bundle"
-    pipeline.competition(cells, cells, bundle)
+    api.competition(cells, cells, bundle)
     truth = bundle / "final" / "reference_data" / "labels.json"
     assert len(json.loads(truth.read_text())["labels"]) == 48
     zipped = submission(tmp_path, f"open({str(truth)!r})\n{SIXES}")
     with pytest.raises(SubmissionError, match=r"labels\.json: out of bounds"):
-        pipeline.score(zipped, bundle, phase="final")
+        api.score(zipped, bundle, phase="final")
     search = (
         "seen = []\n"
         "for root, _, names in os.walk(os.path.abspath('..')):\n"
@@ -98,19 +98,19 @@ def test_a_submission_finds_no_label_even_where_it_knows_where_to_look(cells, tm
         "text = b''.join(open(name, 'rb').read() for name in seen if 'npy' not in name)\n"
         "assert b'labels' b'.json' not in text and not any('labels' in name for name in seen)\n"
     )
-    scored = pipeline.score(submission(tmp_path, search + SIXES), bundle, phase="final")
+    scored = api.score(submission(tmp_path, search + SIXES), bundle, phase="final")
     assert scored.accuracy.value == 6 / 48
     with pytest.raises(SubmissionError, match="out of bounds"):
-        pipeline.score(submission(tmp_path, f"os.listdir({str(cells)!r})"), cells)
+        api.score(submission(tmp_path, f"os.listdir({str(cells)!r})"), cells)
 
 
 def test_a_model_in_a_folder_of_the_zip_is_found_and_named(cells, tmp_path):
     zipped = submission(tmp_path, SIXES, name="mine/model.py")
     with pytest.raises(SubmissionError, match=r"no model\.py at the top .* it lies in mine/: zip"):
-        pipeline.score(zipped, cells)
+        api.score(zipped, cells)
     zipped = submission(tmp_path, SIXES, name="other.py")
     with pytest.raises(SubmissionError, match=r"no model\.py at the top of the zip$"):
-        pipeline.score(zipped, cells)
+        api.score(zipped, cells)
 
 
 def test_a_zip_that_reaches_out_of_its_folder_is_not_even_unpacked(cells, tmp_path):
@@ -118,11 +118,11 @@ def test_a_zip_that_reaches_out_of_its_folder_is_not_even_unpacked(cells, tmp_pa
     with zipfile.ZipFile(zipped, "a") as archive:
         archive.writestr("../../../../../../../../tmp/evil-submission", "evil")
     with pytest.raises(SubmissionError, match="would lie outside of its folder"):
-        pipeline.score(zipped, cells)
+        api.score(zipped, cells)
     assert not Path("/tmp/evil-submission").exists()
 
 
 def test_a_missing_package_is_named_with_what_helps(cells, tmp_path):
     zipped = submission(tmp_path, "import no_such_package")
     with pytest.raises(SubmissionError, match="no_such_package'; --python names a Python that"):
-        pipeline.score(zipped, cells)
+        api.score(zipped, cells)

@@ -8,16 +8,16 @@ from dataclasses import replace
 
 import pytest
 
-from stainproof import ladder as ladders
-from stainproof import pipeline
+from stainproof import api
+from stainproof.config.presets import make_config
 from stainproof.errors import CheckpointError, ConfigError
-from stainproof.experiments import read_rows, run_queue
-from stainproof.ladder import RUNGS, ladder
-from stainproof.presets import make_config
-from stainproof.results import Experiment
+from stainproof.search import ladder as ladders
+from stainproof.search.experiment import Experiment
+from stainproof.search.ladder import RUNGS, ladder
+from stainproof.search.queue import read_rows, run_queue
 
 TINY = (
-    "input.size_px=32",
+    "preprocessing.size_px=32",
     "network.stem=[8,16]",
     "network.stages=[24]",
     "network.blocks=1",
@@ -30,8 +30,8 @@ TINY = (
 @pytest.fixture(scope="module")
 def cells(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
-    pipeline.make_phantoms(folder / "home", 80, seed=1, size_px=32)
-    pipeline.make_phantoms(folder / "other", 40, seed=2, size_px=32, lab="other")
+    api.make_phantoms(folder / "home", 80, seed=1, size_px=32)
+    api.make_phantoms(folder / "other", 40, seed=2, size_px=32, lab="other")
     return folder
 
 
@@ -163,10 +163,10 @@ def test_rows_of_other_images_or_tests_are_not_taken_for_these(cells, tmp_path):
     for source, test in (("home", "home"), ("other", "other")):
         with pytest.raises(ConfigError, match="holds rows of home measured on other"):
             run_queue([experiment("a")], cells / source, [cells / test], *places)
-    other = pipeline.make_phantoms(tmp_path / "other", 48, seed=2, size_px=32)
+    other = api.make_phantoms(tmp_path / "other", 48, seed=2, size_px=32)
     with pytest.raises(ConfigError, match="holds rows of other images named test other"):
         run_queue([experiment("a")], cells / "home", [other], *places)
-    again = pipeline.make_phantoms(tmp_path / "home", 88, seed=1, size_px=32)
+    again = api.make_phantoms(tmp_path / "home", 88, seed=1, size_px=32)
     with pytest.raises(ConfigError, match="holds rows of other images named home"):
         run_queue([experiment("a")], again, [cells / "other"], *places)
 

@@ -14,13 +14,16 @@ from types import SimpleNamespace
 
 import pytest
 
+from stainproof.config.presets import make_config, read_config
 from stainproof.errors import CheckpointError, ConfigError
 from stainproof.files import write_text
-from stainproof.presets import make_config, read_config
-from stainproof.report import search_page
-from stainproof.results import Card, EpochRecord, Search, read_history
+from stainproof.runs.card import Card
+from stainproof.runs.folder import RunFolder
+from stainproof.runs.history import EpochRecord
+from stainproof.search import search_page
 from stainproof.search import trial as trials
 from stainproof.search.plan import make_plan
+from stainproof.search.results import Search
 from stainproof.search.run import search
 from stainproof.search.study import NUM_FAILED, StorageError, Study
 from stainproof.training.loop import Step
@@ -32,7 +35,7 @@ dropout = { low = 0.0, high = 0.5 }
 """
 SHOWN = {"outcome": "finished", "accuracy": 0.5, "num_parameters": 9, "latency_ms": 1.0}
 FIXED = (
-    "input.size_px=32",
+    "preprocessing.size_px=32",
     "network.stem=[8]",
     "network.stages=[]",
     "training.epochs=2",
@@ -79,7 +82,7 @@ def quick(monkeypatch):
             raise fault
         record = EpochRecord(
             epoch=1, loss=1, accuracy=0.5, val_loss=1, val_accuracy=0.75, learning_rate=1e-3,
-            val_shifted_accuracy=0.25 + config.network.dropout, images_per_s=9, elapsed_s=6,
+            val_augmented_accuracy=0.25 + config.network.dropout, images_per_s=9, elapsed_s=6,
         )  # fmt: skip
         write_text(run / "history.jsonl", record.model_dump_json() + "\n")
         return SimpleNamespace(data=SimpleNamespace(class_counts={"val": {"a": 8, "b": 8}}))
@@ -107,10 +110,10 @@ def test_a_search_killed_within_a_training_goes_on_where_it_was(place, tmp_path)
     out, seen = tmp_path / "study", []
     with pytest.raises(Killed):
         run_search(place, out, 1, on_step=kill)
-    first = read_history(out / "trials" / "0000")
+    first = RunFolder(out / "trials" / "0000").read_history()
     assert (states(out), len(first)) == (["RUNNING"], 1)
     found = run_search(place, out, 1, on_trial=lambda found, trial: seen.append(trial))
-    assert read_history(out / "trials" / "0000")[:1] == first
+    assert RunFolder(out / "trials" / "0000").read_history()[:1] == first
     assert [one and one.outcome for one in seen] == [None, "finished"]
     assert Search.read(out / "search.json") == found
     assert "The best of 1 trial answers" in (out / "search.html").read_text()
@@ -120,7 +123,7 @@ def test_a_search_killed_within_a_training_goes_on_where_it_was(place, tmp_path)
     assert config == make_config(budget_s=60, assignments=(*FIXED, *best.assignments))
     assert config == read_config(out / "configs" / "0000.toml")
     card = Card.read(out / "trials" / "0000" / "card.json")
-    assert best.accuracy == card.best.val_shifted_accuracy
+    assert best.accuracy == card.best.val_augmented_accuracy
     assert best.num_parameters == card.num_parameters
     assert best.num_val_images == sum(card.data.class_counts["val"].values())
     assert 0 < best.latency_ms < 100
@@ -306,7 +309,7 @@ def test_a_folder_that_holds_something_else_is_refused_as_it_is(quick, place, tm
 
     numbers = itertools.count()
     refused("another --seed \\(0\\)", seed=1)
-    refused("another --set \\(input.size_px=32 ", fixed=FIXED[:-1])
+    refused("another --set \\(preprocessing.size_px=32 ", fixed=FIXED[:-1])
     refused("another --storage \\(none\\)", storage="sqlite://")
     refused("no study.json", lambda folder: (folder / "study.json").unlink())
     refused(

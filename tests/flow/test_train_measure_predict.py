@@ -16,18 +16,20 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file
 
-from stainproof import Classifier, evaluate, pipeline, predict, train
-from stainproof.data import phantom, sources
+from stainproof import Classifier, api, evaluate, predict, train
+from stainproof.config.presets import make_config, read_config
+from stainproof.data import sources
 from stainproof.errors import CheckpointError, ConfigError, DataError
+from stainproof.evaluation.result import Evaluation
 from stainproof.labels import BLOOD_CLASSES
-from stainproof.presets import make_config, read_config
-from stainproof.results import Card, Evaluation
+from stainproof.runs.card import Card
+from stainproof.synthetic import phantoms
 from stainproof.training import checkpoint
 from stainproof.training.loop import Trainer
-from stainproof.training.run_folder import settle
+from stainproof.training.resume import resolve_config
 
 TINY = (
-    "input.size_px=32",
+    "preprocessing.size_px=32",
     "network.stem=[8,16]",
     "network.stages=[24]",
     "network.blocks=1",
@@ -39,12 +41,12 @@ TINY = (
 
 
 def tiny(*assignments, seed=0, budget_s=None):
-    return make_config("quick", seed=seed, budget_s=budget_s, assignments=(*TINY, *assignments))
+    return make_config("light", seed=seed, budget_s=budget_s, assignments=(*TINY, *assignments))
 
 
 @pytest.fixture(scope="module")
 def cells(tmp_path_factory):
-    return pipeline.make_phantoms(tmp_path_factory.mktemp("data") / "home", 240, seed=1, size_px=32)
+    return api.make_phantoms(tmp_path_factory.mktemp("data") / "home", 240, seed=1, size_px=32)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +70,7 @@ def test_a_run_folder_holds_everything_that_people_keep(run):
 
 
 def test_the_model_is_far_above_chance_on_cells_it_never_saw(run, tmp_path):
-    fresh = pipeline.make_phantoms(tmp_path / "fresh", 160, seed=2, size_px=32)
+    fresh = api.make_phantoms(tmp_path / "fresh", 160, seed=2, size_px=32)
     result = evaluate(run, fresh, tmp_path / "eval")
     assert result.accuracy.low > 0.3
     assert Evaluation.read(tmp_path / "eval" / "eval.json") == result
@@ -77,7 +79,7 @@ def test_the_model_is_far_above_chance_on_cells_it_never_saw(run, tmp_path):
 
 
 def test_a_source_with_fewer_classes_in_another_order_is_measured_right(run, tmp_path):
-    images, labels = phantom.generate(80, seed=5, size_px=32)
+    images, labels = phantoms.generate(80, seed=5, size_px=32)
     kept = [i for i in range(80) if BLOOD_CLASSES[labels[i]] in ("platelet", "monocyte")]
     classes = np.array(["Platelets", "monocyte"])
     ours = [int(BLOOD_CLASSES[labels[i]] == "monocyte") for i in kept]
@@ -89,7 +91,7 @@ def test_a_source_with_fewer_classes_in_another_order_is_measured_right(run, tmp
 
 
 def test_of_a_source_with_a_split_of_its_own_the_test_part_is_measured(tmp_path):
-    images, labels = phantom.generate(240, seed=7, size_px=32)
+    images, labels = phantoms.generate(240, seed=7, size_px=32)
     arrays = {}
     for part, chosen in (
         ("train", slice(160)),
@@ -102,7 +104,7 @@ def test_of_a_source_with_a_split_of_its_own_the_test_part_is_measured(tmp_path)
     assert {name: sum(num.values()) for name, num in card.data.class_counts.items()} == {
         "train": 160, "val": 40, "test": 40,
     }  # fmt: skip
-    whole = sources.load(tmp_path / "cells.npz", card.input)
+    whole = sources.load(tmp_path / "cells.npz", card.preprocessing)
     assert (
         evaluate(tmp_path / "run", tmp_path / "cells.npz").data_sha256
         == whole.part("test").sha256()
@@ -113,7 +115,7 @@ def test_of_a_source_with_a_split_of_its_own_the_test_part_is_measured(tmp_path)
 
 def test_figures_of_other_images_of_one_name_are_not_written_over(run, tmp_path):
     ours, theirs = (
-        pipeline.make_phantoms(tmp_path / lab / "test", 16, seed=seed, size_px=32)
+        api.make_phantoms(tmp_path / lab / "test", 16, seed=seed, size_px=32)
         for seed, lab in ((3, "ours"), (4, "theirs"))
     )
     (tmp_path / "figures" / "mistakes").mkdir(parents=True)
@@ -169,7 +171,7 @@ def test_a_broken_image_gives_a_row_with_an_error_and_the_others_are_predicted(
 
 def test_classifier_takes_one_image_a_batch_or_a_list_and_says_what_it_refuses(run):
     classifier = Classifier.load(run)
-    images, _ = phantom.generate(4, seed=9, size_px=32)
+    images, _ = phantoms.generate(4, seed=9, size_px=32)
     batch = classifier.predict_proba(images)
     assert batch.shape == (4, 8)
     assert np.allclose(classifier.predict_proba(images[0]), batch[:1], atol=1e-6)
@@ -221,7 +223,7 @@ def test_a_run_killed_between_epochs_resumes_to_the_same_numbers(cells, tmp_path
 
 
 def test_resuming_on_other_images_is_refused(run, tmp_path):
-    other = pipeline.make_phantoms(tmp_path / "other", 80, seed=8, size_px=32)
+    other = api.make_phantoms(tmp_path / "other", 80, seed=8, size_px=32)
     with pytest.raises(CheckpointError, match="other images"):
         train(other, run, resume=True)
 
@@ -344,7 +346,7 @@ def test_a_run_does_not_go_on_with_what_its_state_is_not_of(cells, tmp_path, cha
 @pytest.mark.parametrize(
     ("key", "value", "schedule"),
     [
-        ("input.fit", "pad", "one-cycle"),
+        ("preprocessing.fit", "pad", "one-cycle"),
         ("network.dropout", 0.4, "one-cycle"),
         ("split.val_fraction", 0.3, "one-cycle"),
         ("augment.validation", "none", "one-cycle"),
@@ -356,16 +358,16 @@ def test_a_resumed_run_does_not_become_another(tmp_path, key, value, schedule):
     (tmp_path / "config.toml").write_text(kept.to_toml())
     (tmp_path / "state.safetensors").touch()
     more = tiny(f"training.schedule={schedule}", "training.epochs=9")
-    assert settle(tmp_path, more, resume=True, audited=False) == more
+    assert resolve_config(tmp_path, more, resume=True, audited=False) == more
     other = tiny(f"training.schedule={schedule}", f"{key}={value}")
     with pytest.raises(ConfigError, match=f"{key}: a resumed run keeps its own"):
-        settle(tmp_path, other, resume=True, audited=False)
+        resolve_config(tmp_path, other, resume=True, audited=False)
 
 
 def test_a_resumed_run_takes_the_weight_decay_that_it_is_given(cells, tmp_path):
     train(cells, tmp_path / "run", tiny("training.epochs=1"))
     more = tiny("training.epochs=2", "training.weight_decay=0.5")
-    data = sources.load(cells, more.input)
+    data = sources.load(cells, more.preprocessing)
     trainer = Trainer(more, data, data, tmp_path / "run", resume=True)
     decays = {group["weight_decay"] for group in trainer.optimizer.param_groups}
     assert decays == {0.0, 0.5}

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stainproof import pipeline
-from stainproof.delivery import keras_network
+from stainproof import api
+from stainproof.config.presets import make_config, make_inference_config
+from stainproof.contest import keras_network
 from stainproof.errors import SubmissionError
-from stainproof.presets import make_answering, make_config
-from stainproof.results import Card
+from stainproof.runs.card import Card
 
 GRADER = Path(os.environ["GRADER"])
 TINY = (
@@ -27,7 +27,7 @@ TINY = (
 
 @pytest.fixture(scope="module")
 def cells(tmp_path_factory):
-    return pipeline.make_phantoms(tmp_path_factory.mktemp("data") / "cells", 96, seed=1)
+    return api.make_phantoms(tmp_path_factory.mktemp("data") / "cells", 96, seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +35,10 @@ def runs(cells, tmp_path_factory):
     """Two runs, of 96 and of 48 pixels, with batch and with group normalisation."""
     folder = tmp_path_factory.mktemp("runs")
     for size_px, norm, stem in ((96, "batch", "[4,8,16]"), (48, "group", "[8,16]")):
-        own = (f"input.size_px={size_px}", f"network.norm={norm}", f"network.stem={stem}")
-        standard = ("input.mean=[0.7,0.6,0.7]", "input.std=[0.2,0.2,0.1]")
+        own = (f"preprocessing.size_px={size_px}", f"network.norm={norm}", f"network.stem={stem}")
+        standard = ("preprocessing.mean=[0.7,0.6,0.7]", "preprocessing.std=[0.2,0.2,0.1]")
         config = make_config(seed=size_px, assignments=(*TINY, *own, *standard))
-        pipeline.train(cells, folder / f"px{size_px}", config)
+        api.train(cells, folder / f"px{size_px}", config)
     return [folder / "px96", folder / "px48"]
 
 
@@ -51,10 +51,10 @@ def test_this_is_the_graders_keras():
 
 @pytest.mark.parametrize("number", [0, 1])
 def test_a_keras_submission_scores_what_its_run_does_to_the_image(runs, cells, tmp_path, number):
-    made = pipeline.submit(runs[number], tmp_path / "s.zip", python=GRADER)
+    made = api.submit(runs[number], tmp_path / "s.zip", python=GRADER)
     assert made.runtime == "keras" and made.num_images == 200
-    found = pipeline.score(tmp_path / "s.zip", cells, python=GRADER)
-    assert found.confusion == pipeline.evaluate(runs[number], cells, tmp_path / "e").confusion
+    found = api.score(tmp_path / "s.zip", cells, python=GRADER)
+    assert found.confusion == api.evaluate(runs[number], cells, tmp_path / "e").confusion
     assert (np.array(found.confusion).sum(axis=0) > 0).sum() >= 3
 
 
@@ -62,11 +62,11 @@ def test_an_ensemble_with_views_and_a_filter_travels_in_keras_too(runs, cells, t
     turned = shutil.copytree(runs[1], tmp_path / "turned")
     card = Card.read(turned / "card.json")
     card.model_copy(update={"classes": card.classes[::-1]}).write(turned / "card.json")
-    pipeline.ensemble([*runs, turned], tmp_path / "three", voting="hard")
-    how = make_answering("flips", "gaussian", 0.5)
-    pipeline.submit(tmp_path / "three", tmp_path / "s.zip", answering=how, python=GRADER)
-    expected = pipeline.evaluate(tmp_path / "three", cells, tmp_path / "e", answering=how)
-    found = pipeline.score(tmp_path / "s.zip", cells, python=GRADER)
+    api.ensemble([*runs, turned], tmp_path / "three", voting="hard")
+    how = make_inference_config("flips", "gaussian", 0.5)
+    api.submit(tmp_path / "three", tmp_path / "s.zip", inference=how, python=GRADER)
+    expected = api.evaluate(tmp_path / "three", cells, tmp_path / "e", inference=how)
+    found = api.score(tmp_path / "s.zip", cells, python=GRADER)
     assert found.confusion == expected.confusion
 
 
@@ -74,5 +74,5 @@ def test_weights_that_differ_in_keras_are_noticed_and_not_written(runs, tmp_path
     right = keras_network._array
     monkeypatch.setattr(keras_network, "_array", lambda values: right(values)[::-1].copy())
     with pytest.raises(SubmissionError, match="200 labels differ from the run's own"):
-        pipeline.submit(runs[0], tmp_path / "s.zip", python=GRADER)
+        api.submit(runs[0], tmp_path / "s.zip", python=GRADER)
     assert not list(tmp_path.iterdir())

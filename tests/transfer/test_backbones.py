@@ -8,19 +8,19 @@ import timm
 import torch
 from torch import nn
 
-from stainproof.config import NetworkConfig, TrainingConfig
+from stainproof.config.presets import make_config, read_config, with_assignments
+from stainproof.config.schema import NetworkConfig, TrainingConfig
 from stainproof.errors import ConfigError
 from stainproof.models.backbones import (
     build_backbone,
     freeze,
     head_names,
-    set_to_training,
+    set_training_mode,
     weight_depths,
-    with_own_input,
+    with_backbone_preprocessing,
 )
 from stainproof.models.network import build_network, check_network, start_px
-from stainproof.presets import make_config, read_config, with_assignments
-from stainproof.training.optim import Schedule, make_optimizer
+from stainproof.training.optimizers import Schedule, make_optimizer
 
 PAGE = (Path(__file__).parents[2] / "docs" / "transfer.md").read_text(encoding="utf-8")
 NAMED = re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.*?) \| .* million", PAGE, re.MULTILINE)))
@@ -30,7 +30,9 @@ FIXED = "vit_tiny_patch16_224"
 
 
 def config_of(name, *assignments):
-    return make_config(assignments=(f"network.backbone={name}", "input.size_px=32", *assignments))
+    return make_config(
+        assignments=(f"network.backbone={name}", "preprocessing.size_px=32", *assignments)
+    )
 
 
 def test_the_settings_in_the_documentation_are_good(tmp_path):
@@ -81,7 +83,7 @@ def test_a_place_is_no_name(name):
 
 def test_weights_that_timm_does_not_list_are_refused():
     with pytest.raises(ConfigError, match=r"network\.backbone: Invalid pretrained tag \(gone\)"):
-        with_own_input(config_of("resnet18.gone"))
+        with_backbone_preprocessing(config_of("resnet18.gone"))
 
 
 def test_a_network_without_a_head_is_refused():
@@ -93,7 +95,7 @@ def test_a_network_without_a_head_is_refused():
     ("name", "assignments", "message"),
     [
         (FIXED, (), f"'{FIXED}' does not take images of 32 px \\(Input height"),
-        (FIXED, ("input.size_px=224", "training.start_scale=0.5"), "images of 112 px"),
+        (FIXED, ("preprocessing.size_px=224", "training.start_scale=0.5"), "images of 112 px"),
         ("test_byobnet", ("network.pretrained=hub", "training.unfrozen_blocks=9"), "has 5 blocks"),
         (
             "test_convnext",
@@ -111,36 +113,40 @@ def test_what_a_network_cannot_do_is_told_before_the_work(monkeypatch, name, ass
 
 def test_images_start_no_smaller_than_a_backbone_can_halve():
     assert start_px(config_of("test_byobnet", "training.start_scale=0.5")) == 32
-    large = config_of("test_byobnet", "training.start_scale=0.5", "input.size_px=96")
+    large = config_of("test_byobnet", "training.start_scale=0.5", "preprocessing.size_px=96")
     assert start_px(large) == 48
 
 
 @pytest.mark.parametrize("name", ["test_byobnet", "test_vit", "convnext_nano"])
 def test_a_run_takes_the_mean_and_deviation_of_its_network(name):
-    found = with_own_input(config_of(name)).input
+    found = with_backbone_preprocessing(config_of(name)).preprocessing
     known = timm.get_pretrained_cfg(name)
     assert (found.mean, found.std) == (known.mean, known.std)
     assert found.size_px == 32
 
 
 def test_a_mean_that_the_user_gives_stays_and_only_what_is_missing_is_filled_in():
-    config = with_own_input(config_of("test_byobnet", "input.mean=[0.1, 0.2, 0.3]"))
-    assert config.input.mean == (0.1, 0.2, 0.3)
-    assert config.input.std == timm.get_pretrained_cfg("test_byobnet").std
-    assert with_own_input(config) == config
+    config = with_backbone_preprocessing(
+        config_of("test_byobnet", "preprocessing.mean=[0.1, 0.2, 0.3]")
+    )
+    assert config.preprocessing.mean == (0.1, 0.2, 0.3)
+    assert config.preprocessing.std == timm.get_pretrained_cfg("test_byobnet").std
+    assert with_backbone_preprocessing(config) == config
 
 
 def test_a_choice_of_backbone_drops_the_mean_of_the_network_before():
-    before = with_own_input(config_of("test_byobnet"))
-    after = with_own_input(with_assignments(before, ("network.backbone=tf_efficientnet_lite0",)))
-    assert after.input.mean == (0.5, 0.5, 0.5)
-    kept = with_own_input(with_assignments(before, ("training.epochs=3",)))
-    assert kept.input == before.input
+    before = with_backbone_preprocessing(config_of("test_byobnet"))
+    after = with_backbone_preprocessing(
+        with_assignments(before, ("network.backbone=tf_efficientnet_lite0",))
+    )
+    assert after.preprocessing.mean == (0.5, 0.5, 0.5)
+    kept = with_backbone_preprocessing(with_assignments(before, ("training.epochs=3",)))
+    assert kept.preprocessing == before.input
 
 
 def test_our_own_networks_keep_their_input():
     config = make_config("light")
-    assert with_own_input(config) is config
+    assert with_backbone_preprocessing(config) is config
 
 
 @pytest.mark.parametrize("name", [*SMALL, "vgg19", "resnetv2_50", "poolformer_s12"])
@@ -178,7 +184,7 @@ def step(network, settings):
     """Take one step on noise; return the names of the weights and statistics that moved."""
     before = {key: value.clone() for key, value in network.state_dict().items()}
     optimizer = make_optimizer(network, settings)
-    set_to_training(network, settings)
+    set_training_mode(network, settings)
     network(torch.rand(8, 3, 32, 32) * 3).square().sum().backward()
     optimizer.step()
     return {

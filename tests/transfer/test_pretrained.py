@@ -16,14 +16,14 @@ from efficientnet_lite_pytorch import EfficientNet
 from safetensors.torch import save_file
 from sklearn.datasets import load_sample_images
 
-from stainproof.config import InputContract, NetworkConfig
+from stainproof.config.presets import make_config
+from stainproof.config.schema import NetworkConfig, Preprocessing
 from stainproof.errors import CheckpointError, ConfigError
 from stainproof.files import sha256_of
 from stainproof.models import pretrained
-from stainproof.models.backbones import build_backbone, head_names, with_own_input
-from stainproof.models.network import to_input
+from stainproof.models.backbones import build_backbone, head_names, with_backbone_preprocessing
+from stainproof.models.network import to_tensor
 from stainproof.models.pretrained import load_pretrained, read_state, renamed
-from stainproof.presets import make_config
 
 LITE0 = NetworkConfig(backbone="tf_efficientnet_lite0", pretrained="package")
 LITE0_FILE = Path(EfficientnetLite0ModelFile.get_model_file_path())
@@ -72,17 +72,19 @@ def test_the_packages_weights_want_the_mean_and_deviation_that_timm_names():
     middles = [rgb[100:324, 200:424] for rgb in load_sample_images().images]
     images = torch.from_numpy(np.stack(middles))
 
-    def spread(contract):
-        x_bchw = to_input(images, contract)
+    def spread(preprocessing):
+        x_bchw = to_tensor(images, preprocessing)
         convolved = torch.nn.functional.conv2d(x_bchw, state["_conv_stem.weight"], stride=2)
         return float((convolved.var((0, 2, 3)) / state["_bn0.running_var"]).log().median().exp())
 
-    timms = with_own_input(make_config(assignments=(f"network.backbone={LITE0.backbone}",))).input
-    of_imagenet = InputContract(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+    timms = with_backbone_preprocessing(
+        make_config(assignments=(f"network.backbone={LITE0.backbone}",))
+    ).preprocessing
+    of_imagenet = Preprocessing(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
     assert (timms.mean, timms.std) == ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
     assert 1 / 1.6 < spread(timms) < 1.6
     assert spread(of_imagenet) > 2.5
-    assert spread(InputContract()) < 1 / 2.5
+    assert spread(Preprocessing()) < 1 / 2.5
 
 
 def as_safetensors(path):

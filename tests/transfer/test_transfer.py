@@ -10,21 +10,22 @@ import torch
 from safetensors.numpy import load_file
 from safetensors.torch import save_file
 
-from stainproof import Classifier, pipeline
-from stainproof.delivery import export
-from stainproof.experiments import run_queue
+from stainproof import Classifier, api
+from stainproof.config.presets import make_config, read_config
 from stainproof.files import sha256_of
-from stainproof.models.engines import EXACT, OnnxRuntimeEngine, choose_engine, installed
-from stainproof.models.folding import FoldedNetwork
+from stainproof.inference import export
+from stainproof.inference.engines import EXACT, OnnxRuntimeEngine, choose_engine, installed
+from stainproof.inference.folding import FoldedNetwork
 from stainproof.models.network import build_network, check_network
-from stainproof.presets import make_config, read_config
-from stainproof.results import Card, Experiment
+from stainproof.runs.card import Card
+from stainproof.search.experiment import Experiment
+from stainproof.search.queue import run_queue
 from stainproof.search.run import search
 
 NAME = "test_byobnet"
 TINY = (
     f"network.backbone={NAME}",
-    "input.size_px=32",
+    "preprocessing.size_px=32",
     "training.epochs=2",
     "training.threads=1",
     "training.precision=float32",
@@ -40,7 +41,7 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def cells(data):
-    return pipeline.make_phantoms(data / "home", 120, seed=1, size_px=32)
+    return api.make_phantoms(data / "home", 120, seed=1, size_px=32)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,7 @@ def settings(weights, *assignments):
 @pytest.fixture(scope="module")
 def run(cells, weights, data):
     frozen = ("training.unfrozen_blocks=0", "training.freeze_norms=true")
-    pipeline.train(cells, data / "run", settings(weights, *frozen))
+    api.train(cells, data / "run", settings(weights, *frozen))
     return data / "run"
 
 
@@ -71,8 +72,8 @@ def test_the_card_names_the_backbone_the_weights_it_began_with_and_its_input(run
     known = timm.get_pretrained_cfg(NAME)
     assert card.network.backbone == NAME
     assert card.pretrained_sha256 == sha256_of(weights)
-    assert (card.input.mean, card.input.std) == (known.mean, known.std)
-    assert read_config(run / "config.toml").input == card.input
+    assert (card.preprocessing.mean, card.preprocessing.std) == (known.mean, known.std)
+    assert read_config(run / "config.toml").preprocessing == card.preprocessing
     assert f"{NAME}, begun with weights {card.pretrained_sha256[:12]}" in (
         (run / "report.html").read_text(encoding="utf-8")
     )
@@ -91,7 +92,9 @@ def test_the_kept_weights_fit_into_timms_own_network(run):
         NAME, num_classes=8, checkpoint_path=str(run / "best.safetensors")
     ).eval()
     card = Card.read(run / "card.json")
-    mean, std = (np.array(one, np.float32) for one in (card.input.mean, card.input.std))
+    mean, std = (
+        np.array(one, np.float32) for one in (card.preprocessing.mean, card.preprocessing.std)
+    )
     x_bchw = torch.from_numpy((noise(3).astype(np.float32) / 255 - mean) / std).permute(0, 3, 1, 2)
     with torch.inference_mode():
         probs = network(x_bchw).softmax(1).numpy()
@@ -119,19 +122,21 @@ def test_torch_never_answers_by_default_since_it_would_need_timm(run, monkeypatc
     ["tf_efficientnet_lite0", "mobilenetv3_small_050", "test_convnext", "test_resnet"],
 )
 def test_every_kind_of_network_is_exported_with_the_same_answers(run, tmp_path, monkeypatch, name):
-    config = make_config(assignments=(f"network.backbone={name}", "input.size_px=64"))
+    config = make_config(assignments=(f"network.backbone={name}", "preprocessing.size_px=64"))
     network = build_network(config, num_classes=8).eval()
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(module.running_mean, -0.5, 0.5)
             torch.nn.init.uniform_(module.running_var, 0.5, 2.0)
     card = Card.read(run / "card.json")
-    card = card.model_copy(update={"network": config.network, "input": config.input})
+    card = card.model_copy(update={"network": config.network, "input": config.preprocessing})
     monkeypatch.setattr(export, "load_network", lambda run, card: network)
     export.export_onnx(tmp_path, card)
     engine = OnnxRuntimeEngine((tmp_path / "best.onnx").read_bytes())
     with torch.inference_mode():
-        expected = FoldedNetwork(network, card.input)(torch.from_numpy(noise(5, 64))).numpy()
+        expected = FoldedNetwork(network, card.preprocessing)(
+            torch.from_numpy(noise(5, 64))
+        ).numpy()
     np.testing.assert_allclose(engine(noise(5, 64)), expected, atol=1e-5)
 
 
@@ -207,11 +212,11 @@ def test_a_resumed_run_goes_on_from_what_it_learnt_without_its_first_weights(
     own.write_bytes(weights.read_bytes())
     deep = ("training.epochs=3", "training.layer_decay=0.75", "training.unfrozen_blocks=2")
     config = settings(own, *deep, "training.freeze_norms=true")
-    whole = pipeline.train(cells, tmp_path / "whole", config)
+    whole = api.train(cells, tmp_path / "whole", config)
     with pytest.raises(RuntimeError):
-        pipeline.train(cells, tmp_path / "parted", config, on_step=kill_in_epoch(2))
+        api.train(cells, tmp_path / "parted", config, on_step=kill_in_epoch(2))
     own.unlink()
-    parted = pipeline.train(cells, tmp_path / "parted", config, resume=True)
+    parted = api.train(cells, tmp_path / "parted", config, resume=True)
     assert parted.pretrained_sha256 == whole.pretrained_sha256 == sha256_of(weights)
     for name in ("best.safetensors", "last.safetensors"):
         one, other = (load_file(tmp_path / folder / name) for folder in ("whole", "parted"))
@@ -224,9 +229,9 @@ def test_the_mean_of_epochs_keeps_frozen_norms_and_needs_the_first_weights_no_mo
     own = tmp_path / "first.safetensors"
     own.write_bytes(weights.read_bytes())
     frozen = ("training.freeze_norms=true", "training.keep_every_epoch=true")
-    pipeline.train(cells, tmp_path / "run", settings(own, *frozen))
+    api.train(cells, tmp_path / "run", settings(own, *frozen))
     own.unlink()
-    card = pipeline.average([tmp_path / "run"], cells, tmp_path / "mean", choice="last")
+    card = api.average([tmp_path / "run"], cells, tmp_path / "mean", choice="last")
     assert card.pretrained_sha256 == sha256_of(weights)
     before, after = load_file(weights), load_file(tmp_path / "mean" / "best.safetensors")
     norms = [key for key in before if ".bn." in key and "num_batches" not in key]
@@ -247,13 +252,13 @@ def test_sixteen_bits_and_growing_images_serve_a_backbone_too(cells, tmp_path):
     config = make_config(
         assignments=(
             *TINY,
-            "input.size_px=64",
+            "preprocessing.size_px=64",
             "training.epochs=1",
             "training.precision=bfloat16",
             "training.start_scale=0.5",
         )
     )
-    card = pipeline.train(cells, tmp_path / "run", config)
+    card = api.train(cells, tmp_path / "run", config)
     assert card.precision == "bfloat16"
     assert card.pretrained_sha256 == ""
     assert np.isfinite(card.best.loss)
@@ -263,14 +268,16 @@ def test_the_settings_that_a_search_writes_have_the_input_that_timm_gave(cells, 
     (tmp_path / "space.toml").write_text("training.weight_decay = { low = 0.01, high = 0.02 }")
     search(cells, tmp_path / "found", 1, 20.0, space=tmp_path / "space.toml", fixed=TINY)
     trained = read_config(tmp_path / "found" / "trials" / "0000" / "config.toml")
-    assert trained.input.mean != (0.0, 0.0, 0.0)
+    assert trained.preprocessing.mean != (0.0, 0.0, 0.0)
     for name in ("best.toml", "configs/0000.toml"):
-        assert read_config(tmp_path / "found" / name).input == trained.input
+        assert read_config(tmp_path / "found" / name).preprocessing == trained.preprocessing
 
 
 def test_a_size_between_the_first_and_the_last_that_does_not_fit_is_told_beforehand(monkeypatch):
     tried = []
-    monkeypatch.setattr("stainproof.models.network.try_out", lambda net, name, px: tried.append(px))
-    sizes = ("input.size_px=64", "training.start_scale=0.5")
+    monkeypatch.setattr(
+        "stainproof.models.network.check_input_size", lambda net, name, px: tried.append(px)
+    )
+    sizes = ("preprocessing.size_px=64", "training.start_scale=0.5")
     check_network(make_config(assignments=(*TINY, *sizes)))
     assert sorted(tried) == [32, 40, 48, 56, 64]

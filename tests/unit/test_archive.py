@@ -5,8 +5,8 @@ import zipfile
 
 import pytest
 
-from stainproof.delivery.codabench import archive
-from stainproof.delivery.codabench.archive import pack, unpack
+from stainproof.contest import archive
+from stainproof.contest.archive import pack, unpack
 from stainproof.errors import SubmissionError
 
 

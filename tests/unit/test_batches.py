@@ -2,21 +2,21 @@ import numpy as np
 import pytest
 import torch
 
-from stainproof.data.imageset import ImageSet
-from stainproof.presets import make_config
+from stainproof.config.presets import make_config
+from stainproof.data.dataset import Dataset
 from stainproof.training.batches import Batches
-from stainproof.training.losses import disagreement
+from stainproof.training.losses import jensen_shannon_divergence
 
 
 @pytest.fixture
 def data(cells):
     images, labels = cells
     names = tuple(map(str, range(len(labels))))
-    return ImageSet("cells", images, labels, names, ("a", "b", "c"))
+    return Dataset("cells", images, labels, names, ("a", "b", "c"))
 
 
 def batches(data, *assignments, seed=0):
-    fixed = ("training.batch_size=5", "input.size_px=32", "network.stages=[24]")
+    fixed = ("training.batch_size=5", "preprocessing.size_px=32", "network.stages=[24]")
     return Batches(data, make_config(seed=seed, assignments=(*fixed, *assignments)))
 
 
@@ -70,13 +70,13 @@ def test_even_balance_lengthens_the_epoch(data):
 
 def test_disagreement_is_nothing_where_all_agree_and_at_most_the_log_of_the_views():
     logits = torch.randn(6, 4)
-    assert disagreement(logits, logits, logits) == pytest.approx(0, abs=1e-6)
+    assert jensen_shannon_divergence(logits, logits, logits) == pytest.approx(0, abs=1e-6)
     sure = 50 * torch.eye(3)
-    apart = disagreement(sure, sure.roll(1, 0), sure.roll(2, 0))
+    apart = jensen_shannon_divergence(sure, sure.roll(1, 0), sure.roll(2, 0))
     assert apart == pytest.approx(np.log(3), rel=1e-3)
 
 
 def test_disagreement_lets_no_gradient_blow_up():
     logits = [(40 * torch.eye(3)).roll(k, 0).requires_grad_() for k in range(3)]
-    disagreement(*logits).backward()
+    jensen_shannon_divergence(*logits).backward()
     assert all(torch.isfinite(one.grad).all() for one in logits)

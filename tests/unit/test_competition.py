@@ -10,19 +10,18 @@ import numpy as np
 import pytest
 import yaml
 
-from stainproof.config import Contest
-from stainproof.data import phantom
-from stainproof.data.imageset import ImageSet
-from stainproof.delivery.codabench.competition import make_competition, open_task, write_data
+from stainproof.contest.competition import PHASES, open_task, write_bundle, write_data
+from stainproof.contest.settings import Contest, make_contest
+from stainproof.data.dataset import Dataset
 from stainproof.errors import ConfigError, DataError
 from stainproof.labels import BLOOD_CLASSES
-from stainproof.presets import make_contest
+from stainproof.synthetic import phantoms
 
 
 def cells(number, seed):
-    images, labels = phantom.generate(number, seed=seed)
+    images, labels = phantoms.generate(number, seed=seed)
     names = tuple(f"{BLOOD_CLASSES[label]}_{index}.png" for index, label in enumerate(labels))
-    return ImageSet(f"set {seed}", images, labels, names, BLOOD_CLASSES)
+    return Dataset(f"set {seed}", images, labels, names, BLOOD_CLASSES)
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +32,7 @@ def sets():
 @pytest.fixture(scope="module")
 def bundle(sets, tmp_path_factory):
     out = tmp_path_factory.mktemp("contest") / "bundle"
-    make_competition(*sets, out, Contest(title="Cells: a $ trial", start=date(2026, 12, 1)))
+    write_bundle(out, dict(zip(PHASES, sets, strict=True)), Contest(title="Cells: a $ trial", start=date(2026, 12, 1)))
     return out
 
 
@@ -124,12 +123,14 @@ def test_a_class_that_is_not_the_contests_is_refused_and_nothing_is_left(sets, t
     strange = replace(sets[1], classes=(*BLOOD_CLASSES[:7], "blast"))
     for out in ("bundle.zip", "bundle"):
         with pytest.raises(DataError, match="class 'blast' is unknown to the contest; allowed: ba"):
-            make_competition(sets[0], strange, tmp_path / out, make_contest())
+            write_bundle(tmp_path / out, {PHASES[0]: sets[0], PHASES[1]: strange}, make_contest())
     assert not list(tmp_path.iterdir())
 
 
 def test_a_phase_is_found_in_a_folder_and_in_a_zip(bundle, sets, tmp_path):
-    make_competition(*sets, tmp_path / "bundle.zip", make_contest(("time_limit_s=7",)))
+    write_bundle(
+        tmp_path / "bundle.zip", dict(zip(PHASES, sets, strict=True)), make_contest(("time_limit_s=7",))
+    )
     for place, limit in ((bundle, 600), (tmp_path / "bundle.zip", 7)):
         with open_task(place, "FINAL") as (task, limit_s):
             assert np.load(task.input_data / "images.npy").shape[0] == 16

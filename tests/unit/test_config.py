@@ -2,9 +2,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stainproof.config import Config
-from stainproof.errors import ConfigError
-from stainproof.presets import (
+from stainproof.config.parsing import parse_duration
+from stainproof.config.presets import (
     NETWORKS,
     PRESETS,
     SCHEDULES,
@@ -12,7 +11,8 @@ from stainproof.presets import (
     read_config,
     with_assignments,
 )
-from stainproof.settings import parse_duration
+from stainproof.config.schema import Config
+from stainproof.errors import ConfigError
 
 PLAIN = Config()
 TO_BACKBONE = ("network.backbone=resnet18", "network.pretrained=hub")
@@ -76,15 +76,15 @@ def test_settings_cannot_be_changed_in_place():
         ("network.skip=false", "network", "skip", False),
         ("network.stem=[8, 16]", "network", "stem", (8, 16)),
         ("network.stages=[]", "network", "stages", ()),
-        ("input.mean=[0.5, 0.4, 0.3]", "input", "mean", (0.5, 0.4, 0.3)),
-        ("input.fit=pad", "input", "fit", "pad"),
-        ("input.fit='pad'", "input", "fit", "pad"),
+        ("preprocessing.mean=[0.5, 0.4, 0.3]", "input", "mean", (0.5, 0.4, 0.3)),
+        ("preprocessing.fit=pad", "input", "fit", "pad"),
+        ("preprocessing.fit='pad'", "input", "fit", "pad"),
         ('training.schedule="plateau"', "training", "schedule", "plateau"),
         ("training.schedule=one-cycle", "training", "schedule", "one-cycle"),
     ],
 )
 @pytest.mark.parametrize("assign", [
-    lambda text: make_config("report", assignments=(text,)),
+    lambda text: make_config("an2dl", assignments=(text,)),
     lambda text: with_assignments(PLAIN, (text,)),
 ])  # fmt: skip
 def test_one_setting_of_each_type_can_be_assigned(assign, assignment, group, key, value):
@@ -128,11 +128,11 @@ def test_the_last_assignment_wins_and_beats_the_other_arguments():
         ("augment.strength=-1", "augment.strength"),
         ("augment.recipe=wild", "augment.recipe: .*'stainproof'.*got 'wild'"),
         ("network.dropout=1", "network.dropout: .*less than 1, got 1"),
-        ("input.size_px=8", "input.size_px: .*greater than or equal to 16, got 8"),
-        ("input.size_px=1025", "input.size_px: .*less than or equal to 1024"),
-        ("input.mean=[0, 0]", "input.mean"),
-        ("input.std=[0, 1, 1]", "input.std"),
-        ("input.mean=[nan, 0, 0]", "input.mean"),
+        ("preprocessing.size_px=8", "preprocessing.size_px: .*greater than or equal to 16, got 8"),
+        ("preprocessing.size_px=1025", "preprocessing.size_px: .*less than or equal to 1024"),
+        ("preprocessing.mean=[0, 0]", "preprocessing.mean"),
+        ("preprocessing.std=[0, 1, 1]", "preprocessing.std"),
+        ("preprocessing.mean=[nan, 0, 0]", "preprocessing.mean"),
         ("input.channels=BGR", "input.channels: .*'RGB', got 'BGR'"),
         ("seed=-1", "seed: .*greater than or equal to 0, got -1"),
         ("seed=2147483648", "seed: .*less than 2147483648"),
@@ -142,7 +142,7 @@ def test_the_last_assignment_wins_and_beats_the_other_arguments():
     ],
 )
 @pytest.mark.parametrize("assign", [
-    lambda text: make_config("quick", assignments=(text,)),
+    lambda text: make_config("light", assignments=(text,)),
     lambda text: with_assignments(PLAIN, (text,)),
 ])  # fmt: skip
 def test_a_bad_assignment_names_the_key_what_is_allowed_and_what_was_got(
@@ -152,10 +152,10 @@ def test_a_bad_assignment_names_the_key_what_is_allowed_and_what_was_got(
         assign(assignment)
 
 
-@pytest.mark.parametrize("preset", ["light", "report", "nonsense"])
+@pytest.mark.parametrize("preset", ["light", "an2dl", "nonsense"])
 def test_a_preset_is_no_single_setting_that_could_be_assigned_without_effect(preset):
     with pytest.raises(ConfigError, match="preset"):
-        make_config("quick", assignments=(f"preset={preset}",))
+        make_config("light", assignments=(f"preset={preset}",))
 
 
 @pytest.mark.parametrize(
@@ -184,9 +184,9 @@ def test_a_file_that_is_missing_or_no_text_is_named(tmp_path, content):
 
 
 def test_a_preset_is_a_network_and_a_schedule_and_each_can_be_replaced():
-    assert make_config("report").network == PLAIN.network
-    assert make_config("report").training == PLAIN.training
-    mixed = make_config("quick", network="simple", schedule="report")
+    assert make_config("an2dl").network == PLAIN.network
+    assert make_config("an2dl").training == PLAIN.training
+    mixed = make_config("light", network="an2dl-simple", schedule="an2dl")
     assert mixed.network.stem == (32, 64, 128)
     assert mixed.training == PLAIN.training
     for network, schedule in PRESETS.values():
@@ -216,9 +216,9 @@ def test_a_time_budget_takes_the_place_of_the_epochs_unless_they_are_set_too(pre
 
 
 def test_making_settings_leaves_the_tables_as_they_were():
-    before = make_config("quick")
-    make_config("quick", budget_s=5, assignments=("training.epochs=1", "network.units=3"))
-    assert make_config("quick") == before
+    before = make_config("light")
+    make_config("light", budget_s=5, assignments=("training.epochs=1", "network.units=3"))
+    assert make_config("light") == before
 
 
 @pytest.mark.parametrize(
@@ -240,24 +240,24 @@ def test_what_is_no_length_of_time_is_refused_with_an_example(text):
 
 def test_small_images_at_the_start_need_a_schedule_that_knows_how_far_the_run_is():
     with pytest.raises(ConfigError, match="start_scale below 1 needs the schedule one-cycle"):
-        make_config("report", assignments=("training.start_scale=0.5",))
+        make_config("an2dl", assignments=("training.start_scale=0.5",))
 
 
 def test_a_backbone_takes_the_place_of_our_own_layers_and_their_input():
-    config = make_config("light", assignments=("input.mean=[0.1,0.1,0.1]", *TO_BACKBONE))
+    config = make_config("light", assignments=("preprocessing.mean=[0.1,0.1,0.1]", *TO_BACKBONE))
     assert config.network.stem == config.network.stages == ()
     assert config.network.dropout == 0.2
-    assert config.input.mean == (0.1, 0.1, 0.1)
+    assert config.preprocessing.mean == (0.1, 0.1, 0.1)
     replaced = with_assignments(
-        make_config("residual", assignments=("input.std=[2,2,2]",)), TO_BACKBONE
+        make_config("an2dl-residual", assignments=("preprocessing.std=[2,2,2]",)), TO_BACKBONE
     )
     assert replaced.network.unit == "inception"
-    assert "std" not in replaced.input.model_fields_set
+    assert "std" not in replaced.preprocessing.model_fields_set
 
 
 def test_what_is_left_to_the_network_stays_so_when_something_else_is_assigned():
-    config = with_assignments(make_config(assignments=TO_BACKBONE), ("input.size_px=64",))
-    assert config.input.model_fields_set == {"size_px"}
+    config = with_assignments(make_config(assignments=TO_BACKBONE), ("preprocessing.size_px=64",))
+    assert config.preprocessing.model_fields_set == {"size_px"}
 
 
 def test_settings_with_a_backbone_come_back_from_toml_as_they_were(tmp_path):

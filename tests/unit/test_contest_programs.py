@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from stainproof.delivery.codabench.grader import INGESTION, SCORING
+from stainproof.contest.grader import INGESTION, SCORING
 from stainproof.labels import BLOOD_CLASSES
 
 

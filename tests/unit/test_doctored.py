@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from stainproof.config import AuditConfig
-from stainproof.data import phantom
-from stainproof.data.doctored import find_doctored, foreign_picture
+from stainproof.audit.doctored import find_doctored, foreign_picture
+from stainproof.config.schema import AuditConfig
+from stainproof.synthetic import phantoms
 
 
 def landscape(seed, size_px=96):
@@ -30,13 +30,13 @@ def small(images):
 def find(images, seed=0):
     lines = AuditConfig()
     return find_doctored(
-        images, margin=lines.doctored_margin, reach=lines.doctored_reach, seed=seed
+        images, margin=lines.doctored_margin, reach=lines.doctored_threshold, seed=seed
     )
 
 
 @pytest.fixture(scope="module")
 def cells():
-    return phantom.generate(900, seed=4)[0]
+    return phantoms.generate(900, seed=4)[0]
 
 
 @pytest.mark.slow
@@ -125,7 +125,7 @@ def test_images_of_one_colour_do_not_stop_the_search():
 
 def test_where_groups_cover_nearly_all_nothing_is_left_to_compare_with(cells, monkeypatch):
     group = SimpleNamespace(members=np.arange(80), scores=np.full(80, 2.0), threshold=1.0)
-    monkeypatch.setattr("stainproof.data.doctored.find_groups", lambda *what: [group])
+    monkeypatch.setattr("stainproof.data.doctored.find_shared_overlays", lambda *what: [group])
     for num in (80, 81, 120):
         found = find(small(cells[:num]))
         assert len(found.images) == 80

@@ -2,7 +2,8 @@ import cv2
 import numpy as np
 import pytest
 
-from stainproof.data import duplicates, phantom
+from stainproof.audit import duplicates
+from stainproof.synthetic import phantoms
 
 COPIES = {
     "jpeg 40": lambda rgb: cv2.imdecode(
@@ -21,7 +22,7 @@ COPIES = {
 
 @pytest.fixture(scope="module")
 def cells():
-    return phantom.generate(160, seed=3)[0]
+    return phantoms.generate(160, seed=3)[0]
 
 
 def thumbs_of(images):

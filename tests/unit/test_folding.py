@@ -1,9 +1,10 @@
 import pytest
 import torch
 
-from stainproof.models.folding import FoldedNetwork
-from stainproof.models.network import build_network, to_input
-from stainproof.presets import NETWORKS, make_config, with_assignments
+from stainproof.config.presets import NETWORKS, make_config, with_assignments
+from stainproof.inference.folding import FoldedNetwork
+from stainproof.models.network import build_network
+from stainproof.models.preprocessing import to_tensor
 
 
 @pytest.mark.parametrize("norm", ["batch", "group"])
@@ -11,7 +12,7 @@ from stainproof.presets import NETWORKS, make_config, with_assignments
 def test_a_folded_network_answers_as_the_network_does_and_has_no_batch_norm_left(name, norm):
     config = with_assignments(
         make_config(network=name),
-        ("input.size_px=32", "input.mean=[0.5,0.4,0.3]", f"network.norm={norm}"),
+        ("preprocessing.size_px=32", "preprocessing.mean=[0.5,0.4,0.3]", f"network.norm={norm}"),
     )
     network = build_network(config, num_classes=5).eval()
     generator = torch.Generator().manual_seed(0)
@@ -23,10 +24,10 @@ def test_a_folded_network_answers_as_the_network_does_and_has_no_batch_norm_left
         elif value.ndim == 1 and value.is_floating_point():
             value.copy_(torch.randn(value.shape, generator=generator))
     before = {key: value.clone() for key, value in network.state_dict().items()}
-    folded = FoldedNetwork(network, config.input)
+    folded = FoldedNetwork(network, config.preprocessing)
     images = torch.randint(0, 256, (4, 32, 32, 3), dtype=torch.uint8, generator=generator)
     with torch.no_grad():
-        expected = torch.softmax(network(to_input(images, config.input)), dim=1)
+        expected = torch.softmax(network(to_tensor(images, config.preprocessing)), dim=1)
         torch.testing.assert_close(folded(images), expected, rtol=1e-4, atol=1e-6)
     assert expected.std() > 0.01
     assert not [m for m in folded.modules() if isinstance(m, torch.nn.BatchNorm2d)]

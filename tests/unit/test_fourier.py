@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from stainproof.data import phantom
-from stainproof.models.fourier import (
+from stainproof.inference.frequency_filters import (
     FILTERS,
-    filtered,
+    apply_filter,
     low_pass,
     periodic_peaks,
     without_periodic_noise,
 )
+from stainproof.synthetic import phantoms
 
 LOW_PASSES = ("ideal", "gaussian", "butterworth")
 
@@ -23,7 +23,7 @@ def wave(period_px, amplitude, shape=(96, 96), angle=0.0):
 
 @pytest.fixture(scope="module")
 def cells():
-    return np.stack(list(phantom.generate(24, seed=5)[0]))
+    return np.stack(list(phantoms.generate(24, seed=5)[0]))
 
 
 @pytest.mark.parametrize("kind", FILTERS)
@@ -31,7 +31,7 @@ def cells():
 def test_every_filter_keeps_shape_type_and_input(kind, shape):
     images = np.random.default_rng(0).integers(256, size=shape, dtype=np.uint8)
     before = images.copy()
-    changed = filtered(images, kind, 0.5)
+    changed = apply_filter(images, kind, 0.5)
     assert changed.shape == shape and changed.dtype == np.uint8
     assert np.array_equal(images, before)
 
@@ -41,9 +41,9 @@ def test_a_low_pass_keeps_even_images_and_slow_waves_and_takes_fast_ones(kind):
     slow = np.rint(128 + wave(48, 60) * np.ones(3))[None].astype(np.uint8)
     fast = np.rint(128 + wave(3, 60) * np.ones(3))[None].astype(np.uint8)
     even = np.full((1, 96, 96, 3), 77, dtype=np.uint8)
-    assert np.array_equal(filtered(even, kind, 0.2), even)
-    assert filtered(slow, kind, 0.2).std() > 0.9 * slow.std()
-    assert filtered(fast, kind, 0.2).std() < 0.1 * fast.std()
+    assert np.array_equal(apply_filter(even, kind, 0.2), even)
+    assert apply_filter(slow, kind, 0.2).std() > 0.9 * slow.std()
+    assert apply_filter(fast, kind, 0.2).std() < 0.1 * fast.std()
 
 
 def test_low_passes_follow_their_formulas():
@@ -73,7 +73,7 @@ def test_a_notch_takes_the_noise_and_leaves_the_cell(cells):
 
 
 def test_sound_cells_come_through_the_notch_to_the_byte_all_but_a_few_in_a_hundred():
-    sound = np.stack(list(phantom.generate(160, seed=6)[0]))
+    sound = np.stack(list(phantoms.generate(160, seed=6)[0]))
     touched = periodic_peaks(sound).any(axis=(1, 2))
     assert touched.mean() < 0.03
     assert np.array_equal(without_periodic_noise(sound)[~touched], sound[~touched])

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from stainproof.delivery.codabench.sandbox import GUARD
+from stainproof.contest.sandbox import GUARD
 
 
 @pytest.fixture

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from stainproof.config import InputContract
-from stainproof.data.images import decode, is_image, to_square
+from stainproof.config.schema import Preprocessing
+from stainproof.data.decoding import decode, is_image
+from stainproof.data.images import to_square
 from stainproof.errors import DataError
 
 ORIENTATION = 0x0112
@@ -260,7 +261,7 @@ def oblong(fit, size_px, height, width):
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
     rgb[top : top + side, left : left + side] = (0, 0, 200)
-    return to_square(rgb, InputContract(size_px=size_px, fit=fit))
+    return to_square(rgb, Preprocessing(size_px=size_px, fit=fit))
 
 
 @pytest.mark.parametrize("shape", [(64, 96), (96, 64), (31, 90), (16, 16)])
@@ -294,7 +295,7 @@ def test_stretch_squeezes_the_whole_image(shape):
 )  # fmt: skip
 def test_any_image_becomes_the_size_and_a_flat_one_stays_flat(fit, size, height, width):
     rgb = np.full((height, width, 3), 128, np.uint8)
-    square = to_square(rgb, InputContract(size_px=size, fit=fit))
+    square = to_square(rgb, Preprocessing(size_px=size, fit=fit))
     assert square.shape == (size, size, 3)
     assert square.dtype == np.uint8
     assert (square == 128).all()
@@ -302,14 +303,14 @@ def test_any_image_becomes_the_size_and_a_flat_one_stays_flat(fit, size, height,
 
 def test_shrinking_averages_areas():
     checks = np.indices((64, 64)).sum(0)[..., None] % 2 * np.full(3, 254)
-    square = to_square(checks.astype(np.uint8), InputContract(size_px=32))
+    square = to_square(checks.astype(np.uint8), Preprocessing(size_px=32))
     assert (square == 127).all()
 
 
 @pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
 def test_an_image_that_fits_is_returned_as_it_is(fit):
     rgb = picture(32, 32)
-    assert np.array_equal(to_square(rgb, InputContract(size_px=32, fit=fit)), rgb)
+    assert np.array_equal(to_square(rgb, Preprocessing(size_px=32, fit=fit)), rgb)
 
 
 @pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
@@ -318,7 +319,7 @@ def test_the_input_is_not_modified(fit, shape):
     rgb = picture(*shape)
     before = rgb.copy()
     rgb.flags.writeable = False
-    to_square(rgb, InputContract(size_px=32, fit=fit))
+    to_square(rgb, Preprocessing(size_px=32, fit=fit))
     assert np.array_equal(rgb, before)
 
 
@@ -326,5 +327,5 @@ def test_the_input_is_not_modified(fit, shape):
 @pytest.mark.parametrize("shape", [(1, 200_000), (200_000, 1)])
 def test_a_thread_of_pixels_takes_no_more_memory_than_it_has_to(fit, shape):
     rgb = np.full((*shape, 3), 7, np.uint8)
-    square = to_square(rgb, InputContract(size_px=32, fit=fit))
+    square = to_square(rgb, Preprocessing(size_px=32, fit=fit))
     assert square.shape == (32, 32, 3)

@@ -9,14 +9,14 @@ import threading
 
 import pytest
 
-from stainproof.training.interrupt import SIGNALS, noting_interrupts
+from stainproof.training.interrupts import SIGNALS, deferred_interrupts
 
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_the_first_interrupt_is_noted_and_the_second_acts(number):
     usual = signal.signal(number, signal.default_int_handler)
     try:
-        with pytest.raises(KeyboardInterrupt), noting_interrupts() as interrupt:
+        with pytest.raises(KeyboardInterrupt), deferred_interrupts() as interrupt:
             signal.getsignal(number)(number, None)
             assert interrupt.noted
             signal.getsignal(number)(number, None)
@@ -27,7 +27,7 @@ def test_the_first_interrupt_is_noted_and_the_second_acts(number):
 
 def test_nothing_is_left_behind_where_no_interrupt_came():
     before = [signal.getsignal(number) for number in SIGNALS]
-    with noting_interrupts() as interrupt:
+    with deferred_interrupts() as interrupt:
         assert [signal.getsignal(number) for number in SIGNALS] != before
     assert not interrupt.noted
     assert [signal.getsignal(number) for number in SIGNALS] == before
@@ -38,7 +38,7 @@ def test_another_thread_trains_without_touching_signals():
     seen = []
 
     def work():
-        with noting_interrupts() as interrupt:
+        with deferred_interrupts() as interrupt:
             seen.append((interrupt.noted, [signal.getsignal(number) for number in SIGNALS]))
 
     thread = threading.Thread(target=work)

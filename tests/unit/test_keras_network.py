@@ -4,14 +4,20 @@ import numpy as np
 import pytest
 import torch
 
-from stainproof.config import InputContract
-from stainproof.delivery.keras_network import import_keras, save_keras, to_keras
+from stainproof.config.presets import NETWORKS, make_config
+from stainproof.config.schema import Preprocessing
+from stainproof.contest.keras_network import import_keras, save_keras, to_keras
 from stainproof.errors import ConfigError
-from stainproof.models.network import build_network, num_parameters, to_input
-from stainproof.presets import NETWORKS, make_config
+from stainproof.models.network import build_network, num_parameters
+from stainproof.models.preprocessing import to_tensor
 
 NUM_CLASSES = 8
-SMALL = ("input.size_px=40", "network.stem=[8,16]", "network.stages=[24]", "network.hidden=16")
+SMALL = (
+    "preprocessing.size_px=40",
+    "network.stem=[8,16]",
+    "network.stages=[24]",
+    "network.hidden=16",
+)
 
 
 def trained_looking(config):
@@ -38,11 +44,11 @@ def answer(model, images):
 def logits_apart(config):
     """Return the largest difference of logits between our network and Keras's."""
     import_keras()
-    network, images = trained_looking(config), noise(2, config.input.size_px)
-    standardised = to_input(torch.from_numpy(images), config.input)
+    network, images = trained_looking(config), noise(2, config.preprocessing.size_px)
+    standardised = to_tensor(torch.from_numpy(images), config.preprocessing)
     with torch.no_grad():
         expected = network(standardised).numpy()
-    model = to_keras(network, config.input.size_px)
+    model = to_keras(network, config.preprocessing.size_px)
     assert model.count_params() == num_parameters(network)
     assert expected.std() > 0.01
     return np.abs(answer(model, standardised.permute(0, 2, 3, 1).numpy()) - expected).max()
@@ -61,7 +67,7 @@ def test_every_network_of_the_report_gives_the_same_logits(name):
         ("network.unit=conv", "network.norm=group"),
         ("network.stages=[24,36]", "network.blocks=1", "network.units=3"),
         ("network.stages=[]", "network.hidden=0"),
-        ("input.size_px=33",),
+        ("preprocessing.size_px=33",),
     ],
     ids=" ".join,
 )
@@ -70,14 +76,16 @@ def test_every_setting_of_the_layers_gives_the_same_logits(more):
 
 
 def test_the_file_takes_images_as_they_are_and_gives_probabilities(tmp_path):
-    contract = InputContract(size_px=40, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.25))
-    config = make_config(assignments=SMALL).model_copy(update={"input": contract})
+    preprocessing = Preprocessing(size_px=40, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.25))
+    config = make_config(assignments=SMALL).model_copy(update={"preprocessing": preprocessing})
     network, images = trained_looking(config), noise(5, 40)
-    save_keras(network, contract, tmp_path / "network.keras")
+    save_keras(network, preprocessing, tmp_path / "network.keras")
     model = import_keras().saving.load_model(tmp_path / "network.keras", compile=False)
     found = answer(model, images)
     with torch.no_grad():
-        expected = torch.softmax(network(to_input(torch.from_numpy(images), contract)), 1).numpy()
+        expected = torch.softmax(
+            network(to_tensor(torch.from_numpy(images), preprocessing)), 1
+        ).numpy()
     np.testing.assert_allclose(found, expected, atol=1e-5)
     np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
 
@@ -85,5 +93,5 @@ def test_the_file_takes_images_as_they_are_and_gives_probabilities(tmp_path):
 def test_a_network_of_other_layers_is_refused_with_what_to_do(tmp_path):
     other = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 40 * 40, NUM_CLASSES))
     with pytest.raises(ConfigError, match="not Sequential; use --runtime onnx"):
-        save_keras(other, InputContract(size_px=40), tmp_path / "network.keras")
+        save_keras(other, Preprocessing(size_px=40), tmp_path / "network.keras")
     assert not list(tmp_path.iterdir())

@@ -2,20 +2,20 @@ import cv2
 import numpy as np
 import pytest
 
-from stainproof.config import AuditConfig
-from stainproof.data import phantom
-from stainproof.data.label_check import find_suspects
+from stainproof.audit.label_issues import find_label_issues
+from stainproof.config.schema import AuditConfig
+from stainproof.synthetic import phantoms
 
 
 @pytest.fixture(scope="module")
 def cells():
-    images, labels = phantom.generate(960, seed=12)
+    images, labels = phantoms.generate(960, seed=12)
     small = [cv2.resize(rgb, (48, 48), interpolation=cv2.INTER_AREA) for rgb in images]
     return np.stack(small), labels
 
 
 def suspects(cells, labels):
-    found = find_suspects(cells[0], labels, AuditConfig().least_belief, seed=0)
+    found = find_label_issues(cells[0], labels, AuditConfig().min_label_probability, seed=0)
     return {one.index: one for one in found}
 
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from stainproof.augment.mix import mix, visits
-from stainproof.config import AugmentConfig
+from stainproof.augment.mixing import mix, visits
+from stainproof.config.schema import AugmentConfig
 
 CELLS = np.stack([np.full((20, 30, 3), 10 * i, dtype=np.uint8) for i in range(12)])
 TARGETS = np.eye(12, dtype=np.float32)

@@ -3,15 +3,16 @@ import torch
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from stainproof.config import InputContract
+from stainproof.config.presets import NETWORKS, make_config, with_assignments
+from stainproof.config.schema import Preprocessing
 from stainproof.errors import ConfigError
 from stainproof.models.blocks import CustomBlock, InceptionUnit, SiblingConvs, StemUnit, make_norm
-from stainproof.models.network import build_network, num_parameters, to_input
-from stainproof.presets import NETWORKS, make_config, with_assignments
+from stainproof.models.network import build_network, num_parameters
+from stainproof.models.preprocessing import to_tensor
 
 
 def test_the_reference_network_has_the_reports_parameters():
-    network = build_network(make_config("reference"), num_classes=8)
+    network = build_network(make_config("an2dl"), num_classes=8)
     assert num_parameters(network) == 1_932_920
     assert num_parameters(network, trainable_only=True) == 1_924_160
 
@@ -31,10 +32,10 @@ def test_the_light_network_has_under_a_tenth_of_the_references_parameters():
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("size_px", [32, 96, 100])
 def test_every_network_maps_images_to_finite_logits_and_learns_in_every_weight(name, size_px):
-    config = with_assignments(make_config(network=name), (f"input.size_px={size_px}",))
+    config = with_assignments(make_config(network=name), (f"preprocessing.size_px={size_px}",))
     network = build_network(config, num_classes=5).train()
     images = torch.randint(0, 256, (4, size_px, size_px, 3), dtype=torch.uint8)
-    logits = network(to_input(images, config.input))
+    logits = network(to_tensor(images, config.preprocessing))
     assert logits.shape == (4, 5)
     assert logits.isfinite().all()
     logits.square().sum().backward()
@@ -60,7 +61,7 @@ def test_an_inception_unit_shares_its_filters_out_evenly():
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_with_group_norm_an_answer_depends_on_no_other_image(name):
-    sizes = ("input.size_px=32", "network.norm=group", "network.dropout=0")
+    sizes = ("preprocessing.size_px=32", "network.norm=group", "network.dropout=0")
     network = build_network(with_assignments(make_config(network=name), sizes), 5).train()
     x_bchw = torch.rand(4, 3, 32, 32)
     with torch.no_grad():
@@ -105,7 +106,7 @@ def test_an_inception_unit_computes_its_four_branches(training):
 
 def test_sibling_convolutions_start_as_they_would_alone():
     """Glorot's range is of each convolution's own outputs, not of all siblings together."""
-    network = build_network(make_config("reference"), 8)
+    network = build_network(make_config("an2dl"), 8)
     siblings = next(m for m in network.modules() if isinstance(m, SiblingConvs))
     for weight in siblings.weight.split(siblings.widths):
         limit = (6 / (weight.shape[0] + weight.shape[1])) ** 0.5
@@ -144,7 +145,7 @@ def test_a_custom_block_projects_its_skip_only_where_channels_differ():
     [
         ("network.stages=[10]", "multiple of 4"),
         ("network.stages=[8]", "from 12 up"),
-        ("input.size_px=16", "halve 16 px"),
+        ("preprocessing.size_px=16", "halve 16 px"),
     ],
 )
 def test_layers_that_cannot_be_built_are_refused_with_what_is_allowed(setting, message):
@@ -165,18 +166,18 @@ def test_a_network_without_any_stage_is_refused():
 def test_input_is_scaled_and_standardised_by_the_contract():
     images = torch.full((1, 2, 3, 3), 255, dtype=torch.uint8)
     images[..., 1] = 0
-    contract = InputContract(mean=(0.5, 0.5, 0.5), std=(0.25, 0.5, 1.0))
-    x_bchw = to_input(images, contract)
+    preprocessing = Preprocessing(mean=(0.5, 0.5, 0.5), std=(0.25, 0.5, 1.0))
+    x_bchw = to_tensor(images, preprocessing)
     assert x_bchw.shape == (1, 3, 2, 3)
     assert x_bchw[0, :, 0, 0].tolist() == [2.0, -1.0, 0.5]
-    assert to_input(images, InputContract())[0, :, 1, 2].tolist() == [1.0, 0.0, 1.0]
+    assert to_tensor(images, Preprocessing())[0, :, 1, 2].tolist() == [1.0, 0.0, 1.0]
     assert images[0, 0, 0].tolist() == [255, 0, 255]
 
 
 def test_networks_for_cpus_grow_in_parameters_and_stay_cheaper_than_the_reference():
     images = torch.rand(1, 3, 96, 96)
     costs = []
-    for name in ("tiny", "small", "light", "large", "reference"):
+    for name in ("tiny", "small", "light", "large", "an2dl"):
         network = build_network(make_config(network=name), 8).eval()
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             network(images)

@@ -4,13 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from stainproof.config import TrainingConfig
+from stainproof.config.presets import make_config
+from stainproof.config.schema import TrainingConfig
 from stainproof.errors import CheckpointError, ConfigError
-from stainproof.presets import make_config
 from stainproof.training import checkpoint
-from stainproof.training.averaging import MovingAverage
 from stainproof.training.checkpoint import Position, read_position, restore_state, save_state
-from stainproof.training.optim import Schedule, make_optimizer, one_cycle, size_px
+from stainproof.training.ema import MovingAverage
+from stainproof.training.optimizers import make_optimizer
+from stainproof.training.progressive_resizing import size_px
+from stainproof.training.schedule import Schedule, one_cycle
 
 
 def test_one_cycle_rises_to_the_peak_then_falls_to_zero():
@@ -35,7 +37,7 @@ def test_images_grow_in_steps_to_their_full_size_by_two_thirds_of_the_run():
 
 @pytest.mark.parametrize(("full_px", "start_px"), [(16, 16), (28, 16), (224, 22)])
 def test_images_never_start_smaller_than_the_network_can_halve(full_px, start_px):
-    sizes = ("training.start_scale=0.1", f"input.size_px={full_px}")
+    sizes = ("training.start_scale=0.1", f"preprocessing.size_px={full_px}")
     assert size_px(0.0, make_config(assignments=sizes)) == start_px
 
 
@@ -152,7 +154,7 @@ def test_weights_decay_and_biases_do_not(name):
 
 def test_adam_refuses_a_decay_that_it_would_not_apply():
     with pytest.raises(ConfigError, match="weight_decay needs another optimizer than adam"):
-        make_config("report", assignments=("training.weight_decay=0.1",))
+        make_config("an2dl", assignments=("training.weight_decay=0.1",))
 
 
 def test_a_state_of_another_version_is_refused_in_one_line(tmp_path, monkeypatch):

@@ -6,11 +6,11 @@ import pytest
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.metrics import confusion_matrix
 
-from stainproof.data import phantom
-from stainproof.data.phantom_parts import ANATOMY
-from stainproof.data.phantom_scene import expose
 from stainproof.errors import DataError
 from stainproof.labels import BLOOD_CLASSES
+from stainproof.synthetic import phantoms
+from stainproof.synthetic.anatomy import ANATOMY
+from stainproof.synthetic.imaging import expose
 
 NUM_EACH = 40
 
@@ -18,7 +18,7 @@ NUM_EACH = 40
 @pytest.fixture(scope="module")
 def cells():
     """Map every class to the pixels of NUM_EACH images, and of each the cell's own pixels."""
-    images, labels = phantom.generate(8 * NUM_EACH, seed=3)
+    images, labels = phantoms.generate(8 * NUM_EACH, seed=3)
     return {name: images[labels == index] for index, name in enumerate(BLOOD_CLASSES)}
 
 
@@ -54,7 +54,7 @@ def test_there_is_an_anatomy_for_every_class_in_order():
 
 
 def test_images_and_labels_have_the_promised_shape_and_type():
-    images, labels = phantom.generate(10, seed=0, size_px=48)
+    images, labels = phantoms.generate(10, seed=0, size_px=48)
     assert images.shape == (10, 48, 48, 3) and images.dtype == np.uint8
     assert labels.dtype == np.int64
     assert labels.tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 0, 1]
@@ -63,44 +63,46 @@ def test_images_and_labels_have_the_promised_shape_and_type():
 @pytest.mark.parametrize("size_px", [28, 33, 64, 224])
 def test_other_sizes_show_the_same_cells(size_px):
     for ours, usual in zip(
-        phantom.generate(8, seed=5, size_px=size_px)[0], phantom.generate(8, seed=5)[0], strict=True
+        phantoms.generate(8, seed=5, size_px=size_px)[0],
+        phantoms.generate(8, seed=5)[0],
+        strict=True,
     ):
         pair = [cv2.resize(i, (24, 24), interpolation=cv2.INTER_AREA) for i in (ours, usual)]
         assert np.corrcoef(pair[0].ravel(), pair[1].ravel())[0, 1] > 0.95
 
 
 def test_the_same_seed_gives_the_same_bytes_whatever_the_workers():
-    alone, labels = phantom.generate(120, seed=7, size_px=32, num_workers=1)
-    together, same_labels = phantom.generate(120, seed=7, size_px=32, num_workers=2)
+    alone, labels = phantoms.generate(120, seed=7, size_px=32, num_workers=1)
+    together, same_labels = phantoms.generate(120, seed=7, size_px=32, num_workers=2)
     assert np.array_equal(alone, together)
     assert np.array_equal(labels, same_labels)
 
 
 def test_different_seeds_give_different_images():
-    first, _ = phantom.generate(8, seed=1)
-    second, _ = phantom.generate(8, seed=2)
+    first, _ = phantoms.generate(8, seed=1)
+    second, _ = phantoms.generate(8, seed=2)
     assert all((a != b).mean() > 0.2 for a, b in zip(first, second, strict=True))
 
 
 def test_no_two_images_of_a_set_are_alike():
-    images, _ = phantom.generate(64, seed=1)
+    images, _ = phantoms.generate(64, seed=1)
     assert len(np.unique(images.reshape(64, -1), axis=0)) == 64
 
 
 def test_an_image_does_not_depend_on_how_many_are_drawn():
-    few, _ = phantom.generate(3, seed=4)
-    many, _ = phantom.generate(60, seed=4)
+    few, _ = phantoms.generate(3, seed=4)
+    many, _ = phantoms.generate(60, seed=4)
     assert np.array_equal(few, many[:3])
 
 
 def test_the_classes_are_balanced():
-    _, labels = phantom.generate(80, seed=0, size_px=28)
+    _, labels = phantoms.generate(80, seed=0, size_px=28)
     assert np.bincount(labels).tolist() == [10] * 8
 
 
 def test_images_come_one_after_another_and_the_rest_is_not_drawn_first():
-    few = phantom.stream(10_000_000, seed=4, num_workers=1)
-    images, _ = phantom.generate(2, seed=4)
+    few = phantoms.stream(10_000_000, seed=4, num_workers=1)
+    images, _ = phantoms.generate(2, seed=4)
     assert np.array_equal([next(few), next(few)], images)
 
 
@@ -112,10 +114,10 @@ def test_no_more_than_some_batches_wait_in_memory(monkeypatch):
             asked.append(len(jobs))
             return map(draw, jobs)
 
-    expected = phantom.generate(120, seed=7, size_px=32, num_workers=1)[0]
+    expected = phantoms.generate(120, seed=7, size_px=32, num_workers=1)[0]
     monkeypatch.setattr(phantom, "ProcessPoolExecutor", lambda *how: Pool(Pool()))
     monkeypatch.setattr(phantom, "AHEAD", 1)
-    cells = phantom.stream(120, seed=7, size_px=32, num_workers=2)
+    cells = phantoms.stream(120, seed=7, size_px=32, num_workers=2)
     first = next(cells)
     assert asked == [1]
     assert np.array_equal([first, *cells], expected)
@@ -123,21 +125,21 @@ def test_no_more_than_some_batches_wait_in_memory(monkeypatch):
 
 
 def test_draw_gives_what_the_same_generator_state_gave():
-    first = phantom.draw(np.random.default_rng(9), "monocyte", size_px=64)
-    second = phantom.draw(np.random.default_rng(9), "monocyte", size_px=64)
+    first = phantoms.draw(np.random.default_rng(9), "monocyte", size_px=64)
+    second = phantoms.draw(np.random.default_rng(9), "monocyte", size_px=64)
     assert first.shape == (64, 64, 3) and first.dtype == np.uint8
     assert np.array_equal(first, second)
 
 
 def test_without_dye_the_picture_is_as_white_as_the_lamp():
-    scene = phantom.Scene(white=(200.0, 150.0, 100.0), white_spread=0, vignetting=0, noise=0)
+    scene = phantoms.Scene(white=(200.0, 150.0, 100.0), white_spread=0, vignetting=0, noise=0)
     rgb = expose(np.random.default_rng(0), np.zeros((40, 40, 3), np.float32), scene)
     assert np.abs(rgb.astype(int) - (200, 150, 100)).max() <= 1
 
 
 def test_light_falls_tenfold_for_each_unit_of_optical_density():
-    stain = phantom.Stain(purple=(1.0, 0.5, 0.0), spread=0)
-    scene = phantom.Scene(stain, (200.0, 200.0, 200.0), white_spread=0, vignetting=0, noise=0)
+    stain = phantoms.Stain(purple=(1.0, 0.5, 0.0), spread=0)
+    scene = phantoms.Scene(stain, (200.0, 200.0, 200.0), white_spread=0, vignetting=0, noise=0)
     amounts = np.zeros((40, 40, 3), np.float32)
     amounts[..., 1] = 1
     rgb = expose(np.random.default_rng(0), amounts, scene)
@@ -147,7 +149,7 @@ def test_light_falls_tenfold_for_each_unit_of_optical_density():
 def test_the_background_is_the_palest_thing_and_nearly_the_scenes_white(cells):
     for images in cells.values():
         pale = np.percentile(images.reshape(len(images), -1, 3), 90, axis=1)
-        assert np.abs(pale.mean(axis=0) - phantom.LABS["home"].white).max() < 5
+        assert np.abs(pale.mean(axis=0) - phantoms.LABS["home"].white).max() < 5
 
 
 def test_platelets_are_the_smallest_cells(cells):
@@ -186,8 +188,8 @@ def test_simple_measures_of_size_and_colour_tell_the_classes_apart(cells):
 
 
 def test_another_lab_changes_the_colours_but_not_the_cells():
-    home, labels = phantom.generate(16, seed=6)
-    other, same_labels = phantom.generate(16, seed=6, lab="other")
+    home, labels = phantoms.generate(16, seed=6)
+    other, same_labels = phantoms.generate(16, seed=6, lab="other")
     assert np.array_equal(labels, same_labels)
     white = [np.percentile(images, 90, axis=(0, 1, 2)) for images in (home, other)]
     assert white[0][2] < white[0][0] - 30
@@ -211,9 +213,9 @@ def test_another_lab_changes_the_colours_but_not_the_cells():
 )
 def test_what_is_out_of_range_is_refused_by_name(wrong, word):
     with pytest.raises(DataError, match=word):
-        phantom.generate(**{"num_images": 8, "seed": 0, **wrong})
+        phantoms.generate(**{"num_images": 8, "seed": 0, **wrong})
 
 
 def test_an_unknown_class_is_refused_with_the_known_ones():
     with pytest.raises(DataError, match="basophil, eosinophil"):
-        phantom.draw(np.random.default_rng(0), "blast")
+        phantoms.draw(np.random.default_rng(0), "blast")

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stainproof.augment.recipe import FAMILY_OF, Augmenter
-from stainproof.config import AugmentConfig
+from stainproof.augment.augmenter import FAMILY_OF, Augmenter
+from stainproof.config.presets import make_config
+from stainproof.config.recipes import FAMILIES, LIMITS, RANGES, RECIPES, Recipe
+from stainproof.config.schema import AugmentConfig
 from stainproof.errors import ConfigError, DataError
-from stainproof.presets import make_config
-from stainproof.recipes import FAMILIES, LIMITS, RANGES, RECIPES, Recipe
 
 
 def photos(num=12, height=32, width=32):
@@ -103,7 +103,7 @@ def test_twice_the_strength_stays_within_what_amounts_can_mean(name):
 @pytest.mark.parametrize("policy", ["each", "some", "chains"])
 def test_a_recipe_left_with_turns_alone_only_turns(policy):
     recipe = named("randaugment", policy=policy)
-    rest = [name for name in recipe.operations if name != "turn"]
+    rest = [name for name in recipe.operations if name != "d4"]
     batch = Augmenter(photos(), recipe, 0, without=rest).batch(np.arange(12), 1)
     assert np.array_equal(
         np.sort(batch.reshape(12, -1), axis=1), np.sort(photos().reshape(12, -1), axis=1)
@@ -162,9 +162,9 @@ def test_every_operation_can_be_done_at_its_limits(name, side):
 
 @pytest.mark.parametrize("policy", ["each", "some", "chains"])
 def test_probability_zero_switches_an_operation_off_under_every_policy(policy):
-    operations = {"brightness": {"probability": 0.0}, "turn": {"probability": 1.0}}
+    operations = {"brightness": {"probability": 0.0}, "d4": {"probability": 1.0}}
     recipe = Recipe.model_validate({"operations": operations, "policy": policy})
-    assert Augmenter(photos(), recipe, 0).names == ["turn"]
+    assert Augmenter(photos(), recipe, 0).names == ["d4"]
 
 
 def test_processor_time_is_counted_on_all_workers():
@@ -188,7 +188,7 @@ def test_shuffled_families_stay_together():
 def test_clustered_families_keep_probabilities_and_come_together():
     recipe = named("stainproof", clustered=0.3)
     found = [dict(steps) for steps in steps_of(recipe, 4000)]
-    for name in ("zoom", "contrast", "noise", "turn"):
+    for name in ("zoom", "contrast", "noise", "d4"):
         share = np.mean([name in steps for steps in found])
         assert share == pytest.approx(recipe.operations[name].probability, abs=0.025)
     moves = set(FAMILIES["geometry"])
@@ -201,7 +201,7 @@ def test_clustered_families_keep_probabilities_and_come_together():
 def test_randaugment_takes_as_many_operations_as_it_says_at_one_magnitude():
     recipe = named("randaugment", picks=4, magnitude=0.25)
     for steps in steps_of(recipe):
-        picked = [(name, amount) for name, amount in steps if name != "turn"]
+        picked = [(name, amount) for name, amount in steps if name != "d4"]
         assert len(picked) == 4
         for name, amount in picked:
             draw = recipe.operations[name]
@@ -211,7 +211,7 @@ def test_randaugment_takes_as_many_operations_as_it_says_at_one_magnitude():
 def test_trivialaugment_takes_one_operation_of_any_magnitude():
     found = steps_of(named("trivialaugment"), 600)
     amounts = [abs(a) for steps in found for name, a in steps if name == "rotate"]
-    assert all(sum(name != "turn" for name, _ in steps) == 1 for steps in found)
+    assert all(sum(name != "d4" for name, _ in steps) == 1 for steps in found)
     assert min(amounts) < 10 and max(amounts) > 35
 
 
@@ -257,7 +257,7 @@ def test_settings_fill_in_the_named_recipe_operation_by_operation():
     chosen = AugmentConfig.model_validate(
         {"recipe": "stains", "operations": {"hue": {"probability": 0.5}, "stain": {"high": 0.1}}}
     )
-    assert set(chosen.operations) == {"turn", "stain", "density", "white", "hue"}
+    assert set(chosen.operations) == {"d4", "stain", "density", "white_balance", "hue"}
     assert chosen.operations["hue"].low == RANGES["hue"][0]
     assert chosen.operations["stain"].high == 0.1
     assert chosen.operations["stain"].probability == 0.6
@@ -266,7 +266,7 @@ def test_settings_fill_in_the_named_recipe_operation_by_operation():
 def test_choosing_another_recipe_drops_the_operations_of_the_one_before():
     chosen = make_config(assignments=("augment.operations.hue.probability=0.9",)).augment
     assert chosen.operations["hue"].probability == 0.9
-    simple = make_config("report", assignments=("augment.recipe=simple",)).augment
+    simple = make_config("an2dl", assignments=("augment.recipe=simple",)).augment
     assert set(simple.operations) == set(RECIPES["simple"]["operations"])
     assert simple.policy == "each"
 
@@ -312,4 +312,4 @@ def test_a_setting_that_no_recipe_can_have_is_refused_by_name(assignment, messag
 
 def test_views_of_one_image_are_not_mixed_with_others():
     with pytest.raises(ConfigError, match="set mix to none"):
-        make_config("report", assignments=("augment.consistency=12",))
+        make_config("an2dl", assignments=("augment.consistency=12",))

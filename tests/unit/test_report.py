@@ -7,13 +7,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from stainproof.config.presets import make_config
 from stainproof.errors import CheckpointError
 from stainproof.evaluation import metrics
+from stainproof.evaluation.intervals import difference
+from stainproof.evaluation.result import Evaluation, Mistake
 from stainproof.labels import BLOOD_CLASSES
-from stainproof.presets import make_config
 from stainproof.provenance import Provenance
-from stainproof.report.page import drop_between, render
-from stainproof.results import Card, DataSummary, EpochRecord, Evaluation, Mistake
+from stainproof.reports.run_report import render
+from stainproof.runs.card import Card, DataSummary
+from stainproof.runs.history import EpochRecord
 
 PROVENANCE = Provenance(
     stainproof="0.1.0",
@@ -44,7 +47,7 @@ def make_run(folder, classes=BLOOD_CLASSES, source="ds1", num_epochs=30, example
             accuracy=0.9 - 0.6 * np.exp(-4 * done) + 0.004 * rng.normal(),
             val_loss=0.12 + 1.5 * np.exp(-5 * done) + 0.03 * rng.normal(),
             val_accuracy=0.97 - 0.5 * np.exp(-6 * done) + 0.005 * rng.normal(),
-            val_shifted_accuracy=0.9 - 0.6 * np.exp(-4 * done) + 0.006 * rng.normal(),
+            val_augmented_accuracy=0.9 - 0.6 * np.exp(-4 * done) + 0.006 * rng.normal(),
             learning_rate=4e-3 * min(done / 0.3, (1 - done) / 0.7),
             images_per_s=140.0,
             elapsed_s=65.0 * (index + 1),
@@ -55,7 +58,7 @@ def make_run(folder, classes=BLOOD_CLASSES, source="ds1", num_epochs=30, example
     config = make_config(seed=3)
     Card(
         classes=classes,
-        input=config.input,
+        input=config.preprocessing,
         network=config.network,
         num_parameters=178_344,
         weights_sha256=WEIGHTS,
@@ -289,7 +292,7 @@ def test_the_same_files_give_the_same_page_in_every_process_without_torch(run, t
     evaluation = make_evaluation(tmp_path / "val")
     code = (
         "import sys, pathlib\n"
-        "from stainproof.report.page import render\n"
+        "from stainproof.reports.run_report import render\n"
         "page = render(pathlib.Path(sys.argv[1]), [pathlib.Path(sys.argv[2])])\n"
         "assert 'torch' not in sys.modules and 'matplotlib.pyplot' not in sys.modules\n"
         "sys.stdout.buffer.write(page.encode())"
@@ -335,7 +338,7 @@ def test_every_evaluation_has_a_tile_and_a_section(four, run, tmp_path, num):
 def test_a_run_of_one_epoch_without_shifted_validation_or_examples_makes_a_page(tmp_path):
     run = make_run(tmp_path / "run", num_epochs=1, examples=0)
     line = (run / "history.jsonl").read_text(encoding="utf-8")
-    bare = EpochRecord.model_validate_json(line).model_copy(update={"val_shifted_accuracy": None})
+    bare = EpochRecord.model_validate_json(line).model_copy(update={"val_augmented_accuracy": None})
     (run / "history.jsonl").write_text(bare.model_dump_json(), encoding="utf-8")
     Card.read(run / "card.json").model_copy(update={"best": bare}).write(run / "card.json")
     page = Page(render(run, []))
@@ -351,5 +354,5 @@ def test_an_evaluation_without_mistakes_says_so(run, tmp_path):
 
 def test_the_interval_of_a_difference_is_newcombes():
     """56 of 70 against 48 of 80: Newcombe 1998, table II, column (a), method 10."""
-    drop = drop_between(metrics.proportion(56, 70), metrics.proportion(48, 80))
+    drop = difference(metrics.proportion(56, 70), metrics.proportion(48, 80))
     assert (drop.low, drop.value, drop.high) == pytest.approx((0.0524, 0.2, 0.3339), abs=5e-5)

@@ -15,14 +15,15 @@ from hypothesis import strategies as st
 from optuna.samplers import RandomSampler
 from optuna.trial import FixedTrial
 
+from stainproof.config.presets import make_config
 from stainproof.errors import ConfigError, StainproofError
 from stainproof.models.network import check_network
-from stainproof.presets import make_config
 from stainproof.provenance import Provenance, without_password
-from stainproof.report.search_page import render_search
-from stainproof.results import EpochRecord, Search, Trial
+from stainproof.runs.history import EpochRecord
 from stainproof.search.propose import front, importances, propose
+from stainproof.search.results import Search, Trial
 from stainproof.search.run import _be_worker, _pass_faults_on, _work_together
+from stainproof.search.search_page import render_search
 from stainproof.search.space import (
     DEFAULT_FILE,
     assignments,
@@ -76,7 +77,7 @@ def epochs(*accuracies, seconds=10.0):
     return [
         EpochRecord(
             epoch=rank + 1, loss=1.0, accuracy=0.5, val_loss=1.0, val_accuracy=0.9,
-            val_shifted_accuracy=accuracy, learning_rate=1e-3, images_per_s=1.0,
+            val_augmented_accuracy=accuracy, learning_rate=1e-3, images_per_s=1.0,
             elapsed_s=seconds * (rank + 1),
         )
         for rank, accuracy in enumerate(accuracies)
@@ -157,7 +158,7 @@ def test_the_preset_is_found_in_a_space_of_how_often_an_operation_comes():
         ("network.stages = { each = [{ low = 10, high = 20 }] }", "a multiple of 4 from 12 up"),
         ("seed = [1, 2]", "seed: cannot be searched"),
         ("split.val_fraction = [0.1, 0.2]", "split.val_fraction: cannot be searched"),
-        ("input.size_px = [32]", "searched, and fixed by --set"),
+        ("preprocessing.size_px = [32]", "searched, and fixed by --set"),
         ('training.learning_rate = { by = "training.optimizer" }', "no choice that stands above"),
         (
             'training.optimizer = ["sgd", "lion"]\n[training.weight_decay]\n'
@@ -172,7 +173,7 @@ def test_a_space_that_cannot_be_searched_is_refused(tmp_path, text, message):
     path = tmp_path / "space.toml"
     path.write_text(text)
     with pytest.raises(ConfigError) as caught:
-        read_space(path, ("input.size_px=64",))
+        read_space(path, ("preprocessing.size_px=64",))
     assert message in str(caught.value)
     assert "space.toml" in str(caught.value)
 

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stainproof import files
-from stainproof.config import SplitConfig
-from stainproof.data.imageset import ImageSet
-from stainproof.data.split import TEST, TRAIN, VAL, make_split
+from stainproof.config.schema import SplitConfig
+from stainproof.data.dataset import Dataset
+from stainproof.data.splits import TEST, TRAIN, VAL, make_split
 from stainproof.errors import DataError
 
 CLASSES = ("basophil", "lymphocyte", "platelet")
@@ -20,7 +20,7 @@ def a_set(labels, copies_of=None, groups=None, parts=None):
     num = len(labels)
     pixels = np.arange(num) if copies_of is None else np.asarray(copies_of)
     images = np.random.default_rng(0).integers(0, 256, (num, 4, 4, 3), dtype=np.uint8)[pixels]
-    return ImageSet(
+    return Dataset(
         source="cells",
         images=images,
         labels=np.asarray(labels, dtype=np.int64),
@@ -166,7 +166,7 @@ def test_a_class_without_images_is_no_hindrance():
 
 def test_the_table_holds_every_image_and_its_hash_is_the_files(tmp_path):
     source = a_set(np.arange(30) % 3)
-    source = ImageSet(**vars(source) | {"names": ('a,"b"\nä', *source.names[1:])})
+    source = Dataset(**vars(source) | {"names": ('a,"b"\nä', *source.names[1:])})
     split = make_split(source, SplitConfig(), 0)
     split.write(tmp_path / "splits.csv")
     assert files.sha256_of(tmp_path / "splits.csv") == split.sha256()
@@ -197,6 +197,6 @@ def test_the_hash_of_a_set_tells_pixels_labels_and_names_apart():
     label[0] = 2
     changes = ({"images": pixel}, {"labels": label}, {"names": ("x", *source.names[1:])},
                {"classes": ("a", "b", "c")})  # fmt: skip
-    hashes = {ImageSet(**vars(source) | change).sha256() for change in ({}, *changes)}
+    hashes = {Dataset(**vars(source) | change).sha256() for change in ({}, *changes)}
     assert len(hashes) == 5
     assert source.sha256() == a_set(np.arange(6) % 3).sha256()

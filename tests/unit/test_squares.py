@@ -5,9 +5,9 @@ import importlib.util
 import numpy as np
 import pytest
 
-from stainproof.config import InputContract
+from stainproof.config.schema import Preprocessing
+from stainproof.contest.grader import FILES
 from stainproof.data.images import to_square
-from stainproof.delivery.codabench.grader import FILES
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +24,8 @@ def noise(height, width, number=3):
 
 
 def differences(squares, images, size_px, fit):
-    contract = InputContract(size_px=size_px, fit=fit)
-    expected = np.stack([to_square(rgb, contract) for rgb in images])
+    preprocessing = Preprocessing(size_px=size_px, fit=fit)
+    expected = np.stack([to_square(rgb, preprocessing) for rgb in images])
     found = squares.to_squares(images, size_px, fit)
     assert found.dtype == np.uint8 and found.shape == expected.shape
     return np.abs(found.astype(int) - expected)

@@ -7,20 +7,21 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-from stainproof.models.folding import FoldedNetwork
-from stainproof.models.network import build_network, to_input
-from stainproof.presets import make_config
+from stainproof.config.presets import make_config
+from stainproof.inference.folding import FoldedNetwork
+from stainproof.models.network import build_network
+from stainproof.models.preprocessing import to_tensor
 
-STEM = {"light": 3, "reference": 2}
-BLOCKS = {"light": 2, "reference": 4}
-PROJECTED = {"light": 1, "reference": 2}
+STEM = {"light": 3, "an2dl": 2}
+BLOCKS = {"light": 2, "an2dl": 4}
+PROJECTED = {"light": 1, "an2dl": 2}
 """Blocks whose skip is a convolution."""
 
 
 def parts(name):
     config = make_config(network=name)
     images = torch.randint(0, 256, (2, 96, 96, 3), dtype=torch.uint8)
-    return build_network(config, 8).train(), images, config.input
+    return build_network(config, 8).train(), images, config.preprocessing
 
 
 def operations(function):
@@ -29,21 +30,21 @@ def operations(function):
     return Counter({event.key: event.count for event in seen.key_averages()})
 
 
-@pytest.mark.parametrize("name", ["light", "reference"])
+@pytest.mark.parametrize("name", ["light", "an2dl"])
 def test_a_step_makes_four_convolutions_and_two_normalisations_an_inception_unit(name):
     """The report's unit, branch by branch, would make six of each."""
-    network, images, contract = parts(name)
-    found = operations(lambda: network(to_input(images, contract)).sum().backward())
+    network, images, preprocessing = parts(name)
+    found = operations(lambda: network(to_tensor(images, preprocessing)).sum().backward())
     alone, units = STEM[name] + PROJECTED[name], 2 * BLOCKS[name]
     assert found["aten::convolution"] == alone + 4 * units
     assert found["aten::native_batch_norm"] == alone + 2 * units
     assert found["aten::convolution_backward"] == found["aten::convolution"]
 
 
-@pytest.mark.parametrize("name", ["light", "reference"])
+@pytest.mark.parametrize("name", ["light", "an2dl"])
 def test_no_convolution_is_computed_in_another_memory_order(name):
     """A copy from or to channels-last at every layer would cost a third of the step."""
-    network, images, contract = parts(name)
+    network, images, preprocessing = parts(name)
     dense = []
 
     def note(module, given, answer):
@@ -53,7 +54,7 @@ def test_no_convolution_is_computed_in_another_memory_order(name):
     for module in network.modules():
         if isinstance(module, torch.nn.Conv2d | torch.nn.BatchNorm2d):
             module.register_forward_hook(note)
-    network(to_input(images, contract))
+    network(to_tensor(images, preprocessing))
     assert dense
     assert all(dense)
 
@@ -76,10 +77,10 @@ def products(settings, size_px=96, num_classes=8):
     return total + channels * settings.hidden + settings.hidden * num_classes
 
 
-@pytest.mark.parametrize("name", ["light", "reference"])
+@pytest.mark.parametrize("name", ["light", "an2dl"])
 def test_an_answer_takes_the_products_of_the_network_and_no_more(name):
-    network, images, contract = parts(name)
-    folded = FoldedNetwork(network.eval(), contract)
+    network, images, preprocessing = parts(name)
+    folded = FoldedNetwork(network.eval(), preprocessing)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         folded(images[:1])
     assert counter.get_total_flops() == 2 * products(make_config(network=name).network)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stainproof.config import InputContract
+from stainproof.config.schema import Preprocessing
 from stainproof.data import parallel, stream
 from stainproof.errors import DataError
 
@@ -46,9 +46,9 @@ def test_what_stands_for_nothing_is_named(cell_folder, name):
         stream.find([str(cell_folder / "basophil"), str(cell_folder / name)])
 
 
-def test_images_come_in_order_at_the_size_asked_for(cell_folder, contract, colour_of):
+def test_images_come_in_order_at_the_size_asked_for(cell_folder, preprocessing, colour_of):
     paths = stream.find([str(cell_folder)])
-    items = list(stream.read(paths, InputContract(size_px=24)))
+    items = list(stream.read(paths, Preprocessing(size_px=24)))
     assert [item.name for item in items] == [str(path) for path in paths]
     assert all(item.rgb.shape == (24, 24, 3) and item.rgb.dtype == np.uint8 for item in items)
     assert [colour_of(item.rgb) for item in items] == [0] * 8 + [1] * 8 + [2] * 8
@@ -56,23 +56,23 @@ def test_images_come_in_order_at_the_size_asked_for(cell_folder, contract, colou
 
 
 def test_an_unreadable_file_gives_an_item_with_its_error_and_the_rest_goes_on(
-    cell_folder, contract
+    cell_folder, preprocessing
 ):
     paths = stream.find([str(cell_folder / "basophil")])
     paths[2].write_text("no image")
     paths[5].unlink()
-    items = list(stream.read(paths, contract))
+    items = list(stream.read(paths, preprocessing))
     assert [index for index, item in enumerate(items) if item.rgb is None] == [2, 5]
     assert "not an image" in items[2].error and "no such file" in items[5].error
     assert str(paths[2]) in items[2].error
 
 
-def test_an_npz_file_gives_all_its_images_between_the_others(tmp_path, contract, cells):
+def test_an_npz_file_gives_all_its_images_between_the_others(tmp_path, preprocessing, cells):
     images, labels = cells
     np.savez(tmp_path / "set.npz", images=images, labels=labels)
     Image.fromarray(images[0]).save(tmp_path / "one.png")
     paths = [tmp_path / "one.png", tmp_path / "set.npz", tmp_path / "one.png"]
-    items = list(stream.read(paths, contract))
+    items = list(stream.read(paths, preprocessing))
     assert len(items) == 14
     assert [item.name for item in items[1:3]] == [f"{paths[1]}#0", f"{paths[1]}#1"]
     assert len({item.name for item in items[1:-1]}) == 12
@@ -83,19 +83,19 @@ def test_an_npz_file_gives_all_its_images_between_the_others(tmp_path, contract,
     "arrays", [{"pictures": np.zeros((2, 8, 8, 3), np.uint8)}, {"images": np.zeros((2, 8, 8, 3))},
                {"images": np.zeros((8, 8, 3), np.uint8)}]
 )  # fmt: skip
-def test_an_npz_file_without_images_gives_one_item_with_an_error(tmp_path, contract, arrays):
+def test_an_npz_file_without_images_gives_one_item_with_an_error(tmp_path, preprocessing, arrays):
     np.savez(tmp_path / "set.npz", **arrays)
-    (item,) = stream.read([tmp_path / "set.npz"], contract)
+    (item,) = stream.read([tmp_path / "set.npz"], preprocessing)
     assert item.rgb is None
     assert "set.npz" in item.error and "images" in item.error
 
 
-def test_a_damaged_npz_file_gives_one_item_with_an_error(tmp_path, contract, cells):
+def test_a_damaged_npz_file_gives_one_item_with_an_error(tmp_path, preprocessing, cells):
     np.savez_compressed(tmp_path / "set.npz", images=cells[0])
     content = bytearray((tmp_path / "set.npz").read_bytes())
     content[60:2000] = b"\xff" * 1940
     (tmp_path / "set.npz").write_bytes(content)
-    (item,) = stream.read([tmp_path / "set.npz"], contract)
+    (item,) = stream.read([tmp_path / "set.npz"], preprocessing)
     assert item.rgb is None and "set.npz" in item.error
 
 
@@ -103,22 +103,22 @@ def test_a_thread_of_pixels_gives_an_item_and_stops_nothing(tmp_path):
     Image.new("L", (120_000, 1)).save(tmp_path / "a.png")
     Image.new("RGB", (32, 32)).save(tmp_path / "b.png")
     paths = stream.find([str(tmp_path)])
-    items = list(stream.read(paths, InputContract(size_px=32, fit="pad")))
+    items = list(stream.read(paths, Preprocessing(size_px=32, fit="pad")))
     assert [item.name for item in items] == [str(path) for path in paths]
     assert items[1].rgb is not None
 
 
-def test_reading_runs_only_a_few_hundred_images_ahead(cell_folder, contract, monkeypatch):
+def test_reading_runs_only_a_few_hundred_images_ahead(cell_folder, preprocessing, monkeypatch):
     begun = []
     real = stream._read_one
 
-    def counted(path, contract):
+    def counted(path, preprocessing):
         begun.append(path)
-        return real(path, contract)
+        return real(path, preprocessing)
 
     monkeypatch.setattr(stream, "_read_one", counted)
     paths = stream.find([str(cell_folder)]) * 100
-    items = stream.read(paths, contract)
+    items = stream.read(paths, preprocessing)
     for _ in range(3):
         next(items)
     items.close()
@@ -126,22 +126,22 @@ def test_reading_runs_only_a_few_hundred_images_ahead(cell_folder, contract, mon
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a name be any bytes")
-def test_a_file_name_that_is_no_text_can_still_be_written_down(tmp_path, contract):
+def test_a_file_name_that_is_no_text_can_still_be_written_down(tmp_path, preprocessing):
     path = os.path.join(os.fsencode(tmp_path), b"cell_\xff.png")  # noqa: PTH118
     with open(path, "wb") as file:  # noqa: PTH123
         Image.new("RGB", (32, 32)).save(file, format="PNG")
-    (item,) = stream.read(stream.find([str(tmp_path)]), contract)
+    (item,) = stream.read(stream.find([str(tmp_path)]), preprocessing)
     assert item.rgb is not None
     item.name.encode("utf-8")
 
 
-def test_of_npz_files_one_is_in_memory_at_a_time(tmp_path, contract, cells, monkeypatch):
+def test_of_npz_files_one_is_in_memory_at_a_time(tmp_path, preprocessing, cells, monkeypatch):
     read = []
     real = stream.read_images_only
     monkeypatch.setattr(stream, "read_images_only", lambda path: (read.append(path), real(path))[1])
     paths = [tmp_path / f"{number}.npz" for number in range(3)]
     for path in paths:
         np.savez(path, images=cells[0])
-    items = stream.read(paths, contract)
+    items = stream.read(paths, preprocessing)
     next(items)
     assert read == paths[:1]

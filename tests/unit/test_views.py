@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stainproof.models.views import VIEWS, views_of
+from stainproof.inference.tta import TTA_MODES, tta_views
 
 
 @pytest.fixture
@@ -11,9 +11,9 @@ def images():
     return np.random.default_rng(0).integers(256, size=(3, 8, 8, 3), dtype=np.uint8)
 
 
-@pytest.mark.parametrize(("views", "number"), list(zip(VIEWS, (1, 4, 8), strict=True)))
+@pytest.mark.parametrize(("views", "number"), list(zip(TTA_MODES, (1, 4, 8), strict=True)))
 def test_views_are_all_different_and_begin_with_the_image_as_it_is(images, views, number):
-    seen = views_of(images, views)
+    seen = tta_views(images, views)
     assert len(seen) == number
     assert np.array_equal(seen[0], images)
     assert len({view.tobytes() for view in seen}) == number
@@ -24,11 +24,11 @@ def test_turns_are_the_eight_ways_a_square_can_lie(images):
     lying = {np.rot90(images, k, axes=(1, 2)).tobytes() for k in range(4)}
     mirrored = images[:, :, ::-1]
     lying |= {np.rot90(mirrored, k, axes=(1, 2)).tobytes() for k in range(4)}
-    assert {view.tobytes() for view in views_of(images, "turns")} == lying
+    assert {view.tobytes() for view in tta_views(images, "turns")} == lying
 
 
 def test_views_leave_the_images_alone(images):
     before = images.copy()
-    for view in views_of(images, "turns")[1:]:
+    for view in tta_views(images, "turns")[1:]:
         view[:] = 0
     assert np.array_equal(images, before)

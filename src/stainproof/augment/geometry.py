@@ -48,7 +48,7 @@ def begin(rgb: Images) -> Warp:
     return Warp(rgb.shape[0], rgb.shape[1], np.eye(3))
 
 
-def turn(rgb: Images, amount: float, rng: np.random.Generator) -> Images:
+def d4(rgb: Images, amount: float, rng: np.random.Generator) -> Images:
     """Flip and turn by quarters: the eight symmetries of the square, each as likely.
 
     Oblong images are only flipped and half turned. The amount is 0 for none, 1 for all.
@@ -100,7 +100,7 @@ def zoom(warp: Warp, amount: float, rng: np.random.Generator) -> None:
     warp.then(((factor, 0, 0), (0, factor, 0), (0, 0, 1)))
 
 
-def stretch(warp: Warp, amount: float, rng: np.random.Generator) -> None:
+def aspect_ratio(warp: Warp, amount: float, rng: np.random.Generator) -> None:
     """Make 2^amount times as wide for the height, the area staying.
 
     Source: Szegedy et al. 2015, section 6 (aspect ratio 3/4 to 4/3).

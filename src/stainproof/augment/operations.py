@@ -10,8 +10,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from stainproof.augment import geometry, occlusion, optics, overlay, photometry
-from stainproof.augment.overlay import Pictures
+from stainproof.augment import geometry, occlusion, optics, overlays, photometry
+from stainproof.augment.overlays import OverlayPictures
 from stainproof.data.images import Images
 
 Operation = TypeVar("Operation", bound=Callable[..., object])
@@ -21,31 +21,33 @@ def _named(*operations: Operation) -> dict[str, Operation]:
     return {operation.__name__: operation for operation in operations}
 
 
-MOVEMENTS = _named(
-    geometry.rotate, geometry.zoom, geometry.stretch, geometry.shear, geometry.translate,
+WARP_OPERATIONS = _named(
+    geometry.rotate, geometry.zoom, geometry.aspect_ratio, geometry.shear, geometry.translate,
     geometry.perspective, geometry.elastic,
 )  # fmt: skip
-TABLES = _named(
-    photometry.brightness, photometry.contrast, photometry.gamma, photometry.shift_channels,
-    photometry.density, photometry.white, photometry.smooth_colour, photometry.posterise,
-    photometry.solarise,
+LOOKUP_OPERATIONS = _named(
+    photometry.brightness, photometry.contrast, photometry.gamma, photometry.rgb_shift,
+    photometry.density, photometry.white_balance, photometry.tone_curve, photometry.posterize,
+    photometry.solarize,
 )  # fmt: skip
-MATRICES = _named(photometry.saturation, photometry.hue, photometry.shuffle_channels)
-PICTURES = _named(
-    geometry.turn, geometry.flip, photometry.stain, photometry.equalise,
-    photometry.stretch_levels, optics.blur, optics.defocus, optics.motion, optics.sharpen,
-    optics.random_filter, optics.resample, optics.noise, optics.salt, optics.jpeg,
+COLOUR_MATRIX_OPERATIONS = _named(photometry.saturation, photometry.hue, photometry.channel_shuffle)
+IMAGE_OPERATIONS = _named(
+    geometry.d4, geometry.flip, photometry.stain, photometry.equalize,
+    photometry.autocontrast, optics.blur, optics.defocus, optics.motion_blur, optics.sharpen,
+    optics.random_filter, optics.downscale, optics.noise, optics.salt_and_pepper, optics.jpeg,
     occlusion.cutout, occlusion.grid_mask,
 )  # fmt: skip
-OVERLAYS = _named(overlay.blend, overlay.multiply, overlay.swap_amplitude, overlay.swap_detail)
-FROM_CELLS = frozenset({"swap_amplitude", "swap_detail"})
+OVERLAY_OPERATIONS = _named(
+    overlays.blend, overlays.multiply, overlays.amplitude_swap, overlays.detail_swap
+)
+FROM_CELLS = frozenset({"amplitude_swap", "detail_swap"})
 """Overlays that borrow from other cells only."""
 
 KINDS = {
     name: kind
     for kind, table in (
-        ("movement", MOVEMENTS), ("table", TABLES), ("matrix", MATRICES),
-        ("picture", PICTURES), ("overlay", OVERLAYS),
+        ("movement", WARP_OPERATIONS), ("table", LOOKUP_OPERATIONS), ("matrix", COLOUR_MATRIX_OPERATIONS),
+        ("picture", IMAGE_OPERATIONS), ("overlay", OVERLAY_OPERATIONS),
     )
     for name in table
 }  # fmt: skip
@@ -59,7 +61,7 @@ def apply(
     rgb: Images,
     steps: Iterable[Step],
     rng: np.random.Generator,
-    pictures: Pictures,
+    pictures: OverlayPictures,
     epoch: int = 0,
     borders: Sequence[str] = ("reflect",),
 ) -> Images:
@@ -80,25 +82,25 @@ def apply(
         if kind == "movement":
             warp = geometry.begin(rgb)
             for name, amount in neighbours:
-                MOVEMENTS[name](warp, amount, rng)
+                WARP_OPERATIONS[name](warp, amount, rng)
             border = borders[int(rng.random() * len(borders))]
             rgb = geometry.resampled(rgb, warp, border, rng)
         elif kind == "table":
             levels = photometry.IDENTITY
             for name, amount in neighbours:
-                levels = TABLES[name](levels, amount, rng)
+                levels = LOOKUP_OPERATIONS[name](levels, amount, rng)
             rgb = photometry.apply_levels(rgb, levels)
         elif kind == "matrix":
             matrix = np.eye(3)
             for name, amount in neighbours:
-                matrix = MATRICES[name](amount, rng) @ matrix
+                matrix = COLOUR_MATRIX_OPERATIONS[name](amount, rng) @ matrix
             rgb = photometry.apply_matrix(rgb, matrix)
         elif kind == "overlay":
             for name, amount in neighbours:
                 own = name in FROM_CELLS
                 picture = pictures.cell(rng) if own else pictures.any(rng, epoch)
-                rgb = OVERLAYS[name](rgb, amount, rng, picture)
+                rgb = OVERLAY_OPERATIONS[name](rgb, amount, rng, picture)
         else:
             for name, amount in neighbours:
-                rgb = PICTURES[name](rgb, amount, rng)
+                rgb = IMAGE_OPERATIONS[name](rgb, amount, rng)
     return rgb

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stainproof.data.images import Images
-from stainproof.data.pictures import MOSAIC
+from stainproof.synthetic.pictures import MOSAIC
 
 NUM_DEVIATES = 1 << 20
 
@@ -45,7 +45,7 @@ def _disc(eighths: int) -> NDArray[np.float32]:
     return np.asarray(np.clip(radius + 0.5 - np.hypot(x, y), 0, 1), dtype=np.float32)
 
 
-def motion(rgb: Images, amount: float, rng: np.random.Generator) -> Images:
+def motion_blur(rgb: Images, amount: float, rng: np.random.Generator) -> Images:
     """Blur along a line of `amount` pixels on a side of 96, in any direction.
 
     Source: Potmesil & Chakravarty 1983, "Modeling motion blur in computer-generated images".
@@ -84,7 +84,7 @@ def random_filter(rgb: Images, amount: float, rng: np.random.Generator) -> Image
     return _filtered(rgb, kernel) if abs(total) > 0.3 else rgb
 
 
-def resample(rgb: Images, amount: float, rng: np.random.Generator) -> Images:
+def downscale(rgb: Images, amount: float, rng: np.random.Generator) -> Images:
     """Shrink 1 + amount times and enlarge again, blocky, linear or cubic.
 
     Source: Zhang et al. 2021, "Designing a practical degradation model", section 3.2.
@@ -126,7 +126,7 @@ def _deviates() -> NDArray[np.float32]:
     return np.random.default_rng(0).standard_normal(NUM_DEVIATES, dtype=np.float32)
 
 
-def salt(rgb: Images, amount: float, rng: np.random.Generator) -> Images:
+def salt_and_pepper(rgb: Images, amount: float, rng: np.random.Generator) -> Images:
     """Strike pixels black or white, `amount` of their number, some of them twice.
 
     Source: Gonzalez & Woods 2018, section 5.2 (salt-and-pepper noise).

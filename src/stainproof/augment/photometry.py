@@ -46,7 +46,7 @@ def gamma(levels: Levels, amount: float, rng: np.random.Generator) -> Levels:
     return np.asarray(levels.clip(0, 1) ** 2.0**amount)
 
 
-def shift_channels(levels: Levels, amount: float, rng: np.random.Generator) -> Levels:
+def rgb_shift(levels: Levels, amount: float, rng: np.random.Generator) -> Levels:
     """Add up to `amount` to each channel by itself.
 
     Source: the RGB shift of Buslaev et al. 2020, "Albumentations", table 1.
@@ -64,7 +64,7 @@ def density(levels: Levels, amount: float, rng: np.random.Generator) -> Levels:
     return np.asarray(levels.clip(1 / 256, 1) ** exponents)
 
 
-def white(levels: Levels, amount: float, rng: np.random.Generator) -> Levels:
+def white_balance(levels: Levels, amount: float, rng: np.random.Generator) -> Levels:
     """Dim each channel by up to `amount`: another lamp or white balance.
 
     Source: the diagonal model of illuminants, von Kries 1902; Finlayson et al. 1994.
@@ -72,7 +72,7 @@ def white(levels: Levels, amount: float, rng: np.random.Generator) -> Levels:
     return np.asarray(levels * (1 - amount * rng.random(3)))
 
 
-def smooth_colour(levels: Levels, amount: float, rng: np.random.Generator) -> Levels:
+def tone_curve(levels: Levels, amount: float, rng: np.random.Generator) -> Levels:
     """Add four slow sine waves of the level to each channel, `amount` high at most together.
 
     Source: Modas et al. 2022, "PRIME", section 3 (colour jitter).
@@ -82,7 +82,7 @@ def smooth_colour(levels: Levels, amount: float, rng: np.random.Generator) -> Le
     return np.asarray(levels + sum(waves))
 
 
-def posterise(levels: Levels, amount: float, rng: np.random.Generator) -> Levels:
+def posterize(levels: Levels, amount: float, rng: np.random.Generator) -> Levels:
     """Keep 8 - amount bits of each level, the middle of its band; fractions of a bit are allowed.
 
     Source: Cubuk et al. 2019, "AutoAugment", table 6.
@@ -93,7 +93,7 @@ def posterise(levels: Levels, amount: float, rng: np.random.Generator) -> Levels
     return np.asarray((np.floor(levels.clip(0, 0.9999) * steps) + 0.5) / steps)
 
 
-def solarise(levels: Levels, amount: float, rng: np.random.Generator) -> Levels:
+def solarize(levels: Levels, amount: float, rng: np.random.Generator) -> Levels:
     """Turn the brightest `amount` of the range over.
 
     Source: Cubuk et al. 2019, "AutoAugment", table 6.
@@ -119,7 +119,7 @@ def hue(amount: float, rng: np.random.Generator) -> Matrix:
     return np.asarray(cos * np.eye(3) + (1 - cos) / 3 + sin * GREY_AXIS)
 
 
-def shuffle_channels(amount: float, rng: np.random.Generator) -> Matrix:
+def channel_shuffle(amount: float, rng: np.random.Generator) -> Matrix:
     """Mix the channels with a random order of themselves, by a share of `amount`.
 
     Source: the channel shuffle of Buslaev et al. 2020, "Albumentations", table 1.
@@ -141,7 +141,7 @@ def stain(rgb: Images, amount: float, rng: np.random.Generator) -> Images:
     return np.asarray(cv2.addWeighted(light, 256, light, 0, -1, dtype=cv2.CV_8U), dtype=np.uint8)
 
 
-def equalise(rgb: Images, amount: float, rng: np.random.Generator) -> Images:
+def equalize(rgb: Images, amount: float, rng: np.random.Generator) -> Images:
     """Mix with the image whose channels have flat histograms, by a share of `amount`.
 
     Source: Cubuk et al. 2019, "AutoAugment", table 6.
@@ -150,7 +150,7 @@ def equalise(rgb: Images, amount: float, rng: np.random.Generator) -> Images:
     return np.asarray(cv2.addWeighted(rgb, 1 - amount, flat, amount, 0), dtype=np.uint8)
 
 
-def stretch_levels(rgb: Images, amount: float, rng: np.random.Generator) -> Images:
+def autocontrast(rgb: Images, amount: float, rng: np.random.Generator) -> Images:
     """Mix with the image whose channels reach from 0 to 255, by a share of `amount`.
 
     Source: Cubuk et al. 2019, "AutoAugment", table 6 (AutoContrast).

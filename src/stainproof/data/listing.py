@@ -9,7 +9,8 @@ from typing import Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from stainproof.data.images import Decoded, Images, decode
+from stainproof.data.decoding import Decoded, decode
+from stainproof.data.images import Images
 from stainproof.errors import DataError
 from stainproof.labels import canonical
 

@@ -10,12 +10,14 @@ import pyarrow
 import pyarrow.csv
 import pyarrow.parquet
 
-from stainproof.config import InputContract
+from stainproof.config.schema import Preprocessing
 from stainproof.data import download, npz
-from stainproof.data.images import Images, is_image, is_visible_file, to_square
-from stainproof.data.imageset import ImageSet
+from stainproof.data.dataset import Dataset
+from stainproof.data.decoding import is_image, is_visible_file
+from stainproof.data.images import Images, to_square
 from stainproof.data.listing import Listing, check_class_names
 from stainproof.data.parallel import in_order
+from stainproof.data.splits import TEST
 from stainproof.errors import DataError
 from stainproof.files import exists, printable
 from stainproof.progress import Track, silent
@@ -26,11 +28,11 @@ COLUMNS = ("path", "label", "group")
 
 def load(
     source: str | Path,
-    contract: InputContract,
+    preprocessing: Preprocessing,
     *,
     leave_out: Container[str] = (),
     track: Track = silent,
-) -> ImageSet:
+) -> Dataset:
     """Read a labelled source, whatever its kind.
 
     Args:
@@ -38,7 +40,7 @@ def load(
             `.parquet` manifest with the columns `path`, `label` and perhaps `group`; or the name
             `bloodmnist`, perhaps with a size as in `bloodmnist:64`. A source that states its own
             split takes `@train`, `@val` or `@test` behind its name for one part of it.
-        contract: Size and fit of the images.
+        preprocessing: Size and fit of the images.
         leave_out: Names of images that are not read, for instance what an audit dropped.
         track: Shows progress.
 
@@ -52,8 +54,8 @@ def load(
     listing = list_source(place, track).without(leave_out)
     if not len(listing):
         raise DataError(f"{source}: no image is left in it")
-    images, notes = read_images(listing, contract, track)
-    found = ImageSet(
+    images, notes = read_images(listing, preprocessing, track)
+    found = Dataset(
         source=listing.source,
         images=images,
         labels=listing.labels,
@@ -64,6 +66,16 @@ def load(
         notes=(*notes, *listing.notes),
     )
     return found.part(part) if part else found
+
+
+def load_test(source: str | Path, preprocessing: Preprocessing, track: Track = silent) -> Dataset:
+    """Read a labelled source to evaluate on: of a source with a split of its own, its test part.
+
+    Raises:
+        DataError: As `load`.
+    """
+    data = load(source, preprocessing, track=track)
+    return data.part(TEST) if data.parts is not None and TEST in data.parts else data
 
 
 def list_source(source: str | Path, track: Track = silent) -> Listing:
@@ -177,13 +189,13 @@ def _texts(table: pyarrow.Table, column: str, path: Path) -> tuple[str, ...]:
 
 
 def read_images(
-    listing: Listing, contract: InputContract, track: Track = silent
+    listing: Listing, preprocessing: Preprocessing, track: Track = silent
 ) -> tuple[Images, tuple[str, ...]]:
     """Decode all images of a source on all cores into one array.
 
     Args:
         listing: N images.
-        contract: Size and fit of the images.
+        preprocessing: Size and fit of the images.
         track: Shows progress.
 
     Returns:
@@ -192,7 +204,7 @@ def read_images(
     Raises:
         DataError: A file is missing, damaged or no image; names the first and counts the others.
     """
-    size = contract.size_px
+    size = preprocessing.size_px
     if listing.arrays is not None and listing.arrays.shape[1:3] == (size, size):
         return listing.arrays, ()
     shape = (len(listing), size, size, 3)
@@ -201,7 +213,7 @@ def read_images(
     except MemoryError as error:
         raise DataError(
             f"{listing.source}: {len(listing)} images of {size} px take more memory than there is "
-            f"({math.prod(shape) / 1e9:.0f} GB); lower input.size_px"
+            f"({math.prod(shape) / 1e9:.0f} GB); lower preprocessing.size_px"
         ) from error
 
     def fill(index: int) -> tuple[tuple[str, ...], str | None]:
@@ -209,7 +221,7 @@ def read_images(
             decoded = listing.read(index)
         except DataError as error:
             return (), str(error)
-        images[index] = to_square(decoded.rgb, contract)
+        images[index] = to_square(decoded.rgb, preprocessing)
         return decoded.notes, None
 
     notes: Counter[str] = Counter()

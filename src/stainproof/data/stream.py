@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from stainproof.config import InputContract
-from stainproof.data.images import Images, decode, is_image, is_visible_file, to_square
+from stainproof.config.schema import Preprocessing
+from stainproof.data.decoding import decode, is_image, is_visible_file
+from stainproof.data.images import Images, to_square
 from stainproof.data.npz import read_images_only
 from stainproof.data.parallel import in_order
 from stainproof.errors import DataError
@@ -50,24 +51,24 @@ def find(patterns: Iterable[str]) -> list[Path]:
     return found
 
 
-def read(paths: list[Path], contract: InputContract) -> Iterator[Item]:
+def read(paths: list[Path], preprocessing: Preprocessing) -> Iterator[Item]:
     """Give the images of the files, decoded on all cores a few hundred ahead.
 
     A file that cannot be read gives an item with its error. An npz file gives all its images.
     """
     for is_npz, some in groupby(paths, key=lambda path: path.suffix.lower() == ".npz"):
         read_all = map if is_npz else in_order  # an npz file is large: one at a time
-        for items in read_all(lambda path: _read_one(path, contract), some):
+        for items in read_all(lambda path: _read_one(path, preprocessing), some):
             yield from items
 
 
-def _read_one(path: Path, contract: InputContract) -> list[Item]:
+def _read_one(path: Path, preprocessing: Preprocessing) -> list[Item]:
     try:
         if path.suffix.lower() == ".npz":
             return [
-                Item(f"{printable(path)}#{index}", to_square(rgb, contract))
+                Item(f"{printable(path)}#{index}", to_square(rgb, preprocessing))
                 for index, rgb in enumerate(read_images_only(path))
             ]
-        return [Item(printable(path), to_square(decode(path).rgb, contract))]
+        return [Item(printable(path), to_square(decode(path).rgb, preprocessing))]
     except DataError as error:
         return [Item(printable(path), None, str(error))]

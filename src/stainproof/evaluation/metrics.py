@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest, norm
 from sklearn.metrics import confusion_matrix
 
-from stainproof.results import ClassMetrics, Estimate, ReliabilityBin
+from stainproof.evaluation.intervals import bias_corrected, proportion
+from stainproof.evaluation.result import ClassMetrics, ReliabilityBin
+from stainproof.runs.artefact import Estimate
 
-CONFIDENCE = 0.95
 NUM_RESAMPLES = 2000
 NUM_BINS = 15
 
@@ -65,12 +65,6 @@ def score(
     )
 
 
-def proportion(num_right: int, num: int) -> Estimate:
-    """Return a proportion with Wilson's interval; `num` is above zero."""
-    interval = binomtest(num_right, num).proportion_ci(CONFIDENCE, method="wilson")
-    return Estimate(value=num_right / num, low=interval.low, high=interval.high)
-
-
 def balanced_accuracy(confusions: Counts) -> Floats:
     """Return the mean recall over the classes that have images.
 
@@ -114,17 +108,7 @@ def _bootstrapped(
     if resampled.min() == resampled.max():
         overall = proportion(int(confusion.trace()), num)
         return Estimate(value=value, low=min(value, overall.low), high=max(value, overall.high))
-    return _corrected(value, resampled)
-
-
-def _corrected(value: float, resampled: Floats) -> Estimate:
-    """Return the bias-corrected percentile interval, which holds the value itself."""
-    below = (resampled < value).mean() + 0.5 * (resampled == value).mean()
-    least = 0.5 / len(resampled)
-    bias = norm.ppf(np.clip(below, least, 1 - least))
-    ends = norm.cdf(2 * bias + norm.ppf([0.5 * (1 - CONFIDENCE), 0.5 * (1 + CONFIDENCE)]))
-    low, high = np.quantile(resampled, ends).tolist()
-    return Estimate(value=value, low=min(low, value), high=max(high, value))
+    return bias_corrected(value, resampled)
 
 
 def _bins(confidence: Floats) -> NDArray[np.int64]:
@@ -142,7 +126,7 @@ def _calibration_error(confidence: Floats, right: Floats, rng: np.random.Generat
 
     num = len(right)
     resampled = [error(rng.integers(num, size=num)) for _ in range(NUM_RESAMPLES)]
-    return _corrected(error(np.arange(num)), np.array(resampled))
+    return bias_corrected(error(np.arange(num)), np.array(resampled))
 
 
 def _reliability(confidence: Floats, right: Floats) -> tuple[ReliabilityBin, ...]:

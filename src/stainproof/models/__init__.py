@@ -1,1 +1,1 @@
-"""Networks of general blocks, and the predictor that carries their input contract."""
+"""Networks of general blocks, and the predictor that carries their input preprocessing."""

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from stainproof.config import Config, NetworkConfig, TrainingConfig
+from stainproof.config.schema import Config, NetworkConfig, TrainingConfig
 from stainproof.errors import ConfigError, first_line
 
 
@@ -35,7 +35,7 @@ def build_backbone(settings: NetworkConfig, num_classes: int) -> nn.Module:
     return cast(nn.Module, network)
 
 
-def with_own_input(config: Config) -> Config:
+def with_backbone_preprocessing(config: Config) -> Config:
     """Return the settings with the mean and deviation that a backbone's weights were made with.
 
     timm keeps both beside every network. What the user gives in `input` stays, and so do
@@ -44,15 +44,17 @@ def with_own_input(config: Config) -> Config:
     Raises:
         ConfigError: timm is not there or does not know the backbone.
     """
-    name, missing = config.network.backbone, {"mean", "std"} - config.input.model_fields_set
+    name, missing = config.network.backbone, {"mean", "std"} - config.preprocessing.model_fields_set
     if not name or not missing:
         return config
     known = _timm_with(name).get_pretrained_cfg(name)
-    contract = config.input.model_copy(update={key: getattr(known, key) for key in sorted(missing)})
-    return config.model_copy(update={"input": contract})
+    preprocessing = config.preprocessing.model_copy(
+        update={key: getattr(known, key) for key in sorted(missing)}
+    )
+    return config.model_copy(update={"preprocessing": preprocessing})
 
 
-def try_out(network: nn.Module, name: str, size_px: int) -> None:
+def check_input_size(network: nn.Module, name: str, size_px: int) -> None:
     """Find out whether a network takes images of this height and width.
 
     Raises:
@@ -119,7 +121,7 @@ def freeze(network: nn.Module, settings: TrainingConfig) -> None:
             norm.requires_grad_(False)
 
 
-def set_to_training(network: nn.Module, settings: TrainingConfig) -> None:
+def set_training_mode(network: nn.Module, settings: TrainingConfig) -> None:
     """Put a network in training mode, all but the batch normalisation that is frozen."""
     network.train()
     if settings.freeze_norms:

@@ -1,19 +1,17 @@
 """Settings to a network: our own stages and dense layers, or a backbone of timm."""
 
-import torch
-from torch import Tensor, nn
+from collections.abc import Sequence
 
-from stainproof.config import Config, InputContract, NetworkConfig
+import torch
+from torch import nn
+
+from stainproof.config.schema import Config, NetworkConfig, Preprocessing
 from stainproof.errors import ConfigError
-from stainproof.models.backbones import build_backbone, freeze, try_out
+from stainproof.models.backbones import build_backbone, check_input_size, freeze
 from stainproof.models.blocks import ConvUnit, CustomBlock, InceptionUnit, SiblingConvs, StemUnit
 from stainproof.models.pretrained import load_pretrained
 
 UNITS: dict[str, type[nn.Module]] = {"inception": InceptionUnit, "conv": ConvUnit}
-BACKBONE_HALVINGS = 5
-STEP_PX = 8
-"""Steps in which images that start small grow."""
-"""Most networks of timm have a thirty-second of the image's height and width at their end."""
 
 
 class Network(nn.Sequential):
@@ -52,44 +50,38 @@ def build_network(config: Config, num_classes: int) -> nn.Module:
         if config.network.backbone:
             network = build_backbone(config.network, num_classes)
         else:
-            _check_layers(config.network, config.input)
+            _check_layers(config.network, config.preprocessing)
             network = Network(config.network, num_classes)
-            _begin_like_keras(network)
+            _init_like_keras(network)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network
 
 
-def check_network(config: Config) -> None:
-    """Say before long work whether the network of a run can be built and begun.
+def check_network(config: Config, sizes_px: Sequence[int]) -> None:
+    """Check before long work that the network of a run can be built and initialised.
+
+    Args:
+        config: All settings of the run.
+        sizes_px: Heights and widths of the images that training passes through the network.
 
     Raises:
-        ConfigError: Our own layers do not fit: no stage, filters that cannot be shared out among
+        ConfigError: Our own layers do not fit: no stage, filters that cannot be divided among the
             inception branches, or more halvings than the image allows. Or the backbone cannot be
-            built, does not take images of this size, or has not the blocks that are to learn.
-        CheckpointError: What the backbone is to begin with cannot be read or does not fit.
+            built, does not take images of one of the sizes, or has fewer blocks than are to be
+            trained.
+        CheckpointError: The pretrained weights cannot be read or do not fit.
     """
     if not config.network.backbone:
-        _check_layers(config.network, config.input)
+        _check_layers(config.network, config.preprocessing)
         return
     network = build_backbone(config.network, num_classes=2)
     load_pretrained(network, config.network)
     freeze(network, config.training)
-    full_px = config.input.size_px
-    for px in (*range(start_px(config), full_px, STEP_PX), full_px):
-        try_out(network, config.network.backbone, px)
+    for px in sizes_px:
+        check_input_size(network, config.network.backbone, px)
 
 
-def start_px(config: Config) -> int:
-    """Return the height and width of training images at the start of a run.
-
-    They are scaled as `training.start_scale` says, but never smaller than the network can halve.
-    """
-    settings, full_px = config.network, config.input.size_px
-    halvings = BACKBONE_HALVINGS if settings.backbone else len(settings.stem + settings.stages)
-    return min(max(round(config.training.start_scale * full_px), 1 << halvings), full_px)
-
-
-def _begin_like_keras(network: nn.Module) -> None:
+def _init_like_keras(network: nn.Module) -> None:
     """Draw convolutions and dense layers Glorot-uniform, with zero bias."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
@@ -100,7 +92,7 @@ def _begin_like_keras(network: nn.Module) -> None:
                 nn.init.zeros_(module.bias)
 
 
-def _check_layers(settings: NetworkConfig, contract: InputContract) -> None:
+def _check_layers(settings: NetworkConfig, preprocessing: Preprocessing) -> None:
     widths = (*settings.stem, *settings.stages)
     if not widths or min(widths) < 1:
         raise ConfigError(
@@ -113,9 +105,9 @@ def _check_layers(settings: NetworkConfig, contract: InputContract) -> None:
                     f"network.stages: an inception stage takes a multiple of 4 from 12 up, "
                     f"got {filters}"
                 )
-    if contract.size_px >> len(widths) < 1:
+    if preprocessing.size_px >> len(widths) < 1:
         raise ConfigError(
-            f"network: {len(widths)} stages halve {contract.size_px} px to nothing; "
+            f"network: {len(widths)} stages halve {preprocessing.size_px} px to nothing; "
             "use fewer stages or larger images"
         )
 
@@ -126,21 +118,3 @@ def num_parameters(network: nn.Module, *, trainable_only: bool = False) -> int:
     if not trainable_only:
         total += sum(b.numel() for b in network.buffers() if b.is_floating_point())
     return total
-
-
-def to_input(images: Tensor, contract: InputContract) -> Tensor:
-    """Standardise images as the contract says.
-
-    Args:
-        images: uint8 (b, h, w, 3), RGB, 0 to 255.
-        contract: Gives mean and standard deviation of the values scaled to [0, 1].
-
-    Returns:
-        float32 (b, 3, h, w) in channels-last memory order.
-    """
-    x_bchw = images.permute(0, 3, 1, 2).float().div_(255)
-    if contract.mean == (0, 0, 0) and contract.std == (1, 1, 1):
-        return x_bchw
-    mean = torch.tensor(contract.mean, device=images.device).view(1, 3, 1, 1)
-    std = torch.tensor(contract.std, device=images.device).view(1, 3, 1, 1)
-    return x_bchw.sub_(mean).div_(std)

@@ -13,10 +13,10 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from stainproof import files
-from stainproof.config import NetworkConfig
+from stainproof.config.schema import NetworkConfig
 from stainproof.errors import CheckpointError, ConfigError, first_line
+from stainproof.logs import silenced_logger
 from stainproof.models.backbones import head_names
-from stainproof.quiet import quiet_log
 
 State = dict[str, Tensor]
 FLOATS = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
@@ -206,7 +206,7 @@ def _fetched(backbone: str) -> State:
     import timm
 
     try:
-        with quiet_log("huggingface_hub"):  # which tells of every try
+        with silenced_logger("huggingface_hub"):  # which tells of every try
             network = timm.create_model(backbone, pretrained=True)
     except Exception as error:  # the hub's client raises types of its own
         raise ConfigError(

@@ -1,37 +1,28 @@
-"""Files of weights: safetensors, whole or absent, checked against the card."""
+"""Read weights from safetensors files, and build a network with its trained weights."""
 
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from stainproof import files
-from stainproof.config import Config
-from stainproof.errors import CheckpointError, DataError
+from stainproof.config.schema import Config
+from stainproof.errors import CheckpointError
 from stainproof.models.network import build_network
-from stainproof.results import BEST_FILE, Card
-
-
-def save_weights(path: Path, weights: dict[str, Tensor], **notes: str) -> None:
-    """Write weights, and notes in the header, as safetensors, whole or not at all.
-
-    Raises:
-        DataError: They cannot be written.
-    """
-    contents = {key: value.detach().cpu().contiguous() for key, value in weights.items()}
-    with files.atomic_path(path) as part:
-        try:
-            save_file(contents, part, metadata=notes or None)
-        except SafetensorError as error:
-            raise DataError(f"{path}: cannot be written ({error})") from error
+from stainproof.runs.card import Card
+from stainproof.runs.folder import RunFolder
 
 
 def load_weights(path: Path, expected_sha256: str | None = None) -> dict[str, Tensor]:
     """Read weights.
 
+    Args:
+        path: A safetensors file.
+        expected_sha256: Hash that the file must have; None: any.
+
     Raises:
-        CheckpointError: The file is missing, damaged, or not the one that the card names.
+        CheckpointError: The file is missing or damaged, or its hash differs from the expected one.
     """
     if not path.exists():
         raise CheckpointError(f"{path}: missing; the run folder is incomplete")
@@ -43,16 +34,17 @@ def load_weights(path: Path, expected_sha256: str | None = None) -> dict[str, Te
         raise CheckpointError(f"{path}: not a readable safetensors file ({error})") from error
 
 
-def load_network(run: Path, card: Card) -> nn.Module:
-    """Build the network of a run folder with its kept weights.
+def load_network(run: RunFolder, card: Card) -> nn.Module:
+    """Build the network of a run with its selected weights, in evaluation mode.
 
     Raises:
         CheckpointError: The weights are missing, damaged, altered or of another network.
-        ConfigError: The network is of timm, which is not there.
+        ConfigError: The network is one of timm, which is not installed.
     """
-    network = build_network(Config(network=card.network, input=card.input), len(card.classes))
+    config = Config(network=card.network, preprocessing=card.preprocessing)
+    network = build_network(config, len(card.classes))
     try:
-        network.load_state_dict(load_weights(run / BEST_FILE, card.weights_sha256))
+        network.load_state_dict(load_weights(run.best, card.weights_sha256))
     except RuntimeError as error:
-        raise CheckpointError(f"{run / BEST_FILE}: made for another network") from error
+        raise CheckpointError(f"{run.best}: made for another network") from error
     return network.eval()

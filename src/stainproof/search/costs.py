@@ -4,9 +4,9 @@ import time
 
 import numpy as np
 
-from stainproof.config import Config
-from stainproof.delivery.export import to_onnx
-from stainproof.models.engines import OnnxRuntimeEngine
+from stainproof.config.schema import Config
+from stainproof.inference.engines import OnnxRuntimeEngine
+from stainproof.inference.export import to_onnx
 from stainproof.models.network import build_network, num_parameters
 
 MEASURED_S, WARM_UP = 0.5, 5
@@ -22,8 +22,8 @@ def measure_costs(config: Config, num_classes: int) -> tuple[int, float]:
         ConfigError: The network cannot be built.
     """
     network = build_network(config, num_classes)
-    engine = OnnxRuntimeEngine(to_onnx(network, config.input), threads=1)
-    shape = (1, config.input.size_px, config.input.size_px, 3)
+    engine = OnnxRuntimeEngine(to_onnx(network, config.preprocessing), threads=1)
+    shape = (1, config.preprocessing.size_px, config.preprocessing.size_px, 3)
     images = np.random.default_rng(0).integers(256, size=shape, dtype=np.uint8)
     for _ in range(WARM_UP):
         engine(images)

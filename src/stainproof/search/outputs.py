@@ -5,9 +5,9 @@ import io
 from collections.abc import Sequence
 
 from stainproof import files, provenance
-from stainproof.models.backbones import with_own_input
-from stainproof.results import Search, Trial
+from stainproof.models.backbones import with_backbone_preprocessing
 from stainproof.search.propose import front, importances
+from stainproof.search.results import Search, Trial
 from stainproof.search.study import Study
 
 SEARCH_FILE, PAGE_FILE, TABLE_FILE = "search.json", "search.html", "trials.csv"
@@ -46,14 +46,14 @@ def summarise(study: Study, source: str, num_trials: int) -> Search:
 
 def write_results(study: Study, source: str, num_trials: int) -> Search:
     """Write the page, the table and the settings of every finished trial; see `summarise`."""
-    from stainproof.report.search_page import render_search
+    from stainproof.search.search_page import render_search
 
     with study.locked():
         found = summarise(study, source, num_trials)
         folder = study.folder
         for trial in found.trials:
             if trial.outcome == "finished":
-                text = with_own_input(study.config(trial)).to_toml()
+                text = with_backbone_preprocessing(study.config(trial)).to_toml()
                 files.write_text(folder / CONFIGS_FOLDER / f"{trial.number:04d}.toml", text)
                 if trial.number == found.front[0]:
                     files.write_text(folder / BEST_FILE, text)

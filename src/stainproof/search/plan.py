@@ -6,15 +6,15 @@ from typing import Any
 
 from pydantic import Field
 
+from stainproof.config.parsing import key_of
+from stainproof.config.presets import make_config
 from stainproof.data import sources
 from stainproof.errors import ConfigError
-from stainproof.presets import make_config
+from stainproof.inference.teacher import load_teacher
 from stainproof.progress import Track
 from stainproof.provenance import without_password
-from stainproof.results import SCHEMA_VERSION, Artefact
+from stainproof.runs.artefact import SCHEMA_VERSION, Artefact
 from stainproof.search.space import read_space
-from stainproof.settings import key_of
-from stainproof.training.teacher import open_teacher
 
 OWN_OPTIONS = ("seed", "training.budget_s")
 
@@ -94,7 +94,7 @@ def make_plan(
     if config.augment.validation == "none":
         raise ConfigError("augment.validation: a search needs changed validation images, got none")
     if config.training.teacher:
-        open_teacher(config.training.teacher)
+        load_teacher(config.training.teacher)
     place, part = sources.split_off_part(str(source))
     listing = sources.list_source(place, track)
     return Plan(

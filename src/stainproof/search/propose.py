@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from stainproof.results import Trial
 from stainproof.search.ranges import Scalar
+from stainproof.search.results import Trial
 from stainproof.search.space import Space, study_in_memory
 
 if TYPE_CHECKING:

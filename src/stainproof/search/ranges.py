@@ -6,7 +6,7 @@ from typing import Any, Protocol, Self
 
 from pydantic import Field, model_validator
 
-from stainproof.settings import Settings
+from stainproof.config.parsing import Settings
 
 Scalar = bool | int | float | str
 Value = Scalar | list[Scalar]

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from stainproof.errors import ConfigError, StainproofError, in_words
 from stainproof.progress import Track, silent
-from stainproof.results import Search, Trial
 from stainproof.search.outputs import summarise, write_results
 from stainproof.search.plan import Plan, make_plan
+from stainproof.search.results import Search, Trial
 from stainproof.search.study import Study
 from stainproof.search.trial import run_trial
 from stainproof.training.loop import Step

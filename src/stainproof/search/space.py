@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ValidationError
 
-from stainproof.config import Config
+from stainproof.config.parsing import key_of, read_toml
+from stainproof.config.presets import make_config
+from stainproof.config.schema import Config
 from stainproof.errors import ConfigError
-from stainproof.presets import make_config
 from stainproof.search.ranges import Between, By, Draw, Items, OneOf, Scalar, Value, as_text
-from stainproof.settings import key_of, read_toml
 
 if TYPE_CHECKING:
     import optuna
@@ -198,10 +198,12 @@ def _check(space: Space, fixed: tuple[str, ...]) -> None:
     from optuna.samplers import RandomSampler
 
     from stainproof.models.network import check_network
+    from stainproof.training.progressive_resizing import training_sizes_px
 
     study = study_in_memory(["maximize"], RandomSampler(seed=0))
     for _ in range(NUM_CHECKED):
-        check_network(make_config(assignments=(*fixed, *assignments(space.draw(study.ask())))))
+        config = make_config(assignments=(*fixed, *assignments(space.draw(study.ask()))))
+        check_network(config, training_sizes_px(config))
 
 
 def _value_at(tree: Mapping[str, Any], key: str) -> Any:

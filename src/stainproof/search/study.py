@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import ValidationError
 
-from stainproof.config import Config
+from stainproof.config.presets import make_config
+from stainproof.config.schema import Config
 from stainproof.errors import CheckpointError, ConfigError, first_line
-from stainproof.presets import make_config
-from stainproof.results import Trial
+from stainproof.runs.folder import RunFolder
 from stainproof.search.plan import Plan
 from stainproof.search.propose import DIRECTIONS, figures_of, propose
 from stainproof.search.ranges import Scalar
+from stainproof.search.results import Trial
 from stainproof.search.space import assignments, parse_space
 
 if TYPE_CHECKING:
@@ -98,9 +99,9 @@ class Study:
         with storage_faults(self.place):
             return [self._read(one) for one in self.study.get_trials(deepcopy=False)]
 
-    def run_folder(self, number: int) -> Path:
+    def run_folder(self, number: int) -> RunFolder:
         """Return the run folder of a trial."""
-        return self.folder / TRIALS_FOLDER / f"{number:04d}"
+        return RunFolder(self.folder / TRIALS_FOLDER / f"{number:04d}")
 
     def preset(self) -> dict[str, Scalar] | None:
         """Return what a trial with the preset's own settings draws, if the space holds them."""

@@ -6,16 +6,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stainproof.data.split import VAL
+from stainproof.data.splits import VAL
 from stainproof.errors import CheckpointError, ConfigError
-from stainproof.experiments import finish_training
 from stainproof.progress import silent
-from stainproof.results import EpochRecord, Trial, read_history
+from stainproof.runs.history import EpochRecord
 from stainproof.search.costs import measure_costs
 from stainproof.search.propose import figures_of
+from stainproof.search.queue import finish_training
+from stainproof.search.results import Trial
 from stainproof.search.study import ONE_THREAD, StorageError, Study
-from stainproof.training.judge import driving_accuracy
 from stainproof.training.loop import Step
+from stainproof.training.validation import selection_accuracy
 
 ENOUGH_TO_JUDGE = 5
 """Finished trials whose gains say how much a trial may still gain."""
@@ -70,7 +71,7 @@ def run_trial(
         outcome, reason = "stopped", str(error)
     except FAILURES as error:
         outcome, reason = "failed", " ".join(f"{error}".split())[:300] or type(error).__name__
-    shown = {} if outcome == "failed" else _shown(read_history(run))
+    shown = {} if outcome == "failed" else _shown(run.read_history())
     ended = trial.model_copy(update={"outcome": outcome, "reason": reason, **shown})
     study.end(ended)
     return ended
@@ -100,11 +101,11 @@ class _Watch:
             self._judge()
 
     def _judge(self) -> None:
-        history = read_history(self.study.run_folder(self.trial.number))
+        history = self.study.run_folder(self.trial.number).read_history()
         if not history:
             return
         finished = [
-            (other, read_history(self.study.run_folder(other.number)))
+            (other, self.study.run_folder(other.number).read_history())
             for other in self.study.trials()
             if other.outcome == "finished"
         ]
@@ -150,14 +151,14 @@ def beaten_by(
 
 
 def _reached(history: Sequence[EpochRecord]) -> float:
-    return max(map(driving_accuracy, history))
+    return max(map(selection_accuracy, history))
 
 
 def _shown(history: Sequence[EpochRecord]) -> dict[str, float | int | None]:
     """Return the fields of a trial that its epochs tell."""
-    best = max(history, key=driving_accuracy)
+    best = max(history, key=selection_accuracy)
     return {
-        "accuracy": driving_accuracy(best),
+        "accuracy": selection_accuracy(best),
         "val_accuracy": best.val_accuracy,
         "num_epochs": len(history),
         "minutes": history[-1].elapsed_s / 60,

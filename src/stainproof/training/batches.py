@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stainproof.augment.mix import Targets, mix, visits
-from stainproof.augment.recipe import Augmenter
-from stainproof.config import Config
+from stainproof.augment.augmenter import Augmenter
+from stainproof.augment.mixing import Targets, mix, visits
+from stainproof.config.schema import Config
+from stainproof.data.dataset import Dataset
 from stainproof.data.images import Images
-from stainproof.data.imageset import ImageSet
 
 MIXING = 2**31
 """Parts the draws of mixes from those of the order of visits."""
@@ -31,7 +31,7 @@ class Batch:
 class Batches:
     """An epoch's batches; the same seed and epoch give the same bytes."""
 
-    def __init__(self, train: ImageSet, config: Config):
+    def __init__(self, train: Dataset, config: Config):
         """Remember what to learn from.
 
         Raises:
@@ -65,7 +65,7 @@ class Batches:
 
     def _order(self, epoch: int) -> list[NDArray[np.int64]]:
         rng = np.random.default_rng((self.seed, epoch))
-        order = visits(self.labels, self.settings.balance, rng)
+        order = visits(self.labels, self.settings.class_balance, rng)
         starts = range(0, len(order), self.batch_size)
         parts = [order[start : start + self.batch_size] for start in starts]
         if len(parts) > 1 and len(parts[-1]) == 1:

@@ -1,50 +1,49 @@
-"""What a run folder says of itself: its card, what it learnt from, examples."""
-
-from pathlib import Path
+"""Make the card of a run, the summary of its training data, and its example images."""
 
 import numpy as np
 from torch import nn
 
 from stainproof import files, provenance
-from stainproof.config import Config
-from stainproof.data.imageset import ImageSet
-from stainproof.data.split import Split
+from stainproof.config.schema import Config
+from stainproof.data.dataset import Dataset
+from stainproof.data.splits import Split
 from stainproof.models.network import num_parameters
-from stainproof.results import Card, DataSummary
-from stainproof.training.loop import Outcome
+from stainproof.runs.card import Card, DataSummary
+from stainproof.runs.folder import RunFolder
+from stainproof.training.loop import TrainingResult
 
-EXAMPLES_A_CLASS = 6
+EXAMPLES_PER_CLASS = 6
 
 
 def make_card(
+    run: RunFolder,
     config: Config,
     summary: DataSummary,
     network: nn.Module,
-    outcome: Outcome,
-    weights_sha256: str,
+    result: TrainingResult,
 ) -> Card:
-    """Return the card of a run as it stands."""
+    """Return the card of a run in its current state."""
     return Card(
         classes=tuple(next(iter(summary.class_counts.values()))),
-        input=config.input,
+        preprocessing=config.preprocessing,
         network=config.network,
         num_parameters=num_parameters(network),
-        pretrained_sha256=outcome.pretrained_sha256,
-        teacher_sha256=outcome.teacher_sha256,
-        weights_sha256=weights_sha256,
-        best=outcome.best,
-        num_epochs=outcome.num_epochs,
-        stopped=outcome.stopped,
+        pretrained_sha256=result.pretrained_sha256,
+        teacher_sha256=result.teacher_sha256,
+        weights_sha256=files.sha256_of(run.best),
+        best=result.best,
+        num_epochs=result.num_epochs,
+        stopped=result.stopped,
         data=summary,
         seed=config.seed,
-        threads=outcome.compute.threads,
-        precision=outcome.compute.precision,
+        threads=result.compute.threads,
+        precision=result.compute.precision,
         provenance=provenance.collect(),
     )
 
 
-def summarise_data(data: ImageSet, split: Split, parts: dict[str, ImageSet]) -> DataSummary:
-    """Return what a run learns from: all images, how they are split, and the parts."""
+def summarise_data(data: Dataset, split: Split, parts: dict[str, Dataset]) -> DataSummary:
+    """Return a summary of the training data: hash, split and number of images of every class."""
     return DataSummary(
         source=data.source,
         num_images=len(data),
@@ -55,10 +54,10 @@ def summarise_data(data: ImageSet, split: Split, parts: dict[str, ImageSet]) -> 
     )
 
 
-def write_examples(data: ImageSet, folder: Path) -> None:
-    """Write a few images of every class as PNG files, for the report."""
+def write_examples(run: RunFolder, data: Dataset) -> None:
+    """Write a few images of every class into the run folder, for the report."""
     for label, name in enumerate(data.classes):
         members = np.flatnonzero(data.labels == label)
-        spread = members[:: max(1, len(members) // EXAMPLES_A_CLASS)][:EXAMPLES_A_CLASS]
+        spread = members[:: max(1, len(members) // EXAMPLES_PER_CLASS)][:EXAMPLES_PER_CLASS]
         for rank, index in enumerate(spread):
-            files.write_picture(folder / name / f"{rank}.png", data.images[index])
+            run.write_example(name, rank, data.images[index])

@@ -11,11 +11,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from stainproof.errors import CheckpointError
-from stainproof.models.weights import load_weights, save_weights
-from stainproof.results import EpochRecord
-from stainproof.training.averaging import MovingAverage
-from stainproof.training.hardware import Compute
-from stainproof.training.optim import Schedule
+from stainproof.models.weights import load_weights
+from stainproof.runs.folder import RunFolder
+from stainproof.runs.history import EpochRecord
+from stainproof.training.compute import Compute
+from stainproof.training.ema import MovingAverage
+from stainproof.training.schedule import Schedule
 
 STATE_VERSION = 2
 """Of what a state holds; one of another version cannot be gone on with."""
@@ -44,7 +45,7 @@ class Position:
 
 
 def save_state(
-    path: Path,
+    run: RunFolder,
     position: Position,
     network: nn.Module,
     optimizer: Optimizer,
@@ -72,7 +73,7 @@ def save_state(
         "plateau": schedule.plateau.state_dict(),
         "average_steps": average.steps if average else 0,
     }
-    save_weights(path, tensors, state=json.dumps(notes))
+    run.write_weights(run.state, tensors, state=json.dumps(notes))
 
 
 def read_position(path: Path) -> Position:

@@ -4,39 +4,31 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stainproof import files
-from stainproof.config import Config
+from stainproof.config.schema import Config
+from stainproof.data.dataset import Dataset
 from stainproof.data.images import Images
-from stainproof.data.imageset import ImageSet
 from stainproof.errors import CheckpointError, ConfigError
-from stainproof.machine import keep_freed_memory
-from stainproof.models.backbones import freeze, set_to_training
-from stainproof.models.network import build_network, to_input
+from stainproof.models.backbones import freeze, set_training_mode
+from stainproof.models.network import build_network
+from stainproof.models.preprocessing import to_tensor
 from stainproof.models.pretrained import load_pretrained
-from stainproof.models.weights import save_weights
-from stainproof.results import (
-    BEST_FILE,
-    EPOCHS_FOLDER,
-    HISTORY_FILE,
-    LAST_FILE,
-    STATE_FILE,
-    EpochRecord,
-    read_history,
-)
-from stainproof.training import checkpoint, hardware
-from stainproof.training.averaging import MovingAverage
+from stainproof.runs.folder import RunFolder
+from stainproof.runs.history import EpochRecord
+from stainproof.training import checkpoint, compute
 from stainproof.training.batches import Batch, Batches
-from stainproof.training.interrupt import Interrupt, noting_interrupts
-from stainproof.training.judge import Judge, driving_accuracy, driving_loss
-from stainproof.training.losses import disagreement
-from stainproof.training.optim import Schedule, make_optimizer, size_px
-from stainproof.training.teacher import Teacher
+from stainproof.training.distillation import Predictor, Teacher
+from stainproof.training.ema import MovingAverage
+from stainproof.training.interrupts import Interrupt, deferred_interrupts
+from stainproof.training.losses import jensen_shannon_divergence
+from stainproof.training.optimizers import make_optimizer
+from stainproof.training.progressive_resizing import size_px
+from stainproof.training.schedule import Schedule
+from stainproof.training.validation import Validator, selection_accuracy, selection_loss
 
 INTERRUPTED = "interrupted"
 
@@ -56,7 +48,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrainingResult:
     """How a run stands or ended."""
 
     best: EpochRecord
@@ -64,7 +56,7 @@ class Outcome:
     num_epochs: int
     stopped: str
     """Why training ended; `running` while it has not."""
-    compute: hardware.Compute
+    compute: compute.Compute
     pretrained_sha256: str
     """Of the weights that training began with; empty where they were random."""
     teacher_sha256: str
@@ -80,7 +72,14 @@ class Trainer:
     """
 
     def __init__(
-        self, config: Config, train: ImageSet, val: ImageSet, run: Path, *, resume: bool = False
+        self,
+        config: Config,
+        train: Dataset,
+        val: Dataset,
+        run: RunFolder,
+        *,
+        resume: bool = False,
+        load_teacher: Callable[[int], Predictor] | None = None,
     ):
         """Build the network, or put it back as it was.
 
@@ -89,7 +88,9 @@ class Trainer:
             train: Images to learn from.
             val: Images that drive early stopping, the schedule and the choice of the best epoch.
             run: The run folder.
-            resume: Whether to go on from `state.safetensors` in it.
+            resume: Whether to resume from `state.safetensors` in it.
+            load_teacher: Loads the classifier of `training.teacher`, given a number of threads;
+                None if there is no teacher.
 
         Raises:
             CheckpointError: There is nothing to resume, or it does not fit the settings or the
@@ -97,9 +98,8 @@ class Trainer:
             ConfigError: The network cannot be built, the device is not there, or the teacher cannot
                 be used.
         """
-        keep_freed_memory()
-        self.config, self.settings, self.run_folder = config, config.training, run
-        self.device = hardware.choose_device(self.settings.device)
+        self.config, self.settings, self.run = config, config.training, run
+        self.device = compute.choose_device(self.settings.device)
         self.network = build_network(config, len(train.classes))
         self.now = checkpoint.Position()
         if not resume:
@@ -111,13 +111,12 @@ class Trainer:
         decay = self.settings.ema_decay
         self.average = MovingAverage(self.network, decay) if decay else None
         if resume:
-            state = run / STATE_FILE
-            self.now = checkpoint.read_position(state)
+            self.now = checkpoint.read_position(run.state)
             checkpoint.restore_state(
-                state, self.network, self.optimizer, self.schedule, self.average
+                run.state, self.network, self.optimizer, self.schedule, self.average
             )
             self._keep_best()
-        self.compute = hardware.choose_compute(
+        self.compute = compute.choose_compute(
             self.network, self._input(train.images[:16]), self.settings, self.now.compute
         )
         self.now.compute = self.compute
@@ -125,14 +124,13 @@ class Trainer:
         if self.now.scaler:
             self.scaler.load_state_dict(self.now.scaler)
         self.batches = Batches(train, config)
-        self.judge = Judge(config, self.network, val, self.device)
+        self.judge = Validator(config, self.network, val, self.device)
         self.teacher: Teacher | None = None
-        if self.settings.teacher:
-            share = self.settings.teacher_share
-            threads = self.compute.threads
-            self.teacher = Teacher(self.settings.teacher, share, train.classes, threads)
-            self._check_teacher(self.teacher.classifier.weights_sha256)
-        self.history = read_history(run)[: self.now.epoch] if resume else []
+        if load_teacher:
+            model = load_teacher(self.compute.threads)
+            self.teacher = Teacher(model, self.settings, train.classes)
+            self._check_teacher(model.weights_sha256)
+        self.history = run.read_history()[: self.now.epoch] if resume else []
         self.began = time.monotonic() - self.now.elapsed_s
         self.reserve_s = 0.05 * (self.settings.budget_s or 0.0)
         self.interrupt = Interrupt()
@@ -143,8 +141,8 @@ class Trainer:
     def train(
         self,
         on_step: Callable[[Step], None] = lambda step: None,
-        on_epoch: Callable[[Outcome], object] = lambda outcome: None,
-    ) -> Outcome:
+        on_epoch: Callable[[TrainingResult], object] = lambda outcome: None,
+    ) -> TrainingResult:
         """Learn until the epochs, the patience or the time are used up, or Ctrl-C.
 
         Args:
@@ -154,7 +152,7 @@ class Trainer:
         Raises:
             ConfigError: The loss was no longer a number before an epoch was done.
         """
-        with noting_interrupts() as self.interrupt:
+        with deferred_interrupts() as self.interrupt:
             while not (stopped := self._reason_to_stop()):
                 loss, accuracy, images_per_s = self._learn(on_step)
                 if self.interrupt.noted and self.now.best:
@@ -195,7 +193,7 @@ class Trainer:
         """Train for an epoch or what is left of the time; give loss, accuracy, images a second."""
         epoch = self.now.epoch + 1
         torch.manual_seed(2**31 * epoch + self.config.seed)
-        set_to_training(self.network, self.settings)
+        set_training_mode(self.network, self.settings)
         began = time.monotonic()
         self.augmented_s = self.batches.augmenter.busy_s
         seen = num_right = 0
@@ -231,7 +229,9 @@ class Trainer:
             logits, *others = answers.split(len(y_bk))
             loss = F.cross_entropy(logits, taught_bk, label_smoothing=self.settings.label_smoothing)
             if others:
-                loss = loss + self.config.augment.consistency * disagreement(logits, *others)
+                loss = loss + self.config.augment.consistency * jensen_shannon_divergence(
+                    logits, *others
+                )
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self.scaler.step(self.optimizer)
@@ -245,7 +245,7 @@ class Trainer:
         began = time.monotonic()
         judged = self.judge(self._kept_state())
         self.reserve_s = min(1.3 * (time.monotonic() - began), 0.5 * (self.settings.budget_s or 0))
-        self.schedule.after_epoch(driving_loss(judged))
+        self.schedule.after_epoch(selection_loss(judged))
         self.now.elapsed_s = self._elapsed_s()
         return EpochRecord(
             epoch=self.now.epoch + 1,
@@ -273,20 +273,19 @@ class Trainer:
         An epoch that was cut short before there was another is answered with, not gone on from:
         it has no state.
         """
-        folder, state = self.run_folder, self._kept_state()
+        run, state = self.run, self._kept_state()
         self.now.epoch = record.epoch
-        if self.now.best is None or driving_accuracy(record) > driving_accuracy(self.now.best):
+        if self.now.best is None or selection_accuracy(record) > selection_accuracy(self.now.best):
             self.now.best = record
         if self.settings.keep_every_epoch:
-            save_weights(folder / EPOCHS_FOLDER / f"{record.epoch:04d}.safetensors", state)
-        save_weights(folder / LAST_FILE, state)
+            run.write_weights(run.epoch(record.epoch), state)
+        run.write_weights(run.last, state)
         self.history.append(record)
-        lines = [f"{line.model_dump_json()}\n" for line in self.history]
-        files.write_text(folder / HISTORY_FILE, "".join(lines))
+        run.write_history(self.history)
         self.now.scaler = self.scaler.state_dict()
         if not self.interrupt.noted or self.now.step >= self.batches.num_an_epoch:
             checkpoint.save_state(
-                folder / STATE_FILE,
+                run,
                 self.now,
                 self.network,
                 self.optimizer,
@@ -298,7 +297,7 @@ class Trainer:
     def _keep_best(self) -> None:
         """Write the best weights where they are those of this epoch."""
         if self.now.best and self.now.best.epoch == self.now.epoch:
-            save_weights(self.run_folder / BEST_FILE, self._kept_state())
+            self.run.write_weights(self.run.best, self._kept_state())
 
     def _share_done(self) -> float:
         settings = self.settings
@@ -315,11 +314,11 @@ class Trainer:
         return self.average.state if self.average else self.network.state_dict()
 
     def _input(self, images: Images) -> Tensor:
-        return to_input(torch.from_numpy(images).to(self.device), self.config.input)
+        return to_tensor(torch.from_numpy(images).to(self.device), self.config.preprocessing)
 
-    def _outcome(self, stopped: str) -> Outcome:
+    def _outcome(self, stopped: str) -> TrainingResult:
         now = self.now
         assert now.best is not None
-        return Outcome(
+        return TrainingResult(
             now.best, now.epoch, stopped, self.compute, now.pretrained_sha256, now.teacher_sha256
         )

@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def disagreement(*logits: Tensor) -> Tensor:
+def jensen_shannon_divergence(*logits: Tensor) -> Tensor:
     """Return the Jensen-Shannon divergence between answers to views of the same images.
 
     Hendrycks et al. 2020, "AugMix", section 3: the mean of the Kullback-Leibler divergences of

@@ -1,0 +1,334 @@
+"""The Python API: every stage of the pipeline as one function. Read this file first.
+
+    source --audit--> findings --clean--> the source without what was found
+    source --train--> run folder: weights, ONNX model, card, history, report
+    run folders --average, ensemble, quantise--> run folders for inference
+    run folder + labelled source --evaluate--> eval.json
+    run folder + images --predict--> table of predictions
+    run folder + evaluations --report--> report.html
+
+A source is a folder of class folders, a manifest, an npz file or the name of a public data set; see
+`data.sources.load`. Every stage reads what the stage before it wrote, and writes its own results
+atomically. The command line (`cli/`) is a thin layer over these functions. Sequences of trainings
+(`search/`) and contests (`contest/`) are built on top of them.
+
+Modules that are slow to import (torch, scikit-learn, matplotlib) are imported inside the functions.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stainproof import files, provenance
+from stainproof.audit.cleaning import AUDIT_FILE, AUDIT_SUMMARY_FILE, clean, dropped_names
+from stainproof.audit.findings import write_csv
+from stainproof.audit.summary import AuditSummary
+from stainproof.config.schema import AuditConfig, Config, InferenceConfig
+from stainproof.data import sources
+from stainproof.data.dataset import Dataset
+from stainproof.data.splits import TRAIN, VAL, make_split
+from stainproof.errors import ConfigError
+from stainproof.evaluation.result import EVALUATION_FILE, Evaluation
+from stainproof.inference.classifier import Classifier
+from stainproof.inference.engines import INT8, choose_engine
+from stainproof.inference.ensemble import ensemble
+from stainproof.inference.int8 import quantise
+from stainproof.inference.tables import predict
+from stainproof.progress import Track, silent
+from stainproof.runs.artefact import Estimate
+from stainproof.runs.card import Card
+from stainproof.runs.ensemble import refuse_ensemble
+from stainproof.runs.folder import HOME_SOURCES, RunFolder
+from stainproof.synthetic.phantoms import make_phantoms
+
+if TYPE_CHECKING:
+    from stainproof.training.loop import Step, TrainingResult
+
+__all__ = [
+    "Classifier",
+    "audit",
+    "average",
+    "clean",
+    "ensemble",
+    "evaluate",
+    "make_phantoms",
+    "predict",
+    "quantise",
+    "report",
+    "train",
+]
+
+AUDIT_PAGE_FILE = "audit.html"
+
+
+def audit(
+    source: str | Path,
+    out: str | Path,
+    settings: AuditConfig | None = None,
+    *,
+    review: bool = False,
+    against: str | Path | None = None,
+    track: Track = silent,
+) -> AuditSummary:
+    """Find duplicates, doctored images, outliers and label issues.
+
+    Writes `audit.csv`, `audit.json` and `audit.html`. Nothing is removed; see `clean`.
+
+    Args:
+        source: Labelled images, see `data.sources.load`.
+        out: Folder to write to.
+        settings: Thresholds and the seed.
+        review: Whether a person can reject findings on the page and save the decisions.
+        against: A second source, to test whether both come from one distribution.
+        track: Shows progress.
+
+    Raises:
+        DataError: A source cannot be listed, or `out` cannot be written.
+    """
+    from stainproof.audit.checks import run_checks, summarise
+    from stainproof.audit.measurements import measure
+    from stainproof.audit.two_sample import check_enough, two_sample_auc
+    from stainproof.reports.audit_page import render_audit
+
+    began = time.monotonic()
+    folder, settings = Path(out), settings or AuditConfig()
+    listings = [sources.list_source(one, track) for one in (source, against) if one]
+    files.check_writable(folder / AUDIT_FILE)
+    if against:
+        check_enough(*map(len, listings))
+    found = run_checks(listings[0], settings, track)
+    auc = None
+    if against:
+        other = measure(listings[1], track)
+        first, second = (part.small[part.readable] for part in (found.measurements, other))
+        value, low, high = two_sample_auc(first, second, settings.seed)
+        auc = Estimate(value=value, low=low, high=high)
+    summary = summarise(found, str(against or ""), auc, time.monotonic() - began)
+    write_csv(folder / AUDIT_FILE, found.findings)
+    summary.write(folder / AUDIT_SUMMARY_FILE)
+    files.write_text(folder / AUDIT_PAGE_FILE, render_audit(found, summary, review=review))
+    return summary
+
+
+def train(
+    source: str | Path,
+    out: str | Path,
+    config: Config | None = None,
+    *,
+    resume: bool = False,
+    audited: bool = False,
+    track: Track = silent,
+    on_step: "Callable[[Step], None]" = lambda step: None,
+) -> Card:
+    """Train a classifier; leave a complete run folder with its report.
+
+    Args:
+        source: Labelled images, see `data.sources.load`.
+        out: The run folder to make, or with `resume` to continue.
+        config: All settings; by default the preset `light`, with `resume` the run's own.
+        resume: Whether to continue a run that was stopped.
+        audited: Whether to audit the source first and leave out what the audit drops. The audit
+            is kept in the run folder, and a resumed run applies it again.
+        track: Shows progress.
+        on_step: Called after every training step.
+
+    Returns:
+        The card of the run.
+
+    Raises:
+        ConfigError: A setting is invalid, `out` contains a run and `resume` is off, or both
+            `resume` and `audited` are set.
+        DataError: The source cannot be used for training.
+        CheckpointError: There is nothing to resume, or the run was started on other images.
+    """
+    from stainproof.inference.teacher import load_teacher
+    from stainproof.training.card import make_card, summarise_data, write_examples
+    from stainproof.training.loop import Trainer
+    from stainproof.training.resume import resolve_config
+
+    run = RunFolder(out)
+    config = resolve_config(run, config, resume, audited)
+    teacher = partial(load_teacher, config.training.teacher) if config.training.teacher else None
+    if teacher:
+        teacher()  # an unusable teacher is reported before the images are read
+    if audited:
+        audit(source, run.audit, config.audit, track=track)
+    dropped = dropped_names(run.audit)
+    data = sources.load(source, config.preprocessing, leave_out=dropped, track=track)
+    if dropped:
+        data = replace(data, notes=(*data.notes, f"{len(dropped)} images left out by the audit"))
+    split = make_split(data, config.split, config.seed)
+    if resume:
+        run.check_split(split.sha256())
+    parts = split.divide(data)
+    summary = summarise_data(data, split, parts)
+    del data  # the images are in memory once, in `parts`
+    trainer = Trainer(config, parts[TRAIN], parts[VAL], run, resume=resume, load_teacher=teacher)
+
+    run.write_config(config)
+    run.write_splits(split.to_bytes())
+    write_examples(run, parts[TRAIN])
+
+    def write_card(result: "TrainingResult") -> Card:
+        card = make_card(run, config, summary, trainer.network, result)
+        run.write_card(card)
+        return card
+
+    card = write_card(trainer.train(on_step=on_step, on_epoch=write_card))
+    return _finish_run(run, card, parts, track)
+
+
+def average(
+    runs: Sequence[str | Path],
+    source: str | Path,
+    out: str | Path,
+    *,
+    choice: str = "threshold",
+    under: float | None = None,
+    track: Track = silent,
+) -> Card:
+    """Average the weights of a run's epochs, or of several runs of one network, into a new run.
+
+    Args:
+        runs: One run that kept every epoch, or several trained on the same images and split.
+        source: The images that they were trained on.
+        out: The run folder to make.
+        choice: Which weights are averaged: `threshold`, `last` or `greedy`; see
+            `training.weight_averaging.average_weights`.
+        under: Of `threshold`: the validation loss; by default 1.1 times the lowest.
+        track: Shows progress.
+
+    Returns:
+        The card of the new run.
+
+    Raises:
+        ConfigError: The choice is unknown or contradicts the other arguments, no epoch is below
+            the threshold, or `out` contains a run.
+        CheckpointError: A run cannot be used, or was trained on other images or another split.
+        DataError: The source cannot be read.
+    """
+    from stainproof.training.weight_averaging import average_weights, check_choice, find_candidates
+
+    folders, run = [RunFolder(one) for one in runs], RunFolder(out)
+    first = folders[0]
+    check_choice(choice, under, len(runs))
+    candidates = find_candidates(folders)
+    card = first.read_card()
+    run.check_unused()
+    config = first.read_config()
+    dropped = dropped_names(first.audit)
+    data = sources.load(source, config.preprocessing, leave_out=dropped, track=track)
+    split = make_split(data, config.split, config.seed)
+    for one in folders:
+        one.check_split(split.sha256())
+    parts = split.divide(data)
+    averaged = average_weights(candidates, choice, config, parts[TRAIN], parts[VAL], under)
+    run.copy_training_record(first)
+    run.write_weights(run.best, averaged.state)
+    changes = {
+        "best": card.best.model_copy(update=vars(averaged.validation)),
+        "mean_of": averaged.description,
+        "weights_sha256": files.sha256_of(run.best),
+        "provenance": provenance.collect(),
+    }
+    return _finish_run(run, card.model_copy(update=changes), parts, track)
+
+
+def evaluate(
+    run: str | Path,
+    source: str | Path,
+    out: str | Path | None = None,
+    *,
+    seed: int = 0,
+    engine: str = "auto",
+    inference: InferenceConfig | None = None,
+    track: Track = silent,
+) -> Evaluation:
+    """Evaluate a run on a labelled source; write `eval.json` and the most confident mistakes.
+
+    Args:
+        run: The folder of a run or an ensemble.
+        source: Labelled images; of a source with a split of its own, its test part.
+        out: Folder to write to; by default one in the run folder, where `report` finds it.
+        seed: Seed of the bootstrap intervals, 0 or more.
+        engine: The inference engine, as in `Classifier.load`.
+        inference: Test-time augmentation and filter. The name of the result says what differs
+            from the default, and whether the engine computes in 8 bits.
+        track: Shows progress.
+
+    Raises:
+        ConfigError: The seed is below 0, the engine is unknown or not installed, or the folder
+            contains an evaluation of other images.
+        CheckpointError: The run folder cannot be used.
+        DataError: The source cannot be read, or has a class that the model does not know.
+    """
+    from stainproof.evaluation.evaluator import evaluate as evaluate_classifier
+
+    if seed < 0:
+        raise ConfigError(f"seed must be 0 or more, got {seed}")
+    classifier = Classifier.load(run, engine, inference)
+    data = sources.load_test(source, classifier.preprocessing, track)
+    precision = "8 bits" if engine == INT8 else ""
+    name = ", ".join(filter(None, (data.source, classifier.inference.describe(), precision)))
+    data = replace(data, source=name)
+    folder = Path(out) if out else RunFolder(run).evaluations / name
+    _check_same_images(folder, data)
+    return evaluate_classifier(classifier, data, folder, seed=seed, track=track)
+
+
+def report(run: str | Path, evaluations: Iterable[str | Path] = ()) -> Path:
+    """Write `report.html` of a run: its data, its training and all evaluations in its folder.
+
+    Args:
+        run: The run folder.
+        evaluations: Further folders with an `eval.json`.
+
+    Returns:
+        The path of the report.
+
+    Raises:
+        CheckpointError: The run folder or an evaluation cannot be read.
+    """
+    from stainproof.reports.run_report import render
+
+    folder = RunFolder(run)
+    folder.check_exists()
+    refuse_ensemble(folder.path, "reports are made of single runs")
+    own = [path for path in folder.evaluation_folders() if (path / EVALUATION_FILE).exists()]
+    return folder.write_report(render(folder, [*own, *map(Path, evaluations)]))
+
+
+def _check_same_images(folder: Path, data: Dataset) -> None:
+    """Refuse to overwrite an evaluation of other images.
+
+    Raises:
+        ConfigError: The folder contains one.
+    """
+    path = folder / EVALUATION_FILE
+    if path.exists() and Evaluation.read(path).data_sha256 != data.sha256():
+        raise ConfigError(
+            f"{folder}: holds figures of other images named {data.source}; remove it, or choose "
+            f"another --out, such as {folder}-2"
+        )
+
+
+def _finish_run(run: RunFolder, card: Card, parts: dict[str, Dataset], track: Track) -> Card:
+    """Complete a run that has its weights: ONNX model, engine, evaluations at home, report."""
+    from stainproof.evaluation.evaluator import evaluate as evaluate_classifier
+    from stainproof.inference.export import to_onnx
+    from stainproof.models.weights import load_network
+
+    model = to_onnx(load_network(run, card), card.preprocessing)
+    card = card.model_copy(update={"onnx_sha256": run.write_onnx(model), "int8_sha256": ""})
+    card = card.model_copy(update={"engine": choose_engine(run, card)})
+    run.write_card(card)
+    classifier = Classifier.load(run.path)
+    for part, name in HOME_SOURCES.items():
+        held_out = replace(parts[part], source=name)
+        if len(held_out):
+            evaluate_classifier(classifier, held_out, run.home / part, track=track)
+    report(run.path)
+    return card

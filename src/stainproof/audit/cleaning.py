@@ -1,0 +1,156 @@
+"""A source less what an audit set aside: as a manifest, as copies, or as an npz file."""
+
+import csv
+import io
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stainproof import files
+from stainproof.audit.findings import files_to_drop, read_csv
+from stainproof.audit.summary import AuditSummary
+from stainproof.data import npz, sources
+from stainproof.data.listing import Listing
+from stainproof.errors import DataError
+from stainproof.progress import Track, silent
+
+AUDIT_FILE, AUDIT_SUMMARY_FILE = "audit.csv", "audit.json"
+
+
+def clean(
+    source: str | Path, audit: str | Path, out: str | Path, *, track: Track = silent
+) -> tuple[int, int]:
+    """Write a copy of a source without what an audit drops; the source itself is not changed.
+
+    Args:
+        source: The audited source.
+        audit: The audit's folder, or an `audit.csv` that a person has edited.
+        out: A `.csv` manifest, an `.npz` file, or else a folder of copies.
+        track: Shows progress.
+
+    Returns:
+        The number of images kept and dropped.
+
+    Raises:
+        DataError: The audit is of another source, or `out` is the source or cannot be written.
+    """
+    place = Path(out)
+    if files.exists(Path(source)) and files.exists(place) and place.samefile(source):
+        raise DataError(f"{out}: is the source, which is never touched; choose another --out")
+    listing = sources.list_source(source, track)
+    kept = apply(listing, Path(audit))
+    write(kept, place, track)
+    return len(kept), len(listing) - len(kept)
+
+
+def dropped_names(folder: Path) -> set[str]:
+    """Return the names of the images that an audit drops; none if there is no audit.
+
+    Args:
+        folder: The audit's folder.
+
+    Raises:
+        DataError: The audit cannot be read.
+    """
+    path = folder / AUDIT_FILE
+    return files_to_drop(read_csv(path)) if path.exists() else set()
+
+
+def apply(listing: Listing, audit: Path) -> Listing:
+    """Return the listing less the files that an audit sets aside.
+
+    Args:
+        listing: The audited source.
+        audit: The audit's folder, or an `audit.csv` that a person has changed.
+
+    Raises:
+        DataError: The audit cannot be read, or the source is not what it looked at.
+    """
+    table = audit / AUDIT_FILE if audit.is_dir() else audit
+    findings = read_csv(table)
+    strangers = {found.file for found in findings} - set(listing.names)
+    if strangers:
+        raise DataError(
+            f"{audit}: speaks of {min(strangers)!r}, which is not in {listing.source}; "
+            "give the source that was audited"
+        )
+    summary = table.with_name(AUDIT_SUMMARY_FILE)
+    if summary.exists() and AuditSummary.read(summary).listing_sha256 not in ("", listing.sha256()):
+        raise DataError(
+            f"{audit}: is the audit of other images than {listing.source} holds now; audit it again"
+        )
+    return listing.without(files_to_drop(findings))
+
+
+def write(listing: Listing, out: Path, track: Track = silent) -> None:
+    """Write a source: `.csv` a manifest, `.npz` arrays, anything else a folder of copies.
+
+    Raises:
+        DataError: The folder holds something, an npz source is asked for as files, or a folder
+            cannot hold what a manifest does.
+    """
+    if out.suffix.lower() == ".csv":
+        _need_files(listing, out)
+        try:
+            files.write_text(out, _manifest(listing, out))
+        except UnicodeEncodeError as error:
+            row = error.object[: error.start].rpartition("\n")[2]
+            raise DataError(
+                f"{out}: a manifest is UTF-8, and the file name that begins with {row!r} is not; "
+                "write a folder"
+            ) from error
+    elif out.suffix.lower() == ".npz":
+        _write_npz(listing, out)
+    else:
+        _need_files(listing, out)
+        if listing.groups:
+            raise DataError(
+                f"{out}: a folder cannot keep the source's groups; write a .csv manifest"
+            )
+        _copy(listing, out, track)
+
+
+def _need_files(listing: Listing, out: Path) -> None:
+    if listing.arrays is not None:
+        raise DataError(f"{out}: the source is one npz file; write another, --out NAME.npz")
+
+
+def _manifest(listing: Listing, out: Path) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["path", "label", *(["group"] if listing.groups else [])])
+    for index, path in enumerate(listing.paths):
+        place = os.path.relpath(path.absolute(), out.absolute().parent)
+        group = [listing.groups[index]] if listing.groups else []
+        writer.writerow([place, listing.classes[listing.labels[index]], *group])
+    return text.getvalue()
+
+
+def _write_npz(listing: Listing, out: Path) -> None:
+    if listing.arrays is None:
+        raise DataError(f"{out}: the source is files; name a folder or a .csv manifest")
+    arrays: dict[str, Any] = {"images": listing.arrays, "labels": listing.labels}
+    if listing.parts:
+        of = np.array(listing.parts)
+        arrays = {
+            f"{part}_{kind}": values[of == part]
+            for part in npz.MEDMNIST_PARTS
+            for kind, values in arrays.items()
+        }
+    with files.atomic_path(out) as part, part.open("wb") as stream:
+        np.savez(stream, classes=np.array(listing.classes), **arrays)
+
+
+def _copy(listing: Listing, out: Path, track: Track) -> None:
+    taken: set[Path] = set()
+    with files.new_folder(out) as folder:
+        for index, path in enumerate(track(listing.paths, "copying", len(listing))):
+            place = Path(listing.classes[listing.labels[index]]) / path.name
+            if place in taken:
+                place = place.with_name(f"{index:06d}_{path.name}")
+            taken.add(place)
+            (folder / place).parent.mkdir(exist_ok=True)
+            shutil.copyfile(path, folder / place)

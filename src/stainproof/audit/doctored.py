@@ -1,0 +1,92 @@
+"""Doctored images: cells with a foreign picture blended in, found without an example of it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stainproof.audit.shared_overlays import find_shared_overlays
+from stainproof.audit.single_overlays import find_single_overlays
+from stainproof.audit.whitening import Whitener
+from stainproof.data.images import Images
+
+FEWEST_IMAGES = 50
+
+
+@dataclass(frozen=True)
+class DoctoredImage:
+    """One doctored image."""
+
+    index: int
+    group: int | None
+    """Number of the group that shares one picture, from 0; none for a single image."""
+    score: float
+    threshold: float
+
+
+@dataclass(frozen=True)
+class Doctored:
+    """The doctored images of a set."""
+
+    images: list[DoctoredImage]
+    """By position; the members of a group share its number."""
+    pictures: list[Images]
+    """The foreign picture of every group as far as it shows, uint8 rgb."""
+
+
+def find_doctored(images: Images, *, margin: float, reach: float, seed: int) -> Doctored:
+    """Find images with a foreign picture blended in.
+
+    Args:
+        images: uint8 (N, height, width, 3), square; may be a memory map. Of fewer than 50 images
+            nothing can be said, and nothing is found.
+        margin: How far beyond the likeliest turned image a group's member must be, above 1.
+        reach: Log-odds beyond which a single image looks blended.
+        seed: Of samples, folds and made-up pictures.
+
+    Returns:
+        The doctored images, and the pictures that groups of them share; without the pictures, and
+        without single images, where groups leave fewer than 50 to compare with.
+    """
+    if len(images) < FEWEST_IMAGES:
+        return Doctored([], [])
+    whitener = Whitener(images, seed)
+    groups = find_shared_overlays(whitener, images, margin, seed)
+    found = [
+        DoctoredImage(int(index), number, float(score), group.threshold)
+        for number, group in enumerate(groups)
+        for index, score in zip(group.members, group.scores, strict=True)
+    ]
+    left = np.setdiff1d(np.arange(len(images)), [one.index for one in found])
+    if len(left) < FEWEST_IMAGES:
+        return Doctored(sorted(found, key=lambda one: one.index), [])
+    pictures = [foreign_picture(images, group.members, left) for group in groups]
+    found += [
+        DoctoredImage(one.index, None, one.score, reach)
+        for one in find_single_overlays(whitener, images, left, reach, seed)
+    ]
+    return Doctored(sorted(found, key=lambda one: one.index), pictures)
+
+
+def foreign_picture(
+    images: Images, members: NDArray[np.int64], others: NDArray[np.int64]
+) -> Images:
+    """Estimate the picture that a group shares, as far as it shows.
+
+    Of (1 - w) x cell + w x picture the mean over members is known, and the mean cell from the
+    other images; 1 - w is how much less the members differ among themselves than the others do.
+
+    Args:
+        images: uint8 (N, height, width, 3).
+        members: int64, positions of the group.
+        others: int64, positions of images that are not doctored.
+
+    Returns:
+        uint8 (height, width, 3).
+    """
+    ours = images[members[:: -(-len(members) // 500)]].astype(np.float32)
+    theirs = images[others[:: -(-len(others) // 500)]].astype(np.float32)
+    kept = float(np.median(ours.std(axis=0) / np.maximum(theirs.std(axis=0), 1.0)))
+    kept = min(max(kept, 0.0), 0.95)
+    picture = (ours.mean(axis=0) - kept * theirs.mean(axis=0)) / (1 - kept)
+    return np.asarray(np.clip(picture, 0, 255), dtype=np.uint8)

@@ -1,0 +1,80 @@
+"""Likely wrong labels: classes that a model which never saw the image is sure to be others."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from stainproof.audit.features import describe
+from stainproof.data.images import Images
+
+NUM_FOLDS = 4
+FEWEST_A_CLASS = 20
+MOST_LEARNT = 16_000
+CHUNK = 4096
+
+
+@dataclass(frozen=True)
+class LabelIssue:
+    """An image whose label is hardly believed."""
+
+    index: int
+    belief: float
+    """Probability that cross-validation gives to the stated label."""
+    likelier: int
+    """The class that it believes instead."""
+
+
+def find_label_issues(
+    small: Images, labels: NDArray[np.int64], min_label_probability: float, seed: int
+) -> list[LabelIssue]:
+    """Find labels that a model trained on the other images hardly believes.
+
+    Logistic regression, cross-validated, gives every image beliefs. cleanlab's confident
+    learning (Northcutt et al. 2021, section 3) names those whose other class is believed as
+    firmly as that class's own images are; of these the ones below `min_label_probability` are suspects.
+
+    Args:
+        small: uint8 (N, 48, 48, 3).
+        labels: int64 (N,).
+        min_label_probability: Probability below which a label is suspect.
+        seed: Of the folds.
+
+    Returns:
+        The suspects, worst first; none of classes with fewer than 20 images, which are not asked
+        about.
+    """
+    from cleanlab.filter import find_label_issues
+
+    asked = np.flatnonzero(np.bincount(labels)[labels] >= FEWEST_A_CLASS)
+    classes, compact = np.unique(labels[asked], return_inverse=True)
+    if len(classes) < 2:
+        return []
+    probs = _beliefs(small if len(asked) == len(small) else small[asked], compact, seed)
+    issues = find_label_issues(compact, probs, filter_by="both", n_jobs=1)
+    beliefs = probs[np.arange(len(compact)), compact]
+    worst = np.flatnonzero(issues & (beliefs < min_label_probability))
+    return [
+        LabelIssue(int(asked[index]), float(beliefs[index]), int(classes[probs[index].argmax()]))
+        for index in worst[np.argsort(beliefs[worst], kind="stable")]
+    ]
+
+
+def _beliefs(small: Images, labels: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
+    """Return the probability of every class, by a model that never saw the image."""
+    rng = np.random.default_rng(seed)
+    probs = np.empty((len(labels), int(labels.max()) + 1))
+    folds = StratifiedKFold(NUM_FOLDS, shuffle=True, random_state=seed)
+    for learnt, judged in folds.split(np.zeros(len(labels)), labels):
+        if len(learnt) > MOST_LEARNT:
+            learnt = np.sort(rng.choice(learnt, MOST_LEARNT, replace=False))
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=0.003, max_iter=300))
+        model.fit(describe(small[learnt]), labels[learnt])
+        for start in range(0, len(judged), CHUNK):
+            part = judged[start : start + CHUNK]
+            probs[part] = model.predict_proba(describe(small[part]))
+    return probs

@@ -1,0 +1,111 @@
+"""One pass over a source: all that an audit needs of every image, in bounded memory."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from stainproof.audit.duplicates import THUMB_PX, invariant_key, thumbnail
+from stainproof.config.schema import Preprocessing
+from stainproof.data.images import Images, to_square
+from stainproof.data.listing import Listing
+from stainproof.data.parallel import in_order
+from stainproof.errors import DataError
+from stainproof.progress import Track, silent
+
+SIZE_PX = 96
+SMALL_PX = 48
+QUALITIES = ("brightness", "contrast", "sharpness", "saturation", "red against blue")
+IN_MEMORY = 20_000
+"""A larger set's small pictures lie in a temporary file, which the system pages in and out."""
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """What was measured of N images; unreadable ones have zeros."""
+
+    errors: dict[int, str]
+    """Position -> why the file cannot be read."""
+    sizes: NDArray[np.int32]
+    """int32 (N, 2): width and height in the file."""
+    keys: list[bytes]
+    """N keys of `duplicates.invariant_key`."""
+    thumbs: NDArray[np.float32]
+    """float32 (N, 24, 24) of `duplicates.thumbnail`."""
+    small: Images
+    """uint8 (N, 48, 48, 3)."""
+    qualities: NDArray[np.float64]
+    """float64 (N, 5), in the order of `QUALITIES`."""
+
+    @property
+    def readable(self) -> NDArray[np.int64]:
+        """Return the positions of the images that could be read, rising."""
+        return np.setdiff1d(np.arange(len(self.keys)), np.fromiter(self.errors, np.int64))
+
+
+def square(listing: Listing, index: int) -> Images:
+    """Return an image as the audit looks at it: its centre square at 96 px.
+
+    Raises:
+        DataError: The file cannot be read.
+    """
+    return to_square(listing.read(index).rgb, Preprocessing(size_px=SIZE_PX))
+
+
+def measure(listing: Listing, track: Track = silent) -> Measurements:
+    """Read every image once, on all cores."""
+    num = len(listing)
+    errors: dict[int, str] = {}
+    sizes = np.zeros((num, 2), dtype=np.int32)
+    keys = [b""] * num
+    thumbs: NDArray[np.float32] = _array((num, THUMB_PX, THUMB_PX), np.float32)
+    small: Images = _array((num, SMALL_PX, SMALL_PX, 3), np.uint8)
+    qualities = np.zeros((num, len(QUALITIES)))
+
+    def fill(index: int) -> tuple[int, str]:
+        try:
+            whole = listing.read(index).rgb
+        except DataError as error:
+            return index, str(error)
+        rgb = to_square(whole, Preprocessing(size_px=SIZE_PX))
+        sizes[index] = whole.shape[1], whole.shape[0]
+        keys[index] = invariant_key(rgb)
+        thumbs[index] = thumbnail(rgb)
+        small[index] = cv2.resize(rgb, (SMALL_PX, SMALL_PX), interpolation=cv2.INTER_AREA)
+        qualities[index] = quality(rgb)
+        return index, ""
+
+    for index, error in track(in_order(fill, range(num)), "reading images", num):
+        if error:
+            errors[index] = error
+    return Measurements(errors, sizes, keys, thumbs, small, qualities)
+
+
+def quality(rgb: Images) -> tuple[float, ...]:
+    """Return the figures named in `QUALITIES` of one image.
+
+    Brightness and contrast are mean and spread of the luminance in grey levels; sharpness is the
+    logarithm of the spread of its Laplacian (Pech-Pacheco et al. 2000); saturation is the mean
+    distance of the largest from the smallest channel; red against blue is the difference of means.
+
+    Args:
+        rgb: uint8 (height, width, 3).
+    """
+    luminance = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+    (mean,), (spread,) = (values.ravel() for values in cv2.meanStdDev(luminance))
+    _, detail = cv2.meanStdDev(cv2.Laplacian(luminance, cv2.CV_32F))
+    red, green, blue = cv2.split(rgb)
+    colourful = cv2.mean(cv2.max(cv2.max(red, green), blue) - cv2.min(cv2.min(red, green), blue))
+    difference = cv2.mean(red)[0] - cv2.mean(blue)[0]
+    return float(mean), float(spread), float(np.log1p(detail.item())), colourful[0], difference
+
+
+def _array(shape: tuple[int, ...], dtype: type[np.generic]) -> NDArray[Any]:
+    if shape[0] <= IN_MEMORY:
+        return np.zeros(shape, dtype=dtype)
+    with tempfile.TemporaryFile(dir=Path(tempfile.gettempdir())) as file:
+        return np.memmap(file, dtype=dtype, mode="w+", shape=shape)

@@ -1,0 +1,198 @@
+"""Groups of images that share one foreign picture, found by what turned images never share.
+
+A picture laid over many images at one place is not turned with them. Whitened images (see
+`whitening`) that agree with each other more than turned ones ever do give a first template; it is
+refined as a matched filter (Turin 1960, IRE Trans. Inf. Theory 6) until its members stay the same.
+A member is always judged by the template that other members make, so that no image vouches for
+itself and a few cells that happen to look alike make no group.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stainproof.audit.whitening import CHUNK, Floats, Whitener, turned, unit
+from stainproof.data.images import Images
+
+SEARCHED_IMAGES = 16_000
+"""Templates are sought among at most so many images, and then held against all."""
+NUM_ANCHORS = 4000
+NUM_NEIGHBOURS = 5
+NUM_DIRECTIONS = 4
+FEWEST_MEMBERS = 6
+SMALL_GROUP = 100
+MOST_SHARE = 0.5
+"""What more than half of the images share is the microscope's, not a foreign picture."""
+MOST_FAILURES = 24
+MOST_ROUNDS = 15
+
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Images that share a picture."""
+
+    members: Indices
+    """Positions of the images, rising."""
+    scores: Floats
+    """Cosine of each whitened member with the template that the others make."""
+    threshold: float
+    """The margin times the best cosine that a turned template reaches."""
+
+
+def find_shared_overlays(
+    whitener: Whitener, images: Images, margin: float, seed: int
+) -> list[Group]:
+    """Find groups of images that share a foreign picture.
+
+    Args:
+        whitener: Fitted to the images.
+        images: uint8 (N, height, width, 3); may be a memory map.
+        margin: How far beyond the likeliest turned image a member must be, above 1.
+        seed: Of the images searched and of the anchors among them.
+
+    Returns:
+        Groups without a common image, the most alike first.
+    """
+    rng = np.random.default_rng(seed)
+    num = min(SEARCHED_IMAGES, len(images))
+    searched = np.sort(rng.choice(len(images), num, replace=False))
+    pixels = whitener.unit_pixels(images[searched])
+    free = np.ones(num, dtype=bool)
+    groups: list[Group] = []
+    templates: list[Floats] = []
+    num_failed = 0
+    for first in _first_templates(pixels, free, rng, margin):
+        group = _refine(first, pixels, free, margin)
+        if FEWEST_MEMBERS <= len(group.members) <= MOST_SHARE * num:
+            free[group.members] = False
+            groups.append(group)
+            templates.append(unit(group.scores @ pixels[group.members]))
+        else:
+            num_failed += 1
+            if num_failed == MOST_FAILURES:
+                break
+    groups = [Group(searched[one.members], one.scores, one.threshold) for one in groups]
+    others = np.setdiff1d(np.arange(len(images)), searched)
+    return _extended(groups, templates, whitener, images, others)
+
+
+def _first_templates(
+    pixels: Floats, free: NDArray[np.bool_], rng: np.random.Generator, margin: float
+) -> Iterator[Floats]:
+    """Give templates worth refining: unlikely neighbours first, then directions of large spread.
+
+    Neighbours show a strong picture over few images, directions a weak one over many.
+
+    Args:
+        pixels: float32 (N, dimensions), rows of norm 1.
+        free: bool (N,): which images are in no group; changes between two templates.
+        rng: Draws the anchors.
+        margin: How far beyond chance neighbours must agree.
+    """
+    anchors = np.sort(rng.choice(len(pixels), min(NUM_ANCHORS, len(pixels)), replace=False))
+    agreement, neighbours = _neighbours(pixels[anchors], pixels, anchors)
+    quarter_turned, mirrored = list(turned(pixels[anchors]))[1:5:3]
+    chance = max(
+        float(_neighbours(view, pixels, anchors)[0].max()) for view in (quarter_turned, mirrored)
+    )
+    for row in np.argsort(-agreement, kind="stable"):
+        if agreement[row] <= margin * chance:
+            break
+        if free[anchors[row]] and free[neighbours[row]].all():
+            yield unit(pixels[neighbours[row]].mean(axis=0))
+    rest = pixels[free]
+    _, directions = np.linalg.eigh(rest.T @ rest)
+    for column in range(1, NUM_DIRECTIONS + 1):
+        for sign in (1, -1):
+            yield np.ascontiguousarray(sign * directions[:, -column])
+
+
+def _neighbours(queries: Floats, pixels: Floats, own: Indices) -> tuple[Floats, Indices]:
+    """Return each query's agreement with its fifth-best image, and the five best.
+
+    A few copies of an image therefore make no group.
+    """
+    num = min(NUM_NEIGHBOURS, len(pixels) - 1)
+    agreement = np.empty(len(queries), dtype=np.float32)
+    best = np.empty((len(queries), num), dtype=np.int64)
+    for start in range(0, len(queries), 512):
+        part = slice(start, start + 512)
+        match = queries[part] @ pixels.T
+        match[np.arange(len(match)), own[part]] = -1
+        best[part] = np.argpartition(match, -num, axis=1)[:, -num:]
+        agreement[part] = np.take_along_axis(match, best[part], axis=1).min(axis=1)
+    return agreement, best
+
+
+def _refine(template: Floats, pixels: Floats, free: NDArray[np.bool_], margin: float) -> Group:
+    """Let a template gather its members until they stay the same.
+
+    The threshold is `margin` times the best cosine of any of the seven turned templates with any
+    image that is no member.
+    """
+    members = np.empty(0, dtype=np.int64)
+    scores = pixels @ template
+    for _ in range(MOST_ROUNDS):
+        chances = pixels @ np.concatenate(list(turned(template[None])))[1:].T
+        chances[members] = -1
+        threshold = float(margin * chances.max())
+        gathered = np.flatnonzero((scores > threshold) & free)
+        if len(gathered) < FEWEST_MEMBERS or np.array_equal(gathered, members):
+            members = gathered
+            break
+        members = gathered
+        weights = scores[members]
+        template = unit(np.matmul(weights, pixels[members], dtype=np.float32))
+        scores = pixels @ template
+        scores[members] = _judged_by_others(pixels[members], weights)
+    return Group(members, scores[members], threshold)
+
+
+def _judged_by_others(pixels: Floats, weights: Floats) -> Floats:
+    """Return each member's cosine with the template that the other members make.
+
+    In a small group the one that a member resembles most has no say either: two views of one cell
+    would vouch for each other.
+
+    Args:
+        pixels: float32 (members, dimensions), rows of norm 1.
+        weights: float32 (members,): what each adds to the template.
+    """
+    weighted = weights[:, None] * pixels
+    others = weighted.sum(axis=0) - weighted
+    if len(pixels) <= SMALL_GROUP:
+        match = pixels @ weighted.T
+        np.fill_diagonal(match, -np.inf)
+        others -= weighted[match.argmax(axis=1)]
+    return np.asarray(np.einsum("nd,nd->n", pixels, unit(others)), dtype=np.float32)
+
+
+def _extended(
+    groups: list[Group],
+    templates: list[Floats],
+    whitener: Whitener,
+    images: Images,
+    others: Indices,
+) -> list[Group]:
+    """Add to the groups what their templates find among images that were not searched."""
+    if not groups:
+        return []
+    filters = np.stack(templates, axis=1)
+    thresholds = np.array([one.threshold for one in groups])
+    for start in range(0, len(others), CHUNK):
+        part = others[start : start + CHUNK]
+        scores = whitener.unit_pixels(images[part]) @ filters
+        best = (scores / thresholds).argmax(axis=1)
+        score = scores[np.arange(len(part)), best]
+        for number in np.unique(best):
+            new = (best == number) & (score > thresholds[number])
+            group = groups[number]
+            members = np.concatenate([group.members, part[new]])
+            order = np.argsort(members)
+            both = np.concatenate([group.scores, score[new]])[order]
+            groups[number] = Group(members[order], both, group.threshold)
+    return groups

@@ -1,0 +1,134 @@
+"""Single images with a foreign picture blended in, found by learning what that would look like.
+
+No example of a foreign picture is needed: the set's own images are blended with made-up pictures
+(as DRAEM does for scratches on products, Zavrtanik et al. 2021, section 3.1), and a support vector
+machine learns to tell the blended from the others. Each image is judged by a model that never saw
+it; one that was doctored before it came here lies on the blended side. What a first look finds is
+left out of the second look's sound images.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.model_selection import KFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+
+from stainproof.audit.features import describe
+from stainproof.audit.whitening import SIDE_PX, Floats, Whitener
+from stainproof.data.images import Images
+from stainproof.synthetic.pictures import make_picture
+
+LEARNT_IMAGES = 4000
+NUM_FOLDS = 2
+NUM_LOOKS = 2
+NUM_BANDS = 16
+NUM_REGIONS = 6
+WEIGHTS = (0.1, 0.7)
+PARTIAL_SHARE = 0.5
+MOST_SHARE = 0.5
+"""Where more of a set looks blended, blends cannot be told from it."""
+CHUNK = 4096
+
+
+@dataclass(frozen=True)
+class Lone:
+    """One image that looks blended."""
+
+    index: int
+    score: float
+    """Distance from the boundary between the set's own and blended images, in margins."""
+
+
+def find_single_overlays(
+    whitener: Whitener, images: Images, candidates: NDArray[np.int64], reach: float, seed: int
+) -> list[Lone]:
+    """Find images that look blended with a picture that no other image has.
+
+    Args:
+        whitener: Fitted to the images.
+        images: uint8 (N, height, width, 3), square; may be a memory map.
+        candidates: int64 (M,), rising: positions to learn from and to judge.
+        reach: Beyond which distance from the boundary, in margins, an image is found.
+        seed: Of folds, pictures and blending.
+
+    Returns:
+        The images found, by position.
+    """
+    scores = np.full(len(candidates), -np.inf)
+    for _ in range(NUM_LOOKS):
+        scores = _judge(whitener, images, candidates, scores <= reach, seed)
+        if (scores > reach).mean() > MOST_SHARE:
+            return []
+    found = np.flatnonzero(scores > reach)
+    return [Lone(int(candidates[row]), float(scores[row])) for row in found]
+
+
+def _judge(
+    whitener: Whitener,
+    images: Images,
+    candidates: NDArray[np.int64],
+    sound: NDArray[np.bool_],
+    seed: int,
+) -> NDArray[np.float64]:
+    """Return each candidate's distance from the boundary by a model that never saw it."""
+    rng = np.random.default_rng(seed)
+    scores = np.empty(len(candidates))
+    for learnt, judged in KFold(NUM_FOLDS, shuffle=True, random_state=seed).split(candidates):
+        learnt = learnt[sound[learnt]]
+        chosen = rng.choice(learnt, min(LEARNT_IMAGES // NUM_FOLDS, len(learnt)), replace=False)
+        own = images[candidates[np.sort(chosen)]]
+        blended = np.stack([blend(rgb, rng) for rgb in own])
+        features = np.concatenate([describe_blending(whitener, part) for part in (own, blended)])
+        model = make_pipeline(StandardScaler(), SVC(C=2.0, gamma=2e-4))
+        model.fit(features, np.repeat([0, 1], len(own)))
+        for start in range(0, len(judged), CHUNK):
+            part = judged[start : start + CHUNK]
+            scores[part] = model.decision_function(
+                describe_blending(whitener, images[candidates[part]])
+            )
+    return scores
+
+
+def blend(rgb: Images, rng: np.random.Generator) -> Images:
+    """Blend an image with a made-up picture, in its whole or in a part.
+
+    Args:
+        rgb: uint8 (height, width, 3).
+        rng: Draws picture, weight and part.
+    """
+    weight = rng.uniform(*WEIGHTS)
+    picture = make_picture(rgb.shape, rng)
+    laid = cv2.addWeighted(rgb, 1 - weight, picture, weight, 0)
+    if rng.random() >= PARTIAL_SHARE:
+        return np.asarray(laid, dtype=np.uint8)
+    height, width = rgb.shape[:2]
+    top, left = int(rng.random() * 0.5 * height), int(rng.random() * 0.5 * width)
+    bottom, right = (int(rng.uniform(0.3, 0.8) * side) for side in (height, width))
+    part = np.s_[top : top + bottom, left : left + right]
+    partial = rgb.copy()
+    partial[part] = laid[part]
+    return partial
+
+
+def describe_blending(whitener: Whitener, images: Images) -> Floats:
+    """Add to the plain description where and at what scale an image is unlike the set's.
+
+    Args:
+        whitener: Fitted to the set.
+        images: uint8 (N, 48, 48, 3).
+
+    Returns:
+        float32 (N, 969): `features.describe`, then logarithms of whitened energies by scale and
+        by place.
+    """
+    coordinates = whitener.coordinates(images)
+    bands = [band.mean(axis=1) for band in np.array_split(coordinates**2, NUM_BANDS, axis=1)]
+    pixels = (coordinates @ whitener.back).reshape(len(images), SIDE_PX, SIDE_PX, 3) ** 2
+    side = SIDE_PX // NUM_REGIONS
+    regions = pixels.reshape(-1, NUM_REGIONS, side, NUM_REGIONS, side, 3).mean(axis=(2, 4))
+    energies = np.concatenate([np.stack(bands, axis=1), regions.reshape(len(images), -1)], axis=1)
+    return np.concatenate([describe(images), np.log(energies + 1e-4)], axis=1)

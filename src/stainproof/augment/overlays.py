@@ -1,0 +1,150 @@
+"""Foreign pictures laid over a cell: mixed or multiplied, whole or in part, or in its spectrum."""
+
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+import scipy.fft
+
+from stainproof.augment.geometry import d4
+from stainproof.augment.optics import gaussian
+from stainproof.config.schema import Preprocessing
+from stainproof.data.decoding import decode, is_image
+from stainproof.data.images import Images, to_square
+from stainproof.errors import DataError
+from stainproof.synthetic.pictures import make_texture
+
+NUM_TEXTURES = 64
+"""Made-up pictures an epoch; each use cuts another window out of one and turns it."""
+LEAST_WINDOW = 0.6
+"""Side of such a window, in sides of the picture."""
+PICTURES_STREAM = 1
+"""Parts the draws of pictures from other draws of an epoch."""
+SHARE_OF_CELLS = 0.25
+"""Of overlays without a folder of pictures."""
+SHARE_IN_PART = 0.3
+MOST_PICTURES = 4096
+
+
+class OverlayPictures:
+    """Gives foreign pictures: made-up ones, new every epoch, other cells, or a folder's."""
+
+    def __init__(self, cells: Images, folder: str, seed: int):
+        """Remember where pictures come from.
+
+        Args:
+            cells: uint8 (N, height, width, 3), to borrow from.
+            folder: Of pictures to use alone; empty for none.
+            seed: Of the made-up ones.
+
+        Raises:
+            DataError: The folder holds no picture that can be read.
+        """
+        self.cells = cells
+        self.seed = seed
+        self.size = cells.shape[1:3]
+        self.own = _read(Path(folder), self.size) if folder else None
+        self._texture = lru_cache(maxsize=NUM_TEXTURES + 8)(self._make_texture)
+
+    def any(self, rng: np.random.Generator, epoch: int) -> Images:
+        """Return a foreign picture of the images' size."""
+        if self.own is None and rng.random() < SHARE_OF_CELLS:
+            return self.cell(rng)
+        if self.own is None:
+            picture = self._texture(epoch, int(rng.random() * NUM_TEXTURES))
+        else:
+            picture = self.own[int(rng.random() * len(self.own))]
+        height, width = self.size
+        share, down, right = rng.random(3).tolist()
+        share = LEAST_WINDOW + (1 - LEAST_WINDOW) * share
+        tall, wide = max(1, int(share * height)), max(1, int(share * width))
+        top, left = int(down * (height - tall + 1)), int(right * (width - wide + 1))
+        window = picture[top : top + tall, left : left + wide]
+        grown = cv2.resize(window, (width, height), interpolation=cv2.INTER_LINEAR)
+        return d4(np.asarray(grown, dtype=np.uint8), 1, rng)
+
+    def cell(self, rng: np.random.Generator) -> Images:
+        """Return any cell of the set, turned."""
+        return d4(self.cells[int(rng.random() * len(self.cells))], 1, rng)
+
+    def _make_texture(self, epoch: int, number: int) -> Images:
+        rng = np.random.default_rng((self.seed, epoch, PICTURES_STREAM, number))
+        return make_texture((*self.size, 3), rng)
+
+
+def blend(rgb: Images, amount: float, rng: np.random.Generator, picture: Images) -> Images:
+    """Mix with a picture: (1 - amount) x image + amount x picture, over all or a part.
+
+    Source: the report, section 4 (convex combination); Inoue 2018, "SamplePairing".
+    """
+    laid = cv2.addWeighted(rgb, 1 - amount, picture, amount, 0)
+    return _in_part(rgb, np.asarray(laid, dtype=np.uint8), rng)
+
+
+def multiply(rgb: Images, amount: float, rng: np.random.Generator, picture: Images) -> Images:
+    """Darken through a picture: image x (1 - amount + amount x picture), over all or a part.
+
+    Source: the report, section 4 (multiplicative).
+    """
+    shade = cv2.addWeighted(picture, amount, picture, 0, 255 * (1 - amount))
+    laid = cv2.multiply(rgb, shade, scale=1 / 255)
+    return _in_part(rgb, np.asarray(laid, dtype=np.uint8), rng)
+
+
+def amplitude_swap(rgb: Images, amount: float, rng: np.random.Generator, other: Images) -> Images:
+    """Keep the phases of the spectrum, mix its amplitudes with another cell's by `amount`.
+
+    Source: Chen et al. 2021, "Amplitude-Phase Recombination"; mixed by a share as in Xu et al.
+    2021, "A Fourier-based framework for domain generalization".
+    """
+    planes = [np.stack(cv2.split(x)).astype(np.float32) for x in (rgb, other)]
+    own, foreign = (scipy.fft.rfft2(plane) for plane in planes)
+    size = np.abs(own)
+    own *= 1 - amount + np.float32(amount) * np.abs(foreign) / np.maximum(size, 1e-6)
+    back = scipy.fft.irfft2(own, s=rgb.shape[:2])
+    return np.asarray(cv2.merge([cv2.convertScaleAbs(x.clip(0)) for x in back]), dtype=np.uint8)
+
+
+def detail_swap(rgb: Images, amount: float, rng: np.random.Generator, other: Images) -> Images:
+    """Keep what a Gaussian of `amount` pixels (on 96) leaves; take the rest from another cell.
+
+    Source: Yucel et al. 2023, "HybridAugment++", section 3.2; the label stays that of the low
+    frequencies.
+    """
+    sigma_px = amount * min(rgb.shape[:2]) / 96
+    low, other_low = (gaussian(x, sigma_px) for x in (rgb, other))
+    with_detail = cv2.addWeighted(low, 1, other, 1, 0, dtype=cv2.CV_16S)
+    return np.asarray(cv2.subtract(with_detail, other_low, dtype=cv2.CV_8U), dtype=np.uint8)
+
+
+def _in_part(rgb: Images, laid: Images, rng: np.random.Generator) -> Images:
+    """Keep the overlay on a rectangle only, for some of the images."""
+    if rng.random() >= SHARE_IN_PART:
+        return laid
+    height, width = rgb.shape[:2]
+    tall, wide, down, right = rng.random(4).tolist()
+    tall, wide = 0.3 + 0.6 * tall, 0.3 + 0.6 * wide
+    top, left = int((1 - tall) * down * height), int((1 - wide) * right * width)
+    window = slice(top, top + int(tall * height)), slice(left, left + int(wide * width))
+    part = rgb.copy()
+    part[window] = laid[window]
+    return part
+
+
+def _read(folder: Path, size: tuple[int, int]) -> Images:
+    """Read a folder's pictures, the first 4,096 by name, their centres brought to the size."""
+    paths = sorted(path for path in folder.rglob("*") if is_image(path)) if folder.is_dir() else []
+    (height, width), square = size, Preprocessing(size_px=max(size))
+    top, left = (square.size_px - height) // 2, (square.size_px - width) // 2
+    pictures = []
+    for path in paths[:MOST_PICTURES]:
+        try:
+            pictures.append(
+                to_square(decode(path).rgb, square)[top : top + height, left : left + width]
+            )
+        except DataError:
+            continue
+    if not pictures:
+        raise DataError(f"augment.pictures: no picture that can be read in folder {folder}")
+    return np.stack(pictures)

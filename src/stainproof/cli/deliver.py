@@ -1,0 +1,54 @@
+"""Delivery commands: quantise, ensemble."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stainproof.cli import console
+from stainproof.cli.app import app
+from stainproof.cli.options import Run, Seed
+from stainproof.config.names import Voting
+
+
+@app.command(
+    epilog="Example:\n\nstainproof quantise runs/first cells/\n\n"
+    "stainproof predict runs/first new_cells/ --out predictions.csv --engine int8"
+)
+def quantise(
+    run: Run,
+    data: Annotated[str, typer.Argument(metavar="DATA", help="400 labelled images or more.")],
+    seed: Seed = 0,
+) -> None:
+    """Quantise the network to 8 bits; keep it if it is faster and as accurate."""
+    from stainproof import api
+
+    with console.progress() as bars:
+        found = api.quantise(run, data, seed=seed, track=bars.track)
+    typer.echo(
+        f"accuracy on {found.num_images} images: {100 * found.accuracy:.2f} % in float32, "
+        f"{100 * found.accuracy_int8:.2f} % in int8; {found.times_faster:.2f} times as fast"
+    )
+    if not found.kept:
+        console.complain("not kept: it must be 1.2 times as fast and lose less than 0.2 points")
+        raise typer.Exit(1)
+    typer.echo(f"kept: stainproof predict {run} ... --engine int8")
+
+
+@app.command(
+    epilog="Example:\n\nstainproof ensemble runs/a runs/b runs/c --out runs/abc\n\n"
+    "stainproof evaluate runs/abc other_lab/"
+)
+def ensemble(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUNS...", help="Two run folders or more.")],
+    out: Annotated[Path, typer.Option(help="Folder to make.")],
+    voting: Annotated[
+        Voting,
+        typer.Option(help="soft: the mean of the probabilities; hard: one vote a network."),
+    ] = "soft",
+) -> None:
+    """Combine several runs in one folder; every command takes it like a run folder."""
+    from stainproof import api
+
+    made = api.ensemble(runs, out, voting=voting)
+    typer.echo(f"{len(made.members)} networks in {out}")

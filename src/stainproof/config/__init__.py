@@ -1,0 +1,1 @@
+"""Settings: their schema, named presets and augmentation recipes, and how they are parsed."""

@@ -1,0 +1,82 @@
+"""What a submission is worth, by the programs of a contest."""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from stainproof import files, provenance
+from stainproof.contest.competition import is_bundle, open_task, write_data
+from stainproof.contest.grader import CONTEST_INPUT, Task, grade
+from stainproof.contest.results import Score
+from stainproof.contest.sandbox import USUAL_LIMIT_S, Bounds
+from stainproof.data import sources
+from stainproof.errors import ConfigError
+from stainproof.evaluation import metrics
+from stainproof.evaluation.intervals import proportion
+from stainproof.progress import Track, silent
+
+
+def score(
+    submission: str | Path,
+    on: str | Path,
+    out: str | Path | None = None,
+    *,
+    phase: str | None = None,
+    time_limit_s: float | None = None,
+    python: str | Path = sys.executable,
+    track: Track = silent,
+) -> Score:
+    """Score a submission as Codabench does, with the contest's own programs, on this machine.
+
+    Args:
+        submission: A zip with model.py at its top; it is not trusted.
+        on: A bundle that `competition` made, or labelled images.
+        out: A JSON file for the result; by default none is written.
+        phase: Phase of a bundle; by default `development`.
+        time_limit_s: Seconds for all images; by default the bundle's limit, or ten minutes.
+        python: The Python interpreter that runs it, with the packages that the submission needs.
+        track: Shows progress.
+
+    Raises:
+        ConfigError: There is no such phase, or no such Python.
+        DataError: The bundle or the source cannot be used.
+        SubmissionError: The zip is malformed, or the submission fails or predicts in a wrong form.
+    """
+    place, zipped, interpreter = Path(on), Path(submission), Path(python)
+    if out:
+        files.check_writable(Path(out))
+    if is_bundle(place):
+        name = phase or "development"
+        with open_task(place, name) as (task, limit_s):
+            bounds = Bounds(time_limit_s or limit_s, interpreter)
+            result = _score(zipped, task, f"{place.stem}, {name.lower()}", bounds)
+    elif phase is not None:
+        raise ConfigError(f"phase {phase!r}: {on} is no contest's bundle, so has no phases")
+    else:
+        data = sources.load_test(on, CONTEST_INPUT, track)
+        with tempfile.TemporaryDirectory(prefix="stainproof-") as folder:
+            task = write_data(Path(folder), data)
+            bounds = Bounds(time_limit_s or USUAL_LIMIT_S, interpreter)
+            result = _score(zipped, task, data.source, bounds)
+    if out:
+        result.write(Path(out))
+    return result
+
+
+def _score(submission: Path, task: Task, source: str, bounds: Bounds) -> Score:
+    marks = grade(submission, task, bounds)
+    num_right, num = int(marks.confusion.trace()), int(marks.confusion.sum())
+    return Score(
+        submission=submission.name,
+        submission_sha256=files.sha256_of(submission),
+        source=source,
+        num_images=num,
+        classes=marks.classes,
+        accuracy=proportion(num_right, num),
+        per_class=metrics.per_class(marks.confusion, marks.classes),
+        confusion=tuple(tuple(row) for row in marks.confusion.tolist()),
+        seconds=marks.usage.seconds,
+        peak_mb=marks.usage.peak_mb,
+        locked=marks.usage.locked,
+        provenance=provenance.collect(),
+    )

@@ -1,0 +1,233 @@
+"""A run or an ensemble as a contest submission: a zip that needs nothing of this package."""
+
+import json
+import shutil
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stainproof import files
+from stainproof.config.parsing import check_known
+from stainproof.config.schema import InferenceConfig, Preprocessing
+from stainproof.contest.archive import pack
+from stainproof.contest.grader import CONTEST_INPUT, FILES, IMAGES_FILE, Task, answer
+from stainproof.contest.results import SubmissionResult
+from stainproof.contest.sandbox import Bounds, Usage, packages_lacking
+from stainproof.data import stream
+from stainproof.data.images import Images, to_square
+from stainproof.errors import CheckpointError, ConfigError, DataError, SubmissionError
+from stainproof.inference import frequency_filters, tta, voting
+from stainproof.inference.classifier import Classifier, Member
+from stainproof.inference.engines import DEFAULT, open_engine
+from stainproof.labels import BLOOD_CLASSES, canonical
+from stainproof.progress import Track, silent
+from stainproof.synthetic import phantoms
+
+Value = TypeVar("Value")
+
+RUNTIMES = {
+    "keras": {"keras": "keras==3.4.1", "tensorflow": "tensorflow-cpu==2.17.1"},
+    "onnx": {"onnxruntime": "onnxruntime"},
+}
+"""What computes the networks -> what the grader's Python has for it, and how pip calls that."""
+NUM_PROOFS = 200
+"""Images that a submission is proven on."""
+OURS = ("stainproof", "torch", "cv2")
+"""What a submission must do without."""
+
+
+def submit(
+    run: str | Path,
+    out: str | Path,
+    *,
+    runtime: str = "keras",
+    inference: InferenceConfig | None = None,
+    images: str | None = None,
+    python: str | Path = sys.executable,
+    track: Track = silent,
+) -> SubmissionResult:
+    """Write a run as a contest submission, after testing that it predicts what the run predicts.
+
+    Args:
+        run: The folder of a run or an ensemble.
+        out: The zip to write.
+        runtime: Name in `RUNTIMES`, what computes the networks: `keras`, as the contest's grader
+            has it, or `onnx`.
+        inference: Test-time augmentation and filter; both become part of the submission.
+        images: Images to test it on, at most 200; by default synthetic cells.
+        python: The Python interpreter of the test; needs numpy and Keras or ONNX Runtime.
+        track: Shows progress.
+
+    Raises:
+        CheckpointError: The run folder cannot be used, or its classes are not the contest's.
+        ConfigError: The runtime is unknown, not installed, or has no such layers.
+        DataError: The images cannot be read, or `out` cannot be written.
+        SubmissionError: The submission fails, or its predictions differ from the run's; it is not
+            written.
+    """
+    classifier, place = Classifier.load(run, inference=inference), Path(out)
+    cells = proof_images(images, track)
+    bounds = Bounds(python=Path(python))
+    check_known(runtime, RUNTIMES, "runtime")
+    if place.suffix.lower() != ".zip":
+        raise ConfigError(f"{out}: a submission is one file; name it something.zip")
+    check_python(bounds.python, runtime)
+    files.check_writable(place)
+    labels = contest_labels(classifier.classes)
+    squares = [to_square(rgb, classifier.preprocessing) for rgb in cells]
+    expected = labels[classifier.predict_proba(squares).argmax(axis=1)]
+    with (
+        tempfile.TemporaryDirectory(prefix="stainproof-") as folder,
+        files.atomic_path(place) as part,
+    ):
+        lay_out(Path(folder), classifier, labels, runtime)
+        pack(Path(folder), part)
+        usage = prove(part, cells, expected, bounds, str(out))
+        num_bytes = part.stat().st_size
+    return SubmissionResult(
+        runtime=runtime,
+        num_bytes=num_bytes,
+        num_images=len(cells),
+        seconds=usage.seconds,
+        peak_mb=usage.peak_mb,
+    )
+
+
+def check_python(python: Path, runtime: str) -> None:
+    """Find out, before the work, whether a Python can prove a submission.
+
+    Raises:
+        ConfigError: It cannot be started, or lacks a package that the grader has.
+    """
+    needed = RUNTIMES[runtime]
+    if lacking := packages_lacking(python, needed):
+        raise ConfigError(
+            f"{python}: has no {' and no '.join(lacking)}, which the proof needs; pip install "
+            f"{' '.join(needed.values())} in an environment of its own, and name its Python with "
+            "--python"
+        )
+
+
+def contest_labels(classes: tuple[str, ...]) -> NDArray[np.int64]:
+    """Return the contest's label of every class of a run.
+
+    Raises:
+        CheckpointError: They are not the contest's eight, in whatever order and spelling.
+    """
+    names = [canonical(name) for name in classes]
+    if sorted(names) != sorted(BLOOD_CLASSES):
+        raise CheckpointError(
+            f"the contest's classes are {', '.join(BLOOD_CLASSES)}; "
+            f"the run knows {', '.join(classes)}"
+        )
+    return np.array([BLOOD_CLASSES.index(name) for name in names], dtype=np.int64)
+
+
+def lay_out(folder: Path, classifier: Classifier, labels: NDArray[np.int64], runtime: str) -> None:
+    """Write all files of a submission into an empty folder."""
+    parts = folder / "parts"
+    shutil.copytree(FILES / "submission", folder, dirs_exist_ok=True, ignore=_networks_and_caches)
+    shutil.copyfile(FILES / "submission" / "parts" / f"network_{runtime}.py", parts / "network.py")
+    for module in (frequency_filters, tta, voting):
+        shutil.copy(str(module.__file__), parts)
+    (folder / "weights").mkdir()
+    members = []
+    for number, member in enumerate(classifier.members):
+        weights = f"weights/{number}.{runtime}"
+        _write_weights(member, runtime, folder / weights)
+        order = [member.card.classes.index(name) for name in classifier.classes]
+        members.append({"weights": weights, **_shape(member.card.preprocessing), "order": order})
+    how = {
+        **_shape(classifier.preprocessing),
+        **classifier.inference.model_dump(),
+        "voting": classifier.voting,
+        "labels": labels.tolist(),
+        "members": members,
+    }
+    files.write_text(folder / "model.json", json.dumps(how, indent=2) + "\n")
+
+
+def _networks_and_caches(folder: str, names: list[str]) -> list[str]:
+    return [name for name in names if name.startswith(("network_", "__pycache__"))]
+
+
+def _shape(preprocessing: Preprocessing) -> dict[str, Any]:
+    return preprocessing.model_dump(include={"size_px", "fit"})
+
+
+def _write_weights(member: Member, runtime: str, path: Path) -> None:
+    run, card = member.run, member.card
+    if runtime == "onnx":
+        open_engine(DEFAULT, run, card)
+        shutil.copyfile(run.onnx, path)
+    else:
+        from stainproof.contest.keras_network import save_keras
+        from stainproof.models.weights import load_network
+
+        save_keras(load_network(run, card), card.preprocessing, path)
+
+
+def prove(
+    submission: Path, images: Images, expected: NDArray[np.int64], bounds: Bounds, who: str
+) -> Usage:
+    """Ask a submission in an empty folder and a clean process, without what is ours.
+
+    Args:
+        submission: The zip.
+        images: uint8 (n, 96, 96, 3).
+        expected: int64 (n,), the labels that it must give.
+        bounds: What it may take.
+        who: Begins the message of an error.
+
+    Raises:
+        SubmissionError: It fails, or gives other labels.
+    """
+    with tempfile.TemporaryDirectory(prefix="stainproof-") as folder:
+        np.save(Path(folder) / IMAGES_FILE, images, allow_pickle=False)
+        task = Task(input_data=Path(folder), reference_data=Path(folder))
+        hidden = replace(bounds, hidden=OURS)
+        predictions, usage = answer(submission, task, hidden, f"{who}: not written: the proof")
+    found = np.array(predictions.split(), dtype=np.int64)
+    num_wrong = int((found != expected).sum())
+    if num_wrong:
+        raise SubmissionError(
+            f"{who}: not written: {num_wrong} of {len(images)} labels differ from the run's own"
+        )
+    return usage
+
+
+def proof_images(place: str | None, track: Track) -> Images:
+    """Return images to prove a submission on, 200 or as many as there are.
+
+    Args:
+        place: Image files, a folder, a glob or an npz; nothing: synthetic cells of two labs.
+        track: Shows progress.
+
+    Returns:
+        uint8 (n, 96, 96, 3).
+
+    Raises:
+        DataError: There are no images, or one cannot be read.
+    """
+    if place is None:
+        num = NUM_PROOFS // len(phantoms.LABS)
+        return np.concatenate([phantoms.generate(num, seed=0, lab=lab)[0] for lab in phantoms.LABS])
+    paths = _spread(stream.find([place]))
+    found: list[Images] = []
+    for item in track(stream.read(paths, CONTEST_INPUT), "reading images", len(paths)):
+        if item.rgb is None:
+            raise DataError(item.error)
+        found.append(item.rgb)
+    chosen = _spread(found)
+    return np.stack(chosen)
+
+
+def _spread(values: list[Value]) -> list[Value]:
+    """Return 200 of the values or less, from all over."""
+    chosen = np.linspace(0, len(values) - 1, min(NUM_PROOFS, len(values)))
+    return [values[round(index)] for index in chosen]

@@ -1,0 +1,90 @@
+"""A classifier asked about every image of a source, and scored."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stainproof import files, provenance
+from stainproof.data.dataset import Dataset
+from stainproof.evaluation import metrics
+from stainproof.evaluation.result import EVALUATION_FILE, MISTAKES_FOLDER, Evaluation, Mistake
+from stainproof.inference.classifier import Classifier
+from stainproof.progress import Track, silent
+
+NUM_MISTAKES = 24
+
+
+def evaluate(
+    classifier: Classifier,
+    data: Dataset,
+    out: Path,
+    *,
+    seed: int = 0,
+    track: Track = silent,
+) -> Evaluation:
+    """Measure a classifier on a source and write `eval.json` and the worst mistakes' pictures.
+
+    Args:
+        classifier: The model.
+        data: Labelled images; may hold fewer classes than the model knows, in another order.
+        out: Folder to write to.
+        seed: Of the bootstrap.
+        track: Shows progress.
+
+    Raises:
+        DataError: The source is empty or has a class that the model does not know, or the folder
+            cannot be written to.
+    """
+    labels = data.labels_in(classifier.classes)
+    files.check_writable(out / EVALUATION_FILE)
+    began = time.perf_counter()
+    probs = classifier.predict_dataset(data, track)
+    images_per_s = len(data) / (time.perf_counter() - began)
+    (out / EVALUATION_FILE).unlink(missing_ok=True)  # its pictures are replaced one by one
+    scores = metrics.score(labels, probs, classifier.classes, seed)
+    result = Evaluation(
+        source=data.source,
+        num_images=len(data),
+        data_sha256=data.sha256(),
+        weights_sha256=classifier.weights_sha256,
+        classes=classifier.classes,
+        absent_classes=tuple(c.name for c in scores.per_class if not c.num_images),
+        **vars(scores),
+        mistakes=_write_mistakes(classifier, data, labels, probs, out / MISTAKES_FOLDER),
+        notes=data.notes,
+        bootstrap_seed=seed,
+        images_per_s=images_per_s,
+        provenance=provenance.collect(),
+    )
+    result.write(out / EVALUATION_FILE)
+    return result
+
+
+def _write_mistakes(
+    classifier: Classifier,
+    data: Dataset,
+    labels: NDArray[np.int64],
+    probs: NDArray[np.float32],
+    folder: Path,
+) -> tuple[Mistake, ...]:
+    predicted, confidence = probs.argmax(axis=1), probs.max(axis=1)
+    wrong = np.flatnonzero(predicted != labels)
+    worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:NUM_MISTAKES]
+    for old in folder.glob("[0-9][0-9].png"):
+        old.unlink()
+    mistakes = []
+    for rank, index in enumerate(worst):
+        picture = f"{rank:02d}.png"
+        files.write_picture(folder / picture, data.images[index])
+        mistakes.append(
+            Mistake(
+                name=data.names[index],
+                true=classifier.classes[labels[index]],
+                predicted=classifier.classes[predicted[index]],
+                confidence=float(confidence[index]),
+                picture=picture,
+            )
+        )
+    return tuple(mistakes)

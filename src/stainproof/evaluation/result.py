@@ -1,0 +1,73 @@
+"""The result of an evaluation: metrics with intervals, per class and overall, and mistakes."""
+
+from pydantic import Field
+
+from stainproof.provenance import Provenance
+from stainproof.runs.artefact import SCHEMA_VERSION, Artefact, Estimate
+
+EVALUATION_FILE, MISTAKES_FOLDER = "eval.json", "mistakes"
+
+
+class ClassMetrics(Artefact):
+    """One class against the rest. A figure whose denominator is zero is absent."""
+
+    name: str
+    num_images: int
+    sensitivity: Estimate | None
+    specificity: Estimate | None
+    precision: Estimate | None
+
+
+class ReliabilityBin(Artefact):
+    """Images whose confidence lies in one bin: how sure, how right."""
+
+    confidence: float
+    accuracy: float
+    num_images: int
+
+
+class Mistake(Artefact):
+    """A wrong answer given with confidence."""
+
+    name: str
+    true: str
+    predicted: str
+    confidence: float
+    picture: str = Field(pattern=r"^\d+\.png$")
+    """File name of the picture, in the folder `mistakes` beside the JSON."""
+
+
+class Evaluation(Artefact):
+    """A model measured on one source."""
+
+    schema_version: int = Field(SCHEMA_VERSION, ge=SCHEMA_VERSION, le=SCHEMA_VERSION)
+    source: str
+    """Name of the source, its last folder or file name."""
+    num_images: int
+    data_sha256: str
+    weights_sha256: str
+    classes: tuple[str, ...]
+    """All classes of the model, in the order of its outputs."""
+    absent_classes: tuple[str, ...]
+    """Classes of the model that the source holds no image of."""
+    accuracy: Estimate
+    balanced_accuracy: Estimate
+    macro_f1: Estimate
+    expected_calibration_error: Estimate
+    per_class: tuple[ClassMetrics, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    """Counts; rows are true classes, columns are predictions, both in the order of `classes`."""
+    reliability: tuple[ReliabilityBin, ...]
+    mistakes: tuple[Mistake, ...]
+    """The most confident first."""
+    notes: tuple[str, ...]
+    """What was done to the images while reading them, for instance `3 grey images`."""
+    bootstrap_seed: int
+    images_per_s: float
+    provenance: Provenance
+
+    @property
+    def mean_confidence(self) -> float:
+        """Mean probability of the predicted class, 0 to 1; needs no label."""
+        total = sum(part.confidence * part.num_images for part in self.reliability)
+        return total / self.num_images

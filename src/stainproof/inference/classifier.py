@@ -1,0 +1,183 @@
+"""Weights and their input preprocessing as one thing that answers for images."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stainproof.config.schema import InferenceConfig, Preprocessing
+from stainproof.data.dataset import Dataset
+from stainproof.data.images import Images, to_square
+from stainproof.errors import CheckpointError, DataError
+from stainproof.inference.engines import DEFAULT, Engine, installed, open_engine
+from stainproof.inference.frequency_filters import apply_filter
+from stainproof.inference.tta import tta_views
+from stainproof.inference.voting import vote
+from stainproof.progress import Track, silent
+from stainproof.runs.card import Card
+from stainproof.runs.ensemble import ENSEMBLE_FILE, MEMBERS_FOLDER, Ensemble, is_ensemble
+from stainproof.runs.folder import RunFolder
+
+BATCH_SIZE = 64
+CHUNK_SIZE = 256
+
+
+@dataclass(frozen=True)
+class Member:
+    """One trained network: what computes it, its card, and the run folder that both are from."""
+
+    engine: Engine
+    card: Card
+    run: RunFolder
+
+
+class Classifier:
+    """A trained classifier of blood-cell images: one network, or several that vote."""
+
+    def __init__(
+        self,
+        members: Sequence[Member],
+        inference: InferenceConfig | None = None,
+        voting: str = "soft",
+    ):
+        """Put networks together; `load` is the usual way.
+
+        Raises:
+            CheckpointError: They do not know the same classes or do not fit images in one way.
+        """
+        self.members = tuple(members)
+        self.inference = inference or InferenceConfig()
+        self.voting = voting
+        self.classes = self.members[0].card.classes
+        """Class names in the order of the probabilities."""
+        for member in self.members:
+            if set(member.card.classes) != set(self.classes):
+                raise CheckpointError(
+                    f"members must know the same classes, got {', '.join(self.classes)} "
+                    f"and {', '.join(member.card.classes)}"
+                )
+            if member.card.preprocessing.fit != self.members[0].card.preprocessing.fit:
+                raise CheckpointError(
+                    "members must bring oblong images to a square in the same way (preprocessing.fit), "
+                    f"got {self.members[0].card.preprocessing.fit} and {member.card.preprocessing.fit}"
+                )
+
+    @classmethod
+    def load(
+        cls,
+        run: str | Path,
+        engine: str = "auto",
+        inference: InferenceConfig | None = None,
+        threads: int | None = None,
+    ) -> Self:
+        """Read the kept weights of a run folder, or of all runs in an ensemble's folder.
+
+        Args:
+            run: The folder.
+            engine: What computes: `onnxruntime`, `openvino` or `torch`, which give the same
+                answers to within 1e-4, or `int8`, which `quantise` makes; `auto` is the run's
+                own, found fastest after training, or ONNX Runtime where it is not installed.
+            inference: Views and filter of every image; by default the image as it is.
+            threads: Of the engines but torch, which has those of the process; by default one a
+                core.
+
+        Raises:
+            CheckpointError: The folder is missing or incomplete, or its weights were altered.
+            ConfigError: The engine is unknown or not installed.
+        """
+        folder = Path(run)
+        if not folder.is_dir():
+            raise CheckpointError(f"{folder}: no such run folder")
+        if not is_ensemble(folder):
+            return cls([_open(RunFolder(folder), engine, threads)], inference)
+        ensemble = Ensemble.read(folder / ENSEMBLE_FILE)
+        folders = [folder / MEMBERS_FOLDER / name for name in ensemble.members]
+        members = [_open(RunFolder(one), engine, threads) for one in folders]
+        return cls(members, inference, ensemble.voting)
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How images are best given: as the member with the largest images wants them."""
+        return max(
+            (member.card.preprocessing for member in self.members), key=lambda one: one.size_px
+        )
+
+    @property
+    def weights_sha256(self) -> str:
+        """Return what names the weights: the card's own, or a hash over all members'."""
+        own = [member.card.weights_sha256 for member in self.members]
+        return own[0] if len(own) == 1 else hashlib.sha256("".join(own).encode()).hexdigest()
+
+    def predict_proba(self, images: Images | Sequence[Images]) -> NDArray[np.float32]:
+        """Return the probability of every class for every image.
+
+        Args:
+            images: uint8 RGB, 0 to 255: one image (height, width, 3), a batch (N, height, width,
+                3), or a list of images of any sizes. They are brought to the network's size as
+                the input preprocessing says.
+
+        Returns:
+            float32 (N, classes), rows sum to 1; N is 1 for one image. Where members vote hard,
+            the share of votes, of equal shares the one with the higher mean probability ahead.
+
+        Raises:
+            DataError: An array has another type or shape.
+        """
+        singles = [images] if isinstance(images, np.ndarray) and images.ndim == 3 else images
+        checked = [_checked(rgb, index) for index, rgb in enumerate(singles)]
+        if not checked:
+            return np.empty((0, len(self.classes)), dtype=np.float32)
+        batches = [
+            checked[start : start + BATCH_SIZE] for start in range(0, len(checked), BATCH_SIZE)
+        ]
+        return np.concatenate(
+            [
+                vote([self._ask(one, batch) for one in self.members], self.voting)
+                for batch in batches
+            ]
+        )
+
+    def predict(self, images: Images | Sequence[Images]) -> list[str]:
+        """Return the name of the likeliest class for every image; see `predict_proba`."""
+        return [self.classes[index] for index in self.predict_proba(images).argmax(axis=1)]
+
+    def predict_dataset(self, data: Dataset, track: Track = silent) -> NDArray[np.float32]:
+        """Return probabilities float32 (N, classes) for a whole data set, with progress."""
+        starts = range(0, len(data), CHUNK_SIZE)
+        chunks = track(starts, f"evaluating {data.source}", len(starts))
+        return np.concatenate(
+            [self.predict_proba(data.images[start : start + CHUNK_SIZE]) for start in chunks]
+        )
+
+    def _ask(self, member: Member, batch: Sequence[Images]) -> NDArray[np.float32]:
+        """Return a member's probabilities, in the order of `classes`."""
+        preprocessing, how = member.card.preprocessing, self.inference
+        squares = np.stack([to_square(rgb, preprocessing) for rgb in batch])
+        squares = apply_filter(squares, how.filter, how.cutoff)
+        views = [member.engine(view) for view in tta_views(squares, how.tta)]
+        probs: NDArray[np.float32] = np.mean(views, axis=0, dtype=np.float32)
+        return probs[:, [member.card.classes.index(name) for name in self.classes]]
+
+
+def _open(run: RunFolder, engine: str, threads: int | None) -> Member:
+    card = run.read_card()
+    if engine == "auto":
+        engine = card.engine if card.engine in installed() else DEFAULT
+    return Member(open_engine(engine, run, card, threads), card, run)
+
+
+def _checked(rgb: object, index: int) -> Images:
+    if not isinstance(rgb, np.ndarray):
+        raise DataError(f"image {index}: expected a numpy array, got {type(rgb).__name__}")
+    if rgb.dtype != np.uint8:
+        raise DataError(
+            f"image {index}: expected uint8 with values 0 to 255, got {rgb.dtype}; "
+            "scale floats in [0, 1] by 255 first"
+        )
+    if rgb.ndim != 3 or rgb.shape[2] != 3 or 0 in rgb.shape:
+        raise DataError(f"image {index}: expected (height, width, 3) in RGB, got {rgb.shape}")
+    return rgb

@@ -1,0 +1,192 @@
+"""What computes the answers of a trained network: ONNX Runtime, OpenVINO or torch, all alike."""
+
+import math
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stainproof import files
+from stainproof.config.parsing import check_known
+from stainproof.data.images import Images
+from stainproof.errors import CheckpointError, ConfigError
+from stainproof.machine import num_cores
+from stainproof.runs.card import Card
+from stainproof.runs.folder import RunFolder
+
+DEFAULT, INT8 = "onnxruntime", "int8"
+EXACT = (DEFAULT, "openvino", "torch")
+"""Engines that give the same answers."""
+ENGINES = (*EXACT, INT8)
+"""All of them; `int8` is ONNX Runtime with the file that `quantise` made and checked."""
+IN_CACHE = 8
+"""Images that a thread computes at once: as many as leave a layer's values in the cache."""
+WORTH_IT = 1.2
+"""Another engine is preferred to the default where it is this much faster."""
+
+
+class Engine(Protocol):
+    """Something that answers for a batch of images."""
+
+    def __call__(self, images: Images) -> NDArray[np.float32]:
+        """Map uint8 (b, size, size, 3), b at least 1, to probabilities (b, classes)."""
+
+
+class OnnxRuntimeEngine:
+    """The network in ONNX Runtime, a few images to a thread; one image has one thread.
+
+    Threads that share one image wait for each other after every layer, and the layers of a small
+    network are over sooner than that.
+    """
+
+    def __init__(self, model: bytes, threads: int | None = None):
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.log_severity_level = 3
+        self.session = onnxruntime.InferenceSession(
+            model, options, providers=["CPUExecutionProvider"]
+        )
+        (given,), (answered,) = self.session.get_inputs(), self.session.get_outputs()
+        self.size_px, self.num_classes = given.shape[1], answered.shape[1]
+        self.num_threads = threads or num_cores()
+        self.pool = ThreadPoolExecutor(self.num_threads)
+
+    def __call__(self, images: Images) -> NDArray[np.float32]:
+        """Map uint8 (b, size, size, 3) to probabilities float32 (b, classes)."""
+        size = min(IN_CACHE, math.ceil(len(images) / self.num_threads))
+        parts = [images[start : start + size] for start in range(0, len(images), size)]
+        if len(parts) == 1:
+            return self._answer(images)
+        return np.concatenate(list(self.pool.map(self._answer, parts)))
+
+    def _answer(self, images: Images) -> NDArray[np.float32]:
+        (probs,) = self.session.run(None, {"images": images})
+        return np.asarray(probs)
+
+
+class OpenVinoEngine:
+    """The network in OpenVINO, in 32 bits."""
+
+    def __init__(self, model: bytes, threads: int | None = None):
+        import openvino
+
+        core = openvino.Core()
+        settings = {
+            "INFERENCE_PRECISION_HINT": "f32",
+            "INFERENCE_NUM_THREADS": threads or num_cores(),
+        }
+        compiled = core.compile_model(core.read_model(model), "CPU", settings)
+        self.request = compiled.create_infer_request()
+        shapes = compiled.input(0).partial_shape, compiled.output(0).partial_shape
+        self.size_px, self.num_classes = (shape[1].get_length() for shape in shapes)
+
+    def __call__(self, images: Images) -> NDArray[np.float32]:
+        """Map uint8 (b, size, size, 3) to probabilities float32 (b, classes)."""
+        (probs,) = self.request.infer([images]).values()
+        return np.array(probs)
+
+
+class TorchEngine:
+    """The network in torch, batch normalisation folded."""
+
+    def __init__(self, run: RunFolder, card: Card):
+        from stainproof.inference.folding import FoldedNetwork
+        from stainproof.models.weights import load_network
+
+        self.network = FoldedNetwork(load_network(run, card), card.preprocessing)
+
+    def __call__(self, images: Images) -> NDArray[np.float32]:
+        """Map uint8 (b, size, size, 3) to probabilities float32 (b, classes)."""
+        import torch
+
+        with torch.inference_mode():
+            probs: NDArray[np.float32] = self.network(torch.from_numpy(images)).numpy()
+        return probs
+
+
+def open_engine(name: str, run: RunFolder, card: Card, threads: int | None = None) -> Engine:
+    """Open the network of a run folder in an engine.
+
+    Args:
+        name: Name in `ENGINES`.
+        run: The run folder.
+        card: Its card.
+        threads: By default one a core; torch has those of the process.
+
+    Raises:
+        ConfigError: The engine is unknown or not installed.
+        CheckpointError: Its file is missing, was altered or is of another network.
+    """
+    check_known(name, ENGINES, "engine")
+    if name not in installed():
+        here = ", ".join(installed())
+        raise ConfigError(
+            f"engine {name!r} is not installed: pip install {name}; installed: {here}"
+        )
+    if name == "torch":
+        return TorchEngine(run, card)
+    if name == INT8:
+        path, sha256, hint = run.int8, card.int8_sha256, "make it with stainproof quantise"
+    else:
+        path, sha256, hint = run.onnx, card.onnx_sha256, "resume the run, or use --engine torch"
+    model = _read_onnx(path, sha256, hint)
+    try:
+        kind = OpenVinoEngine if name == "openvino" else OnnxRuntimeEngine
+        engine: OpenVinoEngine | OnnxRuntimeEngine = kind(model, threads)
+    except Exception as error:  # both engines raise types of their own for a file of another kind
+        raise CheckpointError(f"{path}: not a network that {name} can read") from error
+    if (engine.size_px, engine.num_classes) != (card.preprocessing.size_px, len(card.classes)):
+        raise CheckpointError(f"{path}: made for another network")
+    return engine
+
+
+def installed() -> tuple[str, ...]:
+    """Return the names of the engines that can be used here."""
+    return tuple(name for name in ENGINES if find_spec(DEFAULT if name == INT8 else name))
+
+
+def choose_engine(run: RunFolder, card: Card) -> str:
+    """Return the default engine, or an equal one that is clearly faster here.
+
+    Never torch for a backbone: wherever the run folder went, that would need timm.
+    """
+    away = ("torch",) if card.network.backbone else ()
+    others = [name for name in EXACT if name in installed() and name not in (DEFAULT, *away)]
+    seconds = {DEFAULT: batch_seconds(DEFAULT, run, card)}
+    for name in others:
+        with suppress(CheckpointError, RuntimeError):  # it cannot compute this network
+            seconds[name] = batch_seconds(name, run, card)
+    fastest = min(seconds, key=seconds.__getitem__)
+    return fastest if seconds[fastest] * WORTH_IT < seconds[DEFAULT] else DEFAULT
+
+
+def batch_seconds(name: str, run: RunFolder, card: Card, size: int = 64) -> float:
+    """Return the shortest of three answers to a batch of noise in seconds."""
+    shape = (size, card.preprocessing.size_px, card.preprocessing.size_px, 3)
+    images = np.random.default_rng(0).integers(256, size=shape, dtype=np.uint8)
+    engine = open_engine(name, run, card)
+    engine(images)
+    return min(_seconds(engine, images) for _ in range(3))
+
+
+def _seconds(engine: Engine, images: Images) -> float:
+    began = time.perf_counter()
+    engine(images)
+    return time.perf_counter() - began
+
+
+def _read_onnx(path: Path, expected_sha256: str, hint: str) -> bytes:
+    if not expected_sha256:
+        raise CheckpointError(f"{path}: not made yet; {hint}")
+    if not path.exists():
+        raise CheckpointError(f"{path}: missing; the run folder is incomplete")
+    if files.sha256_of(path) != expected_sha256:
+        raise CheckpointError(f"{path}: altered; its SHA-256 is not the one in card.json")
+    return path.read_bytes()

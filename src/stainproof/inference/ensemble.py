@@ -1,0 +1,54 @@
+"""Ensembles: several runs in one folder whose predictions are combined."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from stainproof import files
+from stainproof.config.parsing import check_known
+from stainproof.errors import CheckpointError, ConfigError
+from stainproof.inference.classifier import Classifier
+from stainproof.inference.voting import VOTINGS
+from stainproof.runs.ensemble import ENSEMBLE_FILE, MEMBERS_FOLDER, Ensemble, refuse_ensemble
+from stainproof.runs.folder import RunFolder
+
+
+def ensemble(runs: Sequence[str | Path], out: str | Path, *, voting: str = "soft") -> Ensemble:
+    """Combine several runs in one folder, which every command takes like a run folder.
+
+    Args:
+        runs: Two run folders or more; networks, image sizes and the order of classes may differ.
+        out: Folder to make; the files needed for inference are copied into it.
+        voting: `soft`: the mean of the probabilities; `hard`: one vote for each network.
+
+    Raises:
+        ConfigError: There are fewer than two runs, or the voting is unknown.
+        CheckpointError: A run cannot be used, or the runs have different classes.
+        DataError: The folder is not empty.
+    """
+    if len(runs) < 2:
+        raise ConfigError(f"an ensemble needs two runs or more, got {len(runs)}")
+    check_known(voting, VOTINGS, "voting")
+    folders = [RunFolder(run) for run in runs]
+    names = tuple(f"{rank}-{run.path.resolve().name}" for rank, run in enumerate(folders))
+    combined = Ensemble(voting=voting, members=names)
+    for run in folders:
+        refuse_ensemble(run.path, "name its runs instead")
+    with files.new_folder(Path(out)) as folder:
+        for run, name in zip(folders, names, strict=True):
+            member = folder / MEMBERS_FOLDER / name
+            member.mkdir(parents=True)
+            for file in (run.card, run.config, run.best, run.onnx):
+                _copy(file, member / file.name)
+            if run.int8.exists():
+                _copy(run.int8, member / run.int8.name)
+        combined.write(folder / ENSEMBLE_FILE)
+        Classifier.load(folder)
+    return combined
+
+
+def _copy(file: Path, to: Path) -> None:
+    try:
+        shutil.copyfile(file, to)
+    except OSError as error:
+        raise CheckpointError(f"{file}: missing or unreadable; not a finished run") from error

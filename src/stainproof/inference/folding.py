@@ -1,0 +1,126 @@
+"""A trained network as inference computes it: from stored images to probabilities, no more."""
+
+import copy
+from itertools import pairwise
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from stainproof.config.schema import Preprocessing
+from stainproof.models.blocks import ConvUnit, CustomBlock, InceptionUnit, StemUnit
+from stainproof.models.network import Network
+from stainproof.models.preprocessing import to_tensor
+
+
+class FoldedNetwork(nn.Module):
+    """Images uint8 (b, h, w, 3) to probabilities float32 (b, classes).
+
+    Every batch normalisation of our own layers is folded into the convolution before it (Jacob et
+    al. 2018, "Quantization and Training of Neural Networks", section 3.2); the answers stay the
+    same. Group normalisation depends on the image and stays. So does a backbone: ONNX Runtime and
+    OpenVINO fold by themselves.
+    """
+
+    def __init__(self, network: nn.Module, preprocessing: Preprocessing):
+        """Copy the weights of a network; it stays as it is."""
+        super().__init__()
+        self.preprocessing = preprocessing
+        with torch.no_grad():
+            if isinstance(network, Network) and not _has_group_norm(network):
+                self.layers: nn.Module = nn.Sequential(*(_folded(layer) for layer in network))
+            else:
+                self.layers = copy.deepcopy(network)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.eval()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the probability of every class."""
+        return torch.softmax(self.layers(to_tensor(images, self.preprocessing)), dim=1)
+
+
+class FoldedInception(nn.Module):
+    """The four branches of an `InceptionUnit`, each convolution followed by its ReLU."""
+
+    def __init__(self, unit: InceptionUnit):
+        super().__init__()
+        self.widths = list(unit.point.widths)
+        narrow_scale, narrow_shift = _scale_and_shift(unit.narrow_norm)
+        scale, shift = _scale_and_shift(unit.norm)
+        branches = range(0, 5 * self.widths[0], self.widths[0])
+        point, small, large, pooled = (slice(*ends) for ends in pairwise(branches))
+        self.point = _convolution(
+            unit.point,
+            torch.cat([scale[point], narrow_scale]),
+            torch.cat([shift[point], narrow_shift]),
+        )
+        self.small = _convolution(unit.small, scale[small], shift[small])
+        self.large = _convolution(unit.large, scale[large], shift[large])
+        pool, convolution = unit.pooled
+        self.pooled = nn.Sequential(
+            pool, _convolution(cast(nn.Conv2d, convolution), scale[pooled], shift[pooled])
+        )
+
+    def forward(self, x_bchw: Tensor) -> Tensor:
+        """Map (b, in, h, w) to (b, filters, h, w)."""
+        point, small, large = torch.split(self.point(x_bchw).relu(), self.widths, dim=1)
+        rest = (self.small(small), self.large(large), self.pooled(x_bchw))
+        return torch.cat([point, *(branch.relu() for branch in rest)], dim=1)
+
+
+class FoldedBlock(nn.Module):
+    """A `CustomBlock` of folded units."""
+
+    def __init__(self, block: CustomBlock):
+        super().__init__()
+        self.units = nn.Sequential(*(_folded(unit) for unit in block.units))
+        self.skip = block.skip
+        if isinstance(block.skip, nn.Sequential):
+            self.skip = _folded_pair(*block.skip)
+
+    def forward(self, x_bchw: Tensor) -> Tensor:
+        """Map (b, in, h, w) to (b, filters, h, w)."""
+        y_bchw: Tensor = self.units(x_bchw)
+        return y_bchw if self.skip is None else torch.relu(y_bchw + self.skip(x_bchw))
+
+
+def _has_group_norm(network: nn.Module) -> bool:
+    return any(isinstance(module, nn.GroupNorm) for module in network.modules())
+
+
+def _folded(layer: nn.Module) -> nn.Module:
+    if isinstance(layer, InceptionUnit):
+        return FoldedInception(layer)
+    if isinstance(layer, CustomBlock):
+        return FoldedBlock(layer)
+    if isinstance(layer, StemUnit):
+        convolution, norm, pool, _ = layer
+        return nn.Sequential(_folded_pair(convolution, norm), nn.ReLU(), pool)
+    if isinstance(layer, ConvUnit):
+        convolution, norm, _ = layer
+        return nn.Sequential(_folded_pair(convolution, norm), nn.ReLU())
+    return layer
+
+
+def _folded_pair(convolution: nn.Module, norm: nn.Module) -> nn.Conv2d:
+    scale, shift = _scale_and_shift(norm)
+    return _convolution(cast(nn.Conv2d, convolution), scale, shift)
+
+
+def _scale_and_shift(trained: nn.Module) -> tuple[Tensor, Tensor]:
+    """Return the two numbers a channel that a trained batch normalisation comes down to."""
+    norm = cast(nn.BatchNorm2d, trained)
+    mean, variance = cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
+    scale = norm.weight / torch.sqrt(variance + norm.eps)
+    return scale, norm.bias - mean * scale
+
+
+def _convolution(before: nn.Conv2d, scale: Tensor, shift: Tensor) -> nn.Conv2d:
+    """Return a convolution that gives what the old one gave, scaled and shifted by channel."""
+    after = nn.Conv2d(
+        before.in_channels, before.out_channels, cast(int, before.kernel_size), padding="same"
+    )
+    after.padding = before.padding
+    after.weight.copy_(before.weight * scale.view(-1, 1, 1, 1))
+    after.bias.copy_(cast(Tensor, before.bias) * scale + shift)  # type: ignore[union-attr]
+    return after

@@ -1,0 +1,148 @@
+"""Predictions as files: CSV, Parquet or JSON lines, in memory that does not grow with the rows."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pyarrow
+import pyarrow.csv
+import pyarrow.parquet
+
+from stainproof import files
+from stainproof.config.schema import InferenceConfig
+from stainproof.data import stream
+from stainproof.data.stream import Item
+from stainproof.errors import DataError
+from stainproof.inference.classifier import Classifier
+from stainproof.progress import Track, silent
+
+SUFFIXES = (".csv", ".parquet", ".jsonl")
+CHUNK_SIZE = 256
+
+
+def predict(
+    run: str | Path,
+    images: Sequence[str],
+    out: str | Path,
+    *,
+    engine: str = "auto",
+    inference: InferenceConfig | None = None,
+    track: Track = silent,
+) -> tuple[int, int]:
+    """Predict image files, folders, globs or npz files; write a CSV, Parquet or JSON-lines table.
+
+    Images are read, predicted and written in a stream, so memory does not grow with their number.
+
+    Args:
+        run: The folder of a run or an ensemble.
+        images: Paths or globs.
+        out: The table to write; its suffix chooses the format.
+        engine: The inference engine, as in `Classifier.load`.
+        inference: Test-time augmentation and filter.
+        track: Shows progress.
+
+    Returns:
+        The number of rows, and how many of them are images that could not be read.
+
+    Raises:
+        CheckpointError: The run folder cannot be used.
+        ConfigError: The engine is unknown or not installed.
+        DataError: A path matches no image, or the suffix of the table is unknown.
+    """
+    path = Path(out)
+    check_suffix(path)
+    paths = stream.find(images)
+    classifier = Classifier.load(run, engine, inference)
+    items = track(stream.read(paths, classifier.preprocessing), "predicting", len(paths))
+    return write_predictions(classifier, items, path)
+
+
+def check_suffix(path: Path) -> None:
+    """Refuse a table file of unknown kind.
+
+    Raises:
+        DataError: The suffix is none of .csv, .parquet, .jsonl.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        raise DataError(f"{path}: unknown kind of table; allowed: {', '.join(SUFFIXES)}")
+
+
+def write_predictions(classifier: Classifier, items: Iterable[Item], path: Path) -> tuple[int, int]:
+    """Predict a stream of images into a table.
+
+    The columns are name, label and one probability a class. Where an image could not be read its
+    row has neither, and a last column `error` says why.
+
+    Args:
+        classifier: The model.
+        items: Images or errors, in order.
+        path: File to write, whole or not at all; its suffix chooses the format.
+
+    Returns:
+        The number of rows, and how many of them are errors.
+
+    Raises:
+        DataError: The suffix is unknown.
+    """
+    check_suffix(path)
+    columns = pyarrow.schema(
+        [
+            ("name", pyarrow.string()),
+            ("label", pyarrow.string()),
+            *((name, pyarrow.float32()) for name in classifier.classes),
+            ("error", pyarrow.string()),
+        ]
+    )
+    num_rows = num_errors = 0
+    files.check_writable(path)
+    spool = path.with_name(f".{path.name}.rows")
+    with files.atomic_path(spool) as part, pyarrow.parquet.ParquetWriter(part, columns) as writer:
+        stream = iter(items)
+        while chunk := tuple(islice(stream, CHUNK_SIZE)):
+            writer.write_table(_predict_chunk(classifier, chunk, columns))
+            num_rows += len(chunk)
+            num_errors += sum(item.rgb is None for item in chunk)
+    try:
+        kept = columns.names if num_errors else columns.names[:-1]
+        _convert(spool, path, kept)
+    finally:
+        spool.unlink(missing_ok=True)
+    return num_rows, num_errors
+
+
+def _predict_chunk(
+    classifier: Classifier, chunk: tuple[Item, ...], columns: pyarrow.Schema
+) -> pyarrow.Table:
+    images = [item.rgb for item in chunk if item.rgb is not None]
+    probs: Iterator[np.ndarray] = iter(classifier.predict_proba(images) if images else ())
+    rows = []
+    for item in chunk:
+        if item.rgb is None:
+            rows.append({"name": item.name, "error": item.error})
+            continue
+        values = next(probs)
+        label = classifier.classes[int(values.argmax())]
+        by_class = dict(zip(classifier.classes, values.tolist(), strict=True))
+        rows.append({"name": item.name, "label": label, **by_class})
+    return pyarrow.Table.from_pylist(rows, schema=columns)
+
+
+def _convert(spool: Path, path: Path, kept: list[str]) -> None:
+    source = pyarrow.parquet.ParquetFile(spool)
+    batches = source.iter_batches(columns=kept)
+    columns = pyarrow.schema([source.schema_arrow.field(name) for name in kept])
+    suffix = path.suffix.lower()
+    with files.atomic_path(path) as part:
+        if suffix == ".jsonl":
+            with part.open("w", encoding="utf-8") as stream:
+                for batch in batches:
+                    stream.writelines(json.dumps(row) + "\n" for row in batch.to_pylist())
+            return
+        open_writer = (
+            pyarrow.parquet.ParquetWriter if suffix == ".parquet" else pyarrow.csv.CSVWriter
+        )
+        with open_writer(part, columns) as writer:
+            for batch in batches:
+                writer.write_table(pyarrow.Table.from_batches([batch]))

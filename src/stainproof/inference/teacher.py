@@ -1,0 +1,16 @@
+"""Load a run or an ensemble as the teacher of a distillation."""
+
+from stainproof.errors import CheckpointError, ConfigError
+from stainproof.inference.classifier import Classifier
+
+
+def load_teacher(folder: str, threads: int | None = None) -> Classifier:
+    """Load the classifier that `training.teacher` names.
+
+    Raises:
+        ConfigError: The folder contains no usable classifier.
+    """
+    try:
+        return Classifier.load(folder, threads=threads)
+    except CheckpointError as error:
+        raise ConfigError(f"training.teacher: {error}") from error

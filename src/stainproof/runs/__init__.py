@@ -1,0 +1,1 @@
+"""Run folders: their files, their card, their history."""

@@ -1,0 +1,52 @@
+"""JSON artefacts: the base of everything that one stage writes and a later stage reads."""
+
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from stainproof import files
+from stainproof.errors import CheckpointError
+
+SCHEMA_VERSION = 2
+
+
+class Artefact(BaseModel):
+    """A frozen result with one JSON form."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def write(self, path: Path) -> None:
+        """Write the JSON whole or not at all."""
+        files.write_text(path, self.model_dump_json(indent=2) + "\n")
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read the JSON.
+
+        Raises:
+            CheckpointError: The file is missing, no JSON of this kind, or of another version.
+        """
+        try:
+            return cls.model_validate_json(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise CheckpointError(f"{path}: missing or unreadable") from error
+        except ValidationError as error:
+            fault = error.errors()[0]
+            place = ".".join(str(part) for part in fault["loc"]) or "the whole file"
+            raise CheckpointError(
+                f"{path}: not a {cls.__name__.lower()} file of this version "
+                f"({place}: {fault['msg'].lower()})"
+            ) from error
+
+
+class Estimate(Artefact):
+    """A figure with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def percent(self) -> str:
+        """Return for instance `91.2 % (90.1 to 92.3)`."""
+        return f"{100 * self.value:.1f} % ({100 * self.low:.1f} to {100 * self.high:.1f})"

@@ -1,0 +1,37 @@
+"""An ensemble folder: several run folders and how their predictions are combined."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from stainproof.config.names import Voting
+from stainproof.errors import CheckpointError
+from stainproof.runs.artefact import SCHEMA_VERSION, Artefact
+
+ENSEMBLE_FILE, MEMBERS_FOLDER = "ensemble.json", "members"
+
+
+class Ensemble(Artefact):
+    """Networks that vote; each lies in a folder of its own beside this file."""
+
+    schema_version: int = Field(SCHEMA_VERSION, ge=SCHEMA_VERSION, le=SCHEMA_VERSION)
+    voting: Voting
+    """The mean of their probabilities, or a vote each."""
+    members: tuple[Annotated[str, Field(pattern=r"^\d+-[^/\\]*$")], ...] = Field(min_length=2)
+    """Names of the folders in `members`."""
+
+
+def is_ensemble(folder: Path) -> bool:
+    """Say whether a folder is an ensemble's rather than a run's."""
+    return (folder / ENSEMBLE_FILE).exists()
+
+
+def refuse_ensemble(folder: Path, hint: str) -> None:
+    """Say what to do instead where only a single run will do.
+
+    Raises:
+        CheckpointError: The folder is an ensemble's.
+    """
+    if is_ensemble(folder):
+        raise CheckpointError(f"{folder}: is an ensemble; {hint}")

@@ -1,0 +1,176 @@
+"""A queue of trainings under equal conditions: one row each, kept as soon as it is there."""
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from stainproof import api, files
+from stainproof.config.schema import Config
+from stainproof.data import sources
+from stainproof.data.listing import hash_of_names
+from stainproof.errors import CheckpointError, ConfigError
+from stainproof.evaluation.result import Evaluation
+from stainproof.models.backbones import with_backbone_preprocessing
+from stainproof.progress import Track, silent
+from stainproof.runs.card import Card
+from stainproof.runs.folder import RunFolder
+from stainproof.search.experiment import Experiment, Row
+from stainproof.training.loop import INTERRUPTED, Step
+
+
+def run_queue(
+    experiments: Sequence[Experiment],
+    source: str | Path,
+    tests: Sequence[str | Path],
+    runs: Path,
+    rows_file: Path,
+    *,
+    measure: Callable[[Path], dict[str, float]] = lambda run: {},
+    track: Track = silent,
+    on_step: Callable[[Step], None] = lambda step: None,
+    on_start: Callable[[Experiment], None] = lambda experiment: None,
+) -> list[Row]:
+    """Train and measure what has no row yet; go on where an earlier call stopped.
+
+    Args:
+        experiments: In the order to run them.
+        source: Images to learn from.
+        tests: Sources to measure on; training never sees them.
+        runs: Folder for the run folders.
+        rows_file: JSON lines; a row is added after every experiment. Several queues may share it.
+        measure: Is given each finished run folder; what it returns is the row's `extra`.
+        track: Shows progress.
+        on_step: Told after every training step.
+        on_start: Told before every experiment that has no row.
+
+    Returns:
+        The rows of these experiments, in their order.
+
+    Raises:
+        ConfigError: Two experiments or tests share a name, or a kept row or a run that was begun
+            is of another experiment, source or test.
+        KeyboardInterrupt: A training was interrupted; its row is still to come.
+        CheckpointError: The file of rows is damaged.
+        DataError: A source cannot be read; tests are looked at before the first training.
+    """
+    configs = {experiment.name: experiment.config() for experiment in experiments}
+    if len(configs) < len(experiments):
+        raise ConfigError("experiments: each needs a name of its own")
+    place, part = sources.split_off_part(str(source))
+    learnt = sources.list_source(place, track)
+    source_name, listings = learnt.source, {learnt.source: learnt.sha256(part)}
+    del learnt  # it may hold the images
+    preprocessing = next(iter(configs.values())).preprocessing
+    names = []
+    for test in tests:
+        data = sources.load(test, preprocessing, track=track)
+        names.append(data.source)
+        listings[f"test {data.source}"] = hash_of_names(data.classes, data.names, data.labels)
+    if len(set(names)) < len(names):
+        raise ConfigError(f"tests: each needs a name of its own, got {', '.join(names)}")
+    rows = {row.experiment.name: row for row in read_rows(rows_file)}
+    for row in rows.values():
+        if (row.source, set(row.accuracy)) != (source_name, set(names)):
+            raise ConfigError(
+                f"{rows_file}: holds rows of {row.source} measured on {', '.join(row.accuracy)}; "
+                f"got {source_name} and {', '.join(names)}; choose another folder"
+            )
+        for name, sha256 in listings.items():
+            if row.listings.get(name, sha256) != sha256:
+                raise ConfigError(
+                    f"{rows_file}: holds rows of other images named {name}; choose another folder"
+                )
+    for experiment in experiments:
+        kept = rows.get(experiment.name)
+        if kept is None:
+            on_start(experiment)
+            run = RunFolder(runs / experiment.name)
+            card = finish_training(run, source, configs[experiment.name], track, on_step)
+            measured = [api.evaluate(run.path, test, track=track) for test in tests]
+            row = _row(experiment, run, card, listings, measured, measure(run.path))
+            files.append_line(rows_file, row.model_dump_json())
+            rows[experiment.name] = row
+        elif kept.experiment != experiment:
+            raise ConfigError(
+                f"{rows_file}: {experiment.name!r} was run with other settings; "
+                "give it another name, or remove its line to run it again"
+            )
+    return [rows[experiment.name] for experiment in experiments]
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Read the rows that there are; none where there is no file.
+
+    Raises:
+        CheckpointError: The file is damaged.
+    """
+    if not path.exists():
+        return []
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        return [Row.model_validate_json(line) for line in lines]
+    except (OSError, UnicodeDecodeError, ValidationError) as error:
+        raise CheckpointError(f"{path}: damaged; not one row a line") from error
+
+
+def finish_training(
+    run: RunFolder,
+    source: str | Path,
+    config: Config,
+    track: Track,
+    on_step: Callable[[Step], None],
+) -> Card:
+    """Train, or go on with a run that was stopped, or take one that had only to be noted.
+
+    Raises:
+        ConfigError: A setting does not fit, or the run was begun with other settings.
+        DataError: The source cannot be learnt from.
+        CheckpointError: The run is damaged, or was begun on other images.
+        KeyboardInterrupt: The training was interrupted.
+    """
+    resume = run.state.exists()
+    if not resume:
+        shutil.rmtree(run.path, ignore_errors=True)
+    elif run.read_config() != with_backbone_preprocessing(config):
+        raise ConfigError(
+            f"{run}: was begun with other settings; remove it or choose another --out"
+        )
+    elif run.report.exists():
+        card = run.read_card()
+        if card.onnx_sha256 and card.stopped != INTERRUPTED:
+            return card
+    card = api.train(
+        source, run.path, None if resume else config, resume=resume, track=track, on_step=on_step
+    )
+    if card.stopped == INTERRUPTED:
+        raise KeyboardInterrupt
+    return card
+
+
+def _row(
+    experiment: Experiment,
+    run: RunFolder,
+    card: Card,
+    listings: dict[str, str],
+    measured: Sequence[Evaluation],
+    extra: dict[str, float],
+) -> Row:
+    history = run.read_history()
+    return Row(
+        experiment=experiment,
+        source=card.data.source,
+        num_parameters=card.num_parameters,
+        num_images=card.data.num_images,
+        listings=listings,
+        best=card.best,
+        num_epochs=card.num_epochs,
+        minutes=history[-1].elapsed_s / 60,
+        precision=card.precision,
+        accuracy={one.source: one.accuracy for one in measured},
+        balanced_accuracy={one.source: one.balanced_accuracy for one in measured},
+        confidence={one.source: one.mean_confidence for one in measured},
+        extra=extra,
+        provenance=card.provenance,
+    )

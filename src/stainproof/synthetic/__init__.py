@@ -1,0 +1,1 @@
+"""Synthetic images: phantom blood cells, and pictures to overlay on cells."""

@@ -1,0 +1,119 @@
+"""Where to compute, with how many threads, and in how many bits."""
+
+import copy
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from stainproof.config.schema import TrainingConfig
+from stainproof.errors import ConfigError
+from stainproof.machine import num_cores
+from stainproof.models.backbones import set_training_mode
+
+Precision = Literal["float32", "bfloat16", "float16"]
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+MEASURED_IMAGES, ROUNDS = 16, 4
+WORTH_A_CORE = 1.5
+"""All cores are taken unless one thread is this much faster, as it can be on a loaded machine; a
+passing load must not cost a long run its second core."""
+WORTH_THE_BITS = 1.15
+"""bfloat16 is taken where it is this much faster, as on processors that multiply it natively."""
+
+
+@dataclass(frozen=True)
+class Compute:
+    """How a training step is computed."""
+
+    threads: int
+    precision: Precision
+
+    def autocast(self, device: torch.device) -> torch.autocast:
+        """Return the context of a forward pass."""
+        dtype = DTYPES[self.precision]
+        return torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)
+
+    def scaler(self, device: torch.device) -> torch.amp.GradScaler:
+        """Return what keeps gradients in float16's small range; with other precisions, nothing."""
+        return torch.amp.GradScaler(device.type, enabled=self.precision == "float16")
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device of this name; `auto` takes CUDA, then MPS, then the CPU.
+
+    Raises:
+        ConfigError: The device is not there.
+    """
+    present = {"cpu": True, "cuda": torch.cuda.is_available()}
+    present["mps"] = torch.backends.mps.is_available()
+    if name == "auto":
+        return torch.device(next(d for d in ("cuda", "mps", "cpu") if present[d]))
+    if not present[name]:
+        here = ", ".join(device for device, there in present.items() if there)
+        raise ConfigError(f"training.device: {name!r} is not present; here: {here}")
+    return torch.device(name)
+
+
+def choose_compute(
+    network: nn.Module, x_bchw: Tensor, settings: TrainingConfig, earlier: Compute | None = None
+) -> Compute:
+    """Choose threads and bits, as wanted or as a training step is fastest, and set the threads.
+
+    On a GPU `auto` takes bfloat16 where the GPU computes it natively.
+
+    Args:
+        network: Is copied, not changed.
+        x_bchw: float32 images on the device; the first 16 are used.
+        settings: `threads` and `precision`; each is measured where it leaves the choice.
+        earlier: What a resumed run was computed with; `auto` keeps it.
+
+    Raises:
+        ConfigError: float16 is wanted without a GPU.
+    """
+    if settings.precision == "float16" and x_bchw.device.type == "cpu":
+        raise ConfigError(
+            "training.precision: float16 needs a GPU, got cpu; here: auto, float32, bfloat16"
+        )
+    trial = _Trial(network, x_bchw[:MEASURED_IMAGES], settings)
+    threads = settings.threads or (earlier.threads if earlier else 0)
+    if not threads:
+        threads = num_cores()
+        one_s, all_s = trial.seconds(Compute(1, "float32"), Compute(threads, "float32"))
+        if one_s * WORTH_A_CORE < all_s:
+            threads = 1
+    torch.set_num_threads(threads)
+    if settings.precision != "auto":
+        return Compute(threads, settings.precision)
+    if earlier:
+        return Compute(threads, earlier.precision)
+    exact, mixed = Compute(threads, "float32"), Compute(threads, "bfloat16")
+    native = x_bchw.device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
+    exact_s, mixed_s = trial.seconds(exact, mixed)
+    return mixed if native and mixed_s * WORTH_THE_BITS < exact_s else exact
+
+
+class _Trial:
+    """Times training steps of a network that is thrown away; leaves the random numbers alone."""
+
+    def __init__(self, network: nn.Module, x_bchw: Tensor, settings: TrainingConfig):
+        self.network = copy.deepcopy(network)
+        set_training_mode(self.network, settings)
+        self.x_bchw = x_bchw
+
+    def seconds(self, *ways: Compute) -> list[float]:
+        """Return the shortest of four passes each, made in turn, so that a load meets all alike."""
+        with torch.random.fork_rng(enabled=self.x_bchw.device.type == "cpu"):
+            rounds = [[self._pass_s(way) for way in ways] for _ in range(ROUNDS)]
+        return [min(times) for times in zip(*rounds, strict=True)]
+
+    def _pass_s(self, compute: Compute) -> float:
+        torch.set_num_threads(compute.threads)
+        began = time.perf_counter()
+        with compute.autocast(self.x_bchw.device):
+            loss = self.network(self.x_bchw).square().mean()
+        loss.backward()
+        loss.item()
+        return time.perf_counter() - began

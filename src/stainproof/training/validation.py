@@ -1,0 +1,77 @@
+"""How good the weights are now, on validation images as they are and on changed ones."""
+
+import copy
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from stainproof.augment.augmenter import Augmenter
+from stainproof.config.recipes import RECIPES, Recipe
+from stainproof.config.schema import Config
+from stainproof.data.dataset import Dataset
+from stainproof.data.images import Images
+from stainproof.models.preprocessing import to_tensor
+from stainproof.runs.history import EpochRecord
+
+VALIDATION_EPOCH = 0
+"""Augmentation draws of this epoch are kept for validation; training counts from 1."""
+BATCH_SIZE = 128
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Cross-entropy and accuracy on the validation split; fields of an `EpochRecord`."""
+
+    val_loss: float
+    val_accuracy: float
+    val_augmented_loss: float | None = None
+    """On changed images, where there are any; absent where not, like the next one."""
+    val_augmented_accuracy: float | None = None
+
+
+def selection_loss(judged: Validation | EpochRecord) -> float:
+    """Return the validation loss that drives training: the shifted one where there is one."""
+    shifted = judged.val_augmented_loss
+    return judged.val_loss if shifted is None else shifted
+
+
+def selection_accuracy(judged: Validation | EpochRecord) -> float:
+    """Return the validation accuracy that chooses: the shifted one where there is one."""
+    shifted = judged.val_augmented_accuracy
+    return judged.val_accuracy if shifted is None else shifted
+
+
+class Validator:
+    """Measurements weights on fixed images, so that epochs can be compared."""
+
+    def __init__(self, config: Config, network: nn.Module, val: Dataset, device: torch.device):
+        self.preprocessing = config.preprocessing
+        self.device = device
+        self.network = copy.deepcopy(network).eval()
+        self.labels = torch.from_numpy(val.labels)
+        self.worlds: list[Images] = [val.images]
+        if config.augment.validation != "none":
+            recipe = Recipe.model_validate(RECIPES[config.augment.validation])
+            augmenter = Augmenter(val.images, recipe, config.seed)
+            self.worlds.append(augmenter.batch(np.arange(len(val)), VALIDATION_EPOCH))
+
+    @torch.no_grad()
+    def __call__(self, state: dict[str, Tensor]) -> Validation:
+        """Measure weights on the images as they are, and changed where that was asked for."""
+        self.network.load_state_dict(state)
+        return Validation(*chain.from_iterable(map(self._measure, self.worlds)))
+
+    def _measure(self, images: Images) -> tuple[float, float]:
+        batches = [
+            self.network(
+                to_tensor(torch.from_numpy(batch).to(self.device), self.preprocessing)
+            ).cpu()
+            for batch in np.array_split(images, -(-len(images) // BATCH_SIZE))
+        ]
+        logits = torch.cat(batches)
+        right = (logits.argmax(1) == self.labels).float().mean()
+        return float(F.cross_entropy(logits, self.labels)), float(right)

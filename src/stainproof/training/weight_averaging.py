@@ -1,0 +1,216 @@
+"""Means of trained weights: over the epochs of a run, or over runs of one network."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
+
+from stainproof.config.parsing import check_known
+from stainproof.config.schema import Config, Preprocessing
+from stainproof.data.dataset import Dataset
+from stainproof.data.images import Images
+from stainproof.errors import CheckpointError, ConfigError
+from stainproof.models.backbones import batch_norms
+from stainproof.models.network import build_network
+from stainproof.models.preprocessing import to_tensor
+from stainproof.models.weights import load_weights
+from stainproof.runs.folder import RunFolder
+from stainproof.runs.history import EpochRecord
+from stainproof.training.batches import Batches
+from stainproof.training.validation import Validation, Validator, selection_accuracy, selection_loss
+
+State = dict[str, Tensor]
+
+CHOICES = ("threshold", "last", "greedy")
+NORM_IMAGES = 4096
+"""Training images, changed as in training, that batch normalisation is measured anew on."""
+NEAR_BEST = 1.1
+"""Epochs whose validation loss is at most this many times the lowest are near the best."""
+LAST_SHARE = 0.25
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Weights that may go into a mean, and how they did on validation images."""
+
+    path: Path
+    record: EpochRecord
+
+    def load(self) -> State:
+        """Read the weights."""
+        return load_weights(self.path)
+
+
+@dataclass(frozen=True)
+class AveragedWeights:
+    """The mean of weights, ready to use."""
+
+    state: State
+    validation: Validation
+    """How it did on validation images."""
+    description: str
+    """What was averaged."""
+
+
+def check_choice(choice: str, under: float | None, num_runs: int) -> None:
+    """Refuse a choice that does not go with the rest of what was asked for.
+
+    Raises:
+        ConfigError: It does not, or it is unknown.
+    """
+    check_known(choice, CHOICES, "choice")
+    if under is not None and choice != "threshold":
+        raise ConfigError(f"under: goes with the choice threshold alone, got {choice}")
+    if choice == "last" and num_runs > 1:
+        raise ConfigError(f"choice last: wants the epochs of one run, got {num_runs} runs")
+
+
+def find_candidates(runs: Sequence[RunFolder]) -> list[Candidate]:
+    """Return the kept epochs of one run, in order, or the best weights of several runs.
+
+    Raises:
+        CheckpointError: A run cannot be read, has kept no epochs, or is of another network.
+    """
+    cards = [run.read_card() for run in runs]
+    for run, card in zip(runs, cards, strict=True):
+        if (card.network, card.preprocessing, card.classes) != (
+            cards[0].network, cards[0].preprocessing, cards[0].classes,
+        ):  # fmt: skip
+            raise CheckpointError(f"{run}: another network, input or classes than {runs[0]}")
+    judged_by = [run.read_config().augment.validation for run in runs]
+    for run, own in zip(runs, judged_by, strict=True):
+        if own != judged_by[0]:
+            raise CheckpointError(
+                f"{run}: was judged by other validation images (augment.validation={own}) than "
+                f"{runs[0]} ({judged_by[0]})"
+            )
+    if len(runs) > 1:
+        return [Candidate(run.best, card.best) for run, card in zip(runs, cards, strict=True)]
+    found = [Candidate(runs[0].epoch(record.epoch), record) for record in runs[0].read_history()]
+    found = [one for one in found if one.path.exists()]
+    if len(found) < 2:
+        raise CheckpointError(
+            f"{runs[0]}: has not kept its epochs; train with --set training.keep_every_epoch=true"
+        )
+    return found
+
+
+def average_weights(
+    candidates: Sequence[Candidate],
+    choice: str,
+    config: Config,
+    train: Dataset,
+    val: Dataset,
+    under: float | None = None,
+) -> AveragedWeights:
+    """Average weights and measure batch normalisation and validation accuracy anew.
+
+    Args:
+        candidates: What to choose from.
+        choice: `threshold`: all under a validation loss, as in the report; `last`: the last
+            quarter (stochastic weight averaging, Izmailov et al. 2018); `greedy`: from the best
+            on, each that does not lower validation accuracy (Wortsman et al. 2022).
+        config: Settings of the run that the candidates are from.
+        train: Its training images.
+        val: Its validation images.
+        under: Of `threshold`: the loss; by default 1.1 times the lowest.
+
+    Raises:
+        ConfigError: Nothing lies under the threshold.
+    """
+    network = build_network(config, len(train.classes))
+    judge = Validator(config, network, val, torch.device("cpu"))
+    images = norm_images(train, config) if batch_norms(network) else []
+
+    def mean_of(some: Iterable[Candidate]) -> State:
+        mean = mean_state(one.load() for one in some)
+        return measure_norms(network, mean, images, config.preprocessing)
+
+    if choice == "greedy":
+        ranked = sorted(candidates, key=lambda one: -selection_accuracy(one.record))
+        chosen = greedy(ranked, lambda some: selection_accuracy(judge(mean_of(some))))
+        words = f"{len(chosen)} of {len(candidates)} chosen greedily"
+    elif choice == "last":
+        chosen = list(candidates[-max(2, round(LAST_SHARE * len(candidates))) :])
+        words = f"the last {len(chosen)} of {len(candidates)}"
+    else:
+        lowest = min(selection_loss(one.record) for one in candidates)
+        line = NEAR_BEST * lowest if under is None else under
+        chosen = [one for one in candidates if selection_loss(one.record) <= line]
+        words = f"{len(chosen)} of {len(candidates)} with a validation loss up to {line:.4g}"
+        if not chosen:
+            raise ConfigError(f"under: the lowest validation loss is {lowest:.4g}, got {line:g}")
+    state = mean_of(chosen)
+    return AveragedWeights(state, judge(state), f"mean of {words}")
+
+
+def mean_state(states: Iterable[State]) -> State:
+    """Return the mean of weights, float32; whole numbers are those of the first."""
+    sums: State = {}
+    num = 0
+    for state in states:
+        num += 1
+        for key, value in state.items():
+            if not value.is_floating_point():
+                sums.setdefault(key, value)
+            elif key in sums:
+                sums[key] += value.double()
+            else:
+                sums[key] = value.double()
+    return {
+        key: (value / num).float() if value.is_floating_point() else value
+        for key, value in sums.items()
+    }
+
+
+def greedy(
+    ranked: Sequence[Candidate], judged: Callable[[Sequence[Candidate]], float]
+) -> list[Candidate]:
+    """Return the first, and every later one that does not lower the figure of all together."""
+    chosen = [ranked[0]]
+    best = judged(chosen)
+    for one in ranked[1:]:
+        figure = judged([*chosen, one])
+        if figure >= best:
+            chosen.append(one)
+            best = figure
+    return chosen
+
+
+def norm_images(train: Dataset, config: Config) -> list[Images]:
+    """Return batches of images, changed as in training, to measure batch normalisation on.
+
+    There are none where training kept it frozen.
+    """
+    images: list[Images] = []
+    if not config.training.freeze_norms:
+        for batch in Batches(train, config).epoch(1):
+            images.append(batch.images)
+            if sum(map(len, images)) >= NORM_IMAGES:
+                break
+    return images
+
+
+@torch.no_grad()
+def measure_norms(
+    network: nn.Module, state: State, images: Sequence[Images], preprocessing: Preprocessing
+) -> State:
+    """Return weights with batch normalisation's means and variances measured anew.
+
+    Those kept with weights belong to these weights; their mean over several is not what the mean
+    of the weights gives (Izmailov et al. 2018, "Averaging Weights", section 3.2).
+
+    Args:
+        network: Is given the weights.
+        state: The weights.
+        images: Batches to measure on; without any, the weights come back as they are.
+        preprocessing: How the network wants them.
+    """
+    network.load_state_dict(state)
+    if not images:
+        return state
+    update_bn((to_tensor(torch.from_numpy(batch), preprocessing) for batch in images), network)
+    return {key: value.clone() for key, value in network.eval().state_dict().items()}
