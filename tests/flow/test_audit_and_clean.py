@@ -286,8 +286,8 @@ def test_two_sources_of_one_kind_are_alike_and_another_lab_is_not(tmp_path):
     ]
     alike = api.audit(folders[0], tmp_path / "ab", against=folders[1])
     apart = api.audit(folders[0], tmp_path / "ac", against=folders[2])
-    assert alike.apart.low < 0.6
-    assert apart.apart.low > 0.9
+    assert alike.two_sample_auc.low < 0.6
+    assert apart.two_sample_auc.low > 0.9
 
 
 def test_of_a_group_the_first_file_stays_unless_something_else_drops_it():
