@@ -1,10 +1,13 @@
 """The summary of an audit: what was examined, and how many findings of each kind."""
 
+from typing import Any
+
 from pydantic import Field
 
 from stainproof.config.schema import AuditConfig
 from stainproof.provenance import Provenance
 from stainproof.runs.artefact import SCHEMA_VERSION, Artefact, Estimate
+from stainproof.runs.upgrade import upgrade_audit
 
 
 class AuditSummary(Artefact):
@@ -36,3 +39,8 @@ class AuditSummary(Artefact):
     seconds: float
     notes: tuple[str, ...]
     provenance: Provenance
+
+    @classmethod
+    def upgrade(cls, tree: dict[str, Any]) -> dict[str, Any]:
+        """Return the JSON tree of a summary of version 2 as one of version 3."""
+        return upgrade_audit(tree)

@@ -40,7 +40,7 @@ class Mistake(Artefact):
 class Evaluation(Artefact):
     """A model measured on one source."""
 
-    schema_version: int = Field(SCHEMA_VERSION, ge=SCHEMA_VERSION, le=SCHEMA_VERSION)
+    schema_version: int = Field(SCHEMA_VERSION, ge=2, le=SCHEMA_VERSION)
     source: str
     """Name of the source, its last folder or file name."""
     num_images: int

@@ -1,14 +1,16 @@
 """JSON artefacts: the base of everything that one stage writes and a later stage reads."""
 
+import json
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from stainproof import files
 from stainproof.errors import CheckpointError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+"""Version of the JSON files written now."""
 
 
 class Artefact(BaseModel):
@@ -21,6 +23,11 @@ class Artefact(BaseModel):
         files.write_text(path, self.model_dump_json(indent=2) + "\n")
 
     @classmethod
+    def upgrade(cls, tree: dict[str, Any]) -> dict[str, Any]:
+        """Return the JSON tree of an earlier schema version as one of the current version."""
+        return tree
+
+    @classmethod
     def read(cls, path: Path) -> Self:
         """Read the JSON.
 
@@ -28,9 +35,12 @@ class Artefact(BaseModel):
             CheckpointError: The file is missing, no JSON of this kind, or of another version.
         """
         try:
-            return cls.model_validate_json(path.read_text(encoding="utf-8"))
+            tree = json.loads(path.read_text(encoding="utf-8"))
+            return cls.model_validate(cls.upgrade(tree) if isinstance(tree, dict) else tree)
         except (OSError, UnicodeDecodeError) as error:
             raise CheckpointError(f"{path}: missing or unreadable") from error
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise CheckpointError(f"{path}: not a {cls.__name__.lower()} file (no JSON)") from error
         except ValidationError as error:
             fault = error.errors()[0]
             place = ".".join(str(part) for part in fault["loc"]) or "the whole file"

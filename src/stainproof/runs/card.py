@@ -1,11 +1,14 @@
 """The card of a run: classes, preprocessing, network, training data and provenance."""
 
+from typing import Any
+
 from pydantic import Field
 
 from stainproof.config.schema import NetworkConfig, Preprocessing
 from stainproof.provenance import Provenance
 from stainproof.runs.artefact import SCHEMA_VERSION, Artefact
 from stainproof.runs.history import EpochRecord
+from stainproof.runs.upgrade import upgrade_card
 
 
 class DataSummary(Artefact):
@@ -53,3 +56,8 @@ class Card(Artefact):
     precision: str
     """Of training steps: `float32`, or `bfloat16` for most of a step's products."""
     provenance: Provenance
+
+    @classmethod
+    def upgrade(cls, tree: dict[str, Any]) -> dict[str, Any]:
+        """Return the JSON tree of a card of version 2 as one of version 3."""
+        return upgrade_card(tree)

@@ -15,7 +15,7 @@ ENSEMBLE_FILE, MEMBERS_FOLDER = "ensemble.json", "members"
 class Ensemble(Artefact):
     """Networks that vote; each lies in a folder of its own beside this file."""
 
-    schema_version: int = Field(SCHEMA_VERSION, ge=SCHEMA_VERSION, le=SCHEMA_VERSION)
+    schema_version: int = Field(SCHEMA_VERSION, ge=2, le=SCHEMA_VERSION)
     voting: Voting
     """The mean of their probabilities, or a vote each."""
     members: tuple[Annotated[str, Field(pattern=r"^\d+-[^/\\]*$")], ...] = Field(min_length=2)

@@ -17,6 +17,7 @@ evaluations/         evaluations on other sources, a folder each
 report.html          the report of all of it
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,11 +26,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stainproof import files
-from stainproof.config.presets import read_config
+from stainproof.config.parsing import make_settings, read_toml
 from stainproof.config.schema import Config
 from stainproof.errors import CheckpointError, ConfigError, DataError
 from stainproof.runs.card import Card
 from stainproof.runs.history import EpochRecord
+from stainproof.runs.upgrade import upgrade_config, upgrade_record
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -121,7 +123,8 @@ class RunFolder:
         Raises:
             ConfigError: The file is missing, damaged or has unknown settings.
         """
-        return read_config(self.config)
+        tree = upgrade_config(read_toml(self.config))
+        return make_settings(Config, tree, f"{self.config}: setting")
 
     def write_config(self, config: Config) -> None:
         """Write the settings of the training."""
@@ -137,8 +140,8 @@ class RunFolder:
             return []
         try:
             lines = self.history.read_text(encoding="utf-8").splitlines()
-            return [EpochRecord.model_validate_json(line) for line in lines]
-        except (OSError, ValueError) as error:
+            return [EpochRecord.model_validate(upgrade_record(json.loads(line))) for line in lines]
+        except (OSError, ValueError, AttributeError, RecursionError) as error:
             raise CheckpointError(f"{self.history}: damaged; not one epoch a line") from error
 
     def write_history(self, records: Iterable[EpochRecord]) -> None:

@@ -18,7 +18,7 @@ from stainproof.training.compute import Compute
 from stainproof.training.ema import MovingAverage
 from stainproof.training.schedule import Schedule
 
-STATE_VERSION = 2
+STATE_VERSION = 3
 """Of what a state holds; one of another version cannot be gone on with."""
 GROUP_PROGRESS = {"lr", "step"}
 """What an optimiser's groups hold of how far it is; all else is settings."""
