@@ -1,4 +1,4 @@
-"""The ladder as one HTML file: what each step brought, beside the report's figures."""
+"""HTML page of a ladder: the accuracy of each step beside that of the AN2DL paper."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,19 +6,19 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from stainproof.reports import figures
-from stainproof.reports.frame import read_template
+from stainproof.reports.frame import render_page
 from stainproof.search.experiment import Row
 
-TEMPLATE_FILE = "ladder.html.jinja"
+WIDTHS_PX = {"wide": 860, "narrow": 370}
 
 
 @dataclass(frozen=True)
 class RungResult:
-    """One step and what it showed."""
+    """One step and its measured accuracy."""
 
-    what: str
-    reported: float | None
-    """The report's accuracy on its hidden set, 0 to 1; absent for steps of our own."""
+    title: str
+    paper_accuracy: float | None
+    """Accuracy of the AN2DL paper on its hidden test set, 0 to 1; absent for steps of our own."""
     row: Row
 
 
@@ -27,19 +27,22 @@ def render_ladder(results: Sequence[RungResult], source: str) -> str:
 
     Args:
         results: The steps in their order, at least one.
-        source: Name of what was learnt from.
+        source: Name of the training data.
     """
     tests = list(results[0].row.accuracy)
-    figure = figures.steps(
-        [result.what for result in results],
-        {test: [result.row.accuracy[test] for result in results] for test in tests},
-        [result.reported for result in results],
-    )
-    return read_template(TEMPLATE_FILE).render(
+    titles = [result.title for result in results]
+    measured = {test: [result.row.accuracy[test] for result in results] for test in tests}
+    in_paper = [result.paper_accuracy for result in results]
+    return render_page(
+        "ladder.html.jinja",
         results=results,
         source=source,
+        provenance=results[0].row.provenance,
         tests=tests,
-        figure=Markup(figure),
+        figures={
+            name: Markup(figures.accuracy_by_step(titles, measured, in_paper, width_px=width_px))
+            for name, width_px in WIDTHS_PX.items()
+        },
         first=results[0].row,
         last=results[-1].row,
     )
