@@ -308,13 +308,14 @@ def test_the_page_says_what_was_found_and_how_to_train_it_again():
     trials.append(make_trial(14, None, outcome="failed", reason="the loss became nan in epoch 2"))
     trials.append(make_trial(15, 0.2, outcome="stopped", reason="out of reach of trial 3"))
     page = render_search(make_search(trials), Path("study"))
-    assert "The best of 16 trials answers 63.0 %" in page
-    assert "own settings reached 50.0 %" in page
+    page = page.replace("\N{NO-BREAK SPACE}", " ")
+    assert "The best of 16 trials classifies 63.0 %" in page
+    assert "settings of the preset reach 50.0 %" in page
     assert "stainproof train cells --out runs/trial-13 --config study/configs/0013.toml" in page
     assert "the loss became nan in epoch 2" in page
     assert "out of reach of trial 3" in page
-    assert "14 finished, 1 stopped early, 1 failed; 20 asked for" in page
-    assert page.count("<svg") == 5
+    assert "14 finished, 1 stopped early, 1 failed; 20 requested" in page
+    assert page.count("<svg") == 7
     assert "http" not in page.replace("http://www.w3.org", "")
 
 

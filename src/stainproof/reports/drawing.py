@@ -41,7 +41,7 @@ MAX_LINE_LENGTH = 20
 MAX_LEGEND_COLUMNS = 4
 CHARACTER_PX, LEGEND_HANDLE_PX = 6.8, 40
 MIN_SCALE, MAX_SCALE = 0.75, 1.2
-"""Range in which a page may scale a figure: the text stays readable and no larger than the page's."""
+"""Range in which a page may scale a figure, so that its text stays readable."""
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 12,

@@ -196,7 +196,9 @@ def sensitivities(
     figure, axes = new_figure(560, 80 + max(30, 14 * len(sources) + 8) * len(classes))
     offsets = _row_offsets(len(sources), 0.72)
     for rank, ((source, by_class), offset) in enumerate(zip(sources, offsets, strict=True)):
-        drawn = {classes.index(name) + offset: by_class[name] for name in classes if name in by_class}
+        drawn = {
+            classes.index(name) + offset: by_class[name] for name in classes if name in by_class
+        }
         _estimates(axes, drawn, rank, source)
     for row in range(1, len(classes)):
         axes.axhline(row - 0.5, color=COLOURS["line"], linewidth=0.8)

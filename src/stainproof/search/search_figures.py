@@ -1,69 +1,65 @@
-"""Figures of a search: what accuracy costs, how it grew, what it hangs on."""
+"""Figures of the search page: accuracy against cost, by trial and by setting; importances."""
 
 import re
 from collections.abc import Sequence
 from typing import Any
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator, PercentFormatter
+from matplotlib.axis import Axis
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from numpy.typing import ArrayLike, NDArray
 
 from stainproof.reports.drawing import (
     COLOURS,
-    POINTS_AN_INCH,
     STYLE,
+    label_rows,
     legend_above,
     new_figure,
-    short,
+    percent_axis,
     to_svg,
 )
 from stainproof.search.results import Search, Trial
 
 MAX_BARS, NUM_SLICES = 10, 4
-SHOWN = 0.2
-"""Below the best accuracy, down to which accuracies are told apart; what lies lower is marked."""
+MIN_ERROR = 1e-3
+"""Error rate below which the accuracy axis no longer separates trials."""
+TICKS = (0, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998)
 LOOKS: dict[str, dict[str, Any]] = {
-    "beaten": {"marker": "o", "color": COLOURS["quiet"], "markersize": 6},
-    "on the front": {"marker": "o", "color": COLOURS["good"], "markersize": 7},
-    "the preset": {
+    "dominated": {"marker": "o", "color": COLOURS["quiet"], "markersize": 6},
+    "Pareto front": {"marker": "o", "color": COLOURS["good"], "markersize": 7},
+    "preset": {
         "marker": "o", "color": COLOURS["bad"], "markersize": 14, "fillstyle": "none",
         "markeredgewidth": 1.8,
     },
-    "lower": {"marker": "v", "color": COLOURS["quiet"], "markersize": 6, "clip_on": False},
 }  # fmt: skip
-"""Kind of a trial in the figures of costs -> how it is drawn."""
+"""Kind of a trial in the figures of costs -> its marker."""
 
 
 @matplotlib.rc_context(STYLE)
 def front(found: Search, cost: str, what: str) -> str:
-    """Draw accuracy against a cost, on a logarithmic scale, the front set apart.
+    """Draw accuracy against a cost on a logarithmic scale, with the Pareto front.
 
     Args:
-        found: One finished trial or more.
+        found: At least one finished trial.
         cost: Field of `Trial`: `num_parameters` or `latency_ms`.
         what: What the cost is, for the axis.
     """
-    figure, axes = new_figure(500, 350)
-    finished = [one for one in found.trials if one.outcome == "finished"]
+    figure, axes = new_figure(430, 350)
+    finished = _finished(found.trials)
     finished.sort(key=lambda one: (getattr(one, cost), -_accuracy(one)))
-    floor = max(map(_accuracy, finished)) - SHOWN
-    kinds: dict[str, list[Trial]] = {
-        "beaten": [],
-        "on the front": [],
-        "the preset": [],
-        "lower": [],
+    kinds = {
+        "dominated": [one for one in finished if one.number not in found.front],
+        "Pareto front": [one for one in finished if one.number in found.front],
+        "preset": [one for one in finished if one.number == found.preset],
     }
-    for one in finished:
-        kinds["on the front" if one.number in found.front else "beaten"].append(one)
-        kinds["the preset"] += [one] if one.number == found.preset else []
-        kinds["lower"] += [one] if _accuracy(one) < floor else []
     for kind, trials in kinds.items():
         if trials:
             costs = [getattr(one, cost) for one in trials]
-            heights = [floor if kind == "lower" else _accuracy(one) for one in trials]
-            axes.plot(costs, heights, linestyle="none", label=kind, **LOOKS[kind])
-    steps = _steps(kinds["on the front"])
+            accuracies = list(map(_accuracy, trials))
+            axes.plot(costs, accuracies, linestyle="none", label=kind, **LOOKS[kind])
+    steps = _steps(kinds["Pareto front"])
     corners = [getattr(one, cost) for one in steps], list(map(_accuracy, steps))
     axes.step(*corners, where="post", color=COLOURS["good"], alpha=0.45, zorder=1)
     for one in steps:
@@ -71,15 +67,10 @@ def front(found: Search, cost: str, what: str) -> str:
             str(one.number), (getattr(one, cost), _accuracy(one)), (0, 8), ha="center",
             textcoords="offset points", color=COLOURS["ink"], fontsize=11,
         )  # fmt: skip
-    axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: amount(value)))
-    axes.margins(0.1)
-    if kinds["lower"]:
-        axes.set_ylim(floor - 0.02 * SHOWN, floor + 1.12 * SHOWN)
+    _cost_axis(axes)
     axes.set_xlabel(what)
-    _percent(axes)
+    _accuracy_axis(axes, finished)
+    axes.set_ylabel("accuracy")
     legend_above(figure)
     listed = ", ".join(
         f"trial {one.number} {_accuracy(one):.1%} at {amount(getattr(one, cost))}" for one in steps
@@ -90,8 +81,8 @@ def front(found: Search, cost: str, what: str) -> str:
 @matplotlib.rc_context(STYLE)
 def history(trials: Sequence[Trial]) -> str:
     """Draw the accuracy of every trial in turn, and the best so far."""
-    figure, axes = new_figure(500, 300)
-    finished = [one for one in trials if one.outcome == "finished"]
+    figure, axes = new_figure(430, 320)
+    finished = _finished(trials)
     best = [max(map(_accuracy, finished[: rank + 1])) for rank in range(len(finished))]
     numbers = [one.number for one in finished]
     axes.step(numbers, best, where="post", color=COLOURS["good"], label="best so far")
@@ -105,34 +96,31 @@ def history(trials: Sequence[Trial]) -> str:
         )  # fmt: skip
     failed = [one.number for one in trials if one.outcome == "failed"]
     if failed:
-        bottom = axes.get_xaxis_transform()
         axes.plot(
             failed, [0.02] * len(failed), "x", color=COLOURS["bad"], markersize=6, label="failed",
-            transform=bottom, clip_on=False, linestyle="none",
+            transform=axes.get_xaxis_transform(), clip_on=False, linestyle="none",
         )  # fmt: skip
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
-    axes.margins(0.06)
+    axes.margins(x=0.04)
     axes.set_xlabel("trial")
-    _percent(axes)
+    _accuracy_axis(axes, [*finished, *stopped])
+    axes.set_ylabel("accuracy")
     legend_above(figure)
     return to_svg(figure, f"Accuracy by trial; best so far ends at {best[-1]:.1%}.")
 
 
 @matplotlib.rc_context(STYLE)
 def importances(shares: dict[str, float]) -> str:
-    """Draw which settings accuracy varies with.
+    """Draw the importance of settings.
 
     Args:
-        shares: Name of what was drawn -> share of the variance, the largest first.
+        shares: Name of a parameter -> share of the variance of accuracy, the largest first.
     """
     shown = dict(list(shares.items())[:MAX_BARS])
-    figure, axes = new_figure(500, 50 + 25 * len(shown))
+    figure, axes = new_figure(430, 50 + 30 * len(shown))
     bars = axes.barh(range(len(shown)), list(shown.values()), 0.66, color=COLOURS["good"])
     axes.bar_label(bars, [f"{100 * share:.0f} %" for share in shown.values()], padding=6)
-    axes.set_yticks(range(len(shown)), [plain(name) for name in shown])
-    axes.set_ylim(len(shown) - 0.5, -0.5)
-    for label in axes.get_yticklabels():
-        label.set_color(COLOURS["ink"])
+    label_rows(axes, [plain(name) for name in shown])
     axes.grid(visible=False)
     axes.set_xticks([])
     axes.margins(x=0.14)
@@ -141,38 +129,39 @@ def importances(shares: dict[str, float]) -> str:
     return to_svg(figure, f"Bar chart of the share of the variance of accuracy: {listed}.")
 
 
-@matplotlib.rc_context(STYLE)
-def slices(trials: Sequence[Trial], names: Sequence[str]) -> str:
-    """Draw accuracy against what was drawn, for a few names side by side.
+def slices(trials: Sequence[Trial], names: Sequence[str]) -> list[str]:
+    """Draw accuracy against the values of the first few parameters, one figure each.
 
     Args:
-        trials: One that finished or more.
+        trials: At least one of them finished.
         names: Names in `Trial.params`.
     """
-    names = names[:NUM_SLICES]
-    finished = [one for one in trials if one.outcome == "finished"]
-    figure = Figure((1040 / POINTS_AN_INCH, 250 / POINTS_AN_INCH))
-    figure.set_layout_engine("constrained", wspace=0.08)
-    for axes, name in zip(figure.subplots(1, len(names), sharey=True), names, strict=True):
-        values = [one.params[name] for one in finished]
-        if any(isinstance(value, bool | str) for value in values):
-            kinds = sorted({str(value) for value in values})
-            values = [kinds.index(str(value)) for value in values]
-            axes.set_xticks(range(len(kinds)), [short(kind) for kind in kinds])
-            axes.tick_params("x", rotation=25 if len(kinds) > 2 else 0)
-            axes.set_xlim(-0.5, len(kinds) - 0.5)
-        else:
-            whole = all(isinstance(value, int) for value in values)
-            axes.xaxis.set_major_locator(MaxNLocator(4, integer=whole))
-        axes.plot(
-            values, list(map(_accuracy, finished)), "o", color=COLOURS["good"], alpha=0.6,
-            markersize=6, markeredgewidth=0,
-        )  # fmt: skip
-        axes.margins(y=0.08)
-        axes.set_xlabel(plain(name))
-        _percent(axes)
-    listed = ", ".join(map(plain, names))
-    return to_svg(figure, f"Accuracy of every finished trial against {listed}.")
+    return [_slice(_finished(trials), name) for name in names[:NUM_SLICES]]
+
+
+@matplotlib.rc_context(STYLE)
+def _slice(finished: Sequence[Trial], name: str) -> str:
+    """Draw accuracy against one parameter; the values of a categorical one are rows."""
+    values = [one.params[name] for one in finished]
+    accuracies = list(map(_accuracy, finished))
+    look = {"color": COLOURS["good"], "alpha": 0.6, "markersize": 6, "markeredgewidth": 0}
+    figure, axes = new_figure(330, 250)
+    if any(isinstance(value, bool | str) for value in values):
+        kinds = sorted({str(value) for value in values})
+        axes.plot(accuracies, [kinds.index(str(value)) for value in values], "o", **look)
+        label_rows(axes, kinds)
+        axes.grid(visible=False)
+        axes.grid(visible=True, axis="x")
+        _accuracy_axis(axes, finished, vertical=False)
+        axes.set_xlabel("accuracy")
+    else:
+        axes.plot(values, accuracies, "o", **look)
+        is_whole = all(isinstance(value, int) for value in values)
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=is_whole))
+        _accuracy_axis(axes, finished)
+        axes.set_ylabel("accuracy")
+    axes.set_title(plain(name), loc="left", fontsize=12, color=COLOURS["ink"])
+    return to_svg(figure, f"Accuracy of every finished trial against {plain(name)}.")
 
 
 def amount(value: float) -> str:
@@ -184,10 +173,14 @@ def amount(value: float) -> str:
 
 
 def plain(name: str) -> str:
-    """Return what was drawn as a person would call it, for instance `stem, item 1`."""
-    key = re.sub(r"^(len\()?(network|training|augment|input)\.", r"\1", name).replace("_", " ")
-    key = re.sub(r"\[(\d+)\]$", lambda found: f", item {int(found[1]) + 1}", key)
+    """Return a parameter's name for people, for instance `stem, item 1`."""
+    key = re.sub(r"^(len\()?(network|training|augment|preprocessing)\.", r"\1", name)
+    key = re.sub(r"\[(\d+)\]$", lambda found: f", item {int(found[1]) + 1}", key.replace("_", " "))
     return re.sub(r"^len\((.*)\)$", r"\1, items", key)
+
+
+def _finished(trials: Sequence[Trial]) -> list[Trial]:
+    return [one for one in trials if one.outcome == "finished"]
 
 
 def _steps(by_cost: Sequence[Trial]) -> list[Trial]:
@@ -203,7 +196,53 @@ def _accuracy(trial: Trial) -> float:
     return trial.accuracy or 0.0
 
 
-def _percent(axes: Axes) -> None:
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
-    axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
-    axes.spines["left"].set_visible(False)
+def _cost_axis(axes: Axes) -> None:
+    """Give the x axis a logarithmic scale with few, short labels."""
+    axes.set_xscale("log")
+    axes.margins(x=0.1)
+    low, high = axes.get_xlim()
+    subs = (1.0,) if high / low > 100 else (1.0, 2.0, 5.0) if high / low > 4 else range(1, 10)
+    axes.xaxis.set_major_locator(LogLocator(subs=subs))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: amount(value)))
+
+
+def _accuracy_axis(axes: Axes, shown: Sequence[Trial], *, vertical: bool = True) -> None:
+    """Scale the accuracy axis by the logarithm of the error rate.
+
+    Poor trials keep their true place on it, and the differences between good ones stay visible.
+    """
+    scale, limit = (
+        (axes.set_yscale, axes.set_ylim) if vertical else (axes.set_xscale, axes.set_xlim)
+    )
+    scale("function", functions=(_to_scale, _from_scale))
+    ends = _to_scale([min(map(_accuracy, shown)), max(map(_accuracy, shown))])
+    room = 0.08 * (ends[1] - ends[0]) + 0.05
+    low, high = _from_scale(ends + [-room, room])
+    limit(low, high)
+    axis: Axis = axes.yaxis if vertical else axes.xaxis
+    span = _to_scale(high) - _to_scale(low)
+    if span < 0.25:
+        axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    else:
+        axis.set_major_locator(FixedLocator(_spread_ticks(low, high, span)))
+    axis.set_minor_locator(NullLocator())
+    percent_axis(axis)
+
+
+def _to_scale(accuracy: ArrayLike) -> NDArray[np.float64]:
+    return -np.log10(np.maximum(1 - np.asarray(accuracy, np.float64), MIN_ERROR))
+
+
+def _from_scale(position: ArrayLike) -> NDArray[np.float64]:
+    return 1 - 10 ** -np.asarray(position, np.float64)
+
+
+def _spread_ticks(low: float, high: float, span: float) -> list[float]:
+    """Return the ticks within the range that are far enough apart for their labels."""
+    kept: list[float] = []
+    for tick in TICKS:
+        is_apart = not kept or _to_scale(tick) - _to_scale(kept[-1]) > 0.08 * span
+        if low <= tick <= high and is_apart:
+            kept.append(tick)
+    return kept

@@ -1,4 +1,4 @@
-"""A search as one HTML file: its front, what it hangs on, and how to train each trial again."""
+"""HTML page of a search: Pareto front, importances, and the command to train each trial again."""
 
 import shlex
 from collections.abc import Sequence
@@ -8,20 +8,19 @@ from pathlib import Path
 from markupsafe import Markup
 
 from stainproof.evaluation.intervals import proportion
-from stainproof.reports.frame import read_template
+from stainproof.reports.frame import render_page
 from stainproof.search import search_figures
 from stainproof.search.results import Search, Trial
 
-TEMPLATE_FILE = "search.html.jinja"
 NUM_ROWS = 10
-"""Trials in the table: the front, and the most accurate others up to this many."""
-NEARLY = 0.02
-"""Below the best accuracy, within which a smaller or faster trial is nearly as good."""
+"""Trials in the table: those on the front, and the most accurate others up to this number."""
+TOLERANCE = 0.02
+"""Accuracy below the best within which a smaller or faster trial is worth a tile."""
 
 
 @dataclass(frozen=True)
 class Tile:
-    """One trial that stands out, and for what."""
+    """One trial that stands out, and why."""
 
     what: str
     trial: Trial
@@ -31,16 +30,15 @@ def render_search(found: Search, folder: Path) -> str:
     """Return the page as one self-contained HTML text.
 
     Args:
-        found: Trials may all still run.
-        folder: Of the search, for the commands.
+        found: The search; its trials may all be running.
+        folder: The search's folder, for the commands.
     """
     finished = [one for one in found.trials if one.outcome == "finished"]
     by_number = {one.number: one for one in found.trials}
     best = by_number[found.front[0]] if found.front else None
-    template = read_template(
-        TEMPLATE_FILE, percent=lambda share: f"{100 * share:.1f} %", ms=lambda ms: f"{ms:.2f}"
-    )
-    return template.render(
+    return render_page(
+        "search.html.jinja",
+        provenance=found.provenance,
         found=found,
         source=Path(found.source).name or found.source,
         best=best,
@@ -49,6 +47,7 @@ def render_search(found: Search, folder: Path) -> str:
         tiles=_tiles(finished, best) if best else [],
         rows=_rows(found, finished),
         figures=_figures(found) if best else {},
+        slices=list(map(Markup, search_figures.slices(found.trials, list(found.importances)))),
         commands={one.number: _command(found, one, folder) for one in finished},
         counts=_counts(found.trials),
         unfinished=[one for one in found.trials if one.reason],
@@ -57,15 +56,15 @@ def render_search(found: Search, folder: Path) -> str:
 
 def _tiles(finished: Sequence[Trial], best: Trial) -> list[Tile]:
     """Return the most accurate trial, and the smallest and fastest of those nearly as good."""
-    near = [one for one in finished if (one.accuracy or 0) >= (best.accuracy or 0) - NEARLY]
+    near = [one for one in finished if (one.accuracy or 0) >= (best.accuracy or 0) - TOLERANCE]
     smallest = min(near, key=lambda one: one.num_parameters or 0)
     fastest = min(near, key=lambda one: one.latency_ms or 0)
-    within = f"within {100 * NEARLY:g} points"
-    tiles = [Tile("most accurate", best)]
+    within = f"within {100 * TOLERANCE:g} points"
+    tiles = [Tile("Most accurate", best)]
     if smallest == fastest:
-        tiles.append(Tile(f"smallest and fastest {within}", smallest))
+        tiles.append(Tile(f"Smallest and fastest {within}", smallest))
     else:
-        tiles += [Tile(f"smallest {within}", smallest), Tile(f"fastest {within}", fastest)]
+        tiles += [Tile(f"Smallest {within}", smallest), Tile(f"Fastest {within}", fastest)]
     return [tile for rank, tile in enumerate(tiles) if not rank or tile.trial != best]
 
 
@@ -81,12 +80,11 @@ def _rows(found: Search, finished: Sequence[Trial]) -> list[Trial]:
 def _figures(found: Search) -> dict[str, Markup]:
     drawn = {
         "parameters": search_figures.front(found, "num_parameters", "parameters"),
-        "latency": search_figures.front(found, "latency_ms", "milliseconds an image"),
+        "latency": search_figures.front(found, "latency_ms", "milliseconds per image"),
         "history": search_figures.history(found.trials),
     }
     if found.importances:
         drawn["importances"] = search_figures.importances(found.importances)
-        drawn["slices"] = search_figures.slices(found.trials, list(found.importances))
     return {name: Markup(svg) for name, svg in drawn.items()}
 
 
