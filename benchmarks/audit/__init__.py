@@ -1,0 +1,1 @@
+"""The audit: what it finds, beside other tools, and how it grows."""

@@ -1,0 +1,1 @@
+"""The augmentation engine and its recipes."""

@@ -1,0 +1,1 @@
+"""Behaviour across commits: the same seed gives the same bytes."""

@@ -1,0 +1,1 @@
+"""What benchmarks share: the results page, rows of trainings, environments."""

@@ -1,0 +1,1 @@
+"""Inference: engines, whole commands, growth."""

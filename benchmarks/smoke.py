@@ -1,0 +1,141 @@
+"""Run every benchmark in seconds on synthetic cells; nothing is published.
+
+python -m benchmarks.smoke [MODULE ...]
+
+Results go to a temporary folder. Tools of other environments are left out; so are the two
+benchmarks that consist of them.
+"""
+
+import argparse
+import csv
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+from benchmarks.common.child import ROOT
+
+ELSEWHERE = ("training.step_beside_keras", "behaviour.same_as_before")
+"""The first needs TensorFlow; the second needs the history of the repository."""
+TINY = (
+    "preprocessing.size_px=32",
+    "network.stem=[8,16]",
+    "network.stages=[24]",
+    "training.epochs=2",
+    "augment.recipe=d4",
+)
+
+
+def prepare(folder: Path) -> None:
+    """Make what the benchmarks read: cells, tables of truth, two runs, a search, rows."""
+    from stainproof import api
+    from stainproof.config.presets import make_config
+    from stainproof.search.run import search
+
+    api.make_phantoms(folder / "home", 400, seed=1, size_px=48)
+    shifted = api.make_phantoms(folder / "shifted", 80, seed=2, size_px=48, lab="other")
+    api.make_phantoms(folder / "other", 80, seed=3, size_px=48, lab="other")
+    names = [path.relative_to(shifted).as_posix() for path in sorted(shifted.rglob("*.png"))]
+    write_table(folder / "shifted.csv", ("file", "applied"), [(name, "hue") for name in names])
+    home = [
+        path.relative_to(folder / "home").as_posix() for path in (folder / "home").rglob("*.png")
+    ]
+    shutil.copy(folder / "home" / home[0], (folder / "home" / home[0]).with_name("copy.png"))
+    copy = (Path(home[0]).parent / "copy.png").as_posix()
+    truth = [(name, "clean" if rank else "doctored", "") for rank, name in enumerate(home[1:])]
+    truth += [(name, "clean", "1") for name in (home[0], copy)]
+    write_table(folder / "home.csv", ("file", "origin", "duplicate_group"), truth)
+    kept = ("training.keep_every_epoch=true", "training.ema_decay=0")
+    for seed in (0, 1):
+        run = folder / f"run-{seed}"
+        api.train(folder / "home", run, make_config(seed=seed, assignments=(*TINY, *kept)))
+        for test in ("shifted", "other"):
+            api.evaluate(run, folder / test)
+    contest = make_config("tiny", assignments=("training.epochs=1", "augment.recipe=none"))
+    api.train(folder / "home", folder / "run-96", contest)
+    search(folder / "home", folder / "search", 1, 2.0, fixed=("preprocessing.size_px=32",))
+    for rows in (ROOT / "benchmarks").rglob("*rows.jsonl"):
+        place = folder / "out" / rows.relative_to(ROOT / "benchmarks")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(rows, place)
+
+
+def write_table(path: Path, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Write a CSV table."""
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([columns, *rows])
+
+
+def cases(folder: Path) -> dict[str, list[str]]:
+    """Return module -> arguments with which it takes seconds."""
+    home, shifted, other = (str(folder / name) for name in ("home", "shifted", "other"))
+    runs = [str(folder / f"run-{seed}") for seed in (0, 1)]
+    tests = ["--tests", shifted, other]
+    study = ["--data", home, "--tests", home, shifted, other, "--runs", str(folder / "study"),
+             "--truth", str(folder / "shifted.csv")]  # fmt: skip
+    tiny = ["--set", *TINY]
+    audit = ["--data", home, "--truth", str(folder / "home.csv")]
+    return {
+        "audit.against_truth": [*audit, other],
+        "audit.beside_other_tools": [*audit, "--tools", "stainproof"],
+        "audit.cleaning_effect": ["--data", home, "--test", other, "--budget", "1s",
+                                  "--preset", "tiny"],
+        "audit.doctored": ["--repeats", "1", "--phantoms", "100", "--sizes", "20",
+                           "--weights", "0.5"],
+        "audit.single_overlay_methods": ["--real", home],
+        "audit.near_duplicates": ["--cells", "200", "--most", "1000"],
+        "augmentation.beside_other_tools": ["--repeats", "1", "--seconds", "0.1", "--images",
+                                            "600", "--tools", "stainproof"],
+        "augmentation.study": [*study, "--only", "screen-none", *tiny],
+        "augmentation.tables": [],
+        "contest.submission": [str(folder / "run-96"), "--on", other, "--runtimes", "onnx",
+                               "--python", sys.executable],
+        "inference.beside_other_tools": ["--repeats", "1", "--seconds", "0.1", "--files", "50",
+                                         "--networks", "light", "--environments", ".venv"],
+        "inference.engines_agree": [runs[0], "--tests", other, "--calibrate", home],
+        "inference.growth": ["--counts", "80"],
+        "inference.tta_and_ensembles": [*runs, *tests],
+        "search.proposals": ["--seeds", "1", "--trials", "3"],
+        "search.study": [str(folder / "search"), "--data", home, "--tests", home, other,
+                         "--runs", str(folder / "again"), "--minutes", "0.03"],
+        "synthetic.speed": ["--images", "80", "--repeats", "1"],
+        "synthetic.transfer_to_real_cells": ["--real", other, "--images", "160", "--budget", "2s"],
+        "training.networks": ["--only", "searched-20k"],
+        "training.selection_criteria": ["--data", home, "--shifted", shifted, "--other", other,
+                                        "--fewest", "2", *runs],
+        "training.step": ["--network", "tiny", "--batch", "4", "--repeats", "1", "--steps", "1",
+                          "--ways", "as trained: 16 bits, memory kept"],
+        "training.study": [*study, "--only", "baseline", *tiny],
+        "training.tables": [],
+        "training.time_to_accuracy": ["--data", home, *tests, "--only", "stainproof",
+                                      "--minutes", "0.03"],
+        "training.transfer": [*study, "--only", "transfer-light-0", *tiny,
+                              "training.budget_s=2"],
+        "training.weight_averaging": [runs[0], "--data", home, *tests],
+    }  # fmt: skip
+
+
+def main() -> None:
+    """Run the chosen benchmarks; a failure ends with its traceback."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("modules", nargs="*", help="such as audit.doctored; by default all")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        os.environ["STAINPROOF_BENCHMARKS"] = str(folder / "out")
+        (folder / "out").mkdir()
+        prepare(folder)
+        chosen = cases(folder)
+        for module in options.modules or chosen:
+            began = time.perf_counter()
+            import_module(f"benchmarks.{module}").main(chosen[module])
+            print(f"smoke: {module} {time.perf_counter() - began:.1f} s", file=sys.stderr)
+    print(f"{len(options.modules or chosen)} benchmarks ran; not run: {', '.join(ELSEWHERE)}")
+
+
+if __name__ == "__main__":
+    main()

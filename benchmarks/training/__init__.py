@@ -1,0 +1,1 @@
+"""Trainings: techniques, networks, step time, accuracy over time."""
