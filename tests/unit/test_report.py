@@ -16,6 +16,7 @@ from stainproof.labels import BLOOD_CLASSES
 from stainproof.provenance import Provenance
 from stainproof.reports.run_report import render
 from stainproof.runs.card import Card, DataSummary
+from stainproof.runs.folder import RunFolder
 from stainproof.runs.history import EpochRecord
 
 PROVENANCE = Provenance(
@@ -58,7 +59,7 @@ def make_run(folder, classes=BLOOD_CLASSES, source="ds1", num_epochs=30, example
     config = make_config(seed=3)
     Card(
         classes=classes,
-        input=config.preprocessing,
+        preprocessing=config.preprocessing,
         network=config.network,
         num_parameters=178_344,
         weights_sha256=WEIGHTS,
@@ -87,7 +88,7 @@ def make_run(folder, classes=BLOOD_CLASSES, source="ds1", num_epochs=30, example
     for name in classes:
         for rank in range(examples):
             write_picture(folder / "examples" / name.replace("/", "") / f"{rank}.png", rng)
-    return folder
+    return RunFolder(folder)
 
 
 def make_evaluation(
@@ -190,7 +191,7 @@ def test_the_page_loads_nothing(four):
     assert "http:" not in text and "https:" not in text and "@import" not in text
     for tag, attrs in page.elements:
         for key in ("src", "href", "xlink:href", "data", "action", "srcset"):
-            assert attrs.get(key, "#").startswith(("#", "data:image/png;base64,")), (tag, attrs)
+            assert attrs.get(key, "#").startswith(("#", "data:image/webp;base64,")), (tag, attrs)
     assert set(re.findall(r"url\((.)", text)) == {"#"}
     assert not page.all("script") and not page.all("link")
 
@@ -199,7 +200,7 @@ def test_every_picture_is_in_the_page_and_has_a_text(four):
     _, page, results = four
     num_mistakes = sum(len(result.mistakes) for result in results)
     assert num_mistakes and len(page.all("img")) == 6 * len(BLOOD_CLASSES) + num_mistakes
-    assert all(img["src"].startswith("data:image/png;base64,iVBOR") for img in page.all("img"))
+    assert all(img["src"].startswith("data:image/webp;base64,UklGR") for img in page.all("img"))
     assert all(img["alt"] for img in page.all("img"))
     figures = [svg for svg in page.all("svg") if svg.get("role") == "img"]
     assert len(figures) == 5 + 2 * len(results)
@@ -249,7 +250,7 @@ def test_the_loss_away_from_home_is_said_in_words(four):
 
 
 def test_a_source_that_is_called_validation_is_not_taken_for_the_runs_own(run, tmp_path):
-    own = make_evaluation(run / "home" / "val", "validation", 0.97)
+    own = make_evaluation(run.home / "val", "validation", 0.97)
     other = make_evaluation(tmp_path / "validation", "validation", 0.5)
     text = Page(render(run, [own, other])).text
     at_home = 100 * Evaluation.read(own / "eval.json").accuracy.value
@@ -257,21 +258,21 @@ def test_a_source_that_is_called_validation_is_not_taken_for_the_runs_own(run, t
     assert "points against validation" in text
 
 
-def test_of_a_mean_no_epoch_is_said_to_be_kept(run):
-    card = Card.read(run / "card.json")
-    kept = f"Epoch {card.best.epoch} of {card.num_epochs} is kept"
-    assert kept in Page(render(run, [])).text
-    card.model_copy(update={"mean_of": "mean of the last 5 of 20"}).write(run / "card.json")
+def test_a_mean_of_weights_has_no_selected_epoch(run):
+    card = run.read_card()
+    selected = f"Epoch {card.best.epoch} of {card.num_epochs} is selected"
+    assert selected in Page(render(run, [])).text
+    run.write_card(card.model_copy(update={"mean_of": "mean of the last 5 of 20"}))
     text = Page(render(run, [])).text
-    assert "Kept is the mean of the last 5 of 20" in text
-    assert kept not in text
+    assert "The weights are the mean of the last 5 of 20" in text
+    assert selected not in text
 
 
 def test_only_an_evaluation_of_other_weights_is_marked(four, run, tmp_path):
     stale = make_evaluation(tmp_path / "old", "ds2", weights="99" * 32)
     page = Page(render(run, [stale]))
     assert "measured other weights" in page.text
-    assert "has not been measured since" in page.text
+    assert "has not been evaluated since" in page.text
     assert "measured other weights" not in four[1].text
 
 
@@ -293,7 +294,8 @@ def test_the_same_files_give_the_same_page_in_every_process_without_torch(run, t
     code = (
         "import sys, pathlib\n"
         "from stainproof.reports.run_report import render\n"
-        "page = render(pathlib.Path(sys.argv[1]), [pathlib.Path(sys.argv[2])])\n"
+        "from stainproof.runs.folder import RunFolder\n"
+        "page = render(RunFolder(sys.argv[1]), [pathlib.Path(sys.argv[2])])\n"
         "assert 'torch' not in sys.modules and 'matplotlib.pyplot' not in sys.modules\n"
         "sys.stdout.buffer.write(page.encode())"
     )
@@ -304,7 +306,7 @@ def test_the_same_files_give_the_same_page_in_every_process_without_torch(run, t
 
 @pytest.mark.parametrize("name", ["card.json", "history.jsonl", "config.toml"])
 def test_a_missing_file_of_the_run_is_named(run, name):
-    (run / name).unlink()
+    (run.path / name).unlink()
     with pytest.raises(CheckpointError, match=re.escape(name)):
         render(run, [])
 
@@ -320,7 +322,7 @@ def test_a_missing_evaluation_or_picture_is_named(run, tmp_path):
 
 @pytest.mark.parametrize("content", ["", '{"epoch": 1}\n', "no json\n"])
 def test_a_history_that_is_none_is_named(run, content):
-    (run / "history.jsonl").write_text(content, encoding="utf-8")
+    run.history.write_text(content, encoding="utf-8")
     with pytest.raises(CheckpointError, match=r"history\.jsonl"):
         render(run, [])
 
@@ -332,18 +334,17 @@ def test_every_evaluation_has_a_tile_and_a_section(four, run, tmp_path, num):
     assert sum(attrs.get("id", "").startswith("source-") for _, attrs in page.elements) == num
     assert sum("tile" in attrs.get("class", "").split() for _, attrs in page.elements) == num
     assert any(attrs.get("id") == "comparison" for _, attrs in page.elements) == (num > 1)
-    assert ("has not been measured since" in page.text) == (num == 0)
+    assert ("has not been evaluated since" in page.text) == (num == 0)
 
 
-def test_a_run_of_one_epoch_without_shifted_validation_or_examples_makes_a_page(tmp_path):
+def test_a_run_of_one_epoch_without_augmented_validation_or_examples_makes_a_page(tmp_path):
     run = make_run(tmp_path / "run", num_epochs=1, examples=0)
-    line = (run / "history.jsonl").read_text(encoding="utf-8")
-    bare = EpochRecord.model_validate_json(line).model_copy(update={"val_augmented_accuracy": None})
-    (run / "history.jsonl").write_text(bare.model_dump_json(), encoding="utf-8")
-    Card.read(run / "card.json").model_copy(update={"best": bare}).write(run / "card.json")
+    bare = run.read_history()[0].model_copy(update={"val_augmented_accuracy": None})
+    run.write_history([bare])
+    run.write_card(run.read_card().model_copy(update={"best": bare}))
     page = Page(render(run, []))
     assert "no example kept" in page.text
-    assert "shifted validation" not in page.text.lower()
+    assert "augmented validation" not in page.text.lower()
 
 
 def test_an_evaluation_without_mistakes_says_so(run, tmp_path):
@@ -356,3 +357,33 @@ def test_the_interval_of_a_difference_is_newcombes():
     """56 of 70 against 48 of 80: Newcombe 1998, table II, column (a), method 10."""
     drop = difference(metrics.proportion(56, 70), metrics.proportion(48, 80))
     assert (drop.low, drop.value, drop.high) == pytest.approx((0.0524, 0.2, 0.3339), abs=5e-5)
+
+
+def test_a_report_of_two_hundred_classes_stays_small(tmp_path):
+    classes = tuple(f"class {index:03d}" for index in range(200))
+    run = make_run(tmp_path / "run", classes)
+    folders = [
+        make_evaluation(run.home / "val", "validation", 0.9, classes, num=8000, num_mistakes=24),
+        make_evaluation(tmp_path / "other", "other", 0.7, classes, num=8000, num_mistakes=24),
+    ]
+    text = render(run, folders)
+    page = Page(text)
+    assert len(text.encode()) < 3_000_000
+    assert page.open == []
+    for name in classes:
+        assert page.text.count(f"{name} ") >= len(folders)
+    worst = Evaluation.read(folders[1] / "eval.json").per_class
+    worst = min(worst, key=lambda item: item.sensitivity.value)
+    assert f"Lowest sensitivity: {worst.name}" in page.text
+
+
+def test_the_class_with_the_lowest_sensitivity_comes_first(four):
+    text, _, results = four
+    for rank, result in enumerate(results, 1):
+        found = {c.name: c.sensitivity.value for c in result.per_class if c.sensitivity}
+        table = text.split(f'<section id="source-{rank}">')[1].split("</table>")[0]
+        names = re.findall(r'<th scope="row">(\w+)', table)
+        assert sorted(names) == sorted(BLOOD_CLASSES)
+        shown = [found[name] for name in names if name in found]
+        assert shown == sorted(shown)
+        assert names[len(shown) :] == [c.name for c in result.per_class if not c.sensitivity]

@@ -193,13 +193,15 @@ def sensitivities(
         sources: Name of the source, and class name -> sensitivity of the classes it contains.
         classes: The classes to draw, the first at the top.
     """
-    figure, axes = new_figure(560, 80 + max(30, 14 * len(sources) + 8) * len(classes))
+    figure, axes = new_figure(470, 80 + max(30, 14 * len(sources) + 8) * len(classes))
     offsets = _row_offsets(len(sources), 0.72)
-    for rank, ((source, by_class), offset) in enumerate(zip(sources, offsets, strict=True)):
-        drawn = {
-            classes.index(name) + offset: by_class[name] for name in classes if name in by_class
+    for rank, (source, by_class) in enumerate(sources):
+        shown = {
+            row + offsets[rank]: by_class[name]
+            for row, name in enumerate(classes)
+            if name in by_class
         }
-        _estimates(axes, drawn, rank, source)
+        _estimates(axes, shown, rank, source)
     for row in range(1, len(classes)):
         axes.axhline(row - 0.5, color=COLOURS["line"], linewidth=0.8)
     label_rows(axes, classes)
@@ -228,10 +230,9 @@ def accuracy_by_step(
     figure, axes = new_figure(width_px, 90 + (32 + 13 * len(measured)) * len(titles))
     # The title of a step stands above its marks, so that no column of titles narrows the axes.
     offsets = [0.12 + offset for offset in _row_offsets(len(measured), 0.5)]
-    for rank, ((source, estimates), offset) in enumerate(
-        zip(measured.items(), offsets, strict=True)
-    ):
-        _estimates(axes, {row + offset: e for row, e in enumerate(estimates)}, rank, source)
+    for rank, (source, estimates) in enumerate(measured.items()):
+        by_row = {row + offsets[rank]: e for row, e in enumerate(estimates)}
+        _estimates(axes, by_row, rank, source)
     known = [(value, row + 0.12) for row, value in enumerate(in_paper) if value is not None]
     axes.plot(
         [value for value, _ in known], [row for _, row in known], "|", color=COLOURS["muted"],

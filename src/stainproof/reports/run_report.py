@@ -1,14 +1,12 @@
-"""Results -> one HTML file that opens anywhere, without a network."""
+"""HTML page of a run: which classes fail on which source, then data, training and settings."""
 
-import base64
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import compress
 from pathlib import Path
 
-from jinja2 import Template
 from markupsafe import Markup
+from PIL import Image
 
 from stainproof.errors import CheckpointError
 from stainproof.evaluation.intervals import difference
@@ -19,17 +17,30 @@ from stainproof.evaluation.result import (
     Evaluation,
     Mistake,
 )
-from stainproof.reports import figures
-from stainproof.reports.frame import read_template
+from stainproof.reports import figures, wording
+from stainproof.reports.frame import picture_uri, render_page
 from stainproof.runs.artefact import Estimate
 from stainproof.runs.card import Card
 from stainproof.runs.folder import RunFolder
 from stainproof.runs.history import EpochRecord
 
-TEMPLATE_FILE = "run_report.html.jinja"
+MAX_CLASSES_IN_FIGURE = 30
+"""Of more classes, figures show the worst or the rarest; tables list the further ones folded."""
+MAX_CLASSES_IN_MATRIX = 20
+"""Classes that a confusion matrix shows if there are more than `MAX_CLASSES_IN_FIGURE`."""
+NUM_CONFUSED_PAIRS = 20
+"""Rows of the table that, for more classes than fit a narrow screen, goes with the matrix."""
+MAX_CLASSES_NARROW = 10
+MAX_EXAMPLES = 120
+"""Example images in the page: they bound its size for runs of many classes."""
 
-SAME_CONFIDENCE = 0.01
-"""Mean confidence and accuracy that differ by less are called equal."""
+
+@dataclass(frozen=True)
+class ClassRow:
+    """One class of an evaluation, ready to print."""
+
+    metrics: ClassMetrics
+    confused_with: str
 
 
 @dataclass(frozen=True)
@@ -40,12 +51,17 @@ class Section:
     result: Evaluation
     is_home: bool
     loss: Estimate | None
-    """Accuracy at home minus accuracy here, where both were measured with the run's weights."""
-    other_weights: bool
-    """Whether other weights than the run's were measured."""
-    confusion: Markup
-    reliability: Markup
+    """Accuracy at home minus accuracy here, if both were measured with the run's weights."""
+    has_other_weights: bool
+    """Whether other weights than the run's were evaluated."""
     findings: tuple[str, ...]
+    worst_class: str
+    classes: tuple[ClassRow, ...]
+    """The lowest sensitivity first, absent classes last."""
+    confusion: Markup
+    confused_pairs: tuple[tuple[str, str, int, float], ...]
+    """True class, predicted class, count, share of the true class; empty beside a small matrix."""
+    reliability: Markup
     mistakes: tuple[tuple[Mistake, str], ...]
     """Each with its picture as a data URI."""
 
@@ -76,21 +92,24 @@ def render(run: RunFolder, evaluations: Sequence[Path]) -> str:
             zip(results, evaluations, own, strict=True), 1
         )
     ]
-    return _template().render(
+    away = [one for one in sections if not one.is_home and not one.has_other_weights]
+    ranked = _rank_classes(results, card.classes)
+    return render_page(
+        "run_report.html.jinja",
+        source=card.data.source,
+        provenance=card.provenance,
         card=card,
         history=history,
         config_toml=_read_text(run.config),
-        facts=_facts(card, history),
-        verdict=_verdict(card, home, sections),
+        facts=wording.facts(card, history[-1].elapsed_s),
+        verdict=wording.verdict(card, home, [(one.result, one.loss) for one in away]),
         home=home,
         sections=sections,
-        class_counts=Markup(figures.class_counts(card.data.class_counts)),
-        examples={
-            name: [_data_uri(path) for path in sorted((run.examples / name).glob("*.png"))]
-            for name in card.classes
-        },
+        max_rows=MAX_CLASSES_IN_FIGURE,
+        class_counts=_class_counts(card),
+        examples=_examples(run, ranked),
         curves=_curves(history, None if card.mean_of else card.best.epoch),
-        comparison=_comparison(results),
+        comparison=_comparison(results, ranked),
     )
 
 
@@ -109,159 +128,141 @@ def _section(
     card: Card,
     is_home: bool,
 ) -> Section:
-    other_weights = result.weights_sha256 != card.weights_sha256
-    comparable = not is_home and not other_weights
+    has_other_weights = result.weights_sha256 != card.weights_sha256
+    comparable = not is_home and not has_other_weights
+    is_large = len(result.classes) > MAX_CLASSES_IN_FIGURE
     return Section(
         anchor=anchor,
         result=result,
         is_home=is_home,
         loss=difference(home.accuracy, result.accuracy) if home and comparable else None,
-        other_weights=other_weights,
-        confusion=Markup(figures.confusion(result.confusion, result.classes)),
+        has_other_weights=has_other_weights,
+        findings=tuple(wording.findings(result)),
+        worst_class=wording.worst_class(result),
+        classes=tuple(_class_rows(result)),
+        confusion=Markup(_worst_confusion(result) if is_large else _full_confusion(result)),
+        confused_pairs=tuple(_confused_pairs(result)),
         reliability=Markup(figures.reliability(result.reliability)),
-        findings=_findings(result),
         mistakes=tuple(
-            (mistake, _data_uri(folder / MISTAKES_FOLDER / mistake.picture))
+            (mistake, _picture(folder / MISTAKES_FOLDER / mistake.picture))
             for mistake in result.mistakes
         ),
     )
 
 
-def _facts(card: Card, history: Sequence[EpochRecord]) -> list[tuple[str, str]]:
-    num_learnt = sum(next(iter(card.data.class_counts.values())).values())
-    return [
-        ("Network", f"{_layers(card)}; {card.num_parameters:,} parameters"),
-        ("Classes", f"{len(card.classes)}: {', '.join(card.classes)}"),
-        ("Learnt from", f"{num_learnt:,} of {card.data.num_images:,} images"),
-        (
-            "Input",
-            f"{card.preprocessing.size_px} x {card.preprocessing.size_px} px, {card.preprocessing.channels}",
-        ),
-        ("Training", f"{card.num_epochs} epochs in {_duration(history[-1].elapsed_s)}"),
-        ("Ended because", card.stopped),
-        *([("Weights", card.mean_of)] if card.mean_of else []),
-        ("Machine", f"{card.provenance.machine}; threads used: {card.threads}"),
-        ("Computed in", f"{card.precision}; answers with {card.engine}"),
-        ("Seed", str(card.seed)),
+def _class_rows(result: Evaluation) -> list[ClassRow]:
+    rows = [
+        ClassRow(metrics, wording.confused_with(result, index))
+        for index, metrics in enumerate(result.per_class)
     ]
+    return sorted(rows, key=lambda row: _value(row.metrics.sensitivity))
 
 
-def _layers(card: Card) -> str:
-    network = card.network
-    if network.backbone:
-        began = (
-            f"weights {card.pretrained_sha256[:12]}" if card.pretrained_sha256 else "random weights"
-        )
-        return f"{network.backbone}, begun with {began}"
-    layers = f"convolutions {'-'.join(map(str, network.stem))}"
-    if network.stages:
-        layers += f", {network.unit} stages {'-'.join(map(str, network.stages))}"
-        layers += " with skips" if network.skip else ""
-    return layers
+def _value(estimate: Estimate | None) -> float:
+    """Return the value; of what is absent, one above all shares, which sorts it last."""
+    return estimate.value if estimate else 2.0
 
 
-def _verdict(card: Card, home: Evaluation | None, sections: Sequence[Section]) -> str:
-    """Say in one sentence how good the model is at home and what it loses elsewhere."""
-    away = [part for part in sections if not part.is_home and not part.other_weights]
-    if home:
-        parts = [_right_in_words(home, f"its held-out {home.source}"), *_changes_in_words(away)]
-    elif away:
-        parts = [_right_in_words(part.result, f"the {part.result.source}") for part in away]
-    else:
-        accuracy = _percent(card.best.val_accuracy)
-        parts = [f"classified {accuracy} of its validation images correctly at the kept epoch"]
-        parts += ["has not been measured since"]
-    return f"The model {'; it '.join(parts)}."
+def _full_confusion(result: Evaluation) -> str:
+    return figures.confusion(result.confusion, result.classes)
 
 
-def _right_in_words(result: Evaluation, where: str) -> str:
-    found = result.accuracy
-    interval = f"95 % interval {_points(found.low)} to {_points(found.high)}"
-    return f"classifies {_percent(found.value)} ({interval}) of {where} images correctly"
+def _worst_confusion(result: Evaluation) -> str:
+    """Draw the confusion matrix of the classes with most mistakes, the others as one column."""
+    num_wrong = [sum(row) - row[true] for true, row in enumerate(result.confusion)]
+    worst = sorted(range(len(num_wrong)), key=lambda true: -num_wrong[true])
+    shown = sorted(worst[:MAX_CLASSES_IN_MATRIX])
+    counts = [[result.confusion[true][predicted] for predicted in shown] for true in shown]
+    others = [
+        sum(result.confusion[true]) - sum(row) for true, row in zip(shown, counts, strict=True)
+    ]
+    names = [result.classes[index] for index in shown]
+    return figures.confusion(
+        [[*row, other] for row, other in zip(counts, others, strict=True)],
+        [*names, "other classes"],
+    )
 
 
-def _changes_in_words(away: Sequence[Section]) -> list[str]:
-    changes: dict[str, list[str]] = {"loses": [], "gains": [], "shows no clear change on": []}
-    for section in away:
-        loss, source = section.loss, section.result.source
-        if loss is None or loss.low <= 0 <= loss.high:
-            changes["shows no clear change on"].append(source)
-        else:
-            verb = "loses" if loss.value > 0 else "gains"
-            changes[verb].append(f"{_points(abs(loss.value))} points on {source}")
-    return [f"{verb} {_listed(parts)}" for verb, parts in changes.items() if parts]
-
-
-def _findings(result: Evaluation) -> tuple[str, ...]:
-    """Say in words what the figures of an evaluation show."""
-    said = _weakest_class(result.per_class), _commonest_confusion(result), _calibration(result)
-    return tuple(filter(None, said))
-
-
-def _weakest_class(classes: Sequence[ClassMetrics]) -> str:
-    found = [(c.sensitivity, c.name) for c in classes if c.sensitivity]
-    if len(found) < 2:
-        return ""
-    worst, name = min(found, key=lambda pair: pair[0].value)
-    return f"Hardest class: {name}, sensitivity {worst.percent()}."
-
-
-def _commonest_confusion(result: Evaluation) -> str:
-    wrong = [
-        (count, true, predicted)
+def _confused_pairs(result: Evaluation) -> list[tuple[str, str, int, float]]:
+    """Return the most frequent confusions, if the matrix is too large for a narrow screen."""
+    names = result.classes
+    if len(names) <= MAX_CLASSES_NARROW:
+        return []
+    pairs = [
+        (names[true], names[predicted], count, count / sum(row))
         for true, row in enumerate(result.confusion)
         for predicted, count in enumerate(row)
         if count and true != predicted
     ]
-    if not wrong:
-        return "No mistake."
-    count, true, predicted = max(wrong, key=lambda item: item[0])
-    total, names = sum(result.confusion[true]), result.classes
-    share = f"{count:,} of {total:,} ({_percent(count / total)})"
-    return f"Commonest mistake: {names[true]} taken for {names[predicted]}, {share}."
+    return sorted(pairs, key=lambda pair: -pair[2])[:NUM_CONFUSED_PAIRS]
 
 
-def _calibration(result: Evaluation) -> str:
-    sure = sum(item.confidence * item.num_images for item in result.reliability)
-    sure /= sum(item.num_images for item in result.reliability)
-    right = result.accuracy.value
-    word = "overconfident" if sure > right else "underconfident"
-    if abs(sure - right) < SAME_CONFIDENCE:
-        word = "as confident as it should be"
-    return f"On average {word}: mean confidence {_percent(sure)}, accuracy {_percent(right)}."
+def _rank_classes(results: Iterable[Evaluation], classes: Sequence[str]) -> list[str]:
+    """Return the classes, the one with the lowest sensitivity on any source first."""
+    lowest = dict.fromkeys(classes, _value(None))
+    for result in results:
+        for item in result.per_class:
+            if item.name in lowest:
+                lowest[item.name] = min(lowest[item.name], _value(item.sensitivity))
+    return sorted(classes, key=lambda name: lowest[name])
 
 
-def _curves(history: Sequence[EpochRecord], kept_epoch: int | None) -> list[tuple[str, Markup]]:
-    losses = {
-        "training": [record.loss for record in history],
-        "validation": [record.val_loss for record in history],
-    }
-    shifted = [record.val_augmented_accuracy for record in history]
-    accuracies = {
-        "training": [record.accuracy for record in history],
-        "validation": [record.val_accuracy for record in history],
-        "shifted validation": [value for value in shifted if value is not None],
-    }
-    if None in shifted:
-        del accuracies["shifted validation"]
-    rates = {"learning rate": [record.learning_rate for record in history]}
-    drawn = {
-        "Loss": figures.curve(losses, kept_epoch, "Loss"),
-        "Accuracy": figures.curve(accuracies, kept_epoch, "Accuracy", percent=True),
-        "Learning rate": figures.curve(rates, kept_epoch, "Learning rate", colours=["third"]),
-    }
-    return [(title, Markup(svg)) for title, svg in drawn.items()]
-
-
-def _comparison(results: Sequence[Evaluation]) -> Markup | None:
-    """Draw every class on every source, where there is more than one source."""
+def _comparison(results: Sequence[Evaluation], ranked: Sequence[str]) -> Markup | None:
+    """Draw the sensitivity of the worst classes on every source, if there is more than one."""
     if len(results) < 2:
         return None
     sources = [
         (result.source, {c.name: c.sensitivity for c in result.per_class if c.sensitivity})
         for result in results
     ]
-    return Markup(figures.sensitivities(sources))
+    present = [name for name in ranked if any(name in by_class for _, by_class in sources)]
+    return Markup(figures.sensitivities(sources, present[:MAX_CLASSES_IN_FIGURE]))
+
+
+def _class_counts(card: Card) -> Markup:
+    """Draw the images by class and split; of many classes, those with the fewest images."""
+    counts = card.data.class_counts
+    classes = list(card.classes)
+    if len(classes) > MAX_CLASSES_IN_FIGURE:
+        classes.sort(key=lambda name: sum(by_class[name] for by_class in counts.values()))
+        classes = classes[:MAX_CLASSES_IN_FIGURE]
+    shown = {
+        split: {name: by_class[name] for name in classes} for split, by_class in counts.items()
+    }
+    return Markup(figures.class_counts(shown))
+
+
+def _examples(run: RunFolder, ranked: Sequence[str]) -> dict[str, list[str]]:
+    """Return the examples of every class as data URIs, fewer a class if there are many classes."""
+    num_per_class = max(1, MAX_EXAMPLES // len(ranked))
+    return {
+        name: [
+            _picture(path) for path in sorted((run.examples / name).glob("*.png"))[:num_per_class]
+        ]
+        for name in sorted(ranked[:MAX_EXAMPLES])
+    }
+
+
+def _curves(history: Sequence[EpochRecord], selected: int | None) -> list[tuple[str, Markup]]:
+    losses = {
+        "training": [record.loss for record in history],
+        "validation": [record.val_loss for record in history],
+    }
+    augmented = [record.val_augmented_accuracy for record in history]
+    accuracies = {
+        "training": [record.accuracy for record in history],
+        "validation": [record.val_accuracy for record in history],
+        "augmented validation": [value for value in augmented if value is not None],
+    }
+    if None in augmented:
+        del accuracies["augmented validation"]
+    rates = {"learning rate": [record.learning_rate for record in history]}
+    drawn = {
+        "Loss": figures.curve(losses, selected, "Loss"),
+        "Accuracy": figures.curve(accuracies, selected, "Accuracy", percent=True),
+        "Learning rate": figures.curve(rates, selected, "Learning rate", colours=["third"]),
+    }
+    return [(title, Markup(svg)) for title, svg in drawn.items()]
 
 
 def _read_text(path: Path) -> str:
@@ -271,34 +272,9 @@ def _read_text(path: Path) -> str:
         raise CheckpointError(f"{path}: missing or unreadable") from error
 
 
-def _data_uri(path: Path) -> str:
+def _picture(path: Path) -> str:
     try:
-        content = path.read_bytes()
-    except OSError as error:
+        with Image.open(path) as picture:
+            return picture_uri(picture)
+    except (OSError, ValueError) as error:
         raise CheckpointError(f"{path}: missing or unreadable") from error
-    return f"data:image/png;base64,{base64.b64encode(content).decode('ascii')}"
-
-
-@cache
-def _template() -> Template:
-    return read_template(TEMPLATE_FILE, percent=_percent, points=_points)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
-
-
-def _points(share: float) -> str:
-    return f"{100 * share:.1f}".replace("-", "\N{MINUS SIGN}")
-
-
-def _duration(seconds: float) -> str:
-    """Return for instance `1 h 20 min`, `19 min 5 s` or `42 s`."""
-    whole = round(seconds)
-    if whole >= 3600:
-        return f"{whole // 3600} h {whole % 3600 // 60} min"
-    return f"{whole // 60} min {whole % 60} s" if whole >= 60 else f"{whole} s"
-
-
-def _listed(parts: Sequence[str]) -> str:
-    return " and ".join([", ".join(parts[:-1]), parts[-1]] if parts[1:] else parts)

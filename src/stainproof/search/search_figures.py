@@ -144,7 +144,12 @@ def _slice(finished: Sequence[Trial], name: str) -> str:
     """Draw accuracy against one parameter; the values of a categorical one are rows."""
     values = [one.params[name] for one in finished]
     accuracies = list(map(_accuracy, finished))
-    look = {"color": COLOURS["good"], "alpha": 0.6, "markersize": 6, "markeredgewidth": 0}
+    look: dict[str, Any] = {
+        "color": COLOURS["good"],
+        "alpha": 0.6,
+        "markersize": 6,
+        "markeredgewidth": 0,
+    }
     figure, axes = new_figure(330, 250)
     if any(isinstance(value, bool | str) for value in values):
         kinds = sorted({str(value) for value in values})
@@ -212,16 +217,19 @@ def _accuracy_axis(axes: Axes, shown: Sequence[Trial], *, vertical: bool = True)
 
     Poor trials keep their true place on it, and the differences between good ones stay visible.
     """
-    scale, limit = (
-        (axes.set_yscale, axes.set_ylim) if vertical else (axes.set_xscale, axes.set_xlim)
-    )
-    scale("function", functions=(_to_scale, _from_scale))
-    ends = _to_scale([min(map(_accuracy, shown)), max(map(_accuracy, shown))])
-    room = 0.08 * (ends[1] - ends[0]) + 0.05
-    low, high = _from_scale(ends + [-room, room])
-    limit(low, high)
-    axis: Axis = axes.yaxis if vertical else axes.xaxis
-    span = _to_scale(high) - _to_scale(low)
+    bottom, top = (float(_to_scale(end(map(_accuracy, shown)))) for end in (min, max))
+    room = 0.08 * (top - bottom) + 0.05
+    low, high = (float(_from_scale(end)) for end in (bottom - room, top + room))
+    axis: Axis
+    if vertical:
+        axis = axes.yaxis
+        axes.set_yscale("function", functions=(_to_scale, _from_scale))
+        axes.set_ylim(low, high)
+    else:
+        axis = axes.xaxis
+        axes.set_xscale("function", functions=(_to_scale, _from_scale))
+        axes.set_xlim(low, high)
+    span = top - bottom + 2 * room
     if span < 0.25:
         axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     else:
