@@ -4,13 +4,14 @@ import csv
 import io
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from stainproof import files
-from stainproof.audit.findings import files_to_drop, read_csv
+from stainproof.audit.findings import files_to_drop, new_labels, read_csv
 from stainproof.audit.summary import AuditSummary
 from stainproof.data import npz, sources
 from stainproof.data.listing import Listing
@@ -60,7 +61,7 @@ def dropped_names(folder: Path) -> set[str]:
 
 
 def apply(listing: Listing, audit: Path) -> Listing:
-    """Return the listing less the files that an audit sets aside.
+    """Return the listing less the files that an audit sets aside, with its new labels.
 
     Args:
         listing: The audited source.
@@ -82,7 +83,27 @@ def apply(listing: Listing, audit: Path) -> Listing:
         raise DataError(
             f"{audit}: is the audit of other images than {listing.source} holds now; audit it again"
         )
-    return listing.without(files_to_drop(findings))
+    return _relabelled(listing, new_labels(findings)).without(files_to_drop(findings))
+
+
+def _relabelled(listing: Listing, by_file: dict[str, str]) -> Listing:
+    """Return the listing with the new class names of some of its files.
+
+    Raises:
+        DataError: A new label is no class of the source.
+    """
+    unknown = set(by_file.values()) - set(listing.classes)
+    if unknown:
+        raise DataError(
+            f"new_label: {min(unknown)!r} is no class of {listing.source}; its classes are "
+            f"{', '.join(listing.classes)}"
+        )
+    position = {name: index for index, name in enumerate(listing.classes)}
+    labels = listing.labels.copy()
+    for index, name in enumerate(listing.names):
+        if name in by_file:
+            labels[index] = position[by_file[name]]
+    return replace(listing, labels=labels)
 
 
 def write(listing: Listing, out: Path, track: Track = silent) -> None:

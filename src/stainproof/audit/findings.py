@@ -25,6 +25,8 @@ Action = Literal["drop", "keep one", "review"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 ACTIONS: tuple[Action, ...] = get_args(Action)
 COLUMNS = ("file", "kind", "group", "score", "threshold", "action")
+NEW_LABEL_COLUMN = "new_label"
+"""Optional column: only a table that a person has reviewed has it."""
 
 
 @dataclass(frozen=True)
@@ -41,16 +43,21 @@ class Finding:
     """The score beyond which a file is found; which side is said in the audit's page."""
     action: Action
     """`drop`; `keep one` of the group; `review`: a person should decide, cleaning keeps it."""
+    new_label: str = ""
+    """Class that a person has assigned to the file; empty if its label stays."""
 
 
 def to_csv(findings: Iterable[Finding]) -> str:
-    """Return the findings as CSV text, one row a finding."""
+    """Return the findings as CSV text, one row a finding; see `NEW_LABEL_COLUMN`."""
+    findings = list(findings)
+    is_relabelled = any(found.new_label for found in findings)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    writer.writerow([*COLUMNS, *([NEW_LABEL_COLUMN] if is_relabelled else [])])
     for found in findings:
         score, threshold = f"{found.score:.6g}", f"{found.threshold:.6g}"
-        writer.writerow([found.file, found.kind, found.group, score, threshold, found.action])
+        row = [found.file, found.kind, found.group, score, threshold, found.action]
+        writer.writerow([*row, *([found.new_label] if is_relabelled else [])])
     return text.getvalue()
 
 
@@ -60,7 +67,7 @@ def write_csv(path: Path, findings: Iterable[Finding]) -> None:
 
 
 def read_csv(path: Path) -> list[Finding]:
-    """Read `audit.csv`; a person may have changed actions or taken rows away.
+    """Read `audit.csv`; a person may have changed actions, added new labels or removed rows.
 
     Raises:
         DataError: The file is missing or no table of findings.
@@ -90,7 +97,24 @@ def _finding(row: dict[str, str]) -> Finding:
         score=float(row["score"]),
         threshold=float(row["threshold"]),
         action=action,
+        new_label=row.get(NEW_LABEL_COLUMN) or "",
     )
+
+
+def new_labels(findings: Iterable[Finding]) -> dict[str, str]:
+    """Return the new class names that a person has assigned, by file.
+
+    Raises:
+        DataError: A file has two different new labels.
+    """
+    labels: dict[str, str] = {}
+    for found in findings:
+        if found.new_label and labels.setdefault(found.file, found.new_label) != found.new_label:
+            raise DataError(
+                f"new_label: {found.file!r} has two, {labels[found.file]!r} and "
+                f"{found.new_label!r}; keep one"
+            )
+    return labels
 
 
 def files_to_drop(findings: Iterable[Finding]) -> set[str]:

@@ -168,19 +168,26 @@ def _full_confusion(result: Evaluation) -> str:
 
 
 def _worst_confusion(result: Evaluation) -> str:
-    """Draw the confusion matrix of the classes with most mistakes, the others as one column."""
-    num_wrong = [sum(row) - row[true] for true, row in enumerate(result.confusion)]
-    worst = sorted(range(len(num_wrong)), key=lambda true: -num_wrong[true])
-    shown = sorted(worst[:MAX_CLASSES_IN_MATRIX])
-    counts = [[result.confusion[true][predicted] for predicted in shown] for true in shown]
-    others = [
-        sum(result.confusion[true]) - sum(row) for true, row in zip(shown, counts, strict=True)
+    """Draw the confusion matrix of the most confused classes; all others are one column."""
+    in_pairs = (index for _, *pair in _ranked_pairs(result) for index in pair)
+    ranked = list(dict.fromkeys([*in_pairs, *range(len(result.classes))]))
+    shown = sorted(ranked[:MAX_CLASSES_IN_MATRIX])
+    counts = []
+    for actual in shown:
+        row = [result.confusion[actual][predicted] for predicted in shown]
+        counts.append([*row, sum(result.confusion[actual]) - sum(row)])
+    return figures.confusion(counts, [*(result.classes[i] for i in shown), "other classes"])
+
+
+def _ranked_pairs(result: Evaluation) -> list[tuple[int, int, int]]:
+    """Return count, true class and predicted class of all confusions, the most frequent first."""
+    pairs = [
+        (count, actual, predicted)
+        for actual, row in enumerate(result.confusion)
+        for predicted, count in enumerate(row)
+        if count and actual != predicted
     ]
-    names = [result.classes[index] for index in shown]
-    return figures.confusion(
-        [[*row, other] for row, other in zip(counts, others, strict=True)],
-        [*names, "other classes"],
-    )
+    return sorted(pairs, key=lambda pair: -pair[0])
 
 
 def _confused_pairs(result: Evaluation) -> list[tuple[str, str, int, float]]:
@@ -188,13 +195,10 @@ def _confused_pairs(result: Evaluation) -> list[tuple[str, str, int, float]]:
     names = result.classes
     if len(names) <= MAX_CLASSES_NARROW:
         return []
-    pairs = [
-        (names[true], names[predicted], count, count / sum(row))
-        for true, row in enumerate(result.confusion)
-        for predicted, count in enumerate(row)
-        if count and true != predicted
+    return [
+        (names[actual], names[predicted], count, count / sum(result.confusion[actual]))
+        for count, actual, predicted in _ranked_pairs(result)[:NUM_CONFUSED_PAIRS]
     ]
-    return sorted(pairs, key=lambda pair: -pair[2])[:NUM_CONFUSED_PAIRS]
 
 
 def _rank_classes(results: Iterable[Evaluation], classes: Sequence[str]) -> list[str]:
