@@ -26,7 +26,7 @@ from stainproof.data import sources
 from stainproof.data.listing import Listing
 from stainproof.errors import ConfigError, DataError
 from stainproof.labels import BLOOD_CLASSES
-from stainproof.reports.audit_page import group_key
+from stainproof.reports.audit_page import common_folder, group_key
 from stainproof.synthetic import phantoms
 
 NUM = 480
@@ -107,7 +107,7 @@ def test_the_table_the_summary_and_the_page_agree(audited):
 def test_a_large_set_is_measured_in_a_file_with_the_same_findings(
     faulty, audited, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(measures, "IN_MEMORY", 10)
+    monkeypatch.setattr(measurements, "IN_MEMORY", 10)
     assert isinstance(measurements.measure(sources.list_source(faulty[0])).small, np.memmap)
     api.audit(faulty[0], tmp_path / "audit")
     assert read_csv(tmp_path / "audit" / "audit.csv") == read_csv(audited[0] / "audit.csv")
@@ -348,16 +348,70 @@ def test_the_command_says_what_it_found_and_where_to_look(faulty, tmp_path):
     assert "dark.png" not in (tmp_path / "a" / "audit.csv").read_text()
 
 
+def test_a_new_label_in_the_table_is_applied_by_cleaning(tmp_path):
+    folder = api.make_phantoms(tmp_path / "cells", 24, seed=4, size_px=32)
+    listing = sources.list_source(folder)
+    suspect, dropped = (str(name) for name in listing.names[:2])
+    old, new = listing.classes[listing.labels[0]], "platelet"
+    assert old != new
+    findings = [
+        Finding(suspect, "label_suspect", "", 0.01, 0.02, "review", new_label=new),
+        Finding(dropped, "outlier", "", 4.0, 3.0, "drop"),
+    ]
+    write_csv(tmp_path / "reviewed.csv", findings)
+    assert read_csv(tmp_path / "reviewed.csv") == findings
+    for out in ("clean.csv", "clean"):
+        assert api.clean(folder, tmp_path / "reviewed.csv", tmp_path / out) == (23, 1)
+        kept = sources.list_source(tmp_path / out)
+        name = Path(suspect).name
+        index = next(i for i, path in enumerate(kept.paths) if path.name == name)
+        assert kept.classes[kept.labels[index]] == new
+    assert (tmp_path / "clean" / new / Path(suspect).name).exists()
+    assert (folder / suspect).exists()
+
+
+def test_a_new_label_is_applied_to_an_npz_file_too(tmp_path):
+    images, labels = phantoms.generate(16, seed=8, size_px=32)
+    np.savez(tmp_path / "set.npz", images=images, labels=labels)
+    found = Finding("set_00003", "label_suspect", "", 0.01, 0.02, "review")
+    new = sources.list_source(tmp_path / "set.npz").classes[(labels[3] + 1) % 8]
+    write_csv(tmp_path / "reviewed.csv", [replace(found, new_label=new)])
+    api.clean(tmp_path / "set.npz", tmp_path / "reviewed.csv", tmp_path / "clean.npz")
+    expected = labels.copy()
+    expected[3] = (labels[3] + 1) % 8
+    assert np.array_equal(sources.list_source(tmp_path / "clean.npz").labels, expected)
+
+
+def test_new_labels_that_cannot_be_applied_are_refused(tmp_path):
+    folder = api.make_phantoms(tmp_path / "cells", 16, seed=4, size_px=32)
+    name = sources.list_source(folder).names[0]
+    one = Finding(name, "label_suspect", "", 0.01, 0.02, "review", new_label="blast")
+    write_csv(tmp_path / "reviewed.csv", [one])
+    with pytest.raises(DataError, match=r"'blast' is no class of cells"):
+        api.clean(folder, tmp_path / "reviewed.csv", tmp_path / "clean.csv")
+    other = replace(one, kind="outlier", new_label="ig")
+    write_csv(tmp_path / "reviewed.csv", [replace(one, new_label="platelet"), other])
+    with pytest.raises(DataError, match="has two, 'platelet' and 'ig'"):
+        api.clean(folder, tmp_path / "reviewed.csv", tmp_path / "clean.csv")
+
+
+def test_names_are_shown_relative_to_the_folder_that_they_share():
+    assert common_folder(["/data/cells/ig/a.png", "/data/cells/platelet/b.png"]) == "/data/cells"
+    assert common_folder(["ig/a.png", "platelet/b.png"]) == ""
+    assert common_folder(["a", "ig/b.png"]) == common_folder(["/a/b.png", "c/d.png"]) == ""
+
+
 BROWSER = shutil.which("chromium") and shutil.which("chromedriver")
 
 
 @pytest.mark.skipif(
     not BROWSER and not os.environ.get("CI"), reason="needs Debian's chromium and chromium-driver"
 )
-def test_a_person_refuses_a_finding_in_a_browser_and_cleaning_obeys(faulty, audited, tmp_path):
+def test_a_person_decides_in_a_browser_and_cleaning_applies_it(faulty, audited, tmp_path):
     from selenium import webdriver
+    from selenium.webdriver.common.action_chains import ActionChains
     from selenium.webdriver.common.by import By
-    from selenium.webdriver.support.ui import WebDriverWait
+    from selenium.webdriver.support.ui import Select, WebDriverWait
 
     options = webdriver.ChromeOptions()
     flags = "headless=new no-sandbox disable-gpu no-first-run disable-sync"
@@ -367,26 +421,57 @@ def test_a_person_refuses_a_finding_in_a_browser_and_cleaning_obeys(faulty, audi
     service = webdriver.ChromeService(executable_path=shutil.which("chromedriver"))
     with webdriver.Chrome(options=options, service=service) as browser:
         browser.get((audited[0] / "audit.html").as_uri())
-        refused = browser.find_element(By.CSS_SELECTOR, "#doctored .group")
-        asked = browser.find_element(By.CSS_SELECTOR, "#outlier .group")
-        refused_key, asked_key = (one.get_attribute("data-key") for one in (refused, asked))
-        for group in (refused, asked):
-            box = group.find_element(By.CSS_SELECTOR, "input")
-            browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", box)
-            box.click()
-        assert "staying" in refused.get_attribute("class")
-        assert "staying" not in asked.get_attribute("class")
+        refused, asked, relabelled = (
+            browser.find_element(By.CSS_SELECTOR, f"#{kind} .group")
+            for kind in ("doctored", "outlier", "label_conflict")
+        )
+        groups = (refused, asked, relabelled)
+        refused_key, asked_key, relabelled_key = (one.get_attribute("data-key") for one in groups)
+        for group in groups:
+            shown = ".zoom" if group is refused else "[data-decision=drop]"
+            button = group.find_element(By.CSS_SELECTOR, shown)
+            browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", button)
+            if group is refused:
+                button.click()
+                dialog = browser.find_element(By.ID, "zoom")
+                assert dialog.is_displayed()
+                ActionChains(browser).send_keys("k", "z").perform()
+                assert not dialog.is_displayed()
+            elif group is asked:
+                button.click()
+            else:
+                browser.execute_script("arguments[0].focus()", group)
+                ActionChains(browser).send_keys("r").perform()
+                select = group.find_element(By.CSS_SELECTOR, "select")
+                Select(select).select_by_visible_text("monocyte")
+        states = [group.get_attribute("data-state") for group in groups]
+        assert states == ["keep", "drop", "relabel"]
+        Select(browser.find_element(By.ID, "decision")).select_by_visible_text("decided by you")
+        assert [group.is_displayed() for group in groups] == [True, True, True]
+        assert "3 of" in browser.find_element(By.ID, "shown").text
         browser.find_element(By.ID, "save").click()
         WebDriverWait(browser, 10).until(lambda _: (tmp_path / "reviewed.csv").exists())
     everything = read_csv(audited[0] / "audit.csv")
+    changes = {
+        asked_key: {"action": "drop"},
+        relabelled_key: {"action": "keep one", "new_label": "monocyte"},
+    }
     expected = [
-        replace(one, action="drop") if group_key(one) == asked_key else one
+        replace(one, **changes.get(group_key(one), {}))
         for one in everything
         if group_key(one) != refused_key
     ]
     assert len(expected) < len(everything)
     assert read_csv(tmp_path / "reviewed.csv") == expected
     api.clean(faulty[0], tmp_path / "reviewed.csv", tmp_path / "clean.csv")
-    kept = {path.name for path in sources.list_source(tmp_path / "clean.csv").paths}
+    clean = sources.list_source(tmp_path / "clean.csv")
+    kept = {path.name for path in clean.paths}
+    conflict = {Path(one.file).name for one in everything if group_key(one) == relabelled_key}
+    labels = [
+        clean.classes[label]
+        for path, label in zip(clean.paths, clean.labels, strict=True)
+        if path.name in conflict
+    ]
+    assert labels == ["monocyte"]
     assert {Path(one.file).name for one in everything if group_key(one) == refused_key} <= kept
     assert not {Path(one.file).name for one in everything if group_key(one) == asked_key} & kept

@@ -1,45 +1,54 @@
-"""An audit as one HTML file: what was found, with pictures, and a place to decide."""
+"""HTML page of an audit: findings with pictures, filters and, for review, decisions to save."""
 
-import base64
-import io
-import json
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from PIL import Image
 
 from stainproof.audit.checks import Audit
-from stainproof.audit.findings import KINDS, Finding, Kind, to_csv
-from stainproof.audit.measurements import square
+from stainproof.audit.findings import (
+    COLUMNS,
+    KINDS,
+    NEW_LABEL_COLUMN,
+    Action,
+    Finding,
+    Kind,
+    to_csv,
+)
 from stainproof.audit.summary import AuditSummary
-from stainproof.data.images import Images
-from stainproof.reports.frame import read_template
+from stainproof.reports.frame import picture_uri, render_page
 
-TEMPLATE_FILE = "audit.html.jinja"
-MOST_PICTURES_A_GROUP = 24
-MOST_PICTURES_A_KIND = 240
+MAX_PICTURES_PER_GROUP = 24
+MAX_PICTURES_PER_KIND = 240
 
 MEANINGS: dict[Kind, str] = {
     "unreadable": "Files that cannot be read as images.",
-    "exact_duplicate": "The same pixels more than once, turned and mirrored copies too. "
-    "One of each group stays.",
-    "near_duplicate": "Nearer to each other than two cells of this set can be: stored again, "
-    "resized, brightened. The score is their distance, below the threshold. One stays.",
-    "label_conflict": "One image under two labels. All copies are set aside: nobody can tell "
-    "from here which label is right.",
-    "doctored": "A foreign picture is blended in. In a group it is the same picture at the same "
-    "place; the score is the agreement with it, above what turned images reach. Alone, the score "
-    "says how far the image lies on the side of cells blended with made-up pictures.",
-    "outlier": "Light, focus, colour or size far from the rest. A person should look.",
-    "label_suspect": "A model that never saw the image hardly believes its label; the score is "
-    "that belief, below the threshold. A person should look.",
+    "exact_duplicate": "The same pixels more than once, rotated and mirrored duplicates included. "
+    "One of each group is kept.",
+    "near_duplicate": "Images closer to each other than two different cells of this source: "
+    "re-encoded, resized or brightened. The score is their distance, below the threshold. One of "
+    "each group is kept.",
+    "label_conflict": "The same image with different labels. All duplicates are set aside, because "
+    "the images alone do not show which label is right.",
+    "doctored": "An overlay image is blended in. In a group it is the same overlay at the same "
+    "place, and the score is the agreement with it, above the maximum of rotated images. For a "
+    "single image the score is the signed distance to the decision boundary between cells and "
+    "cells blended with synthetic textures.",
+    "outlier": "Brightness, focus, colour or size far from the other images. Needs a review.",
+    "label_suspect": "The cross-validated probability of the label, given by a model that was not "
+    "trained on the image, is below the threshold; it is the score. Needs a review.",
 }
 
 
 @dataclass(frozen=True)
 class Card:
-    """One picture in the gallery."""
+    """One image of a group."""
 
     file: str
+    """Name in the source."""
+    name: str
+    """The same relative to the folder that all files share."""
     label: str
     score: str
     reason: str
@@ -49,16 +58,18 @@ class Card:
 
 @dataclass(frozen=True)
 class Group:
-    """Findings that stand or fall together."""
+    """Findings that are decided on together."""
 
     key: str
     """Kind and group or file: what a decision is about."""
     name: str
-    action: str
+    action: Action
     num_files: int
+    labels: tuple[str, ...]
     cards: tuple[Card, ...]
-    foreign: str
-    """Data URI of the shared foreign picture, where there is one."""
+    overlay: str
+    """Data URI of the shared overlay image, if there is one."""
+    can_be_relabelled: bool
 
 
 @dataclass(frozen=True)
@@ -70,31 +81,42 @@ class Section:
     num_files: int
     groups: tuple[Group, ...]
     num_hidden: int
-    """Groups and single files that the page has no room for; they are in audit.csv."""
+    """Groups and single files beyond `MAX_PICTURES_PER_KIND`; they are in audit.csv only."""
 
 
 def render_audit(audit: Audit, summary: AuditSummary, *, review: bool) -> str:
-    """Return the page of an audit.
+    """Return the page of an audit as one self-contained HTML text.
 
     Args:
-        audit: The findings and where the pictures are.
-        summary: The figures.
-        review: Whether findings can be refused and the decisions saved.
-
-    Returns:
-        HTML that needs no network. A person's decisions are saved as an `audit.csv` without what
-        they refused, and with `drop` for what they were asked to look at and want to go;
-        `stainproof clean --audit` takes it.
+        audit: The findings and the images.
+        summary: The summary of the audit.
+        review: Whether a person can decide on findings and save the decisions. They are saved as
+            an `audit.csv` without the rejected findings, with `drop` for reviewed images to set
+            aside and with new labels in a further column; `stainproof clean --audit` takes it.
     """
-    positions = {name: index for index, name in enumerate(audit.listing.names)}
-    sections = [_section(audit, kind, positions) for kind in KINDS]
-    return read_template(TEMPLATE_FILE).render(
+    folder = common_folder(audit.listing.names)
+    sections = [_section(audit, kind, folder) for kind in KINDS]
+    return render_page(
+        "audit.html.jinja",
+        source=summary.source,
+        provenance=summary.provenance,
         summary=summary,
         sections=[section for section in sections if section.num_files],
+        classes=audit.listing.classes,
+        folder=folder,
         review=review,
-        findings=json.dumps(_rows(audit)) if review else "[]",
-        header=to_csv([]).strip(),
+        rows=_rows(audit.findings) if review else [],
+        header=",".join([*COLUMNS, NEW_LABEL_COLUMN]),
     )
+
+
+def common_folder(names: Iterable[str]) -> str:
+    """Return the folder that all names begin with; empty if there is none."""
+    folders = {name.rpartition("/")[0] for name in names}
+    try:
+        return "" if "" in folders else os.path.commonpath(folders)
+    except ValueError:
+        return ""
 
 
 def group_key(found: Finding) -> str:
@@ -102,55 +124,71 @@ def group_key(found: Finding) -> str:
     return f"{found.kind} {found.group or found.file}"
 
 
-def _rows(audit: Audit) -> list[list[str]]:
+def action_if_relabelled(found: Finding) -> Action:
+    """Return the action for a finding with a new label: of duplicates one is kept."""
+    is_duplicate = found.kind == "label_conflict" or found.action == "keep one"
+    return "keep one" if is_duplicate else "review"
+
+
+def _rows(findings: Iterable[Finding]) -> list[list[str]]:
+    """Return key, action, action if relabelled and the row of audit.csv without its action."""
     return [
-        [group_key(one), one.action, to_csv([one]).split("\n", 1)[1].strip("\n")]
-        for one in audit.findings
+        [
+            group_key(one),
+            one.action,
+            action_if_relabelled(one),
+            to_csv([one]).split("\n", 1)[1].rstrip("\n").removesuffix(f",{one.action}"),
+        ]
+        for one in findings
     ]
 
 
-def _section(audit: Audit, kind: Kind, positions: dict[str, int]) -> Section:
+def _section(audit: Audit, kind: Kind, folder: str) -> Section:
     findings = [one for one in audit.findings if one.kind == kind]
     groups: dict[str, list[Finding]] = {}
     for one in findings:
         groups.setdefault(group_key(one), []).append(one)
+    positions = {name: index for index, name in enumerate(audit.listing.names)}
     shown: list[Group] = []
-    room = MOST_PICTURES_A_KIND
+    room = MAX_PICTURES_PER_KIND
     for key, members in groups.items():
         if room <= 0:
             break
-        shown.append(_group(audit, key, members, positions))
+        shown.append(_group(audit, key, members, positions, folder))
         room -= len(shown[-1].cards)
     num_files = len({one.file for one in findings})
     return Section(kind, MEANINGS[kind], num_files, tuple(shown), len(groups) - len(shown))
 
 
-def _group(audit: Audit, key: str, members: list[Finding], positions: dict[str, int]) -> Group:
+def _group(
+    audit: Audit, key: str, members: list[Finding], positions: dict[str, int], folder: str
+) -> Group:
     first = members[0]
-    shown = members[:: -(-len(members) // MOST_PICTURES_A_GROUP)]
-    foreign = audit.foreign_pictures.get(first.group) if first.kind == "doctored" else None
+    shown = members[:: -(-len(members) // MAX_PICTURES_PER_GROUP)]
+    overlay = audit.foreign_pictures.get(first.group) if first.kind == "doctored" else None
+    cards = tuple(_card(audit, one, positions[one.file], folder) for one in shown)
+    label_of = audit.listing.labels
+    labels = {audit.listing.classes[label_of[positions[one.file]]] for one in members}
     return Group(
         key=key,
         name=first.group,
         action=first.action,
         num_files=len(members),
-        cards=tuple(_card(audit, one, positions[one.file]) for one in shown),
-        foreign=_data_uri(foreign) if foreign is not None else "",
+        labels=tuple(sorted(labels)),
+        cards=cards,
+        overlay="" if overlay is None else picture_uri(Image.fromarray(overlay)),
+        can_be_relabelled=first.kind != "unreadable" and overlay is None,
     )
 
 
-def _card(audit: Audit, found: Finding, index: int) -> Card:
-    picture = "" if found.kind == "unreadable" else _data_uri(square(audit.listing, index))
+def _card(audit: Audit, found: Finding, index: int, folder: str) -> Card:
+    is_readable = found.kind != "unreadable"
+    picture = picture_uri(Image.fromarray(audit.listing.read(index).rgb)) if is_readable else ""
     return Card(
         file=found.file,
+        name=found.file.removeprefix(folder).lstrip("/") if folder else found.file,
         label=audit.listing.classes[audit.listing.labels[index]],
         score=f"{found.score:.3g}",
         reason=audit.reasons.get((found.file, found.kind), ""),
         picture=picture,
     )
-
-
-def _data_uri(rgb: Images) -> str:
-    stream = io.BytesIO()
-    Image.fromarray(rgb).save(stream, format="JPEG", quality=88)
-    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
