@@ -395,6 +395,16 @@ def test_new_labels_that_cannot_be_applied_are_refused(tmp_path):
         api.clean(folder, tmp_path / "reviewed.csv", tmp_path / "clean.csv")
 
 
+def test_hostile_file_names_are_text_on_the_page(tmp_path):
+    folder = api.make_phantoms(tmp_path / "cells", 16, seed=4, size_px=32)
+    hostile = "<script>alert(1)</script>\"'&.jpg".replace("/", "")
+    (folder / "ig" / hostile).write_bytes(b"no image")
+    api.audit(folder, tmp_path / "audit", review=True)
+    page = (tmp_path / "audit" / "audit.html").read_text()
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert(1)" in page
+
+
 def test_names_are_shown_relative_to_the_folder_that_they_share():
     assert common_folder(["/data/cells/ig/a.png", "/data/cells/platelet/b.png"]) == "/data/cells"
     assert common_folder(["ig/a.png", "platelet/b.png"]) == ""

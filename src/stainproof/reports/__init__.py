@@ -1,1 +1,1 @@
-"""Results as one page."""
+"""HTML pages of runs, audits, searches and ladders, and their figures."""

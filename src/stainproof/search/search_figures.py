@@ -233,7 +233,8 @@ def _accuracy_axis(axes: Axes, shown: Sequence[Trial], *, vertical: bool = True)
     if span < 0.25:
         axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     else:
-        axis.set_major_locator(FixedLocator(_spread_ticks(low, high, span)))
+        min_distance = (0.08 if vertical else 0.17) * span
+        axis.set_major_locator(FixedLocator(_spread_ticks(low, high, min_distance)))
     axis.set_minor_locator(NullLocator())
     percent_axis(axis)
 
@@ -246,11 +247,11 @@ def _from_scale(position: ArrayLike) -> NDArray[np.float64]:
     return 1 - 10 ** -np.asarray(position, np.float64)
 
 
-def _spread_ticks(low: float, high: float, span: float) -> list[float]:
+def _spread_ticks(low: float, high: float, min_distance: float) -> list[float]:
     """Return the ticks within the range that are far enough apart for their labels."""
     kept: list[float] = []
     for tick in TICKS:
-        is_apart = not kept or _to_scale(tick) - _to_scale(kept[-1]) > 0.08 * span
+        is_apart = not kept or _to_scale(tick) - _to_scale(kept[-1]) > min_distance
         if low <= tick <= high and is_apart:
             kept.append(tick)
     return kept
