@@ -116,7 +116,7 @@ def test_a_search_killed_within_a_training_goes_on_where_it_was(place, tmp_path)
     assert RunFolder(out / "trials" / "0000").read_history()[:1] == first
     assert [one and one.outcome for one in seen] == [None, "finished"]
     assert Search.read(out / "search.json") == found
-    assert "The best of 1 trial answers" in (out / "search.html").read_text()
+    assert "The best of 1 trial classifies" in (out / "search.html").read_text()
     (row,), (best,) = csv.DictReader((out / "trials.csv").open()), found.trials
     assert (float(row["accuracy"]), row["network.hidden"] in "016") == (best.accuracy, True)
     config = read_config(out / "best.toml")
