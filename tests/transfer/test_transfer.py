@@ -18,6 +18,7 @@ from stainproof.inference.engines import EXACT, OnnxRuntimeEngine, choose_engine
 from stainproof.inference.folding import FoldedNetwork
 from stainproof.models.network import build_network, check_network
 from stainproof.runs.card import Card
+from stainproof.runs.folder import RunFolder
 from stainproof.search.experiment import Experiment
 from stainproof.search.queue import run_queue
 from stainproof.search.run import search
@@ -29,7 +30,7 @@ TINY = (
     "training.epochs=2",
     "training.threads=1",
     "training.precision=float32",
-    "augment.recipe=turns",
+    "augment.recipe=d4",
 )
 WITHOUT_TIMM = "import sys; sys.modules['timm'] = None; from stainproof.cli import main; main()"
 
@@ -74,7 +75,7 @@ def test_the_card_names_the_backbone_the_weights_it_began_with_and_its_input(run
     assert card.pretrained_sha256 == sha256_of(weights)
     assert (card.preprocessing.mean, card.preprocessing.std) == (known.mean, known.std)
     assert read_config(run / "config.toml").preprocessing == card.preprocessing
-    assert f"{NAME}, begun with weights {card.pretrained_sha256[:12]}" in (
+    assert f"{NAME}, initialised with weights {card.pretrained_sha256[:12]}" in (
         (run / "report.html").read_text(encoding="utf-8")
     )
 
@@ -112,9 +113,9 @@ def test_every_engine_gives_the_same_probabilities_for_any_number_of_images(run,
 def test_torch_never_answers_by_default_since_it_would_need_timm(run, monkeypatch):
     seconds = {"onnxruntime": 9.0, "openvino": 9.0, "torch": 1.0}
     monkeypatch.setattr(
-        "stainproof.models.engines.batch_seconds", lambda name, folder, card: seconds[name]
+        "stainproof.inference.engines.batch_seconds", lambda name, folder, card: seconds[name]
     )
-    assert choose_engine(run, Card.read(run / "card.json")) == "onnxruntime"
+    assert choose_engine(RunFolder(run), Card.read(run / "card.json")) == "onnxruntime"
 
 
 @pytest.mark.parametrize(
