@@ -13,7 +13,7 @@ TINY = (
     "training.epochs=2",
     "training.threads=1",
     "training.precision=float32",
-    "augment.recipe=turns",
+    "augment.recipe=d4",
 )
 
 

@@ -247,9 +247,9 @@ def test_a_class_that_the_model_does_not_know_is_named_with_those_it_knows(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--preset", "fast"], "preset 'fast' is unknown; allowed: quick, tiny, small"),
-        (["--network", "vgg"], "network 'vgg' is unknown; allowed: tiny, small"),
-        (["--schedule", "slow"], "schedule 'slow' is unknown; allowed: report, quick"),
+        (["--preset", "fast"], "'--preset': 'fast' is not one of 'tiny', 'small'"),
+        (["--network", "vgg"], "'--network': 'vgg' is not one of 'tiny', 'small'"),
+        (["--schedule", "slow"], "'--schedule': 'slow' is not one of 'one-cycle', 'an2dl'"),
         (["--budget", "soon"], "budget 'soon' is no length of time; write for instance 90s"),
         (["--budget", "20"], "budget '20' is no length of time"),
         (["--budget", "0s"], "budget '0s' is no length of time"),

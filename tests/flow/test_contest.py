@@ -14,9 +14,12 @@ from stainproof.cli import app
 from stainproof.config.presets import make_inference_config
 from stainproof.config.schema import Preprocessing
 from stainproof.contest import submission as submissions
+from stainproof.contest.competition import competition
 from stainproof.contest.grader import FILES, Task, answer
 from stainproof.contest.results import Score
 from stainproof.contest.sandbox import Bounds, packages_lacking
+from stainproof.contest.scoring import score
+from stainproof.contest.submission import submit
 from stainproof.data import sources
 from stainproof.errors import CheckpointError, ConfigError, DataError, SubmissionError
 from stainproof.labels import BLOOD_CLASSES
@@ -63,14 +66,14 @@ def small(cells, tiny, tmp_path_factory):
 @pytest.fixture(scope="module")
 def bundle(cells, elsewhere, tmp_path_factory):
     out = tmp_path_factory.mktemp("contest") / "bundle.zip"
-    api.competition(cells, elsewhere, out)
+    competition(cells, elsewhere, out)
     return out
 
 
 @pytest.fixture(scope="module")
 def zipped(run, tmp_path_factory):
     out = tmp_path_factory.mktemp("zips") / "submission.zip"
-    api.submit(run, out, runtime="onnx")
+    submit(run, out, runtime="onnx")
     return out
 
 
@@ -87,12 +90,12 @@ def labels_of(zipped, images, tmp_path):
 def test_a_submission_scores_what_its_run_does_to_the_image(run, zipped, cells, elsewhere, bundle):
     for phase, source in (("development", cells), ("final", elsewhere)):
         evaluated = api.evaluate(run, source)
-        scored = api.score(zipped, bundle, phase=phase)
+        scored = score(zipped, bundle, phase=phase)
         assert scored.confusion == evaluated.confusion
         assert scored.accuracy == evaluated.accuracy
         assert scored.per_class == evaluated.per_class
         assert scored.source == f"bundle, {phase}"
-        assert scored.confusion == api.score(zipped, source).confusion
+        assert scored.confusion == score(zipped, source).confusion
         assert (np.array(scored.confusion).sum(axis=0) > 0).sum() >= 3
     assert scored.seconds > 0 and scored.peak_mb > 20 and scored.locked is not None
     assert scored.submission == "submission.zip" and len(scored.submission_sha256) == 64
@@ -121,7 +124,7 @@ def test_a_submission_is_clean_files_that_name_nothing_of_ours(zipped, tmp_path)
     with zipfile.ZipFile(zipped) as archive:
         names = set(archive.namelist())
         code = {name: archive.read(name).decode() for name in names if name.endswith(".py")}
-    parts = ("__init__", "fourier", "network", "squares", "views", "voting")
+    parts = ("__init__", "frequency_filters", "network", "squares", "tta", "voting")
     assert names == {"model.py", "model.json", "weights/0.onnx",
                      *(f"parts/{part}.py" for part in parts)}  # fmt: skip
     for name, text in code.items():
@@ -130,13 +133,13 @@ def test_a_submission_is_clean_files_that_name_nothing_of_ours(zipped, tmp_path)
 
 
 def test_the_same_run_gives_the_same_zip(run, zipped, tmp_path):
-    api.submit(run, tmp_path / "again.zip", runtime="onnx")
+    submit(run, tmp_path / "again.zip", runtime="onnx")
     assert (tmp_path / "again.zip").read_bytes() == zipped.read_bytes()
 
 
 def test_the_starting_kit_is_a_submission_that_scores(elsewhere, tmp_path):
     shutil.make_archive(str(tmp_path / "kit"), "zip", FILES / "starting_kit")
-    scored = api.score(tmp_path / "kit.zip", elsewhere)
+    scored = score(tmp_path / "kit.zip", elsewhere)
     assert scored.accuracy.value == 6 / 48
     assert scored.per_class[6].sensitivity.value == 1
 
@@ -159,23 +162,23 @@ def test_what_another_teachers_bundle_lacks_is_not_laid_on_the_submission(
     for path in (tmp_path / "bundle").rglob(file):
         path.write_text(text)
     with pytest.raises(DataError, match=message):
-        api.score(zipped, tmp_path / "bundle", phase="final")
+        score(zipped, tmp_path / "bundle", phase="final")
 
 
 def test_a_phase_of_plain_images_is_refused(zipped, elsewhere):
     with pytest.raises(ConfigError, match="is no contest's bundle, so has no phases"):
-        api.score(zipped, elsewhere, phase="final")
+        score(zipped, elsewhere, phase="final")
 
 
 # What goes into the zip
 
 
-@pytest.mark.parametrize("how", [("turns",), ("one", "notch"), ("flips", "butterworth", 0.3)])
+@pytest.mark.parametrize("how", [("d4",), ("none", "notch"), ("flips", "butterworth", 0.3)])
 def test_views_and_filters_travel_inside(small, elsewhere, tmp_path, how):
     inference = make_inference_config(*how)
-    api.submit(small, tmp_path / "s.zip", runtime="onnx", inference=inference)
+    submit(small, tmp_path / "s.zip", runtime="onnx", inference=inference)
     expected = api.evaluate(small, elsewhere, tmp_path / "eval", inference=inference)
-    assert api.score(tmp_path / "s.zip", elsewhere).confusion == expected.confusion
+    assert score(tmp_path / "s.zip", elsewhere).confusion == expected.confusion
 
 
 @pytest.mark.parametrize("voting", ["soft", "hard"])
@@ -186,9 +189,9 @@ def test_an_ensemble_travels_inside_with_its_sizes_and_its_voting(
     card = Card.read(turned / "card.json")
     card.model_copy(update={"classes": card.classes[::-1]}).write(turned / "card.json")
     api.ensemble([turned, run, small], tmp_path / "three", voting=voting)
-    api.submit(tmp_path / "three", tmp_path / "s.zip", runtime="onnx")
+    submit(tmp_path / "three", tmp_path / "s.zip", runtime="onnx")
     expected = api.evaluate(tmp_path / "three", elsewhere, tmp_path / "eval")
-    found = api.score(tmp_path / "s.zip", elsewhere)
+    found = score(tmp_path / "s.zip", elsewhere)
     assert found.accuracy == expected.accuracy
     assert found.classes == expected.classes[::-1] == BLOOD_CLASSES
     assert np.array_equal(found.confusion, np.array(expected.confusion)[::-1, ::-1])
@@ -203,7 +206,7 @@ def test_oblong_images_are_fitted_as_the_input_contract_says(small, cells, tmp_p
     oblong = np.ascontiguousarray(np.concatenate([images, images[::-1]], axis=2)[:, :, 20:160])
     answers = []
     for folder in (small, padded):
-        api.submit(folder, tmp_path / f"{folder.name}.zip", runtime="onnx")
+        submit(folder, tmp_path / f"{folder.name}.zip", runtime="onnx")
         classifier = Classifier.load(folder)
         answers.append(labels_of(tmp_path / f"{folder.name}.zip", oblong, tmp_path))
         assert np.array_equal(answers[-1], classifier.predict_proba(oblong).argmax(axis=1))
@@ -220,7 +223,7 @@ def test_classes_in_another_order_and_spelling_get_the_contests_labels(run, else
     names = {"ig": "Immature Granulocytes", "platelet": "PLATELETS"}
     shuffled = tuple(names.get(name, name) for name in np.roll(card.classes, 3))
     card.model_copy(update={"classes": shuffled}).write(other / "card.json")
-    api.submit(other, tmp_path / "s.zip", runtime="onnx")
+    submit(other, tmp_path / "s.zip", runtime="onnx")
     images = sources.load(elsewhere, Preprocessing()).images
     found = labels_of(tmp_path / "s.zip", images, tmp_path)
     plain = Classifier.load(run).predict_proba(images).argmax(axis=1)
@@ -233,7 +236,7 @@ def test_a_run_with_other_classes_is_refused(run, tmp_path, names):
     card = Card.read(other / "card.json")
     card.model_copy(update={"classes": names}).write(other / "card.json")
     with pytest.raises(CheckpointError, match=f"contest's classes are .* the run knows {names[0]}"):
-        api.submit(other, tmp_path / "s.zip", runtime="onnx")
+        submit(other, tmp_path / "s.zip", runtime="onnx")
     assert not (tmp_path / "s.zip").exists()
 
 
@@ -274,7 +277,7 @@ def test_a_zip_that_fails_its_proof_is_not_written(run, tmp_path, spoilt, old, n
     spoilt("model.py", old, new)
     (tmp_path / "s.zip").write_text("an earlier one")
     with pytest.raises(SubmissionError, match=message):
-        api.submit(run, tmp_path / "s.zip", runtime="onnx")
+        submit(run, tmp_path / "s.zip", runtime="onnx")
     assert (tmp_path / "s.zip").read_text() == "an earlier one"
     assert {path.name for path in tmp_path.iterdir()} == {"s.zip", "files"}
 
@@ -292,7 +295,7 @@ def test_what_cannot_be_submitted_is_said_at_once(run, tmp_path, options, error,
     given = {"out": "s.zip", "runtime": "onnx", **options}
     out = tmp_path / given.pop("out")
     with pytest.raises(error, match=message):
-        api.submit(run, out, **given)
+        submit(run, out, **given)
     assert not list(tmp_path.iterdir())
 
 
@@ -300,7 +303,7 @@ def test_without_keras_the_keras_runtime_says_what_to_install(run, tmp_path, mon
     monkeypatch.setattr(submissions, "packages_lacking", lambda python, names: [])
     monkeypatch.setitem(sys.modules, "keras", None)
     with pytest.raises(ConfigError, match=r"pip install 'stainproof\[keras\]'"):
-        api.submit(run, tmp_path / "s.zip")
+        submit(run, tmp_path / "s.zip")
     assert not list(tmp_path.iterdir())
 
 
@@ -309,5 +312,5 @@ def test_without_the_graders_tensorflow_the_proof_says_what_to_install(run, tmp_
     monkeypatch.setattr(submissions, "packages_lacking", lambda python, names: [list(names)[1]])
     message = r"has no tensorflow, .* pip install keras==3\.4\.1 tensorflow-cpu==2\.17\.1 in an env"
     with pytest.raises(ConfigError, match=message):
-        api.submit(run, tmp_path / "s.zip")
+        submit(run, tmp_path / "s.zip")
     assert not list(tmp_path.iterdir())

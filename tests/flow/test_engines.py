@@ -73,9 +73,9 @@ def test_the_fastest_engine_is_chosen_where_it_is_clearly_faster(run, monkeypatc
     card = Card.read(run / "card.json")
     seconds = {"OnnxRuntimeEngine": 1.0, "OpenVinoEngine": 0.9, "TorchEngine": 2.0}
     monkeypatch.setattr(engines, "_seconds", lambda engine, _: seconds[type(engine).__name__])
-    assert choose_engine(run, card) == "onnxruntime"
+    assert choose_engine(RunFolder(run), card) == "onnxruntime"
     seconds["OpenVinoEngine"] = 0.5
-    assert choose_engine(run, card) == "openvino"
+    assert choose_engine(RunFolder(run), card) == "openvino"
 
 
 def test_where_the_runs_own_engine_is_missing_onnx_runtime_answers(run, tmp_path, monkeypatch):
@@ -148,8 +148,8 @@ def test_prediction_needs_neither_torch_nor_what_only_other_stages_need(run, pha
     """Each of them costs a second or so at every start."""
     program = (
         "import json, sys\n"
-        "from stainproof import pipeline\n"
-        "pipeline.predict(sys.argv[1], [sys.argv[2]], sys.argv[3], engine='onnxruntime')\n"
+        "from stainproof import api\n"
+        "api.predict(sys.argv[1], [sys.argv[2]], sys.argv[3], engine='onnxruntime')\n"
         "print(json.dumps([m for m in sys.modules if '.' not in m]))"
     )
     arguments = (str(run), str(phantoms), str(tmp_path / "table.csv"))
@@ -176,14 +176,15 @@ def quantise_losing(num_lost, run, data, monkeypatch, **options):
     """Quantise; both networks are right, but for so many answers of the one in 8 bits."""
     turns = iter((0, num_lost))
 
-    def answers(classifier, measured, track):
+    def answers(classifier, measured, track=None):
         labels = measured.labels.copy()
         wrong = slice(next(turns))
         labels[wrong] = (labels[wrong] + 1) % 8
         return np.eye(8)[labels]
 
-    monkeypatch.setattr(int8, "predict_all", answers)
-    found = api.quantise(run, data, **options)
+    with monkeypatch.context() as patched:
+        patched.setattr(Classifier, "predict_dataset", answers)
+        found = api.quantise(run, data, **options)
     assert (found.accuracy, found.accuracy_int8) == (1, 1 - num_lost / found.num_images)
     return found
 
@@ -254,4 +255,4 @@ def test_an_engine_that_cannot_compute_the_network_is_not_chosen(run, monkeypatc
         raise ValueError("no such operation")
 
     monkeypatch.setattr(engines, "OpenVinoEngine", broken)
-    assert choose_engine(run, Card.read(run / "card.json")) in ("onnxruntime", "torch")
+    assert choose_engine(RunFolder(run), Card.read(run / "card.json")) in ("onnxruntime", "torch")

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from stainproof import api, cli
+from stainproof.contest.competition import competition
+from stainproof.contest.scoring import score
 from stainproof.errors import SubmissionError
 
 
@@ -79,17 +81,17 @@ def test_a_submission_that_goes_wrong_is_one_line(cells, tmp_path, body, message
 def test_a_submission_that_does_not_end_is_ended(cells, tmp_path):
     zipped = submission(tmp_path, "while True: pass")
     with pytest.raises(SubmissionError, match="took longer than 2 s"):
-        api.score(zipped, cells, time_limit_s=2)
+        score(zipped, cells, time_limit_s=2)
 
 
 def test_a_submission_finds_no_label_even_where_it_knows_where_to_look(cells, tmp_path):
     bundle = tmp_path / "bundle"
-    api.competition(cells, cells, bundle)
+    competition(cells, cells, bundle)
     truth = bundle / "final" / "reference_data" / "labels.json"
     assert len(json.loads(truth.read_text())["labels"]) == 48
     zipped = submission(tmp_path, f"open({str(truth)!r})\n{SIXES}")
     with pytest.raises(SubmissionError, match=r"labels\.json: out of bounds"):
-        api.score(zipped, bundle, phase="final")
+        score(zipped, bundle, phase="final")
     search = (
         "seen = []\n"
         "for root, _, names in os.walk(os.path.abspath('..')):\n"
@@ -98,19 +100,19 @@ def test_a_submission_finds_no_label_even_where_it_knows_where_to_look(cells, tm
         "text = b''.join(open(name, 'rb').read() for name in seen if 'npy' not in name)\n"
         "assert b'labels' b'.json' not in text and not any('labels' in name for name in seen)\n"
     )
-    scored = api.score(submission(tmp_path, search + SIXES), bundle, phase="final")
+    scored = score(submission(tmp_path, search + SIXES), bundle, phase="final")
     assert scored.accuracy.value == 6 / 48
     with pytest.raises(SubmissionError, match="out of bounds"):
-        api.score(submission(tmp_path, f"os.listdir({str(cells)!r})"), cells)
+        score(submission(tmp_path, f"os.listdir({str(cells)!r})"), cells)
 
 
 def test_a_model_in_a_folder_of_the_zip_is_found_and_named(cells, tmp_path):
     zipped = submission(tmp_path, SIXES, name="mine/model.py")
     with pytest.raises(SubmissionError, match=r"no model\.py at the top .* it lies in mine/: zip"):
-        api.score(zipped, cells)
+        score(zipped, cells)
     zipped = submission(tmp_path, SIXES, name="other.py")
     with pytest.raises(SubmissionError, match=r"no model\.py at the top of the zip$"):
-        api.score(zipped, cells)
+        score(zipped, cells)
 
 
 def test_a_zip_that_reaches_out_of_its_folder_is_not_even_unpacked(cells, tmp_path):
@@ -118,11 +120,11 @@ def test_a_zip_that_reaches_out_of_its_folder_is_not_even_unpacked(cells, tmp_pa
     with zipfile.ZipFile(zipped, "a") as archive:
         archive.writestr("../../../../../../../../tmp/evil-submission", "evil")
     with pytest.raises(SubmissionError, match="would lie outside of its folder"):
-        api.score(zipped, cells)
+        score(zipped, cells)
     assert not Path("/tmp/evil-submission").exists()
 
 
 def test_a_missing_package_is_named_with_what_helps(cells, tmp_path):
     zipped = submission(tmp_path, "import no_such_package")
     with pytest.raises(SubmissionError, match="no_such_package'; --python names a Python that"):
-        api.score(zipped, cells)
+        score(zipped, cells)

@@ -23,6 +23,7 @@ from stainproof.errors import CheckpointError, ConfigError, DataError
 from stainproof.evaluation.result import Evaluation
 from stainproof.labels import BLOOD_CLASSES
 from stainproof.runs.card import Card
+from stainproof.runs.folder import RunFolder
 from stainproof.synthetic import phantoms
 from stainproof.training import checkpoint
 from stainproof.training.loop import Trainer
@@ -52,7 +53,7 @@ def cells(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(cells, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "first"
-    train(cells, folder, tiny("training.epochs=24", "augment.recipe='turns'", seed=1))
+    train(cells, folder, tiny("training.epochs=24", "augment.recipe='d4'", seed=1))
     return folder
 
 
@@ -264,7 +265,7 @@ def test_every_epochs_weights_are_kept_on_request(cells, tmp_path):
 
 def test_the_settings_in_the_run_folder_are_those_used(run):
     assert read_config(run / "config.toml") == tiny(
-        "training.epochs=24", "augment.recipe='turns'", seed=1
+        "training.epochs=24", "augment.recipe='d4'", seed=1
     )
 
 
@@ -358,17 +359,17 @@ def test_a_resumed_run_does_not_become_another(tmp_path, key, value, schedule):
     (tmp_path / "config.toml").write_text(kept.to_toml())
     (tmp_path / "state.safetensors").touch()
     more = tiny(f"training.schedule={schedule}", "training.epochs=9")
-    assert resolve_config(tmp_path, more, resume=True, audited=False) == more
+    assert resolve_config(RunFolder(tmp_path), more, resume=True, audited=False) == more
     other = tiny(f"training.schedule={schedule}", f"{key}={value}")
     with pytest.raises(ConfigError, match=f"{key}: a resumed run keeps its own"):
-        resolve_config(tmp_path, other, resume=True, audited=False)
+        resolve_config(RunFolder(tmp_path), other, resume=True, audited=False)
 
 
 def test_a_resumed_run_takes_the_weight_decay_that_it_is_given(cells, tmp_path):
     train(cells, tmp_path / "run", tiny("training.epochs=1"))
     more = tiny("training.epochs=2", "training.weight_decay=0.5")
     data = sources.load(cells, more.preprocessing)
-    trainer = Trainer(more, data, data, tmp_path / "run", resume=True)
+    trainer = Trainer(more, data, data, RunFolder(tmp_path / "run"), resume=True)
     decays = {group["weight_decay"] for group in trainer.optimizer.param_groups}
     assert decays == {0.0, 0.5}
 

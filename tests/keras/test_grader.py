@@ -14,6 +14,8 @@ import pytest
 from stainproof import api
 from stainproof.config.presets import make_config, make_inference_config
 from stainproof.contest import keras_network
+from stainproof.contest.scoring import score
+from stainproof.contest.submission import submit
 from stainproof.errors import SubmissionError
 from stainproof.runs.card import Card
 
@@ -51,9 +53,9 @@ def test_this_is_the_graders_keras():
 
 @pytest.mark.parametrize("number", [0, 1])
 def test_a_keras_submission_scores_what_its_run_does_to_the_image(runs, cells, tmp_path, number):
-    made = api.submit(runs[number], tmp_path / "s.zip", python=GRADER)
+    made = submit(runs[number], tmp_path / "s.zip", python=GRADER)
     assert made.runtime == "keras" and made.num_images == 200
-    found = api.score(tmp_path / "s.zip", cells, python=GRADER)
+    found = score(tmp_path / "s.zip", cells, python=GRADER)
     assert found.confusion == api.evaluate(runs[number], cells, tmp_path / "e").confusion
     assert (np.array(found.confusion).sum(axis=0) > 0).sum() >= 3
 
@@ -64,9 +66,9 @@ def test_an_ensemble_with_views_and_a_filter_travels_in_keras_too(runs, cells, t
     card.model_copy(update={"classes": card.classes[::-1]}).write(turned / "card.json")
     api.ensemble([*runs, turned], tmp_path / "three", voting="hard")
     how = make_inference_config("flips", "gaussian", 0.5)
-    api.submit(tmp_path / "three", tmp_path / "s.zip", inference=how, python=GRADER)
+    submit(tmp_path / "three", tmp_path / "s.zip", inference=how, python=GRADER)
     expected = api.evaluate(tmp_path / "three", cells, tmp_path / "e", inference=how)
-    found = api.score(tmp_path / "s.zip", cells, python=GRADER)
+    found = score(tmp_path / "s.zip", cells, python=GRADER)
     assert found.confusion == expected.confusion
 
 
@@ -74,5 +76,5 @@ def test_weights_that_differ_in_keras_are_noticed_and_not_written(runs, tmp_path
     right = keras_network._array
     monkeypatch.setattr(keras_network, "_array", lambda values: right(values)[::-1].copy())
     with pytest.raises(SubmissionError, match="200 labels differ from the run's own"):
-        api.submit(runs[0], tmp_path / "s.zip", python=GRADER)
+        submit(runs[0], tmp_path / "s.zip", python=GRADER)
     assert not list(tmp_path.iterdir())

@@ -64,7 +64,7 @@ def test_consistency_gives_each_image_as_it_is_and_twice_changed(data):
 def test_even_balance_lengthens_the_epoch(data):
     fewer = data.subset(np.flatnonzero((data.labels > 0) | (np.arange(12) == 0)))
     assert batches(fewer).num_an_epoch == 2
-    made = list(batches(fewer, "augment.balance=even").epoch(1))
+    made = list(batches(fewer, "augment.class_balance=oversample").epoch(1))
     assert np.concatenate([b.targets for b in made]).sum(axis=0).tolist() == [4, 4, 4]
 
 

@@ -19,7 +19,7 @@ def _threads_as_before():
 
 def choose(monkeypatch, seconds, earlier=None, **settings):
     """Choose on a machine of four cores where a step takes so many seconds."""
-    monkeypatch.setattr(hardware, "num_cores", lambda: 4)
+    monkeypatch.setattr(compute, "num_cores", lambda: 4)
     monkeypatch.setattr(compute._Trial, "_pass_s", lambda self, compute: seconds[compute])
     return choose_compute(nn.Conv2d(3, 3, 1), X_BCHW, TrainingConfig(**settings), earlier)
 

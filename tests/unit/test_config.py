@@ -45,7 +45,7 @@ def test_any_settings_come_back_from_toml_as_they_were(
     config = Config.model_validate(
         {
             "seed": seed,
-            "input": {"mean": mean},
+            "preprocessing": {"mean": mean},
             "network": {"stem": stem, "skip": skip},
             "training": {"learning_rate": rate, "budget_s": budget_s},
         }
@@ -76,9 +76,9 @@ def test_settings_cannot_be_changed_in_place():
         ("network.skip=false", "network", "skip", False),
         ("network.stem=[8, 16]", "network", "stem", (8, 16)),
         ("network.stages=[]", "network", "stages", ()),
-        ("preprocessing.mean=[0.5, 0.4, 0.3]", "input", "mean", (0.5, 0.4, 0.3)),
-        ("preprocessing.fit=pad", "input", "fit", "pad"),
-        ("preprocessing.fit='pad'", "input", "fit", "pad"),
+        ("preprocessing.mean=[0.5, 0.4, 0.3]", "preprocessing", "mean", (0.5, 0.4, 0.3)),
+        ("preprocessing.fit=pad", "preprocessing", "fit", "pad"),
+        ("preprocessing.fit='pad'", "preprocessing", "fit", "pad"),
         ('training.schedule="plateau"', "training", "schedule", "plateau"),
         ("training.schedule=one-cycle", "training", "schedule", "one-cycle"),
     ],
@@ -109,7 +109,7 @@ def test_the_last_assignment_wins_and_beats_the_other_arguments():
             "training.epoch=3",
             "training.epoch is unknown; allowed: batch_size, optimizer, learning_rate",
         ),
-        ("sed=3", "sed is unknown; allowed: preset, seed, input, split"),
+        ("sed=3", "sed is unknown; allowed: preset, seed, preprocessing, split"),
         ("trainig.epochs=3", "trainig is unknown; allowed: preset, seed"),
         ("training.epochs.x=3", "training.epochs"),
         ("seed.x=3", "seed is a value, not a group"),
@@ -133,7 +133,7 @@ def test_the_last_assignment_wins_and_beats_the_other_arguments():
         ("preprocessing.mean=[0, 0]", "preprocessing.mean"),
         ("preprocessing.std=[0, 1, 1]", "preprocessing.std"),
         ("preprocessing.mean=[nan, 0, 0]", "preprocessing.mean"),
-        ("input.channels=BGR", "input.channels: .*'RGB', got 'BGR'"),
+        ("preprocessing.channels=BGR", "preprocessing.channels: .*'RGB', got 'BGR'"),
         ("seed=-1", "seed: .*greater than or equal to 0, got -1"),
         ("seed=2147483648", "seed: .*less than 2147483648"),
         ("epochs", "--set 'epochs': write key=value"),
@@ -162,7 +162,7 @@ def test_a_preset_is_no_single_setting_that_could_be_assigned_without_effect(pre
     ("text", "message"),
     [
         ("[training]\nepoch = 3\n", "training.epoch is unknown; allowed: batch_size"),
-        ("colour = 'red'\n", "colour is unknown; allowed: preset, seed, input"),
+        ("colour = 'red'\n", "colour is unknown; allowed: preset, seed, preprocessing"),
         ("[training]\nepochs = -3\n", "training.epochs: .*got -3"),
         ("training = 3\n", "training: "),
         ("preset = 'nonsense'\n", "preset.*nonsense"),
@@ -196,9 +196,9 @@ def test_a_preset_is_a_network_and_a_schedule_and_each_can_be_replaced():
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        ({"preset": "fast"}, "preset 'fast' is unknown; allowed: quick, tiny, small"),
+        ({"preset": "fast"}, "preset 'fast' is unknown; allowed: tiny, small"),
         ({"network": "vgg"}, "network 'vgg' is unknown; allowed: tiny, small"),
-        ({"schedule": "slow"}, "schedule 'slow' is unknown; allowed: report, quick"),
+        ({"schedule": "slow"}, "schedule 'slow' is unknown; allowed: an2dl, one-cycle"),
     ],
 )
 def test_an_unknown_name_is_told_with_the_known_ones(names, message):

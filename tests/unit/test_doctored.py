@@ -125,7 +125,7 @@ def test_images_of_one_colour_do_not_stop_the_search():
 
 def test_where_groups_cover_nearly_all_nothing_is_left_to_compare_with(cells, monkeypatch):
     group = SimpleNamespace(members=np.arange(80), scores=np.full(80, 2.0), threshold=1.0)
-    monkeypatch.setattr("stainproof.data.doctored.find_shared_overlays", lambda *what: [group])
+    monkeypatch.setattr("stainproof.audit.doctored.find_shared_overlays", lambda *what: [group])
     for num in (80, 81, 120):
         found = find(small(cells[:num]))
         assert len(found.images) == 80

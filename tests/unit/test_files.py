@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 
 from stainproof import files, provenance
 from stainproof.errors import DataError
-from stainproof.models import weights
+from stainproof.runs.folder import RunFolder
 
 
 def test_the_file_appears_when_the_block_ends_and_not_before(tmp_path):
@@ -100,9 +100,10 @@ def test_weights_that_the_disk_cannot_hold_are_one_error(tmp_path, monkeypatch):
     def full(*arguments, **options):
         raise SafetensorError("No space left on device")
 
-    monkeypatch.setattr(weights, "save_file", full)
+    monkeypatch.setattr("safetensors.torch.save_file", full)
     with pytest.raises(DataError, match=r"best\.safetensors: cannot be written \(No space"):
-        weights.save_weights(tmp_path / "best.safetensors", {"w": torch.zeros(2)})
+        run = RunFolder(tmp_path)
+        run.write_weights(run.best, {"w": torch.zeros(2)})
     assert not list(tmp_path.iterdir())
 
 

@@ -48,12 +48,12 @@ def test_none_and_zero_probability_mix_nothing():
 
 def test_the_sets_own_balance_visits_every_image_once():
     labels = np.array([0, 0, 0, 1, 2])
-    assert sorted(visits(labels, "prior", np.random.default_rng(0))) == [0, 1, 2, 3, 4]
+    assert sorted(visits(labels, "none", np.random.default_rng(0))) == [0, 1, 2, 3, 4]
 
 
 def test_even_balance_fills_small_classes_up_with_visits_that_differ():
     labels = np.array([0] * 7 + [1] * 3 + [2])
-    order = visits(labels, "even", np.random.default_rng(0))
+    order = visits(labels, "oversample", np.random.default_rng(0))
     assert len(set(order.tolist())) == len(order) == 21
     assert np.bincount(labels[order % 11]).tolist() == [7, 7, 7]
     per_image = np.bincount(order % 11)[7:10]
@@ -62,5 +62,5 @@ def test_even_balance_fills_small_classes_up_with_visits_that_differ():
 
 def test_even_balance_does_not_mind_a_class_without_images():
     labels = np.array([0, 0, 2])
-    order = visits(labels, "even", np.random.default_rng(0))
+    order = visits(labels, "oversample", np.random.default_rng(0))
     assert np.bincount(labels[order % 3], minlength=3).tolist() == [2, 0, 2]

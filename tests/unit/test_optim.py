@@ -7,6 +7,7 @@ import torch
 from stainproof.config.presets import make_config
 from stainproof.config.schema import TrainingConfig
 from stainproof.errors import CheckpointError, ConfigError
+from stainproof.runs.folder import RunFolder
 from stainproof.training import checkpoint
 from stainproof.training.checkpoint import Position, read_position, restore_state, save_state
 from stainproof.training.ema import MovingAverage
@@ -127,11 +128,11 @@ def test_every_optimiser_goes_on_from_a_saved_state_as_if_nothing_had_happened(n
         take_steps(network, optimizer, range(3))
         if stop:
             schedule = Schedule(optimizer, settings)
-            path = tmp_path / "state.safetensors"
-            save_state(path, Position(), network, optimizer, schedule, None)
+            run = RunFolder(tmp_path)
+            save_state(run, Position(), network, optimizer, schedule, None)
             network = small_network()
             optimizer = make_optimizer(network, settings)
-            restore_state(path, network, optimizer, Schedule(optimizer, settings), None)
+            restore_state(run.state, network, optimizer, Schedule(optimizer, settings), None)
         take_steps(network, optimizer, range(3, 6))
         networks.append(network.state_dict())
     whole, parted = networks
@@ -163,6 +164,6 @@ def test_a_state_of_another_version_is_refused_in_one_line(tmp_path, monkeypatch
     path = tmp_path / "state.safetensors"
     with monkeypatch.context() as other:
         other.setattr(checkpoint, "STATE_VERSION", 1)
-        save_state(path, Position(), network, optimizer, Schedule(optimizer, settings), None)
+        save_state(RunFolder(tmp_path), Position(), network, optimizer, Schedule(optimizer, settings), None)
     with pytest.raises(CheckpointError, match="written by another version of stainproof"):
         read_position(path)

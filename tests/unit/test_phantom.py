@@ -115,8 +115,8 @@ def test_no_more_than_some_batches_wait_in_memory(monkeypatch):
             return map(draw, jobs)
 
     expected = phantoms.generate(120, seed=7, size_px=32, num_workers=1)[0]
-    monkeypatch.setattr(phantom, "ProcessPoolExecutor", lambda *how: Pool(Pool()))
-    monkeypatch.setattr(phantom, "AHEAD", 1)
+    monkeypatch.setattr(phantoms, "ProcessPoolExecutor", lambda *how: Pool(Pool()))
+    monkeypatch.setattr(phantoms, "AHEAD", 1)
     cells = phantoms.stream(120, seed=7, size_px=32, num_workers=2)
     first = next(cells)
     assert asked == [1]

@@ -32,6 +32,7 @@ from stainproof.search.space import (
     study_in_memory,
 )
 from stainproof.search.trial import ENOUGH_TO_JUDGE, beaten_by
+from stainproof.training.progressive_resizing import training_sizes_px
 
 SMALL = parse_space(
     tomllib.loads(
@@ -88,7 +89,7 @@ def test_every_draw_of_our_space_can_be_built(default_space):
     kinds = set()
     for _, drawn in draws(default_space, 400):
         config = make_config(assignments=assignments(drawn))
-        check_network(config)
+        check_network(config, training_sizes_px(config))
         kinds.add((config.network.unit, config.training.optimizer, len(config.network.stages)))
     assert len(kinds) == 2 * 4 * 2
 

@@ -24,11 +24,11 @@ def test_turns_are_the_eight_ways_a_square_can_lie(images):
     lying = {np.rot90(images, k, axes=(1, 2)).tobytes() for k in range(4)}
     mirrored = images[:, :, ::-1]
     lying |= {np.rot90(mirrored, k, axes=(1, 2)).tobytes() for k in range(4)}
-    assert {view.tobytes() for view in tta_views(images, "turns")} == lying
+    assert {view.tobytes() for view in tta_views(images, "d4")} == lying
 
 
 def test_views_leave_the_images_alone(images):
     before = images.copy()
-    for view in tta_views(images, "turns")[1:]:
+    for view in tta_views(images, "d4")[1:]:
         view[:] = 0
     assert np.array_equal(images, before)
