@@ -84,7 +84,7 @@ def quick(monkeypatch):
             epoch=1, loss=1, accuracy=0.5, val_loss=1, val_accuracy=0.75, learning_rate=1e-3,
             val_augmented_accuracy=0.25 + config.network.dropout, images_per_s=9, elapsed_s=6,
         )  # fmt: skip
-        write_text(run / "history.jsonl", record.model_dump_json() + "\n")
+        write_text(run.history, record.model_dump_json() + "\n")
         return SimpleNamespace(data=SimpleNamespace(class_counts={"val": {"a": 8, "b": 8}}))
 
     monkeypatch.setattr(search_page, "render_search", lambda found, folder: "")
