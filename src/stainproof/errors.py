@@ -1,8 +1,8 @@
-"""The errors a user can mend. Each message names the thing, what is allowed and what was got."""
+"""Errors that a user can fix. Each message names the thing, what is allowed and what was got."""
 
 
 class StainproofError(Exception):
-    """Base of every error a user can mend; the command line prints one line and exits with 2."""
+    """Base of all errors that a user can fix; the command line prints one line and exits with 2."""
 
 
 class ConfigError(StainproofError):
@@ -10,22 +10,22 @@ class ConfigError(StainproofError):
 
 
 class DataError(StainproofError):
-    """An image, a folder or a data file cannot be used as it is."""
+    """An image, a folder or a data file cannot be used."""
 
 
 class CheckpointError(StainproofError):
-    """A run folder is incomplete, altered or made by an incompatible version."""
+    """A run folder is incomplete, was altered, or was made by an incompatible version."""
 
 
 class SubmissionError(StainproofError):
-    """A contest submission is malformed, fails, or answers otherwise than it must."""
+    """A contest submission is malformed, fails, or makes predictions in a wrong form."""
 
 
 def in_words(error: OSError) -> str:
-    """Return what the system refused, and of which file."""
+    """Return the system's error message with the file that it concerns."""
     return f"{error.filename or 'the system'}: {error.strerror or error}"
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of what an error of another package says, or its kind."""
+    """Return the first line of a third-party error's message, or the name of its type."""
     return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,4 +1,5 @@
-"""Files that are whole or absent: everything the package writes goes through here."""
+"""Atomic file writing: a file is complete or absent. Everything the package writes goes through
+here."""
 
 import hashlib
 import lzma
@@ -26,15 +27,16 @@ ZIP_ERRORS = (
     zlib.error,
     zipfile.BadZipFile,
 )
-"""What reading a damaged, encrypted or oddly packed zip file raises; NotImplementedError is among
-them."""
+"""Exceptions raised by reading a damaged, encrypted or unusually compressed zip file.
+NotImplementedError is a subclass of one of them.
+"""
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path` that takes its place when the block ends well.
+    """Yield a temporary path beside `path` that replaces it when the block ends without an error.
 
-    A kill or an error at any moment leaves either the old file or the new one, never a part.
+    If the process is killed, either the old file or the new one exists, never a part of one.
 
     Raises:
         DataError: The folder cannot be written to.
@@ -61,11 +63,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """Give a temporary folder beside `path` that becomes `path` when the block ends well.
+    """Yield a temporary folder that becomes `path` when the block ends without an error.
 
     Raises:
-        DataError: Something is there already, other than an empty folder, or the folder around it
-            cannot be written to.
+        DataError: `path` exists and is not an empty folder, or its parent cannot be written to.
     """
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise DataError(f"{path}: already there and not an empty folder; choose another --out")
@@ -91,7 +92,7 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 def check_writable(path: Path) -> None:
-    """Find out, before long work, whether the file can be written.
+    """Check before long work that a file can be written.
 
     Raises:
         DataError: It cannot.
@@ -107,18 +108,18 @@ def check_writable(path: Path) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write the file whole or not at all."""
+    """Write the file atomically."""
     with atomic_path(path) as part:
         part.write_bytes(content)
 
 
 def write_text(path: Path, content: str) -> None:
-    """Write the text, UTF-8, whole or not at all."""
+    """Write the text in UTF-8, atomically."""
     write_bytes(path, content.encode("utf-8"))
 
 
 def append_line(path: Path, line: str) -> None:
-    """Add a line, UTF-8, in one write that several processes may make at once.
+    """Append a line in UTF-8 with a single write, so that several processes can append to one file.
 
     Raises:
         DataError: The file cannot be written to.
@@ -138,13 +139,13 @@ def append_line(path: Path, line: str) -> None:
 
 
 def write_picture(path: Path, rgb: NDArray[np.uint8]) -> None:
-    """Write uint8 (height, width, 3) RGB as a PNG file, whole or not at all."""
+    """Write uint8 (height, width, 3) RGB as a PNG file, atomically."""
     with atomic_path(path) as part:
         Image.fromarray(rgb).save(part, format="PNG")
 
 
 def exists(path: Path) -> bool:
-    """Say whether something is there; names too long or odd to be files are not."""
+    """Return whether the path exists; False for names that are too long or invalid."""
     try:
         return path.exists()
     except (OSError, ValueError):
@@ -152,12 +153,13 @@ def exists(path: Path) -> bool:
 
 
 def printable(path: Path | str) -> str:
-    """Return a path with slashes, or words; bytes that are no UTF-8 text as question marks."""
+    """Return a path with forward slashes, or a text; bytes that are not UTF-8 become question
+    marks."""
     words = path.as_posix() if isinstance(path, Path) else path
     return words.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes in hexadecimal."""
+    """Return the SHA-256 of a file in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

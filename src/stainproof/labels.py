@@ -1,4 +1,4 @@
-"""The eight classes of the reference task, and how other sources spell them."""
+"""Class names: the eight classes of BloodMNIST, and matching of spellings."""
 
 from collections.abc import Sequence
 
@@ -24,7 +24,7 @@ _SPELLINGS = {
 
 
 def canonical(name: str) -> str:
-    """Return the class name in the spelling that is compared: lower case, singular, one for ig."""
+    """Return the normalised form of a class name: lower case, singular, one name for `ig`."""
     lowered = name.strip().lower().replace("_", " ")
     if lowered in _SPELLINGS:
         return _SPELLINGS[lowered]
@@ -35,15 +35,15 @@ def canonical(name: str) -> str:
 def match_classes(
     names: Sequence[str], known: Sequence[str], whose: str = "the model"
 ) -> list[int]:
-    """Find each name's index among the known classes: as it is, or else in another spelling.
+    """Find the position of each class name in a list of known ones, ignoring the spelling.
 
     Args:
         names: Class names of a source, for instance of a test set with fewer classes.
         known: Class names of a model, in the order of its outputs.
-        whose: Who knows them, for the error.
+        whose: Owner of the known classes, for the error message.
 
     Returns:
-        For every name its position in `known`.
+        The position in `known` of every name.
 
     Raises:
         DataError: A name is not among the known classes.

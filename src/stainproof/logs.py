@@ -1,4 +1,4 @@
-"""Other packages, kept from talking of what concerns nobody here."""
+"""Silence third-party loggers."""
 
 import logging
 from collections.abc import Iterator
@@ -7,10 +7,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def silenced_logger(name: str | None = None) -> Iterator[None]:
-    """Let a package's log say nothing below errors meanwhile.
+    """Suppress the messages of a logger below the level ERROR inside the block.
 
     Args:
-        name: Of the log; nothing: of all packages that write to the root's.
+        name: Name of the logger; None: the root logger.
     """
     log = logging.getLogger(name)
     before = log.level

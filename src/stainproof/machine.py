@@ -1,4 +1,4 @@
-"""This machine: its cores and its memory allocator."""
+"""The machine: number of cores, and the memory allocator."""
 
 import ctypes
 import os
@@ -17,13 +17,14 @@ def num_cores() -> int:
 
 
 def keep_freed_memory() -> bool:
-    """Let this process keep the memory that one batch frees for the next one.
+    """Make glibc keep freed memory in this process instead of returning it to the system.
 
-    By default glibc hands large blocks back to the system, which must then clear and map their
-    pages again at every step: about an eighth of a training step on a CPU. Results are the same.
+    By default glibc returns large blocks to the system, which must then clear and map their pages
+    again at every training step; that takes about an eighth of a step on a CPU. It changes the
+    allocator of the whole process, so only commands call it, not library functions.
 
     Returns:
-        Whether this was done; other C libraries than glibc are left as they are.
+        True if the allocator was changed; False where the C library is not glibc.
     """
     if platform.libc_ver()[0] != "glibc":
         return False

@@ -1,4 +1,4 @@
-"""How long work says how far it is, without knowing who listens."""
+"""Progress reporting: long work reports each item to a callback."""
 
 from collections.abc import Iterable, Iterator
 from typing import Protocol, TypeVar
@@ -7,13 +7,13 @@ Item = TypeVar("Item")
 
 
 class Track(Protocol):
-    """Passes items on and shows how many of `total` have passed."""
+    """A callback that passes items on and shows how many of `total` have passed."""
 
     def __call__(self, items: Iterable[Item], what: str, total: int) -> Iterable[Item]:
-        """Pass the items on under the heading `what`."""
+        """Yield the items, shown under the heading `what`."""
         ...
 
 
 def silent(items: Iterable[Item], what: str, total: int) -> Iterator[Item]:
-    """Pass the items on and show nothing."""
+    """Yield the items and show nothing."""
     yield from items

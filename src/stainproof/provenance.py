@@ -1,4 +1,4 @@
-"""Where a result came from: version, commit, command, machine, time."""
+"""Provenance of a result: version, commit, command, machine, time."""
 
 import os
 import platform
@@ -17,23 +17,24 @@ from stainproof.files import printable
 
 
 class Provenance(BaseModel):
-    """What somebody needs to know to trust or repeat a result."""
+    """What is needed to judge and repeat a result."""
 
     model_config = ConfigDict(frozen=True)
 
     stainproof: str
     """Version of this package."""
     commit: str
-    """Commit of the source tree, with `+changes` where it was edited; `unknown` outside one."""
+    """Commit of the source tree, with `+changes` if it has uncommitted changes; `unknown`
+    outside of one."""
     command: str
-    """The command line, without passwords and folders of the machine before the program's name."""
+    """The command line, without passwords and without the folder of the program."""
     python: str
     torch: str
     numpy: str
     machine: str
-    """Processor and number of cores."""
+    """Processor model and number of cores."""
     created: str
-    """When, in UTC, ISO 8601."""
+    """Time in UTC, ISO 8601."""
 
 
 def collect() -> Provenance:
@@ -51,7 +52,7 @@ def collect() -> Provenance:
 
 
 def without_password(word: str) -> str:
-    """Return an address such as `postgresql://user:password@host` less the password."""
+    """Return an address such as `postgresql://user:password@host` without the password."""
     word = re.sub(r"(://[^/\s:@]*):[^\s@]*@", r"\1:***@", word)
     return re.sub(r"([?&]password=)[^&\s]*", r"\1***", word)
 

@@ -1,4 +1,4 @@
-"""What a group of settings is, and how any is read: TOML, assignments, a fault in one line."""
+"""Parsing of settings: TOML files, assignments such as `training.epochs=3`, durations."""
 
 import re
 import tomllib
@@ -12,7 +12,7 @@ from stainproof.errors import ConfigError
 
 
 class Settings(BaseModel):
-    """A frozen group of settings that refuses keys it does not know."""
+    """Base of all groups of settings: immutable, unknown keys are refused."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False
@@ -23,15 +23,15 @@ Group = TypeVar("Group", bound=Settings)
 
 
 def make_settings(group: type[Group], values: dict[str, Any], what: str = "") -> Group:
-    """Build a group of settings.
+    """Validate a group of settings.
 
     Args:
-        group: Its class.
-        values: Key -> value, which may be a tree.
-        what: Begins the message.
+        group: The class of the group.
+        values: Key -> value; values of nested groups are dicts.
+        what: Start of the error message.
 
     Raises:
-        ConfigError: A key is unknown or a value is out of range.
+        ConfigError: A key is unknown or a value is out of range; the first error is named.
     """
     try:
         return group.model_validate(values)
@@ -52,12 +52,13 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def assign(tree: dict[str, Any], assignment: str, replaced: Mapping[str, Sequence[str]]) -> None:
-    """Put a text such as `training.epochs=3` into a tree of settings.
+    """Set one value in a tree of settings.
 
     Args:
-        tree: Is changed.
-        assignment: The key's groups are parted by dots; what is no TOML value is a text.
-        replaced: Choice -> settings of the choice before that it drops.
+        tree: The tree; it is modified.
+        assignment: A text such as `training.epochs=3`. Dots separate groups. A value that is not
+            TOML is taken as a string.
+        replaced: Setting -> other settings that are reset when this one is assigned.
 
     Raises:
         ConfigError: There is no key, or a group in it is a value.
@@ -88,30 +89,30 @@ def key_of(assignment: str) -> str:
 
 
 def choose(table: dict[str, Any], name: str, what: str) -> Any:
-    """Return `table[name]`, or say what `what` may be.
+    """Return `table[name]`.
 
     Raises:
-        ConfigError: The table has no such name.
+        ConfigError: The table has no such name; the message lists the names.
     """
     check_known(name, table, what)
     return table[name]
 
 
 def check_known(name: str, allowed: Collection[str], what: str) -> None:
-    """Say what `what` may be, where the name is not among it.
+    """Check that a name is allowed.
 
     Raises:
-        ConfigError: It is not.
+        ConfigError: It is not; the message lists the allowed names.
     """
     if name not in allowed:
         raise ConfigError(f"{what} {name!r} is unknown; allowed: {', '.join(allowed)}")
 
 
 def parse_duration(text: str, what: str = "budget") -> float:
-    """Read a length of time such as `90s`, `20m`, `1h30m` as seconds.
+    """Parse a duration such as `90s`, `20m` or `1h30m`; return seconds.
 
     Raises:
-        ConfigError: The text is no length of time above zero.
+        ConfigError: The text is not a duration above zero.
     """
     match = re.fullmatch(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,6})s)?", text.strip().lower())
     hours, minutes, seconds = (int(part or 0) for part in match.groups()) if match else (0, 0, 0)

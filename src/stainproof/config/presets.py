@@ -1,4 +1,4 @@
-"""Settings by name: the report's networks and schedules, ours, and single assignments on top."""
+"""Presets: named networks and schedules, and functions that build a `Config`."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from stainproof.config.recipes import Recipe
 from stainproof.config.schema import MOST_EPOCHS, NO_LAYERS, Config, InferenceConfig
 
 PLAIN: dict[str, Any] = {"units": 1, "skip": False, "dropout": 0.1}
-"""One unit a block without a skip, as `stainproof search` made its smallest networks."""
+"""One unit a block, no skip connection: what `stainproof search` found best for small networks."""
 NETWORKS: dict[str, dict[str, Any]] = {
     "tiny": {**PLAIN, "stem": (8, 16, 64), "stages": (48,), "hidden": 0},
     "small": {**PLAIN, "stem": (8, 16, 128), "stages": (96,), "hidden": 64},
@@ -20,9 +20,12 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "an2dl-inception": {"skip": False},
     "an2dl-residual": {"unit": "conv", "stages": (128, 256)},
 }
-"""The report's networks (sections 2 and 4) and ours for CPUs, `tiny`, `small` and `large`, each as
-its difference from the reference network. Ours make images small early, where a filter costs most,
-and have filters in multiples of 8."""
+"""Name -> difference from the network of the AN2DL paper (sections 2 and 4 of the paper for the
+names
+that begin with `an2dl`). Our own networks reduce the resolution early, where a filter costs most,
+and
+have multiples of 8 filters.
+"""
 
 SCHEDULES: dict[str, dict[str, dict[str, Any]]] = {
     "an2dl": {
@@ -50,7 +53,9 @@ SCHEDULES: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
 }
-"""`an2dl`: section 3 of the AN2DL paper; `one-cycle`: for people without a GPU."""
+"""Name -> settings of split, augmentation and training. `an2dl`: section 3 of the AN2DL paper;
+`one-cycle`: for training on CPUs.
+"""
 
 PRESETS: dict[str, tuple[str, str]] = {
     "tiny": ("tiny", "one-cycle"),
@@ -62,7 +67,7 @@ PRESETS: dict[str, tuple[str, str]] = {
     "an2dl-inception": ("an2dl-inception", "an2dl"),
     "an2dl-residual": ("an2dl-residual", "an2dl"),
 }
-"""Every preset names a network and a schedule."""
+"""Preset -> its network and its schedule."""
 
 REPLACED: dict[str, tuple[str, ...]] = {
     "augment.recipe": tuple(
@@ -74,7 +79,7 @@ REPLACED: dict[str, tuple[str, ...]] = {
         "preprocessing.std",
     ),
 }
-"""Choice -> settings of the choice before that it drops."""
+"""Setting -> settings that are reset when it is assigned."""
 
 
 def make_config(
@@ -86,14 +91,14 @@ def make_config(
     budget_s: float | None = None,
     assignments: tuple[str, ...] = (),
 ) -> Config:
-    """Build the settings of a run from named presets and single assignments.
+    """Build the settings of a run from a preset and single assignments.
 
     Args:
-        preset: Name in `PRESETS`; gives the network and the schedule.
+        preset: Name in `PRESETS`; determines the network and the schedule.
         network: Name in `NETWORKS` that replaces the preset's.
         schedule: Name in `SCHEDULES` that replaces the preset's.
-        seed: Seed of everything random, 0 to 2^31 - 1.
-        budget_s: Seconds of training, above zero; they take the place of the schedule's epochs.
+        seed: Seed of all random numbers, 0 to 2^31 - 1.
+        budget_s: Training time in seconds, above zero; replaces the schedule's number of epochs.
         assignments: Texts such as `training.epochs=3`, applied last.
 
     Raises:
@@ -116,7 +121,7 @@ def make_config(
 
 
 def limits_of(budget_s: float) -> dict[str, float]:
-    """Return the settings of a training that ends with its time, however many epochs that are."""
+    """Return the settings that end a training after a time instead of a number of epochs."""
     return {"budget_s": budget_s, "epochs": MOST_EPOCHS}
 
 
@@ -124,13 +129,13 @@ def read_config(path: Path) -> Config:
     """Read settings from a TOML file.
 
     Raises:
-        ConfigError: The file is missing, is no TOML, or has an unknown key or a bad value.
+        ConfigError: The file is missing, is not TOML, or has an unknown key or an invalid value.
     """
     return make_settings(Config, read_toml(path), f"{path}: setting")
 
 
 def with_assignments(config: Config, assignments: tuple[str, ...]) -> Config:
-    """Return the settings with texts such as `training.epochs=3` applied.
+    """Return the settings with assignments such as `training.epochs=3` applied.
 
     Raises:
         ConfigError: A key is unknown or a value is out of range.
@@ -145,15 +150,15 @@ def with_assignments(config: Config, assignments: tuple[str, ...]) -> Config:
 def make_inference_config(
     tta: str = "none", filter: str = "none", cutoff: float = 0.5
 ) -> InferenceConfig:
-    """Build the settings of prediction; see `InferenceConfig`.
+    """Build the settings of inference; see `InferenceConfig`.
 
     Raises:
-        ConfigError: A name is unknown or the cutoff out of range.
+        ConfigError: A name is unknown or the cutoff is out of range.
     """
     return make_settings(InferenceConfig, {"tta": tta, "filter": filter, "cutoff": cutoff})
 
 
 def _assign_all(tree: dict[str, Any], assignments: tuple[str, ...]) -> None:
-    """Apply the assignments, choices first, since they drop what was chosen before."""
+    """Apply the assignments; first those that reset other settings."""
     for assignment in sorted(assignments, key=lambda text: key_of(text) not in REPLACED):
         assign(tree, assignment, REPLACED)

@@ -1,6 +1,6 @@
-"""Augmentation recipes as settings: which operations, how often, how far; the named ones.
+"""Augmentation recipes: which operations, with which probability and range; the named recipes.
 
-What an amount means is said where the operation is, in `augment.operations`; 0 changes nothing.
+The amount of an operation is defined in its docstring in `augment/`; 0 leaves the image unchanged.
 """
 
 from typing import Any, Literal
@@ -50,7 +50,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "cutout": (0.1, 0.5),
     "grid_mask": (0.1, 0.45),
 }
-"""Operation -> its amounts at full strength, in the order from the slide to the file."""
+"""Operation -> default range of its amount, ordered from slide to file (the order of application).
+"""
 
 _SHARES = (
     "d4", "flip", "multiply", "amplitude_swap", "channel_shuffle", "white_balance", "solarize",
@@ -83,7 +84,7 @@ LIMITS: dict[str, tuple[float, float]] = dict.fromkeys(_SHARES, (0.0, 1.0)) | {
     "downscale": (0, 31),
     "jpeg": (0, 99),
 }
-"""Operation -> amounts beyond which it has no meaning."""
+"""Operation -> limits of its amount."""
 
 FAMILIES: dict[str, tuple[str, ...]] = {
     "symmetries": ("d4", "flip"),
@@ -107,14 +108,14 @@ Policy = Literal["independent", "randaugment", "augmix"]
 
 
 class OperationRange(Settings):
-    """How often an operation is applied and how far it goes."""
+    """Probability and range of one operation."""
 
     probability: float = Field(ge=0.0, le=1.0)
-    """Share of the images that it changes, where the recipe draws each operation by itself."""
+    """Probability that the operation is applied to an image, for the policy `independent`."""
     low: float
-    """Least amount."""
+    """Smallest amount."""
     high: float
-    """Greatest amount; the amount is uniform between the two."""
+    """Largest amount; amounts are drawn uniformly between the two."""
 
     @model_validator(mode="after")
     def _in_order(self) -> "OperationRange":
@@ -124,29 +125,38 @@ class OperationRange(Settings):
 
 
 class Recipe(Settings):
-    """Operations, and how an image's share of them is drawn."""
+    """A set of operations and the policy that selects among them for each image."""
 
     policy: Policy = "independent"
-    """`independent`: every operation by its own probability; `randaugment`: `num_ops` of them, any as likely;
-    `augmix`: `mixture_width` chains of 1 to 3 of them, blended with the image (AugMix)."""
+    """`independent`: every operation with its own probability; `randaugment`: `num_ops` operations
+    with equal
+    probability; `augmix`: `mixture_width` chains of 1 to 3 operations, blended with the image.
+    """
     num_ops: int = Field(2, ge=1, le=16)
-    """Operations an image, for `randaugment`."""
+    """Number of operations an image, for `randaugment`."""
     magnitude: float = Field(0.0, ge=0.0, le=1.0)
-    """Share of an operation's greatest amount, for `randaugment` and `augmix`; 0: drawn from 0 to 1."""
+    """Fraction of an operation's largest amount, for `randaugment` and `augmix`; 0: drawn from 0
+    to 1."""
     mixture_width: int = Field(3, ge=1, le=8)
-    """Chains, for `augmix`."""
+    """Number of chains, for `augmix`."""
     family_probability: float = Field(1.0, gt=0.0, le=1.0)
-    """Share of the images to which a family comes, its operations all the oftener then; each
-    keeps its probability over all images. 1: every operation by itself."""
+    """Probability with which a family of operations is active for an image. Within an active family
+    operations are applied more often, so that their overall probability stays the same. 1:
+    operations are
+    independent.
+    """
     shuffle_probability: float = Field(0.0, ge=0.0, le=1.0)
-    """Share of the images whose families of operations come in a random order."""
+    """Probability that the families of operations are applied in random order."""
     borders: tuple[Border, ...] = Field(("reflect",), min_length=1)
-    """What comes into view beside the image when it moves, one drawn at a time: its mirror, its
-    edge, a random colour, black."""
+    """How pixels outside of the image are filled after a geometric operation; one is drawn each
+    time.
+    `reflect`: mirrored, `edge`: the nearest pixel, `colour`: one random colour, `black`.
+    """
     pictures: str = ""
-    """Folder of foreign pictures for overlays; empty: made-up pictures and other cells."""
+    """Folder of overlay images; empty: synthetic images and other cells."""
     operations: dict[str, OperationRange] = Field(default_factory=dict)
-    """Operation -> how often and how far; turns and flips first, the rest in this order."""
+    """Operation -> its probability and range. Applied in the order of `RANGES`, symmetries first.
+    """
 
     @field_validator("operations")
     @classmethod
@@ -163,7 +173,7 @@ class Recipe(Settings):
     @field_validator("operations", mode="before")
     @classmethod
     def _known(cls, operations: Any) -> Any:
-        """Fill in ranges that are not given; say which names there are."""
+        """Fill in default ranges; refuse unknown operations."""
         if not isinstance(operations, dict):
             return operations
         filled = {}
@@ -177,7 +187,7 @@ class Recipe(Settings):
 
 
 def _draws(probabilities: dict[str, float], **ranges: tuple[float, float]) -> dict[str, Any]:
-    """Write operations with their usual ranges, or with the ones given."""
+    """Return operations with their default ranges or the given ones."""
     found = {}
     for name, probability in probabilities.items():
         low, high = ranges.get(name, RANGES[name])
@@ -290,10 +300,15 @@ RECIPES: dict[str, dict[str, Any]] = {
 }
 """Every named recipe, as its difference from an empty `Recipe`:
 
-`none`; `d4`: the eight symmetries of the square; `simple`: the report's first (section 4);
-`overlays`: that, under foreign pictures, the report's second; `randaugment`: Cubuk et al. 2020;
-`trivialaugment`: Mueller & Hutter 2021; `augmix`: Hendrycks et al. 2020; `prime`: the three
-families of Modas et al. 2022; `hybrid`: amplitude swaps of Chen et al. 2021 (APR) and detail swaps
-of Yucel et al. 2023 (HybridAugment++); `stains`: optical densities, Tellez et al. 2018;
-`stainproof`: our own, all families at once. All but `simple` and `overlays` turn images, since a
-smear has no upright."""
+`none`: no augmentation; `d4`: the eight symmetries of the square; `simple`: the first recipe of the
+AN2DL paper (section 4); `overlays`: the same after blending overlay images in, the paper's second
+recipe;
+`randaugment`: Cubuk et al. 2020; `trivialaugment`: Mueller & Hutter 2021; `augmix`: Hendrycks et
+al. 2020;
+`prime`: the three families of Modas et al. 2022; `hybrid`: amplitude swaps of Chen et al. 2021
+(APR) and
+high-frequency swaps of Yucel et al. 2023 (HybridAugment++); `stains`: optical-density augmentation,
+Tellez et al. 2018; `stainproof`: our own, all families. All but `simple` and `overlays` include
+`d4`,
+because a smear has no upright direction.
+"""

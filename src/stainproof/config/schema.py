@@ -1,4 +1,4 @@
-"""Every setting, typed. TOML in, TOML in the run folder, `--set training.epochs=3` on the way."""
+"""All settings as typed groups. They are read from TOML and stored as TOML in the run folder."""
 
 from typing import Any, Literal, Self
 
@@ -19,68 +19,74 @@ MOST_EPOCHS = 100_000
 
 
 class Preprocessing(Settings):
-    """How a network wants its images; travels with the weights, the one source of preprocessing."""
+    """Preprocessing of the images of a network. It is stored with the weights and defined
+    nowhere else."""
 
     size_px: int = Field(96, ge=16, le=MAX_SIZE_PX)
-    """Height and width that every image is brought to."""
+    """Height and width of the network's input in pixels."""
     fit: Literal["crop", "pad", "stretch"] = "crop"
-    """How an oblong image becomes square: its centre, a grey border, or squeezed."""
+    """How an image that is not square becomes square: `crop` takes the centre, `pad` adds grey
+    borders,
+    `stretch` changes the aspect ratio.
+    """
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """Subtracted from each RGB channel after scaling to [0, 1]."""
     std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (1.0, 1.0, 1.0)
     """Divides each RGB channel after the subtraction."""
     channels: Literal["RGB"] = "RGB"
-    """Channel order of the array the network is given."""
+    """Channel order of the network's input."""
 
 
 class SplitConfig(Settings):
-    """Who learns and who is asked."""
+    """Train, validation and test split."""
 
     val_fraction: float = Field(0.2, gt=0.0, lt=0.9)
-    """Share of the images that drives early stopping and the schedule."""
+    """Fraction of the images used for early stopping, the schedule and the choice of the best
+    epoch."""
     test_fraction: float = Field(0.0, ge=0.0, lt=0.9)
-    """Share that is kept apart for one clean measurement at the end."""
+    """Fraction of the images held out for one evaluation after training."""
 
 
 NO_LAYERS: dict[str, Any] = {
     "stem": (), "stages": (), "blocks": 2, "unit": "inception", "units": 2, "skip": True,
     "norm": "batch", "hidden": 0,
 }  # fmt: skip
-"""The settings of our own layers where a backbone takes their place."""
+"""Settings of our own layers when a backbone replaces them."""
 
 
 class NetworkConfig(Settings):
-    """A network of general blocks; the defaults are the reference (1,932,920 parameters)."""
+    """The network. The defaults are the network of the AN2DL paper (1,932,920 parameters)."""
 
     backbone: str = ""
-    """Name of a network of timm, in place of the layers below; needs the extra `transfer`."""
+    """Name of a timm network that replaces the layers below; needs the extra `transfer`."""
     pretrained: str = ""
-    """What a backbone begins with. Empty: random weights; `hub`: what timm fetches; `package`: what
-    an installed package holds; else the path of a file, of safetensors or of torch."""
+    """Initial weights of a backbone. Empty: random; `hub`: what timm downloads; `package`: those of
+    an
+    installed package; else the path of a safetensors or PyTorch file.
+    """
     stem: tuple[int, ...] = (60, 120)
-    """Filters of the plain 3x3 convolution stages, each followed by a max-pool of 2."""
+    """Filters of the 3x3 convolution stages, each followed by 2x2 max pooling."""
     stages: tuple[int, ...] = (240, 480)
-    """Filters of the custom-block stages, each followed by a max-pool of 2."""
+    """Filters of the custom-block stages, each followed by 2x2 max pooling."""
     blocks: int = Field(2, ge=1, le=16)
-    """Custom blocks in a stage."""
+    """Number of custom blocks in a stage."""
     unit: Literal["inception", "conv"] = "inception"
-    """What is stacked inside a custom block."""
+    """Unit that a custom block repeats."""
     units: int = Field(2, ge=1, le=16)
-    """Units in a custom block, the report's k."""
+    """Number of units in a custom block (k in the AN2DL paper)."""
     skip: bool = True
-    """Whether a custom block adds its input to its output."""
+    """Whether a custom block has a skip connection."""
     norm: Literal["batch", "group"] = "batch"
-    """What follows every convolution: batch normalisation, or group normalisation, which is slower
-    and treats every image by itself."""
+    """Normalisation after every convolution. `group` is slower and independent of other images."""
     hidden: int = Field(128, ge=0, le=8192)
-    """Width of the dense layer before the last; 0 for none."""
+    """Width of the dense layer before the last one; 0: no such layer."""
     dropout: float = Field(0.6, ge=0.0, lt=1.0)
-    """Share of the features before the last layer that training drops."""
+    """Dropout probability before the last layer."""
 
     @model_validator(mode="before")
     @classmethod
     def _one_kind_of_layers(cls, given: Any) -> Any:
-        """Leave our own layers out where a backbone is named."""
+        """Set our own layers to `NO_LAYERS` if a backbone is named."""
         return NO_LAYERS | given if isinstance(given, dict) and given.get("backbone") else given
 
     @model_validator(mode="after")
@@ -94,33 +100,40 @@ class NetworkConfig(Settings):
 
 
 class AugmentConfig(Recipe):
-    """What training images are changed by, afresh every epoch.
+    """Augmentation of training images, drawn anew every epoch.
 
-    What is not given is as the named recipe says, operation by operation.
+    Settings that are not given are those of the named recipe, operation by operation.
     """
 
     recipe: RecipeName = "stainproof"
-    """The recipe that the operations started from."""
+    """Named recipe that provides the defaults."""
     without: tuple[str, ...] = ()
-    """Operations, or families of them, that are left out."""
+    """Operations or families of operations that are left out."""
     strength: float = Field(1.0, ge=0.0, le=2.0)
-    """Multiplies every amount, as far as the amount has a meaning; 0 leaves images as they are."""
+    """Multiplies every amount, within its limits; 0: no augmentation."""
     mix: Literal["none", "cutmix", "mixup", "either"] = "none"
-    """Whether pairs of a batch are mixed, labels too."""
+    """Mixing of pairs of images and their labels within a batch."""
     mix_probability: float = Field(0.5, ge=0.0, le=1.0)
-    """Share of the images that are mixed with another."""
+    """Probability that an image is mixed with another one."""
     mix_alpha: float = Field(1.0, gt=0.0, le=10.0)
-    """Shares are drawn from Beta(alpha, alpha): below 1 one of the two prevails."""
+    """Mixing weights are drawn from Beta(alpha, alpha)."""
     consistency: float = Field(0.0, ge=0.0, le=100.0)
-    """Weight of the Jensen-Shannon loss between an image and two changed copies (AugMix: 12);
-    above 0 a step computes three images for one."""
+    """Weight of the Jensen-Shannon consistency loss between an image and two augmented copies
+    (AugMix: 12);
+    above 0 a step processes three times as many images.
+    """
     class_balance: Literal["none", "oversample"] = "none"
-    """`none`: classes as they are; `oversample`: small ones filled up with fresh augmentations."""
+    """`none`: every image once an epoch; `oversample`: images of small classes more often, each
+    time augmented
+    anew, until all classes have the same size.
+    """
     validation: RecipeName = "stainproof"
-    """Recipe of the fixed changed validation images that early stopping and the schedule look
-    at; `none`: they look at the images as they are."""
+    """Recipe of the augmented validation set, which controls early stopping, the schedule and the
+    choice of the
+    best epoch; `none`: the validation images as they are control them.
+    """
     workers: int = Field(1, ge=1, le=256)
-    """Threads that augment; they do not alter the result."""
+    """Number of augmentation threads; the result does not depend on it."""
 
     @model_validator(mode="before")
     @classmethod
@@ -154,75 +167,102 @@ class AugmentConfig(Recipe):
 
 
 class AuditConfig(Settings):
-    """Where an audit draws its lines; each line lies in units of the set's own spread."""
+    """Thresholds of an audit, in units that adapt to the data set."""
 
     near_duplicate_deviations: float = Field(6.0, gt=0.0, le=100.0)
-    """Robust standard deviations below the usual nearest distance at which images are copies."""
+    """A pair of images is a near duplicate if its distance lies this many robust standard
+    deviations below the
+    typical nearest-neighbour distance of the set.
+    """
     doctored_margin: float = Field(1.3, ge=1.0, le=10.0)
-    """How far an image must agree with a group's foreign picture beyond what turned ones do."""
+    """Factor by which an image's correlation with the overlay of a group must exceed the largest
+    one that rotated
+    copies reach.
+    """
     doctored_threshold: float = Field(0.2, ge=0.0, le=100.0)
-    """How far a single image must lie on the blended side of the boundary, in its margins."""
+    """SVM decision value, in units of the margin, above which a single image counts as doctored."""
     outlier_threshold: float = Field(3.0, gt=0.0, le=100.0)
-    """Distance of an outlier, in units of the set's 99th percentile's."""
+    """Distance of an outlier from the median, in units of the distance of the set's 99th
+    percentile."""
     min_label_probability: float = Field(0.02, ge=0.0, le=1.0)
-    """Cross-validated probability below which a label is suspect."""
+    """Cross-validated probability of the given label below which it is a label issue."""
     seed: int = Field(0, ge=0, lt=2**31)
     """Seed of samples and folds."""
 
 
 class TrainingConfig(Settings):
-    """How the weights are found; the defaults are the report's (section 3)."""
+    """Training. The defaults are those of the AN2DL paper (section 3)."""
 
     batch_size: int = Field(128, ge=1, le=65536)
-    """Images a step."""
+    """Images per training step."""
     optimizer: Literal["adam", "adamw", "sgd", "lion", "muon"] = "adam"
-    """What takes the steps. Of Adam's learning rate, AdamW wants the same, Muon twice as much, Lion
-    about a tenth and SGD (its momentum is 0.9) ten times and more."""
+    """Optimizer. Relative to Adam's learning rate, AdamW needs the same, Muon twice, Lion about a
+    tenth, and SGD
+    (with momentum 0.9) ten times or more.
+    """
     learning_rate: float = Field(1e-3, gt=0.0, le=10.0)
-    """The optimiser's step; the peak of the one-cycle schedule."""
+    """Learning rate; of the schedule `one-cycle` the peak."""
     weight_decay: float = Field(0.0, ge=0.0, le=1.0)
-    """Decoupled weight decay; of SGD, the usual one. Adam takes none."""
+    """Decoupled weight decay; of SGD the L2 penalty. Adam takes none."""
     epochs: int = Field(1000, ge=1, le=MOST_EPOCHS)
-    """Most passes over the training split."""
+    """Maximum number of epochs."""
     budget_s: float | None = Field(None, gt=0.0)
-    """Seconds after which training ends with a complete run folder; nothing: no limit."""
+    """Maximum training time in seconds; None: no limit. The run folder is complete when it ends."""
     schedule: Literal["plateau", "one-cycle"] = "plateau"
-    """`plateau`: the rate falls when validation loss stalls; `one-cycle`: up, then down to zero."""
+    """`plateau`: the learning rate is reduced when the validation loss stops improving;
+    `one-cycle`: it rises,
+    then falls to zero.
+    """
     plateau_factor: float = Field(0.2, gt=0.0, lt=1.0)
-    """What a plateau multiplies the rate by."""
+    """Factor of a reduction on a plateau."""
     plateau_patience: int = Field(20, ge=0)
-    """Epochs without a better validation loss before the rate falls."""
+    """Epochs without a lower validation loss before the learning rate is reduced."""
     stop_patience: int = Field(40, ge=0)
-    """Epochs without a better validation accuracy before training ends; 0: never."""
+    """Epochs without a higher validation accuracy before training ends (early stopping); 0: never.
+    """
     label_smoothing: float = Field(0.0, ge=0.0, lt=1.0)
-    """Share of what is learnt, a teacher's answers too, that is spread evenly over the classes."""
+    """Fraction of the target probability, also of a teacher's, that is spread evenly over the
+    classes."""
     start_scale: float = Field(1.0, ge=0.1, le=1.0)
-    """What images are scaled by at the start of a one-cycle run; they grow to full size by two
-    thirds of it. Small images are faster to learn from; 1: full size throughout."""
+    """Factor by which images are scaled at the start of a one-cycle run (progressive resizing).
+    They reach
+    full size after two thirds of the run. 1: full size throughout.
+    """
     ema_decay: float = Field(0.0, ge=0.0, lt=1.0)
-    """Decay a step of the averaged weights, which are then validated and kept; 0: no average."""
+    """Decay per step of the exponential moving average (EMA) of the weights. The averaged weights
+    are
+    validated and kept. 0: no average.
+    """
     unfrozen_blocks: int | None = Field(None, ge=0)
-    """How many blocks of a backbone learn beside its head, counted from the head down; 0: the head
-    alone; nothing: all."""
+    """Number of blocks of a backbone that are trained besides its head, counted from the head; 0:
+    the head
+    alone; None: all.
+    """
     layer_decay: float = Field(1.0, gt=0.0, le=1.0)
-    """What the learning rate is multiplied by from each block of a backbone to the one below."""
+    """Factor of the learning rate from each block of a backbone to the block below."""
     freeze_norms: bool = False
-    """Whether batch normalisation keeps its first statistics and weights; else it goes by the new
-    images, in frozen blocks too."""
+    """Whether batch normalisation keeps its pretrained statistics and weights; otherwise its
+    statistics adapt to
+    the training images, in frozen blocks too.
+    """
     teacher: str = ""
-    """Folder of a run or an ensemble whose answers are learnt; nothing: labels alone."""
+    """Folder of a run or an ensemble that acts as the teacher; empty: labels only."""
     distillation_weight: float = Field(0.9, gt=0.0, le=1.0)
-    """Share of the teacher's answers in what is learnt; the label has the rest. Label smoothing
-    then goes over both."""
+    """Weight of the teacher's probabilities in the targets; the label has the rest. Label smoothing
+    applies to
+    both.
+    """
     keep_every_epoch: bool = False
-    """Whether every epoch's weights are kept in `epochs/`, which weight averaging needs."""
+    """Whether the weights of every epoch are kept in `epochs/`, which `average` needs."""
     threads: int = Field(0, ge=0, le=1024)
-    """Threads of the tensor library; 0: as many as a short measurement finds fastest."""
+    """Number of PyTorch threads; 0: chosen by a short timing."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Of a training step; weights and everything kept have 32 bits. `auto`: bfloat16 where a short
-    measurement finds it clearly faster, as on newer processors and GPUs; float16 needs a GPU."""
+    """Precision of a training step; weights and saved tensors are float32. `auto`: bfloat16 if a
+    short timing
+    finds it clearly faster; float16 needs a GPU.
+    """
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """Where to compute; `auto` takes a GPU where there is one."""
+    """Device; `auto` takes a GPU if there is one."""
 
     @model_validator(mode="after")
     def _grows_with_the_run(self) -> "TrainingConfig":
@@ -244,15 +284,17 @@ class TrainingConfig(Settings):
 
 
 class InferenceConfig(Settings):
-    """How a trained network looks at an image."""
+    """Settings of inference: test-time augmentation and noise filter."""
 
     tta: TtaMode = "none"
-    """Whose answers are averaged: the image as it is, with its mirror images, or all eight ways it
-    can lie."""
+    """Test-time augmentation: predictions are averaged over the image alone (`none`), its 4 flips
+    (`flips`), or
+    all 8 flips and rotations by 90 degrees (`d4`).
+    """
     filter: FilterName = "none"
-    """What is done to the image before: a low-pass filter, or periodic noise taken out (notch)."""
+    """Filter applied before the network: a low-pass filter, or `notch` against periodic noise."""
     cutoff: float = Field(0.5, gt=0.0, le=2.0)
-    """Of a low-pass filter: where it falls off, as a share of Nyquist's frequency."""
+    """Cutoff frequency of a low-pass filter, as a fraction of the Nyquist frequency."""
 
     @model_validator(mode="after")
     def _cutoff_counts(self) -> Self:
@@ -261,7 +303,7 @@ class InferenceConfig(Settings):
         return self
 
     def describe(self) -> str:
-        """Return for instance `turns, gaussian 0.5`; nothing for an image as it is."""
+        """Return a description such as `d4, gaussian 0.5`; empty for the defaults."""
         filtering = {"none": "", "notch": "notch"}.get(
             self.filter, f"{self.filter} {self.cutoff:g}"
         )
@@ -272,21 +314,21 @@ class Config(Settings):
     """All settings of a run."""
 
     preset: PresetName = "light"
-    """The preset these settings started from."""
+    """The preset that these settings started from."""
     seed: int = Field(0, ge=0, lt=2**31)
-    """Seed of the split, the weights, the order and the augmentation."""
+    """Seed of the split, the initial weights, the order of images and the augmentation."""
     preprocessing: Preprocessing = Preprocessing()
-    """What the network is given."""
+    """Preprocessing of the network's input."""
     split: SplitConfig = SplitConfig()
-    """How the images are parted."""
+    """Train, validation and test split."""
     network: NetworkConfig = NetworkConfig()
-    """The layers."""
+    """The network."""
     audit: AuditConfig = AuditConfig()
-    """The lines that an audit before training draws."""
+    """Thresholds of the audit before training."""
     augment: AugmentConfig = AugmentConfig()
-    """The changes to training images."""
+    """Augmentation of the training images."""
     training: TrainingConfig = TrainingConfig()
-    """The search for the weights."""
+    """Training."""
 
     @model_validator(mode="after")
     def _has_something_to_keep(self) -> "Config":
@@ -309,5 +351,5 @@ class Config(Settings):
         return self
 
     def to_toml(self) -> str:
-        """Return the settings as TOML text that `read_config` reads back to an equal value."""
+        """Return the settings as TOML that `read_config` reads back to an equal value."""
         return tomli_w.dumps(self.model_dump(exclude_none=True))

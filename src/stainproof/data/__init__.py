@@ -1,1 +1,1 @@
-"""Images on disk to typed sets of arrays: sources, phantoms, audit, splits."""
+"""Data: sources on disk, decoding, data sets in memory, splits, download."""

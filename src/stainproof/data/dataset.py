@@ -1,4 +1,4 @@
-"""The one type that every source gives and every stage takes."""
+"""The data set: labelled images of one size in memory, the type that every stage uses."""
 
 import hashlib
 from collections.abc import Sequence
@@ -17,10 +17,10 @@ Labels = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Dataset:
-    """Labelled images of one size, in memory."""
+    """Labelled images of one size in memory."""
 
     source: str
-    """Name of the source, its last folder or file name."""
+    """Name of the source: its last folder or file name."""
     images: Images
     """uint8 (N, size, size, 3), RGB, 0 to 255."""
     labels: Labels
@@ -30,11 +30,11 @@ class Dataset:
     classes: tuple[str, ...]
     """Class names in the order of the labels."""
     groups: tuple[str, ...] | None = None
-    """N names of patients or slides that a split never parts; absent where the source has none."""
+    """N names of patients or slides whose images stay in one split; None if the source has none."""
     parts: tuple[str, ...] | None = None
-    """N of `train`, `val`, `test`, where the source states its own split."""
+    """N of `train`, `val`, `test`, if the source defines its own split."""
     notes: tuple[str, ...] = ()
-    """What was done to the images while reading them."""
+    """What was changed while reading the images."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -58,7 +58,7 @@ class Dataset:
         """Return the images of one part of the source's own split.
 
         Raises:
-            DataError: The source states no split, or none of its images is in this part.
+            DataError: The source defines no split, or no image is in this part.
         """
         if self.parts is None:
             raise DataError(f"{self.source}: states no split of its own, so has no part {name!r}")

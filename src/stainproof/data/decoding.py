@@ -32,39 +32,39 @@ _DECODER_ERRORS = (
     struct.error,
     zlib.error,
 )
-"""What Pillow's decoders raise on damaged files."""
+"""Exceptions that Pillow's decoders raise for damaged files."""
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """An image file's pixels and what was done to get them."""
+    """The pixels of an image file, and what was converted."""
 
     rgb: Images
     """uint8 (height, width, 3), 0 to 255."""
     notes: tuple[str, ...]
-    """For instance `grey`, `16-bit`; empty for a plain 8-bit RGB file."""
+    """For instance `grey`, `16-bit`; empty for an 8-bit RGB file."""
 
 
 def is_visible_file(file: Path, folder: Path) -> bool:
-    """Say whether this is a file, in no hidden folder below the given one."""
+    """Return whether this is a file and in no hidden folder below the given one."""
     inner = file.relative_to(folder).parts[:-1]
     return file.is_file() and not any(part.startswith(".") for part in inner)
 
 
 def is_image(path: Path) -> bool:
-    """Say whether the file's name is one of an image that can be read."""
+    """Return whether the file name has the suffix of an image format that can be read."""
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
 def decode(path: Path) -> Decoded:
-    """Read one JPEG, PNG, BMP, TIFF or WebP file.
+    """Decode one JPEG, PNG, BMP, TIFF or WebP file.
 
-    The header is checked before anything is decoded. EXIF orientation is applied, grey becomes
-    three equal channels, of 16 bits the upper 8 are kept, transparent pixels turn white, of
-    several frames the first is taken; `notes` says which of these happened.
+    The header is checked before anything is decoded. EXIF orientation is applied; grey becomes
+    three equal channels; 16-bit values are reduced to their upper 8 bits; transparent pixels become
+    white; of several frames the first is used. `notes` lists which of these happened.
 
     Raises:
-        DataError: The file is missing, no such image, damaged, cut short, or larger than
+        DataError: The file is missing, not such an image, damaged, truncated, or larger than
             64 megapixels.
     """
     _hush_pillow()
@@ -85,7 +85,7 @@ def decode(path: Path) -> Decoded:
 
 
 def _hush_pillow() -> None:
-    """Keep Pillow from warning of what `decode` reports itself or refuses by its own limit."""
+    """Suppress Pillow's warnings about what `decode` reports itself."""
     if PILLOW_WARNINGS not in warnings.filters:
         warnings.filters.insert(0, PILLOW_WARNINGS)  # type: ignore[attr-defined]
 
@@ -109,7 +109,7 @@ def _to_rgb(image: Image.Image) -> Decoded:
 
 
 def _upper_bits(image: Image.Image) -> Image.Image:
-    """Return 16-bit grey as 8-bit grey; what the file calls transparent becomes white."""
+    """Return 16-bit grey as 8-bit grey; transparent values become white."""
     values = np.asarray(image).astype(np.int64)
     grey = np.clip(values >> 8, 0, 255).astype(np.uint8)
     if "transparency" in image.info:

@@ -1,4 +1,4 @@
-"""BloodMNIST from its public record, with a cache and resumed downloads."""
+"""Download of BloodMNIST from its public record, cached and resumable."""
 
 import os
 import shutil
@@ -27,7 +27,7 @@ TIMEOUT_S = 30
 
 
 def cache_folder() -> Path:
-    """Return where downloads are kept: `STAINPROOF_CACHE`, else the system's cache folder."""
+    """Return the cache folder: `STAINPROOF_CACHE`, else the system's cache folder."""
     return Path(os.environ.get("STAINPROOF_CACHE") or pooch.os_cache("stainproof"))
 
 
@@ -38,16 +38,16 @@ def fetch_bloodmnist(
     files: dict[int, tuple[str, str]] | None = None,
     track: Track = silent,
 ) -> Path:
-    """Return the path of a BloodMNIST file, downloading it where it is not in the cache.
+    """Return the path of a BloodMNIST file; download it if it is not cached.
 
     Args:
         name: `bloodmnist` (28 px) or `bloodmnist:SIZE` with one of 28, 64, 128, 224.
-        record_url: Where the files lie, with a slash at the end.
+        record_url: Address of the files, ending with a slash.
         files: Size -> file name and MD5; by default those of the public record.
         track: Shows progress.
 
     Raises:
-        DataError: The size is unknown, or the file can be neither found nor downloaded whole.
+        DataError: The size is unknown, or the file cannot be downloaded completely.
     """
     table = files or FILES
     size_text = name.partition(":")[2] or "28"
@@ -81,7 +81,7 @@ def _part_file(target: Path) -> Path:
 
 
 def _resume_download(url: str, output_file: str, pup: Any, *, track: Track) -> None:
-    """Download in pooch's way, going on where a broken download stopped (HTTP Range, RFC 9110)."""
+    """A downloader for pooch that resumes a partial download (HTTP Range, RFC 9110)."""
     part = _part_file(cache_folder() / url.rpartition("/")[2])
     have = part.stat().st_size if part.exists() else 0
     headers = {"Range": f"bytes={have}-"} if have else {}

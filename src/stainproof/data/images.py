@@ -12,15 +12,15 @@ PAD_GREY = 128
 
 
 def to_square(rgb: Images, preprocessing: Preprocessing) -> Images:
-    """Bring an image to the size and shape that a network wants.
+    """Crop, pad or stretch an image to a square and resize it.
 
     Args:
         rgb: uint8 (height, width, 3), any size.
-        preprocessing: Gives the size in pixels and how an oblong image becomes square.
+        preprocessing: Defines the size in pixels and how an image becomes square.
 
     Returns:
-        uint8 (size, size, 3). Shrinking averages areas, enlarging is bicubic. An image that
-        fits already is returned as it is.
+        uint8 (size, size, 3). Shrinking averages areas, enlarging is bicubic. An image of the right
+        size is returned as it is.
     """
     height, width = rgb.shape[:2]
     size = preprocessing.size_px
@@ -46,11 +46,11 @@ def _resize(rgb: Images, width: int, height: int) -> Images:
 
 
 def shrink(images: Images, side_px: int) -> Images:
-    """Return small square copies, each pixel the mean of those it stands for.
+    """Resize images by averaging areas.
 
     Args:
         images: uint8 (N, height, width, 3), at least one.
-        side_px: Height and width of the copies.
+        side_px: Height and width of the result.
 
     Returns:
         uint8 (N, side, side, 3).

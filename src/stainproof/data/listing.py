@@ -1,4 +1,4 @@
-"""What a source holds, before a pixel is read."""
+"""Listing of a source: names, labels, groups and splits, before any pixel is read."""
 
 import hashlib
 from collections.abc import Container, Sequence
@@ -18,15 +18,17 @@ Value = TypeVar("Value")
 
 
 TABLE_COLUMNS = ("name", "label", "error")
-"""What tables of predictions have beside a column a class."""
+"""Columns of a table of predictions besides one for each class."""
 
 
 def check_class_names(source: str, names: Sequence[str]) -> None:
-    """Refuse class names that cannot be names of folders (run folders hold one a class) or columns.
+    """Refuse class names that cannot be folder names or column names.
 
     Raises:
-        DataError: A name is empty, too long, has a slash, a control character or dots only, stands
-            for another column of a table of predictions, or differs from another one by spelling.
+        DataError: A name is empty, too long, contains a slash or a control character, consists of
+            dots, equals another column of a table of predictions, or differs from another class
+            name
+            by its spelling only.
     """
     spelt: dict[str, str] = {}
     for name in names:
@@ -53,7 +55,7 @@ def check_class_names(source: str, names: Sequence[str]) -> None:
 def hash_of_names(
     classes: Sequence[str], names: Sequence[str], labels: NDArray[np.int64], part: str = ""
 ) -> str:
-    """Return a hash that tells sources of one name apart without looking at pixels."""
+    """Return a hash of names and labels, which distinguishes sources without reading pixels."""
     rows = zip(names, labels.tolist(), strict=True)
     digest = hashlib.sha256(repr((part, tuple(classes), *rows)).encode("utf-8", "replace"))
     return digest.hexdigest()
@@ -65,10 +67,10 @@ def _pick(values: tuple[Value, ...], kept: list[int]) -> tuple[Value, ...]:
 
 @dataclass(frozen=True)
 class Listing:
-    """The names and labels of a source, and where its pixels are."""
+    """Names and labels of a source, and where its pixels are."""
 
     source: str
-    """Name of the source, its last folder or file name."""
+    """Name of the source: its last folder or file name."""
     names: tuple[str, ...]
     """N file names relative to the source, or row names."""
     labels: NDArray[np.int64]
@@ -76,13 +78,13 @@ class Listing:
     classes: tuple[str, ...]
     """Class names in the order of the labels."""
     paths: tuple[Path, ...] = ()
-    """N image files; empty where `arrays` holds the pixels."""
+    """N image files; empty if `arrays` has the pixels."""
     arrays: Images | None = None
-    """uint8 (N, height, width, 3), where the source is one file in memory."""
+    """uint8 (N, height, width, 3) if the source is one file in memory."""
     groups: tuple[str, ...] | None = None
-    """N names of patients or slides that a split never parts; absent where the source has none."""
+    """N names of patients or slides whose images stay in one split; None if the source has none."""
     parts: tuple[str, ...] | None = None
-    """N of `train`, `val`, `test`, where the source states its own split."""
+    """N of `train`, `val`, `test`, if the source defines its own split."""
     notes: tuple[str, ...] = ()
     """What was left out."""
 
@@ -90,7 +92,7 @@ class Listing:
         return len(self.labels)
 
     def sha256(self, part: str = "") -> str:
-        """Return a hash of classes, names, labels, the part meant, and pixels in memory."""
+        """Return a hash of classes, names, labels, the selected part, and pixels in memory."""
         digest = hashlib.sha256(hash_of_names(self.classes, self.names, self.labels, part).encode())
         for rgb in () if self.arrays is None else self.arrays:
             digest.update(rgb.tobytes())
@@ -102,7 +104,7 @@ class Listing:
         return dict(zip(self.classes, counts.tolist(), strict=True))
 
     def without(self, names: Container[str]) -> Self:
-        """Return the listing less the files of these names."""
+        """Return the listing without the images of these names."""
         kept = [index for index, name in enumerate(self.names) if name not in names]
 
         return replace(
@@ -116,7 +118,7 @@ class Listing:
         )
 
     def read(self, index: int) -> Decoded:
-        """Return one image at its own size.
+        """Decode one image at its original size.
 
         Raises:
             DataError: The file cannot be read.

@@ -1,4 +1,4 @@
-"""Sets of images in one npz file: the contest's layout and MedMNIST's. Nothing is unpickled."""
+"""Image sets in one npz file: the layouts of the contest and of MedMNIST. Nothing is unpickled."""
 
 import tokenize
 import zipfile
@@ -15,19 +15,20 @@ from stainproof.files import ZIP_ERRORS, printable
 from stainproof.labels import BLOOD_CLASSES
 
 MAX_BYTES = 16 * 2**30
-"""An array that unpacks to more is refused: no set of cell crops is as large."""
+"""Arrays that decompress to more bytes are refused."""
 
 MEDMNIST_PARTS = ("train", "val", "test")
 
 _READ_ERRORS = (*ZIP_ERRORS, KeyError, MemoryError, TypeError, tokenize.TokenError)
-"""What a damaged or hostile file raises, its arrays' headers included."""
+"""Exceptions raised by a damaged or hostile file, including its array headers."""
 
 
 def list_npz(path: Path) -> Listing:
-    """Read the contest's file (`images`, `labels`) or MedMNIST's (`train_images`, ...).
+    """List the contest's file (`images`, `labels`) or MedMNIST's (`train_images`, ...).
 
-    Labels are whole numbers of shape (N,) or (N, 1). Class names are those of a `classes` array
-    of text where the file has one, else the eight of BloodMNIST.
+    Labels are integers of shape (N,) or (N, 1). Class names are those of a text array `classes` if
+    the
+    file has one, else the eight of BloodMNIST.
 
     Raises:
         DataError: The file is damaged, lacks the arrays, or they have a wrong type, shape or range.
@@ -73,7 +74,7 @@ def list_npz(path: Path) -> Listing:
 
 
 def read_images_only(path: Path) -> Images:
-    """Read the array `images` of an npz file whose labels are unknown.
+    """Read the array `images` of an npz file without labels.
 
     Returns:
         uint8 (N, height, width, 3).
@@ -99,7 +100,7 @@ def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def _check_sizes(path: Path) -> None:
-    """Refuse an array whose header promises more than the file holds, before memory is taken."""
+    """Refuse an array whose header claims more data than the file has, before memory is allocated."""
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
             with archive.open(member) as stream:

@@ -1,4 +1,4 @@
-"""Work on all cores, in order, a bounded number of items ahead."""
+"""Parallel map over all cores that keeps the order and limits how far it works ahead."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -14,10 +14,9 @@ AHEAD = 512
 
 
 def in_order(function: Callable[[Given], Made], items: Iterable[Given]) -> Iterator[Made]:
-    """Give `function(item)` for every item, in order, from threads that work ahead.
+    """Yield `function(item)` for every item, in order, computed by threads.
 
-    Decoding releases the interpreter's lock, so threads use all cores; memory holds at most 512
-    results that nobody has taken yet.
+    Decoding releases the GIL, so threads use all cores. At most 512 results wait in memory.
     """
     pending: deque[Future[Made]] = deque()
     pool = ThreadPoolExecutor(num_cores())

@@ -1,4 +1,4 @@
-"""Every kind of source to one typed set: folders, manifests, npz files, public sets."""
+"""Sources: class folders, manifests, npz files and public sets become a listing or a data set."""
 
 import math
 from collections import Counter
@@ -33,15 +33,16 @@ def load(
     leave_out: Container[str] = (),
     track: Track = silent,
 ) -> Dataset:
-    """Read a labelled source, whatever its kind.
+    """Read a labelled source of any kind.
 
     Args:
         source: A folder of class folders; a contest or MedMNIST `.npz` file; a `.csv` or
-            `.parquet` manifest with the columns `path`, `label` and perhaps `group`; or the name
-            `bloodmnist`, perhaps with a size as in `bloodmnist:64`. A source that states its own
-            split takes `@train`, `@val` or `@test` behind its name for one part of it.
+            `.parquet` manifest with the columns `path`, `label` and optionally `group`; or the name
+            `bloodmnist`, optionally with a size as in `bloodmnist:64`. A source that defines its
+            own
+            split accepts the suffix `@train`, `@val` or `@test`, which selects one part.
         preprocessing: Size and fit of the images.
-        leave_out: Names of images that are not read, for instance what an audit dropped.
+        leave_out: Names of images that are not read, for instance those that an audit dropped.
         track: Shows progress.
 
     Returns:
@@ -69,7 +70,7 @@ def load(
 
 
 def load_test(source: str | Path, preprocessing: Preprocessing, track: Track = silent) -> Dataset:
-    """Read a labelled source to evaluate on: of a source with a split of its own, its test part.
+    """Read a labelled source for evaluation: of a source with its own split, the test part.
 
     Raises:
         DataError: As `load`.
@@ -79,10 +80,10 @@ def load_test(source: str | Path, preprocessing: Preprocessing, track: Track = s
 
 
 def list_source(source: str | Path, track: Track = silent) -> Listing:
-    """List what a source holds, all its parts; see `load` for what it may be.
+    """List a source with all its parts; see `load` for the kinds of sources.
 
     Raises:
-        DataError: The source is missing, empty, damaged or of an unknown kind, or names one part.
+        DataError: The source is missing, empty, damaged, of an unknown kind, or selects one part.
     """
     if part := split_off_part(str(source))[1]:
         raise DataError(f"{source}: is looked at as a whole here; leave @{part} out")
@@ -103,7 +104,7 @@ def list_source(source: str | Path, track: Track = silent) -> Listing:
 
 
 def split_off_part(source: str) -> tuple[str, str]:
-    """Return the source without the `@train`, `@val` or `@test` behind its name, and that part."""
+    """Split a suffix `@train`, `@val` or `@test` off the name of a source."""
     place, _, part = source.rpartition("@")
     known = place.split(":")[0] == download.BLOODMNIST or (place and exists(Path(place)))
     return (place, part) if known and not exists(Path(source)) else (source, "")
@@ -202,7 +203,8 @@ def read_images(
         Images uint8 (N, size, size, 3), and notes such as `3 images: grey`.
 
     Raises:
-        DataError: A file is missing, damaged or no image; names the first and counts the others.
+        DataError: A file is missing, damaged or not an image; the message names the first and
+            counts the others.
     """
     size = preprocessing.size_px
     if listing.arrays is not None and listing.arrays.shape[1:3] == (size, size):

@@ -1,4 +1,4 @@
-"""Who learns and who is asked: stratified, and what belongs together stays together."""
+"""Train, validation and test split: stratified by class; equal images and groups stay together."""
 
 import csv
 import hashlib
@@ -17,26 +17,30 @@ TRAIN, VAL, TEST = "train", "val", "test"
 
 @dataclass(frozen=True)
 class Split:
-    """The part of every image."""
+    """The split of every image."""
 
     names: tuple[str, ...]
     labels: tuple[str, ...]
     """N class names."""
     groups: NDArray[np.int64]
-    """int64 (N,): images with one number are never parted."""
+    """int64 (N,): images with the same number are in the same split."""
     parts: NDArray[np.str_]
     """N of `train`, `val`, `test`."""
 
     def indices(self, part: str) -> NDArray[np.int64]:
-        """Return the positions of the images in this part, rising."""
+        """Return the positions of the images in this split, ascending."""
         return np.flatnonzero(self.parts == part)
 
     def divide(self, data: Dataset) -> dict[str, Dataset]:
-        """Return the images of every part, those of `data` that the split was made of."""
+        """Return the images of every split.
+
+        Args:
+            data: The data set that the split was made of.
+        """
         return {part: data.subset(self.indices(part)) for part in (TRAIN, VAL, TEST)}
 
     def to_csv(self) -> str:
-        """Return the columns name, label, group, split as CSV text."""
+        """Return CSV text with the columns name, label, group, split."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(["name", "label", "group", "split"])
@@ -53,19 +57,20 @@ class Split:
 
 
 def make_split(data: Dataset, settings: SplitConfig, seed: int) -> Split:
-    """Part a set into train, validation and perhaps test.
+    """Split a data set into train, validation and optionally test.
 
-    A source's own split is kept. Otherwise groups are taken in random order, large ones first,
-    into the part that they bring nearest to its share of every class (the greedy idea of
-    Sechidis et al. 2011, "On the stratification of multi-label data", for whole groups).
+    If the source defines its own split, it is used. Otherwise groups are assigned in random order,
+    large ones first, to the split whose class counts they bring closest to the target (after
+    Sechidis et al.
+    2011, "On the stratification of multi-label data", applied to whole groups).
 
     Args:
-        data: The images; equal pixels and equal `groups` entries are kept together.
-        settings: Shares of validation and test.
-        seed: Of the random order.
+        data: The images; images with equal pixels or equal `groups` entries stay together.
+        settings: Fractions of validation and test.
+        seed: Seed of the random order.
 
     Raises:
-        DataError: Only one class, or a class too small to have images in every part.
+        DataError: There is only one class, or a class is too small for every split.
     """
     groups = _tie_together(data)
     if data.parts is not None:
@@ -85,7 +90,7 @@ def make_split(data: Dataset, settings: SplitConfig, seed: int) -> Split:
 
 
 def _tie_together(data: Dataset) -> NDArray[np.int64]:
-    """Number the groups: equal pixels, or the same patient or slide, directly or by a chain."""
+    """Number the groups: images connected by equal pixels or by the same patient or slide."""
     parent = list(range(len(data)))
 
     def root(index: int) -> int:
@@ -111,7 +116,7 @@ def _choose(
     quota: NDArray[np.floating],
     rng: np.random.Generator,
 ) -> NDArray[np.int64]:
-    """Return positions of whole groups whose class counts come near the quota."""
+    """Return the positions of whole groups whose class counts approximate the quota."""
     order = np.argsort(groups, kind="stable")
     members = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
     shuffled = [members[i] for i in rng.permutation(len(members))]

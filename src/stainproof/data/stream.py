@@ -1,4 +1,4 @@
-"""Unlabelled images one after another, in memory that does not grow with their number."""
+"""Streaming of unlabelled images for inference, in memory that does not grow with their number."""
 
 import glob
 from collections.abc import Iterable, Iterator
@@ -17,7 +17,7 @@ from stainproof.files import exists, printable
 
 @dataclass(frozen=True)
 class Item:
-    """One image of a stream, or why there is none."""
+    """One image of a stream, or the reason why it could not be read."""
 
     name: str
     rgb: Images | None
@@ -26,10 +26,10 @@ class Item:
 
 
 def find(patterns: Iterable[str]) -> list[Path]:
-    """List the files that paths, folders and globs stand for, in order, folders recursively.
+    """List the files that paths, folders (recursively) and globs match, in order.
 
     Raises:
-        DataError: One of them stands for nothing.
+        DataError: One of them matches nothing.
     """
     found: list[Path] = []
     for pattern in patterns:
@@ -52,9 +52,9 @@ def find(patterns: Iterable[str]) -> list[Path]:
 
 
 def read(paths: list[Path], preprocessing: Preprocessing) -> Iterator[Item]:
-    """Give the images of the files, decoded on all cores a few hundred ahead.
+    """Yield the images of the files, decoded on all cores, a few hundred ahead.
 
-    A file that cannot be read gives an item with its error. An npz file gives all its images.
+    A file that cannot be read yields an item with its error. An npz file yields all its images.
     """
     for is_npz, some in groupby(paths, key=lambda path: path.suffix.lower() == ".npz"):
         read_all = map if is_npz else in_order  # an npz file is large: one at a time

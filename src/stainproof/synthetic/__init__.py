@@ -1,1 +1,1 @@
-"""Synthetic images: phantom blood cells, and pictures to overlay on cells."""
+"""Synthetic images: phantom blood cells, and images to overlay on cells."""

@@ -1,9 +1,9 @@
-"""What a synthetic smear is made of: the look of every class, outlines of cells and nuclei.
+"""Anatomy of phantom cells: the appearance of every class, outlines of cells and nuclei.
 
-Lengths are micrometres, places are complex numbers (x right, y down) from the picture's middle.
-Sizes and looks follow Bain, Blood Cells: A Practical Guide (5th ed., ch. 1 and 3), the
+Lengths are micrometres; positions are complex numbers (x right, y down) from the image centre.
+Sizes and appearance follow Bain, Blood Cells: A Practical Guide (5th ed., ch. 1 and 3), the
 nomenclature of Palmer et al. 2015 (ICSH recommendations, Int J Lab Hematol 37:287) and the
-pictures of Acevedo et al. 2020 (Data in Brief 30:105474).
+images of Acevedo et al. 2020 (Data in Brief 30:105474).
 """
 
 from dataclasses import dataclass
@@ -30,45 +30,45 @@ _FALLOFF = np.tile(_ORDERS**-0.8, 2)
 
 @dataclass(frozen=True)
 class Paint:
-    """Amounts of blue (azure B), purple (azure-eosin) and pink (eosin) that a region has bound."""
+    """Amounts of blue (azure B), purple (azure-eosin) and pink (eosin) dye that a region binds."""
 
     base: Amounts
     """Mean amounts; a dense nucleus has about one unit of purple."""
     tile: str
-    """Name in `phantom_texture.TILES`."""
+    """Name in `textures.TILES`."""
     uneven: float = 0.15
-    """Spread of the amounts over the region, as a share of the mean."""
+    """Standard deviation of the amounts over the region, relative to the mean."""
     granules: Amounts = (0.0, 0.0, 0.0)
     """Amounts that a granule adds."""
 
     @cached_property
     def matrix(self) -> Floats:
-        """(3, 4): from a tile's three channels and one to the three amounts."""
+        """(3, 4): maps a tile's three channels and a constant 1 to the three amounts."""
         base = np.array(self.base)
         return np.stack([self.uneven * base, np.array(self.granules), 0.1 * base, base], axis=1)
 
 
 @dataclass(frozen=True)
 class Anatomy:
-    """The look of one class; every cell lies somewhere between the two ends of each range."""
+    """Appearance of one class; every cell is drawn from the ranges."""
 
     diameter_um: Range
     cytoplasm: tuple[Paint, Paint]
     chromatin: tuple[Paint, Paint]
     nucleus_share: Range
-    """Diameter of the nucleus (of a lobed one: of its arc) as a share of the cell's."""
+    """Diameter of the nucleus (of a lobed one: of its arc) relative to the cell's."""
     num_lobes: tuple[int, ...] = ()
-    """Numbers of lobes, each as likely; a nucleus without lobes is one roundish body."""
+    """Possible numbers of lobes, equally likely; empty: one round nucleus."""
     lobe_um: Range = (0.0, 0.0)
     """Width of a lobe."""
     notch: Range = (0.0, 0.0)
-    """Depth of a notched nucleus's dent as a share of its radius."""
+    """Depth of the notch of the nucleus relative to its radius."""
     off_centre: float = 0.5
-    """How far the nucleus moves towards the rim: 0 stays in the middle, 1 touches it."""
+    """Displacement of the nucleus: 0 is the centre, 1 touches the rim."""
     ragged: Range = (0.01, 0.03)
-    """Unevenness of the outline as a share of the radius."""
+    """Unevenness of the outline relative to the radius."""
     vacuoles: float = 0.0
-    """Probability that the cytoplasm holds vacuoles."""
+    """Probability that the cytoplasm has vacuoles."""
 
 
 ANATOMY: dict[str, Anatomy] = {
@@ -188,27 +188,27 @@ ANATOMY: dict[str, Anatomy] = {
         ragged=(0.03, 0.08),
     ),
 }
-"""Every class of `stainproof.labels.BLOOD_CLASSES`; a platelet's nucleus is its granulomere."""
+"""Class name -> its anatomy; the nucleus of a platelet is its granulomere."""
 
 
 def between(rng: np.random.Generator, ends: Range) -> float:
-    """Draw evenly between two ends."""
+    """Draw uniformly between two ends."""
     return ends[0] + (ends[1] - ends[0]) * rng.random()
 
 
 def direction(rng: np.random.Generator) -> complex:
-    """Draw a place at distance one."""
+    """Draw a random unit vector."""
     return complex(np.exp(1j * TAU * rng.random()))
 
 
 def blob(rng: np.random.Generator, radius: float, ragged: float, notch: float = 0.0) -> Places:
-    """Outline a roundish body around the origin, with or without one dent.
+    """Return the outline of a roundish body around the origin, with or without a notch.
 
     Args:
-        rng: Source of shape and turn.
+        rng: Random generator of shape and rotation.
         radius: Mean radius; the outline is in the same unit.
-        ragged: Height of the outline's waves as a share of the radius.
-        notch: Depth of the dent as a share of the radius.
+        ragged: Amplitude of the outline's waves relative to the radius.
+        notch: Depth of the notch relative to the radius.
 
     Returns:
         complex128 (64,).
@@ -224,19 +224,19 @@ def blob(rng: np.random.Generator, radius: float, ragged: float, notch: float = 
 def lobes(
     rng: np.random.Generator, arc_radius: float, width: float, num: int
 ) -> tuple[Places, list[tuple[complex, complex]]]:
-    """Lay out a segmented nucleus around the origin; one lobe is a band.
+    """Return the layout of a segmented nucleus around the origin; one lobe is a band.
 
     Two to five segments joined by strands; a band is a curved rod without strands (Palmer et al.
     2015, neutrophils).
 
     Args:
-        rng: Source of curve, turn and lengths.
+        rng: Random generator of curvature, rotation and lengths.
         arc_radius: Mean distance of the lobes from the origin.
         width: Width of a lobe, in the same unit.
         num: Number of lobes.
 
     Returns:
-        The path that joins the lobes, and of every lobe its centre and half its long axis.
+        The path that joins the lobes, and for every lobe its centre and half its long axis.
     """
     turn = (num - 1) / (num + 0.2 + rng.random()) if num > 1 else between(rng, (0.35, 0.7))
     bend = 1 + 0.3 * np.sin(TAU * (_STEPS + rng.random()))

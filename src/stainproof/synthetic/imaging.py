@@ -1,7 +1,7 @@
-"""How a laboratory sees a smear: stain, lamp, lens and sensor.
+"""Imaging of a phantom smear in a laboratory: stain, illumination, optics and sensor.
 
-Beer and Lambert's law turns amounts of dye into light: I = white x 10^-(amounts . vectors), with
-one optical-density vector a dye (Ruifrok & Johnston 2001, Anal Quant Cytol Histol 23:291).
+The Beer-Lambert law turns dye amounts into intensity: I = white x 10^-(amounts . vectors), with one
+optical-density vector for each dye (Ruifrok & Johnston 2001, Anal Quant Cytol Histol 23:291).
 """
 
 from dataclasses import dataclass
@@ -17,40 +17,40 @@ from stainproof.synthetic.anatomy import Amounts, Range, between
 
 @dataclass(frozen=True)
 class Stain:
-    """A May-Grunwald-Giemsa stain: the optical density of one unit of each dye."""
+    """A May-Gruenwald-Giemsa stain: the optical density of one unit of each dye."""
 
     blue: Amounts = (0.80, 0.67, 0.27)
     """Azure B and methylene blue bound to RNA: red, green, blue."""
     purple: Amounts = (0.56, 1.10, 0.18)
-    """Azure B with eosin on DNA and in granules, the Romanowsky effect."""
+    """Azure B with eosin on DNA and in granules (Romanowsky effect)."""
     pink: Amounts = (0.21, 0.50, 0.28)
-    """Eosin on proteins, with what haemoglobin itself absorbs."""
+    """Eosin on proteins, including the absorption of haemoglobin."""
     strength: Amounts = (1.0, 1.0, 1.0)
-    """Units of blue, purple and pink that a cell binds here for each unit at home."""
+    """Units of blue, purple and pink bound here for each unit in the laboratory `home`."""
     spread: float = 0.08
-    """Spread of the strength from image to image."""
+    """Standard deviation of the strength between images."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One laboratory's slide and microscope."""
+    """Slide and microscope of one laboratory."""
 
     stain: Stain = Stain()
-    """The dyes."""
+    """The stain."""
     white: Amounts = (254.0, 229.0, 201.0)
-    """Red, green and blue where nothing absorbs."""
+    """Red, green and blue of the background."""
     white_spread: float = 1.5
-    """Spread of the white from image to image, in grey levels."""
+    """Standard deviation of the background between images, in grey levels."""
     vignetting: float = 0.02
-    """Share of the light that the lens loses in the frame's corner."""
+    """Fraction of the light lost in the image corner."""
     blur_um: Range = (0.0, 0.0)
-    """Ends of the standard deviation of the lens's blur."""
+    """Range of the standard deviation of the optical blur."""
     sharpening: Range = (-0.6, 0.4)
-    """Ends of the share of fine detail that the camera adds, or loses below zero."""
+    """Range of the camera's sharpening; negative values blur."""
     noise: float = 1.2
-    """Spread of the sensor's noise, in grey levels."""
+    """Standard deviation of the sensor noise in grey levels."""
     field_um: float = 18.0
-    """Width of the picture."""
+    """Width of the image."""
 
 
 LABS: dict[str, Scene] = {
@@ -66,16 +66,19 @@ LABS: dict[str, Scene] = {
         field_um=21.0,
     ),
 }
-"""`home` looks like the PBC data set; `other` has another stain, lamp, lens and enlargement."""
+"""Laboratory -> its scene. `home` resembles the PBC data set; `other` has another stain,
+illumination, optics
+and magnification.
+"""
 
 
 def expose(rng: np.random.Generator, amounts: NDArray[np.float32], scene: Scene) -> Images:
-    """Turn amounts of dye into the picture that a laboratory takes of them.
+    """Render dye amounts as an image.
 
     Args:
-        rng: Source of stain, white, focus and noise.
+        rng: Random generator of stain, background, focus and noise.
         amounts: float32 (size, size, 3), units of blue, purple and pink.
-        scene: Laboratory.
+        scene: The laboratory.
 
     Returns:
         uint8 (size, size, 3), RGB.

@@ -1,8 +1,9 @@
-"""Synthetic blood smears: seeded, labelled images of the eight classes, without any real image.
+"""Phantom cells: seeded, labelled synthetic images of the eight classes, without any real image.
 
-A cell is painted as amounts of three dyes on a canvas; a `Scene` (stain, lamp, lens, sensor)
-turns them into a picture, so the same cells can be seen in another laboratory. Places are
-complex numbers, x right and y down, in micrometres from the picture's middle.
+A cell is painted as amounts of three dyes on a canvas; a `Scene` (stain, illumination, optics,
+sensor)
+renders them, so the same cells can be shown in another laboratory. Positions are complex numbers,
+x right and y down, in micrometres from the image centre.
 """
 
 import signal
@@ -31,10 +32,10 @@ __all__ = ["LABS", "Scene", "Stain", "class_of", "draw", "generate", "make_phant
 
 SIZES_PX = (28, 224)
 FINE_PX = 64
-"""Smaller pictures are drawn twice as large and shrunk."""
+"""Smaller images are drawn at twice the size and reduced."""
 BATCH = 50
 AHEAD = 100
-"""Batches at most that wait for whoever takes the images."""
+"""Maximum number of batches that wait for the consumer."""
 
 
 def generate(
@@ -45,16 +46,16 @@ def generate(
     lab: str = "home",
     num_workers: int | None = None,
 ) -> tuple[Images, NDArray[np.int64]]:
-    """Draw a labelled set, the classes in turn.
+    """Draw a labelled set; the classes alternate.
 
     Args:
-        num_images: How many, at least 1.
-        seed: 0 or more. Image i depends on the seed, i, the size and the laboratory alone; the
-            same seed and i give the same cell in every laboratory and size.
+        num_images: Number of images, at least 1.
+        seed: 0 or more. Image i depends on the seed, i, the size and the laboratory only; the same
+            seed and i give the same cell in every laboratory and size.
         size_px: Width and height, 28 to 224.
         lab: Name in `LABS`.
-        num_workers: Processes that draw, at least 1; nothing: one, or one a core for more than
-            1,000 images. A script that draws in several needs `if __name__ == "__main__":`.
+        num_workers: Number of processes, at least 1; None: one, or one per core for more than 1,000
+            images. A script that uses several needs `if __name__ == "__main__":`.
 
     Returns:
         Images uint8 (N, size, size, 3), RGB, and labels int64 (N,), positions in
@@ -78,7 +79,7 @@ def stream(
     lab: str = "home",
     num_workers: int | None = None,
 ) -> Iterator[Images]:
-    """Draw the images of `generate` one after another; memory does not grow with their number."""
+    """Yield the images of `generate` one by one; memory does not grow with their number."""
     _check_size(size_px)
     if lab not in LABS:
         raise DataError(f"lab {lab!r} is unknown; allowed: {', '.join(LABS)}")
@@ -129,7 +130,7 @@ def make_phantoms(
 
 
 def class_of(index: int) -> str:
-    """Return the class of the image at this place of a set: the classes come in turn."""
+    """Return the class of the image at a position; the classes alternate."""
     return BLOOD_CLASSES[index % len(BLOOD_CLASSES)]
 
 
@@ -149,7 +150,7 @@ def _run(jobs: list[Job], num_workers: int) -> Iterator[Images]:
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Keep Ctrl-C waiting, where the system can; a process that is started keeps it for good."""
+    """Block SIGINT while processes start; they inherit the block and keep it."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -184,16 +185,16 @@ def draw(
     """Draw one cell among red cells.
 
     Args:
-        rng: Source of all that is random.
+        rng: Random generator.
         class_name: One of `stainproof.labels.BLOOD_CLASSES`.
         size_px: Width and height, 28 to 224.
-        scene: Laboratory.
+        scene: The laboratory.
 
     Returns:
         uint8 (size, size, 3), RGB.
 
     Raises:
-        DataError: The class is unknown or the size out of range.
+        DataError: The class is unknown or the size is out of range.
     """
     _check_size(size_px)
     if class_name not in parts.ANATOMY:
@@ -221,7 +222,7 @@ def _check_size(size_px: int) -> None:
 
 
 class Canvas:
-    """Amounts of the three dyes in every pixel, painted from the slide upwards."""
+    """Amounts of the three dyes in every pixel, painted from the bottom up."""
 
     def __init__(self, rng: np.random.Generator, size_px: int, px_per_um: float) -> None:
         self.rng = rng
@@ -230,7 +231,7 @@ class Canvas:
         self.amounts = np.zeros((size_px, size_px, 3), np.float32)
 
     def scatter_red_cells(self, centre_um: complex, radius_um: float) -> None:
-        """Lay red cells around the place of the white cell; some overlap."""
+        """Paint red cells around the position of the white cell; some overlap."""
         shapes = red_cells(self.px_per_um)
         pink = np.zeros((self.size_px, self.size_px), np.float32)
         strength = 0.17 + 0.1 * self.rng.random()
@@ -247,7 +248,7 @@ class Canvas:
         cv2.merge([0.3 * pink, np.zeros_like(pink), pink], self.amounts)
 
     def add_cell(self, anatomy: Anatomy, centre_um: complex, radius_um: float) -> None:
-        """Paint a body and its nucleus over what lies there."""
+        """Paint a cell body and its nucleus over what is there."""
         rng = self.rng
         outline = parts.blob(rng, radius_um, between(rng, anatomy.ragged))
         body = self.fill(centre_um + outline)
@@ -259,7 +260,7 @@ class Canvas:
         self.lay(nucleus, anatomy.chromatin, corner)
 
     def nucleus(self, anatomy: Anatomy, centre_um: complex, radius_um: float) -> Plane:
-        """Draw the nucleus as a mask."""
+        """Return the nucleus as a mask."""
         rng = self.rng
         inner_um = radius_um * between(rng, anatomy.nucleus_share)
         shift_um = anatomy.off_centre * (radius_um - inner_um) * rng.random() ** 0.5
@@ -283,7 +284,7 @@ class Canvas:
         return mask
 
     def pierce(self, body: Plane, centre_um: complex, radius_um: float) -> None:
-        """Make vacuoles: round holes in a body."""
+        """Cut vacuoles, round holes, into a body."""
         for _ in range(2 + int(8 * self.rng.random())):
             away_um = radius_um * (0.4 + 0.5 * self.rng.random()) * direction(self.rng)
             place = self.to_px(centre_um + away_um)
@@ -292,22 +293,22 @@ class Canvas:
             cv2.ellipse(body, box, 40, -1, cv2.LINE_AA)
 
     def fill(self, outline_um: Places) -> Plane:
-        """Fill an outline as a mask."""
+        """Fill an outline; return a mask."""
         mask = np.zeros((self.size_px, self.size_px), np.uint8)
         cv2.fillPoly(mask, [self.sixteenths(outline_um)], 255, cv2.LINE_AA, 4)
         return mask
 
     def to_px(self, place_um: complex) -> complex:
-        """Convert a place to pixels from the centre of the upper left one."""
+        """Convert a position to pixels from the centre of the upper left pixel."""
         return place_um * self.px_per_um + (0.5 + 0.5j) * (self.size_px - 1)
 
     def sixteenths(self, places_um: Places) -> NDArray[np.int32]:
-        """Convert places to OpenCV's fixed-point pixels, (N, 2)."""
+        """Convert positions to OpenCV's fixed-point pixels, (N, 2)."""
         pixels = places_um * self.px_per_um + (0.5 + 0.5j) * (self.size_px - 1)
         return (16 * pixels.view(np.float64).reshape(-1, 2)).astype(np.int32)
 
     def lay(self, mask: Plane, ends: tuple[Paint, Paint], corner: NDArray[np.float64]) -> None:
-        """Replace the dyes where the mask is by a paint between two.
+        """Replace the dyes inside the mask by a paint drawn between two.
 
         Chromatin is dense along the nuclear membrane.
         """

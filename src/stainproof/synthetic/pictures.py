@@ -1,4 +1,4 @@
-"""Made-up foreign pictures, to blend into cells."""
+"""Synthetic images to overlay on cells: shapes, 1/f noise, gradients, text."""
 
 import cv2
 import numpy as np
@@ -10,14 +10,15 @@ MOSAIC = (cv2.INTER_NEAREST, cv2.INTER_LINEAR, cv2.INTER_CUBIC)
 
 
 def make_picture(shape: tuple[int, ...], rng: np.random.Generator) -> Images:
-    """Make up a picture: shapes on a colour mosaic, noise as rough as photographs, or both.
+    """Draw an image: shapes on a colour mosaic, 1/f noise, or both.
 
-    Random shapes over each other and noise of the spectrum that photographs have teach much of
-    what photographs would (Baradad et al. 2021, "Learning to See by Looking at Noise").
+    Networks learn much of what they learn from photographs also from random shapes and noise with
+    the
+    spectrum of photographs (Baradad et al. 2021, "Learning to See by Looking at Noise").
 
     Args:
         shape: Height, width and 3.
-        rng: Draws everything.
+        rng: Random generator.
 
     Returns:
         uint8 of this shape.
@@ -34,7 +35,7 @@ def make_picture(shape: tuple[int, ...], rng: np.random.Generator) -> Images:
 
 
 def shapes(shape: tuple[int, ...], rng: np.random.Generator) -> Images:
-    """Draw discs, boxes and lines on a colour mosaic, sharp or smooth; uint8 of this shape."""
+    """Draw discs, boxes and lines on a sharp or smooth colour mosaic; uint8 of this shape."""
     height, width = shape[:2]
     cells = int(rng.integers(2, 13))
     mosaic = rng.integers(256, size=(cells, cells, 3), dtype=np.uint8)
@@ -54,10 +55,11 @@ def shapes(shape: tuple[int, ...], rng: np.random.Generator) -> Images:
 
 
 def photograph_noise(shape: tuple[int, ...], rng: np.random.Generator) -> Images:
-    """Draw noise whose amplitude falls with frequency as that of photographs does.
+    """Draw noise with a power-law amplitude spectrum, like that of photographs.
 
-    The power of the fall is 0.7 to 1.6; photographs have about 1 (Field 1987, J. Opt. Soc. Am. A
-    4, 2379). The three channels share a random part of it.
+    The exponent is 0.7 to 1.6; photographs have about 1 (Field 1987, J. Opt. Soc. Am. A 4, 2379).
+    The
+    three channels share a random part of the noise.
 
     Returns:
         uint8 of this shape.
@@ -78,7 +80,7 @@ def photograph_noise(shape: tuple[int, ...], rng: np.random.Generator) -> Images
 
 
 def gradient(shape: tuple[int, ...], rng: np.random.Generator) -> Images:
-    """Draw a slow passage from colour to colour, straight, round or in stripes."""
+    """Draw a colour gradient: linear, radial or sinusoidal."""
     height, width = shape[:2]
     y, x = np.mgrid[:height, :width] / max(height, width) - 0.5
     angle = 2 * np.pi * rng.random()
@@ -94,7 +96,7 @@ def gradient(shape: tuple[int, ...], rng: np.random.Generator) -> Images:
 
 
 def text(shape: tuple[int, ...], rng: np.random.Generator) -> Images:
-    """Write lines of letters and digits over a gradient."""
+    """Draw lines of letters and digits over a gradient."""
     picture = gradient(shape, rng)
     height, width = shape[:2]
     face = int(rng.integers(8))
@@ -108,7 +110,7 @@ def text(shape: tuple[int, ...], rng: np.random.Generator) -> Images:
 
 
 def make_texture(shape: tuple[int, ...], rng: np.random.Generator) -> Images:
-    """Make up any picture of this module: those of `make_picture`, gradients, or text."""
+    """Draw any image of this module: one of `make_picture`, a gradient, or text."""
     kind = rng.random()
     if kind < 0.7:
         return make_picture(shape, rng)

@@ -1,4 +1,4 @@
-"""Textures of a synthetic smear, made once for each enlargement: chromatin, granules, red cells."""
+"""Textures of phantom cells, computed once for each magnification: chromatin, granules, red cells."""
 
 from functools import lru_cache
 from typing import NamedTuple
@@ -11,12 +11,12 @@ TAU = 2 * np.pi
 
 
 class Tile(NamedTuple):
-    """A texture's recipe."""
+    """Parameters of a texture."""
 
     grain_um: float
     """Size of the grain."""
     clumped: bool = False
-    """Whether its granules are chromatin: clumps with pale gaps between."""
+    """Whether it is chromatin: clumps with pale gaps in between."""
     num_per_um2: float = 0.0
     """Density of granules."""
     radius_um: float = 0.0
@@ -34,15 +34,16 @@ TILES: dict[str, Tile] = {
     "dark": Tile(0.12, False, 2.6, 0.24),
     "platelet": Tile(0.12, False, 3.5, 0.15),
 }
-"""The textures of chromatin (the clumped ones) and cytoplasm."""
+"""Textures of chromatin (the clumped ones) and cytoplasm."""
 
 
 @lru_cache(maxsize=64)
 def tile(name: str, side_px: int, px_per_um: float) -> NDArray[np.float32]:
-    """Make the texture from which every cell of a size cuts its own piece.
+    """Return the texture that every cell of a size cuts its own piece from.
 
     Returns:
-        float32 (side, side, 3): fine unevenness (mean 0, spread 1), granules (0 to 1) and slow
+        float32 (side, side, 3): fine unevenness (mean 0, standard deviation 1), granules (0 to 1)
+        and slow
         unevenness.
     """
     recipe = TILES[name]
@@ -75,7 +76,7 @@ def _unit(values: NDArray[np.floating]) -> NDArray[np.floating]:
 
 @lru_cache(maxsize=8)
 def red_cells(px_per_um: float) -> tuple[NDArray[np.float32], ...]:
-    """Make red cells seen from above: discs about 7.5 um wide with a pale centre.
+    """Return red cells seen from above: discs about 7.5 um wide with a pale centre.
 
     Returns:
         float32 (side, side) amounts of pink relative to the rim, 0 to about 1.
