@@ -1,5 +1,6 @@
 """Atomic file writing: a file is complete or absent. Everything the package writes goes through
-here."""
+here.
+"""
 
 import hashlib
 import lzma
@@ -154,7 +155,8 @@ def exists(path: Path) -> bool:
 
 def printable(path: Path | str) -> str:
     """Return a path with forward slashes, or a text; bytes that are not UTF-8 become question
-    marks."""
+    marks.
+    """
     words = path.as_posix() if isinstance(path, Path) else path
     return words.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 

@@ -1,4 +1,4 @@
-"""What a careful person would throw out of a set of images before anything learns from it."""
+"""The audit: run all checks on a source, collect their findings, and summarise them."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -28,20 +28,21 @@ NOTHING: Indices = np.empty(0, dtype=np.int64)
 
 @dataclass
 class Audit:
-    """The findings of a source, and what a page shows of them."""
+    """The findings of a source, and what its page shows."""
 
     listing: Listing
     measurements: Measurements
     settings: AuditConfig
     findings: list[Finding] = field(default_factory=list)
     reasons: dict[tuple[str, Kind], str] = field(default_factory=dict)
-    """File and kind -> more words, where there are any."""
+    """File and kind -> further explanation."""
     copies: dict[int, list[int]] = field(default_factory=dict)
-    """Position of the first of several copies -> positions of the others, copies of copies too."""
+    """Position of the first of several duplicates -> positions of the others."""
     notes: list[str] = field(default_factory=list)
-    """What could not be looked at."""
+    """Which checks could not be made, and why."""
     foreign_pictures: dict[str, Images] = field(default_factory=dict)
-    """Group of doctored images -> the picture they share, as far as it shows; uint8 rgb."""
+    """Group of doctored images -> the overlay that they share, as far as it is visible; uint8 rgb.
+    """
 
     def add(
         self,
@@ -54,7 +55,7 @@ class Audit:
         group: str = "",
         reason: str = "",
     ) -> None:
-        """Note one finding."""
+        """Add one finding."""
         file = self.listing.names[index]
         self.findings.append(Finding(file, kind, group, score, threshold, action))
         if reason:
@@ -62,13 +63,14 @@ class Audit:
 
 
 def run_checks(listing: Listing, settings: AuditConfig, track: Track = silent) -> Audit:
-    """Look at every image of a source, alone and among the others.
+    """Run every check on a source.
 
-    What one check has explained does not blur the next: of several copies one goes on, and the
-    labels of doctored images are not asked about. An image can be an outlier and doctored.
+    Findings of one check do not disturb the next: of several duplicates only the first is checked
+    further, and the labels of doctored images are not checked. An image can be both an outlier and
+    doctored.
 
     Args:
-        listing: The source; files that cannot be read are findings.
+        listing: The source; files that cannot be read become findings.
         settings: Thresholds and the seed.
         track: Shows progress.
     """
@@ -84,7 +86,7 @@ def run_checks(listing: Listing, settings: AuditConfig, track: Track = silent) -
 
 
 def _check_copies(found: Audit, sound: Indices) -> Indices:
-    """Equal pixels, turned and mirrored too."""
+    """Find images with equal pixels, including rotated and mirrored copies."""
     keys = [found.measurements.keys[index] for index in sound]
     groups = exact_groups(keys, lambda row: square(found.listing, int(sound[row])))
     explained = []
@@ -94,7 +96,7 @@ def _check_copies(found: Audit, sound: Indices) -> Indices:
 
 
 def _check_near_copies(found: Audit, sound: Indices) -> Indices:
-    """Images nearer to each other than two cells can be."""
+    """Find images that are more similar than two different cells can be."""
     thumbs = found.measurements.thumbs[sound]
     pairs, distances, threshold = near_pairs(thumbs, found.settings.near_duplicate_deviations)
     explained = []
@@ -108,7 +110,7 @@ def _check_near_copies(found: Audit, sound: Indices) -> Indices:
 def _note_copies(
     found: Audit, kind: Kind, group: str, indices: Indices, score: float, threshold: float
 ) -> list[int]:
-    """Note a group of copies; give those that need no further look."""
+    """Add a group of duplicates; return the positions that need no further check."""
     members = [int(index) for index in indices]
     for index in members:
         found.add(kind, index, "keep one", score=score, threshold=threshold, group=group)
@@ -124,7 +126,7 @@ def _note_copies(
 
 
 def _check_doctored(found: Audit, sound: Indices) -> Indices:
-    """Cells with a foreign picture blended in, and all copies of them."""
+    """Find cells with an overlay blended in, and all duplicates of them."""
     settings = found.settings
     if len(sound) < MIN_IMAGES_DOCTORED:
         found.notes.append(
@@ -151,7 +153,7 @@ def _check_doctored(found: Audit, sound: Indices) -> Indices:
 
 
 def _check_outliers(found: Audit, sound: Indices) -> Indices:
-    """Light, focus, colour or size far from the rest."""
+    """Find images whose brightness, focus, colour or size is far from the rest."""
     if len(sound) < MIN_IMAGES_OUTLIERS:
         found.notes.append(
             f"outliers not looked for: that takes {MIN_IMAGES_OUTLIERS} images, got {len(sound)}"
@@ -166,7 +168,7 @@ def _check_outliers(found: Audit, sound: Indices) -> Indices:
 
 
 def _check_labels(found: Audit, sound: Indices) -> Indices:
-    """Labels that a model which never saw the image hardly believes."""
+    """Find labels with a low predicted probability in cross-validation."""
     least = found.settings.min_label_probability
     labels = found.listing.labels[sound]
     counts = np.bincount(labels, minlength=len(found.listing.classes))
@@ -192,17 +194,20 @@ def _check_labels(found: Audit, sound: Indices) -> Indices:
 
 
 CHECKS = (_check_copies, _check_near_copies, _check_outliers, _check_doctored, _check_labels)
-"""Each notes its findings among sound images and returns the positions that it has explained."""
+"""Each check adds its findings among the remaining images and returns the positions to exclude from
+later
+checks.
+"""
 
 
 def summarise(found: Audit, against: str, auc: Estimate | None, seconds: float) -> AuditSummary:
-    """Return what an audit looked at and how much it found.
+    """Return the summary of an audit.
 
     Args:
         found: The audit.
-        against: The second source that was compared; empty where there was none.
-        auc: How far the two are apart.
-        seconds: That the audit took.
+        against: The second source that was compared; empty if there was none.
+        auc: Result of the two-sample test.
+        seconds: Duration of the audit.
     """
     listing, measurements = found.listing, found.measurements
     dropped = files_to_drop(found.findings)

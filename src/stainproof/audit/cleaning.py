@@ -1,4 +1,6 @@
-"""A source less what an audit set aside: as a manifest, as copies, or as an npz file."""
+"""Cleaning: write a source without what an audit drops, as a manifest, as copies, or as an npz
+file.
+"""
 
 import csv
 import io
@@ -61,14 +63,14 @@ def dropped_names(folder: Path) -> set[str]:
 
 
 def apply(listing: Listing, audit: Path) -> Listing:
-    """Return the listing less the files that an audit sets aside, with its new labels.
+    """Return the listing without the files that an audit drops, with its new labels.
 
     Args:
         listing: The audited source.
-        audit: The audit's folder, or an `audit.csv` that a person has changed.
+        audit: The audit's folder, or an `audit.csv` that a person has edited.
 
     Raises:
-        DataError: The audit cannot be read, or the source is not what it looked at.
+        DataError: The audit cannot be read, or is of another source.
     """
     table = audit / AUDIT_FILE if audit.is_dir() else audit
     findings = read_csv(table)
@@ -87,10 +89,10 @@ def apply(listing: Listing, audit: Path) -> Listing:
 
 
 def _relabelled(listing: Listing, by_file: dict[str, str]) -> Listing:
-    """Return the listing with the new class names of some of its files.
+    """Return the listing with new class names for some of its files.
 
     Raises:
-        DataError: A new label is no class of the source.
+        DataError: A new label is not a class of the source.
     """
     unknown = set(by_file.values()) - set(listing.classes)
     if unknown:
@@ -110,8 +112,8 @@ def write(listing: Listing, out: Path, track: Track = silent) -> None:
     """Write a source: `.csv` a manifest, `.npz` arrays, anything else a folder of copies.
 
     Raises:
-        DataError: The folder holds something, an npz source is asked for as files, or a folder
-            cannot hold what a manifest does.
+        DataError: The folder is not empty, an npz source would become files or files an npz, or a
+            folder cannot store the groups of the source.
     """
     if out.suffix.lower() == ".csv":
         _need_files(listing, out)

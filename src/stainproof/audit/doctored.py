@@ -1,4 +1,4 @@
-"""Doctored images: cells with a foreign picture blended in, found without an example of it."""
+"""Doctored images: find cells with an overlay image blended in, without a known example."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ class DoctoredImage:
 
     index: int
     group: int | None
-    """Number of the group that shares one picture, from 0; none for a single image."""
+    """Number of the group that shares one overlay, from 0; None for a single image."""
     score: float
     threshold: float
 
@@ -29,24 +29,25 @@ class Doctored:
     """The doctored images of a set."""
 
     images: list[DoctoredImage]
-    """By position; the members of a group share its number."""
+    """Sorted by position; the members of a group share its number."""
     pictures: list[Images]
-    """The foreign picture of every group as far as it shows, uint8 rgb."""
+    """The overlay of every group, as far as it is visible; uint8 rgb."""
 
 
 def find_doctored(images: Images, *, margin: float, reach: float, seed: int) -> Doctored:
-    """Find images with a foreign picture blended in.
+    """Find images with an overlay blended in.
 
     Args:
-        images: uint8 (N, height, width, 3), square; may be a memory map. Of fewer than 50 images
-            nothing can be said, and nothing is found.
-        margin: How far beyond the likeliest turned image a group's member must be, above 1.
-        reach: Log-odds beyond which a single image looks blended.
-        seed: Of samples, folds and made-up pictures.
+        images: uint8 (N, height, width, 3), square; may be a memory map. Sets of fewer than 50
+            images are too small; nothing is found in them.
+        margin: Factor above 1 by which a member's correlation with the group's template must exceed
+            the largest correlation of rotated images.
+        reach: SVM decision value, in units of the margin, above which a single image is doctored.
+        seed: Seed of samples, folds and synthetic overlays.
 
     Returns:
-        The doctored images, and the pictures that groups of them share; without the pictures, and
-        without single images, where groups leave fewer than 50 to compare with.
+        The doctored images and the overlays that groups share. If the groups leave fewer than 50
+        other images, overlays and single images are not determined.
     """
     if len(images) < FEWEST_IMAGES:
         return Doctored([], [])
@@ -71,10 +72,11 @@ def find_doctored(images: Images, *, margin: float, reach: float, seed: int) -> 
 def foreign_picture(
     images: Images, members: NDArray[np.int64], others: NDArray[np.int64]
 ) -> Images:
-    """Estimate the picture that a group shares, as far as it shows.
+    """Estimate the overlay that a group shares, as far as it is visible.
 
-    Of (1 - w) x cell + w x picture the mean over members is known, and the mean cell from the
-    other images; 1 - w is how much less the members differ among themselves than the others do.
+    The mean over members of (1 - w) x cell + w x overlay is known, the mean cell is that of the
+    other
+    images, and 1 - w is the ratio of the standard deviations of members and other images.
 
     Args:
         images: uint8 (N, height, width, 3).

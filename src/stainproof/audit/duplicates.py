@@ -1,4 +1,4 @@
-"""Copies: equal pixels, and images nearer to each other than two cells can be."""
+"""Duplicates: images with equal pixels, and near duplicates by thumbnail correlation."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -20,18 +20,21 @@ FITTED_IMAGES = 10_000
 CHUNK_PAIRS = 4096
 
 MOST_DISTANCE = 0.015
-"""However far apart a set's images lie, copies are nearer than this: a copy stored again as JPEG
-of quality 30, halved in size, brightened by 30 levels or noisy (8 levels) stays below 0.007, and
-two cells of the PBC data set are hardly ever nearer than 0.03 (docs/results.md)."""
+"""Upper limit of the distance of near duplicates, for any set. A copy recompressed as JPEG of
+quality 30,
+halved in size, brightened by 30 levels or with noise of 8 levels stays below 0.007; two different
+cells
+of the PBC data set are rarely closer than 0.03.
+"""
 
 Floats = NDArray[np.float32]
 Pairs = NDArray[np.int64]
 
 
 def invariant_key(rgb: Images) -> bytes:
-    """Return bytes that an image shares with its turned and mirrored copies, and few others.
+    """Return a hash that rotated and mirrored copies of an image share.
 
-    It is a hash of the three channels' histograms, which do not depend on where a pixel is.
+    It is a hash of the three channels' histograms, which do not depend on pixel positions.
 
     Args:
         rgb: uint8 (height, width, 3).
@@ -41,20 +44,20 @@ def invariant_key(rgb: Images) -> bytes:
 
 
 def canonical_pixels(rgb: Images) -> bytes:
-    """Return the pixels of that one of the eight turned and mirrored copies that sorts first."""
+    """Return the pixels of the one of the eight rotated and mirrored copies that sorts first."""
     sides = (rgb, rgb[:, ::-1])
     return min(np.rot90(side, k).tobytes() for side in sides for k in range(4))
 
 
 def exact_groups(keys: Sequence[bytes], read: Callable[[int], Images]) -> list[NDArray[np.int64]]:
-    """Group images with the same pixels, turned and mirrored copies too.
+    """Group images with equal pixels, including rotated and mirrored copies.
 
     Args:
-        keys: N keys as `invariant_key` gives them.
-        read: Gives the image at a position; asked only where keys agree.
+        keys: N keys from `invariant_key`.
+        read: Returns the image at a position; called only for images with equal keys.
 
     Returns:
-        The positions of each group of two or more, rising.
+        The positions of each group of two or more, ascending.
     """
     alike: dict[bytes, list[int]] = {}
     for index, key in enumerate(keys):
@@ -68,10 +71,11 @@ def exact_groups(keys: Sequence[bytes], read: Callable[[int], Images]) -> list[N
 
 
 def thumbnail(rgb: Images) -> Floats:
-    """Return the image's green channel small, with mean 0 and norm 1.
+    """Return the green channel as a thumbnail with mean 0 and norm 1.
 
-    Brightness, contrast, size and coding of a copy hardly change it: green has most of a stain's
-    contrast, is seldom clipped, and JPEG keeps it better than red and blue.
+    Brightness, contrast, size and compression hardly change it: green has most of a stain's
+    contrast,
+    is rarely clipped, and is preserved better by JPEG than red and blue.
 
     Args:
         rgb: uint8 (height, width, 3).
@@ -86,7 +90,7 @@ def thumbnail(rgb: Images) -> Floats:
 
 
 def ring_features(thumbs: Floats) -> Floats:
-    """Describe thumbnails by what turning and mirroring leaves: means and spreads on rings.
+    """Compute rotation- and mirror-invariant features: mean and standard deviation on rings.
 
     Args:
         thumbs: float32 (N, 24, 24).
@@ -105,16 +109,18 @@ def ring_features(thumbs: Floats) -> Floats:
 
 
 def near_pairs(thumbs: Floats, tail: float = 6.0) -> tuple[Pairs, NDArray[np.float64], float]:
-    """Find pairs of images nearer to each other than two cells of this set are.
+    """Find pairs of near duplicates.
 
-    Each image's five neighbours by turn-free features are found with a k-d tree; a pair's
-    distance is 1 - the correlation of the thumbnails in the best of eight turned and mirrored
-    positions. The threshold lies `tail` robust deviations below the set's typical logarithm of
-    the distance to the nearest other cell, and never above 0.015.
+    A k-d tree over invariant features gives five neighbours of each image. The distance of a pair
+    is
+    1 - the correlation of the thumbnails, the best of eight rotated and mirrored positions. The
+    threshold lies `tail` robust standard deviations below the median logarithm of the distance to
+    the
+    nearest other cell, and never above 0.015.
 
     Args:
-        thumbs: float32 (N, 24, 24) as `thumbnail` gives them.
-        tail: Robust standard deviations (1.4826 x median absolute deviation).
+        thumbs: float32 (N, 24, 24) from `thumbnail`.
+        tail: Number of robust standard deviations (1.4826 x median absolute deviation).
 
     Returns:
         Pairs int64 (M, 2), their distances float64 (M,) in [0, 2], and the threshold.
@@ -140,7 +146,7 @@ def near_pairs(thumbs: Floats, tail: float = 6.0) -> tuple[Pairs, NDArray[np.flo
 
 
 def pair_distances(thumbs: Floats, pairs: Pairs) -> NDArray[np.float64]:
-    """Return 1 - correlation of each pair in the best of eight positions, float64 (M,)."""
+    """Return 1 - the correlation of each pair, the best of eight positions; float64 (M,)."""
     best = np.full(len(pairs), -1.0)
     for start in range(0, len(pairs), CHUNK_PAIRS):
         part = slice(start, start + CHUNK_PAIRS)
@@ -154,10 +160,10 @@ def pair_distances(thumbs: Floats, pairs: Pairs) -> NDArray[np.float64]:
 
 
 def chained(pairs: Pairs, distances: NDArray[np.float64]) -> list[tuple[NDArray[np.int64], float]]:
-    """Join pairs that share an image into groups.
+    """Join pairs that share an image into groups (connected components).
 
     Returns:
-        For every group its positions, rising, and the largest distance among its pairs.
+        For every group its positions, ascending, and the largest distance among its pairs.
     """
     if not len(pairs):
         return []
@@ -172,11 +178,11 @@ def chained(pairs: Pairs, distances: NDArray[np.float64]) -> list[tuple[NDArray[
 
 
 def _threshold(pairs: Pairs, distances: NDArray[np.float64], num: int, tail: float) -> float:
-    """Return the line below which pairs are copies.
+    """Return the distance below which pairs are near duplicates.
 
-    What is typical of two cells goes by each image's nearest one that is no copy for certain, or,
-    where there is none among those looked at, by the farthest of them; else a set with many copies
-    would hide them all.
+    The typical distance of two different cells is taken from each image's nearest neighbour beyond
+    `MAX_DISTANCE`, or from its farthest neighbour if all are closer. Otherwise a set with many
+    duplicates would hide them.
     """
     nearest, farthest = np.full(num, np.inf), np.zeros(num)
     other = distances > MOST_DISTANCE

@@ -1,4 +1,4 @@
-"""A description of small images that simple models can learn from."""
+"""Image features for simple models: oriented gradients, colour histogram, thumbnail."""
 
 import cv2
 import numpy as np
@@ -14,10 +14,10 @@ CHUNK = 1024
 
 
 def describe(images: Images) -> NDArray[np.float32]:
-    """Describe small images: gradients in cells, colours, and a tiny copy.
+    """Compute features of small images: gradients, colours, and a thumbnail.
 
-    Histograms of oriented gradients are those of Dalal & Triggs 2005, section 6, each cell
-    normalised by the whole image.
+    Histograms of oriented gradients follow Dalal & Triggs 2005, section 6, normalised by the whole
+    image.
 
     Args:
         images: uint8 (N, 48, 48, 3).

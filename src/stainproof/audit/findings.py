@@ -1,4 +1,4 @@
-"""What an audit says of a file, and the table of it."""
+"""Findings of an audit, and their table `audit.csv`."""
 
 import csv
 import io
@@ -26,29 +26,30 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 ACTIONS: tuple[Action, ...] = get_args(Action)
 COLUMNS = ("file", "kind", "group", "score", "threshold", "action")
 NEW_LABEL_COLUMN = "new_label"
-"""Optional column: only a table that a person has reviewed has it."""
+"""Optional column that only a reviewed table has."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that a careful person would look at."""
+    """One finding: a file and what is wrong with it."""
 
     file: str
     """Name in the source."""
     kind: Kind
     group: str
-    """What belongs together, for instance copies of one image; empty for a single file."""
+    """Identifier of files that belong together, for instance duplicates; empty for a single file.
+    """
     score: float
     threshold: float
-    """The score beyond which a file is found; which side is said in the audit's page."""
+    """The score that separates findings; the page states on which side they lie."""
     action: Action
-    """`drop`; `keep one` of the group; `review`: a person should decide, cleaning keeps it."""
+    """`drop`; `keep one` of the group; `review`: a person decides, cleaning keeps the file."""
     new_label: str = ""
     """Class that a person has assigned to the file; empty if its label stays."""
 
 
 def to_csv(findings: Iterable[Finding]) -> str:
-    """Return the findings as CSV text, one row a finding; see `NEW_LABEL_COLUMN`."""
+    """Return the findings as CSV text, one row each; see `NEW_LABEL_COLUMN`."""
     findings = list(findings)
     is_relabelled = any(found.new_label for found in findings)
     text = io.StringIO()
@@ -70,7 +71,7 @@ def read_csv(path: Path) -> list[Finding]:
     """Read `audit.csv`; a person may have changed actions, added new labels or removed rows.
 
     Raises:
-        DataError: The file is missing or no table of findings.
+        DataError: The file is missing or is not a table of findings.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -118,10 +119,10 @@ def new_labels(findings: Iterable[Finding]) -> dict[str, str]:
 
 
 def files_to_drop(findings: Iterable[Finding]) -> set[str]:
-    """Return the files that the suggested actions set aside.
+    """Return the files that the actions drop.
 
-    Of `keep one` groups the first file, by name, that nothing else drops stays; groups that share
-    a file are one.
+    Of a `keep one` group the first file by name that is not dropped otherwise is kept. Groups that
+    share a file count as one.
     """
     findings = list(findings)
     dropped = {found.file for found in findings if found.action == "drop"}
@@ -139,6 +140,6 @@ def files_to_drop(findings: Iterable[Finding]) -> set[str]:
 
 
 def count_groups(findings: list[Finding]) -> dict[str, int]:
-    """Return the number of groups of every kind that has some."""
+    """Return the number of groups of every kind."""
     pairs = {(one.kind, one.group) for one in findings if one.group}
     return dict(Counter(kind for kind, _ in sorted(pairs)))

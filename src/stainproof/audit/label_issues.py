@@ -1,4 +1,4 @@
-"""Likely wrong labels: classes that a model which never saw the image is sure to be others."""
+"""Label issues: labels with a low predicted probability in cross-validation."""
 
 from dataclasses import dataclass
 
@@ -20,33 +20,34 @@ CHUNK = 4096
 
 @dataclass(frozen=True)
 class LabelIssue:
-    """An image whose label is hardly believed."""
+    """An image whose label is probably wrong."""
 
     index: int
     belief: float
-    """Probability that cross-validation gives to the stated label."""
+    """Cross-validated probability of the given label."""
     likelier: int
-    """The class that it believes instead."""
+    """The class with the highest probability."""
 
 
 def find_label_issues(
     small: Images, labels: NDArray[np.int64], min_label_probability: float, seed: int
 ) -> list[LabelIssue]:
-    """Find labels that a model trained on the other images hardly believes.
+    """Find labels that a model trained on the other images contradicts.
 
-    Logistic regression, cross-validated, gives every image beliefs. cleanlab's confident
-    learning (Northcutt et al. 2021, section 3) names those whose other class is believed as
-    firmly as that class's own images are; of these the ones below `min_label_probability` are suspects.
+    Logistic regression gives cross-validated probabilities. cleanlab's confident learning
+    (Northcutt
+    et al. 2021, section 3) selects images whose probability of another class is as high as that of
+    the
+    class's own images; of these, labels with a probability below the threshold are issues.
 
     Args:
         small: uint8 (N, 48, 48, 3).
         labels: int64 (N,).
-        min_label_probability: Probability below which a label is suspect.
-        seed: Of the folds.
+        min_label_probability: Threshold of the probability of the given label.
+        seed: Seed of the folds.
 
     Returns:
-        The suspects, worst first; none of classes with fewer than 20 images, which are not asked
-        about.
+        The issues, lowest probability first. Classes with fewer than 20 images are not checked.
     """
     from cleanlab.filter import find_label_issues
 
@@ -65,7 +66,7 @@ def find_label_issues(
 
 
 def _beliefs(small: Images, labels: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
-    """Return the probability of every class, by a model that never saw the image."""
+    """Return cross-validated probabilities of every class."""
     rng = np.random.default_rng(seed)
     probs = np.empty((len(labels), int(labels.max()) + 1))
     folds = StratifiedKFold(NUM_FOLDS, shuffle=True, random_state=seed)

@@ -1,4 +1,4 @@
-"""One pass over a source: all that an audit needs of every image, in bounded memory."""
+"""Measurements: one pass over a source that computes what all checks need, in bounded memory."""
 
 import tempfile
 from dataclasses import dataclass
@@ -21,21 +21,21 @@ SIZE_PX = 96
 SMALL_PX = 48
 QUALITIES = ("brightness", "contrast", "sharpness", "saturation", "red against blue")
 IN_MEMORY = 20_000
-"""A larger set's small pictures lie in a temporary file, which the system pages in and out."""
+"""Larger sets keep their thumbnails in a temporary memory-mapped file."""
 
 
 @dataclass(frozen=True)
 class Measurements:
-    """What was measured of N images; unreadable ones have zeros."""
+    """Measurements of N images; zeros for files that cannot be read."""
 
     errors: dict[int, str]
     """Position -> why the file cannot be read."""
     sizes: NDArray[np.int32]
-    """int32 (N, 2): width and height in the file."""
+    """int32 (N, 2): original width and height."""
     keys: list[bytes]
-    """N keys of `duplicates.invariant_key`."""
+    """N keys from `duplicates.invariant_key`."""
     thumbs: NDArray[np.float32]
-    """float32 (N, 24, 24) of `duplicates.thumbnail`."""
+    """float32 (N, 24, 24) from `duplicates.thumbnail`."""
     small: Images
     """uint8 (N, 48, 48, 3)."""
     qualities: NDArray[np.float64]
@@ -43,12 +43,12 @@ class Measurements:
 
     @property
     def readable(self) -> NDArray[np.int64]:
-        """Return the positions of the images that could be read, rising."""
+        """Return the positions of the images that could be read, ascending."""
         return np.setdiff1d(np.arange(len(self.keys)), np.fromiter(self.errors, np.int64))
 
 
 def square(listing: Listing, index: int) -> Images:
-    """Return an image as the audit looks at it: its centre square at 96 px.
+    """Return an image as the audit sees it: its centre square at 96 px.
 
     Raises:
         DataError: The file cannot be read.
@@ -86,11 +86,15 @@ def measure(listing: Listing, track: Track = silent) -> Measurements:
 
 
 def quality(rgb: Images) -> tuple[float, ...]:
-    """Return the figures named in `QUALITIES` of one image.
+    """Return the values named in `QUALITIES` for one image.
 
-    Brightness and contrast are mean and spread of the luminance in grey levels; sharpness is the
-    logarithm of the spread of its Laplacian (Pech-Pacheco et al. 2000); saturation is the mean
-    distance of the largest from the smallest channel; red against blue is the difference of means.
+    Brightness and contrast are mean and standard deviation of the luminance in grey levels;
+    sharpness
+    is the logarithm of the standard deviation of its Laplacian (Pech-Pacheco et al. 2000);
+    saturation
+    is the mean difference of the largest and the smallest channel; red against blue is the
+    difference
+    of channel means.
 
     Args:
         rgb: uint8 (height, width, 3).

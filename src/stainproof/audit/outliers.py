@@ -1,4 +1,4 @@
-"""Images unlike the rest: blur, light, colour, size, hardly anything on them."""
+"""Outliers: images whose brightness, contrast, sharpness, colour or size is far from the rest."""
 
 from dataclasses import dataclass
 
@@ -8,15 +8,15 @@ from numpy.typing import NDArray
 from stainproof.audit.measurements import QUALITIES, Measurements
 
 FEWEST_IMAGES = 20
-"""That outliers can stand apart from."""
+"""Sets with fewer images are not checked."""
 COMMON_SHARE = 0.98
 UNIFORM_SPREAD = 3.0
-"""Grey levels of contrast below which an image shows hardly anything."""
+"""Contrast in grey levels below which an image is nearly uniform."""
 
 
 @dataclass(frozen=True)
 class Outlier:
-    """One image and why it stands apart."""
+    """One outlier and the property that makes it one."""
 
     index: int
     reason: str
@@ -25,16 +25,17 @@ class Outlier:
 
 
 def find_outliers(measures: Measurements, sound: NDArray[np.int64], reach: float) -> list[Outlier]:
-    """Find images whose light, focus, colour or size lies far from the rest of the set.
+    """Find images whose brightness, focus, colour or size is far from the rest of the set.
 
-    A figure's score is its distance from the median in units of the distance from there to the
-    99th percentile of the same side, so that a set with heavy tails allows more. Each image is
-    named once, by its worst figure.
+    The score of a property is its distance from the median in units of the distance of the 99th
+    percentile on the same side, so heavy-tailed sets tolerate more. Each image is listed once, with
+    its
+    largest score.
 
     Args:
-        measures: Of the whole set.
-        sound: int64 (M,): positions of the images to look at.
-        reach: Score beyond which an image is found, for instance 3.
+        measures: Measurements of the whole set.
+        sound: int64 (M,): positions of the images to check.
+        reach: Score above which an image is an outlier, for instance 3.
     """
     if len(sound) < FEWEST_IMAGES:
         return []
@@ -57,13 +58,13 @@ def find_outliers(measures: Measurements, sound: NDArray[np.int64], reach: float
 
 
 def tail_scores(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return distances from the median in units of the 99th percentile's, side by side.
+    """Return distances from the median in units of the distance of the 1st or 99th percentile.
 
     Args:
-        values: float64 (N, figures).
+        values: float64 (N, properties).
 
     Returns:
-        float64 (N, figures), 0 or more.
+        float64 (N, properties), 0 or more.
     """
     low, middle, high = np.percentile(values, [1, 50, 99], axis=0)
     above = (values - middle) / np.maximum(high - middle, 1e-9)
@@ -74,7 +75,7 @@ def tail_scores(values: NDArray[np.float64]) -> NDArray[np.float64]:
 def _odd_sizes(
     measures: Measurements, sound: NDArray[np.int64]
 ) -> list[tuple[int, tuple[int, int]]]:
-    """List images of another size, where nearly all have one."""
+    """List images of another size if nearly all images have one size."""
     sizes, which, counts = np.unique(
         measures.sizes[sound], axis=0, return_inverse=True, return_counts=True
     )

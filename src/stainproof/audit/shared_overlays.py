@@ -1,10 +1,12 @@
-"""Groups of images that share one foreign picture, found by what turned images never share.
+"""Groups of images that share one overlay, found by template matching against rotated images.
 
-A picture laid over many images at one place is not turned with them. Whitened images (see
-`whitening`) that agree with each other more than turned ones ever do give a first template; it is
-refined as a matched filter (Turin 1960, IRE Trans. Inf. Theory 6) until its members stay the same.
-A member is always judged by the template that other members make, so that no image vouches for
-itself and a few cells that happen to look alike make no group.
+An overlay at a fixed position is not rotated with the cells. Whitened images (see `whitening`) that
+correlate more strongly than rotated ones ever do give a first template, which is refined as a
+matched
+filter (Turin 1960, IRE Trans. Inf. Theory 6) until its members no longer change. The score of a
+member
+is its correlation with the template of the *other* members (leave-one-out), so that a few similar
+cells do not form a group.
 """
 
 from collections.abc import Iterator
@@ -17,14 +19,14 @@ from stainproof.audit.whitening import CHUNK, Floats, Whitener, turned, unit
 from stainproof.data.images import Images
 
 SEARCHED_IMAGES = 16_000
-"""Templates are sought among at most so many images, and then held against all."""
+"""Templates are searched for among at most this many images, and then matched with all."""
 NUM_ANCHORS = 4000
 NUM_NEIGHBOURS = 5
 NUM_DIRECTIONS = 4
 FEWEST_MEMBERS = 6
 SMALL_GROUP = 100
 MOST_SHARE = 0.5
-"""What more than half of the images share is the microscope's, not a foreign picture."""
+"""What more than half of the images share comes from the microscope, not from an overlay."""
 MOST_FAILURES = 24
 MOST_ROUNDS = 15
 
@@ -33,29 +35,29 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Group:
-    """Images that share a picture."""
+    """Images that share an overlay."""
 
     members: Indices
-    """Positions of the images, rising."""
+    """Positions of the images, ascending."""
     scores: Floats
-    """Cosine of each whitened member with the template that the others make."""
+    """Cosine similarity of each whitened member with the template of the other members."""
     threshold: float
-    """The margin times the best cosine that a turned template reaches."""
+    """The margin times the largest cosine similarity of a rotated template."""
 
 
 def find_shared_overlays(
     whitener: Whitener, images: Images, margin: float, seed: int
 ) -> list[Group]:
-    """Find groups of images that share a foreign picture.
+    """Find groups of images that share an overlay.
 
     Args:
         whitener: Fitted to the images.
         images: uint8 (N, height, width, 3); may be a memory map.
-        margin: How far beyond the likeliest turned image a member must be, above 1.
-        seed: Of the images searched and of the anchors among them.
+        margin: Factor above 1 by which a member must exceed the most similar rotated image.
+        seed: Seed of the searched images and of the anchors among them.
 
     Returns:
-        Groups without a common image, the most alike first.
+        Groups without a common image, in the order in which they were found.
     """
     rng = np.random.default_rng(seed)
     num = min(SEARCHED_IMAGES, len(images))
@@ -83,15 +85,15 @@ def find_shared_overlays(
 def _first_templates(
     pixels: Floats, free: NDArray[np.bool_], rng: np.random.Generator, margin: float
 ) -> Iterator[Floats]:
-    """Give templates worth refining: unlikely neighbours first, then directions of large spread.
+    """Yield candidate templates: means of unusually similar neighbours, then principal directions.
 
-    Neighbours show a strong picture over few images, directions a weak one over many.
+    Neighbours reveal a strong overlay on few images, directions a weak one on many.
 
     Args:
         pixels: float32 (N, dimensions), rows of norm 1.
         free: bool (N,): which images are in no group; changes between two templates.
-        rng: Draws the anchors.
-        margin: How far beyond chance neighbours must agree.
+        rng: Selects the anchors.
+        margin: Factor by which neighbours must exceed those of rotated images.
     """
     anchors = np.sort(rng.choice(len(pixels), min(NUM_ANCHORS, len(pixels)), replace=False))
     agreement, neighbours = _neighbours(pixels[anchors], pixels, anchors)
@@ -112,9 +114,9 @@ def _first_templates(
 
 
 def _neighbours(queries: Floats, pixels: Floats, own: Indices) -> tuple[Floats, Indices]:
-    """Return each query's agreement with its fifth-best image, and the five best.
+    """Return each query's similarity with its fifth-nearest image, and the five nearest.
 
-    A few copies of an image therefore make no group.
+    The fifth is used so that a few duplicates of an image do not form a group.
     """
     num = min(NUM_NEIGHBOURS, len(pixels) - 1)
     agreement = np.empty(len(queries), dtype=np.float32)
@@ -129,10 +131,12 @@ def _neighbours(queries: Floats, pixels: Floats, own: Indices) -> tuple[Floats, 
 
 
 def _refine(template: Floats, pixels: Floats, free: NDArray[np.bool_], margin: float) -> Group:
-    """Let a template gather its members until they stay the same.
+    """Alternate between selecting members and updating the template until the members no longer
+    change.
 
-    The threshold is `margin` times the best cosine of any of the seven turned templates with any
-    image that is no member.
+    The threshold is `margin` times the largest cosine similarity of any of the seven rotated and
+    mirrored
+    templates with an image that is not a member.
     """
     members = np.empty(0, dtype=np.int64)
     scores = pixels @ template
@@ -153,14 +157,15 @@ def _refine(template: Floats, pixels: Floats, free: NDArray[np.bool_], margin: f
 
 
 def _judged_by_others(pixels: Floats, weights: Floats) -> Floats:
-    """Return each member's cosine with the template that the other members make.
+    """Return each member's cosine similarity with the template of the other members
+    (leave-one-out).
 
-    In a small group the one that a member resembles most has no say either: two views of one cell
-    would vouch for each other.
+    In a small group the most similar member is left out too, because two images of one cell would
+    support each other.
 
     Args:
         pixels: float32 (members, dimensions), rows of norm 1.
-        weights: float32 (members,): what each adds to the template.
+        weights: float32 (members,): weight of each in the template.
     """
     weighted = weights[:, None] * pixels
     others = weighted.sum(axis=0) - weighted
@@ -178,7 +183,7 @@ def _extended(
     images: Images,
     others: Indices,
 ) -> list[Group]:
-    """Add to the groups what their templates find among images that were not searched."""
+    """Add to the groups the matching images among those that were not searched."""
     if not groups:
         return []
     filters = np.stack(templates, axis=1)

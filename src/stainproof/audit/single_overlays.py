@@ -1,10 +1,12 @@
-"""Single images with a foreign picture blended in, found by learning what that would look like.
+"""Single doctored images, found by a classifier trained on synthetic overlays.
 
-No example of a foreign picture is needed: the set's own images are blended with made-up pictures
-(as DRAEM does for scratches on products, Zavrtanik et al. 2021, section 3.1), and a support vector
-machine learns to tell the blended from the others. Each image is judged by a model that never saw
-it; one that was doctored before it came here lies on the blended side. What a first look finds is
-left out of the second look's sound images.
+No example is needed: images of the set are blended with synthetic pictures (as DRAEM does for
+defects
+of products, Zavrtanik et al. 2021, section 3.1), and a support vector machine is trained to
+separate
+blended images from the others. Every image is scored by a model that was not trained on it. Images
+found in
+a first round are excluded from the training of a second round.
 """
 
 from dataclasses import dataclass
@@ -30,30 +32,30 @@ NUM_REGIONS = 6
 WEIGHTS = (0.1, 0.7)
 PARTIAL_SHARE = 0.5
 MOST_SHARE = 0.5
-"""Where more of a set looks blended, blends cannot be told from it."""
+"""If more of a set looks blended, nothing can be separated."""
 CHUNK = 4096
 
 
 @dataclass(frozen=True)
 class Lone:
-    """One image that looks blended."""
+    """An image that looks blended."""
 
     index: int
     score: float
-    """Distance from the boundary between the set's own and blended images, in margins."""
+    """Signed distance from the SVM's decision boundary, in margins."""
 
 
 def find_single_overlays(
     whitener: Whitener, images: Images, candidates: NDArray[np.int64], reach: float, seed: int
 ) -> list[Lone]:
-    """Find images that look blended with a picture that no other image has.
+    """Find images that look blended with an overlay that no other image has.
 
     Args:
         whitener: Fitted to the images.
         images: uint8 (N, height, width, 3), square; may be a memory map.
-        candidates: int64 (M,), rising: positions to learn from and to judge.
-        reach: Beyond which distance from the boundary, in margins, an image is found.
-        seed: Of folds, pictures and blending.
+        candidates: int64 (M,), ascending: positions to train on and to score.
+        reach: Distance from the decision boundary, in margins, above which an image is found.
+        seed: Seed of folds, synthetic pictures and blending.
 
     Returns:
         The images found, by position.
@@ -74,7 +76,7 @@ def _judge(
     sound: NDArray[np.bool_],
     seed: int,
 ) -> NDArray[np.float64]:
-    """Return each candidate's distance from the boundary by a model that never saw it."""
+    """Return each candidate's distance from the decision boundary of a model not trained on it."""
     rng = np.random.default_rng(seed)
     scores = np.empty(len(candidates))
     for learnt, judged in KFold(NUM_FOLDS, shuffle=True, random_state=seed).split(candidates):
@@ -94,11 +96,11 @@ def _judge(
 
 
 def blend(rgb: Images, rng: np.random.Generator) -> Images:
-    """Blend an image with a made-up picture, in its whole or in a part.
+    """Blend an image with a synthetic picture, as a whole or within a rectangle.
 
     Args:
         rgb: uint8 (height, width, 3).
-        rng: Draws picture, weight and part.
+        rng: Draws picture, weight and rectangle.
     """
     weight = rng.uniform(*WEIGHTS)
     picture = make_picture(rgb.shape, rng)
@@ -115,15 +117,15 @@ def blend(rgb: Images, rng: np.random.Generator) -> Images:
 
 
 def describe_blending(whitener: Whitener, images: Images) -> Floats:
-    """Add to the plain description where and at what scale an image is unlike the set's.
+    """Compute image features, extended by where and at what scale an image differs from the set.
 
     Args:
         whitener: Fitted to the set.
         images: uint8 (N, 48, 48, 3).
 
     Returns:
-        float32 (N, 969): `features.describe`, then logarithms of whitened energies by scale and
-        by place.
+        float32 (N, 969): `features.describe`, then logarithms of whitened energies by scale and by
+        position.
     """
     coordinates = whitener.coordinates(images)
     bands = [band.mean(axis=1) for band in np.array_split(coordinates**2, NUM_BANDS, axis=1)]

@@ -11,30 +11,31 @@ from stainproof.runs.upgrade import upgrade_audit
 
 
 class AuditSummary(Artefact):
-    """What an audit looked at and how much it found."""
+    """What an audit examined and how much it found."""
 
     schema_version: int = Field(SCHEMA_VERSION, ge=SCHEMA_VERSION, le=SCHEMA_VERSION)
     source: str
     num_images: int
     listing_sha256: str = ""
-    """Of names and labels; empty in audits of earlier versions."""
+    """Hash of names and labels; empty in audits of earlier versions."""
     num_dropped: int
-    """Files that the suggested actions would set aside."""
+    """Number of files that the actions drop."""
     findings: dict[str, int]
     """Kind -> number of files."""
     groups: dict[str, int]
     """Kind -> number of groups."""
     class_counts: dict[str, int]
-    """Before anything is set aside."""
+    """Class counts before cleaning."""
     class_counts_clean: dict[str, int]
     sizes: dict[str, int]
-    """Width x height in the files -> number of images; the ten commonest."""
+    """Original width x height -> number of images; the ten most frequent."""
     qualities: dict[str, tuple[float, float, float]]
-    """Figure -> its 1st, 50th and 99th percentile."""
+    """Image property -> its 1st, 50th and 99th percentile."""
     compared_with: str
-    """The second source that was compared; empty where there was none."""
+    """The second source that was compared; empty if there was none."""
     two_sample_auc: Estimate | None
-    """Area under the curve of a model telling the two sources apart: 0.5 alike, 1 different."""
+    """Area under the ROC curve of a classifier that separates the two sources: 0.5 alike, 1
+    different."""
     settings: AuditConfig
     seconds: float
     notes: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Whether two sources look drawn from one distribution."""
+"""Classifier two-sample test: whether two sources have the same distribution."""
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
@@ -30,15 +30,16 @@ def check_enough(num_ours: int, num_theirs: int) -> None:
 
 
 def two_sample_auc(ours: Images, theirs: Images, seed: int) -> tuple[float, float, float]:
-    """Measure how well a model tells two sets of images apart (Lopez-Paz & Oquab 2017).
+    """Measure how well a classifier separates two sets of images (Lopez-Paz & Oquab 2017).
 
     Args:
         ours: uint8 (N, 48, 48, 3).
         theirs: uint8 (M, 48, 48, 3).
-        seed: Of samples, folds and the bootstrap.
+        seed: Seed of samples, folds and the bootstrap.
 
     Returns:
-        Area under the cross-validated curve, 0.5 alike to 1 different, and the ends of its 95 %
+        Cross-validated area under the ROC curve, 0.5 (alike) to 1 (different), and the ends of its
+        95 %
         bootstrap interval.
 
     Raises:

@@ -1,8 +1,10 @@
-"""Whitened small images: what the set's cells have in common is muted, the rest stands out.
+"""Whitening of thumbnails: what the cells of a set have in common is suppressed.
 
-A microscope has no preferred direction: turned and mirrored cells are as likely as cells. The
-covariance is therefore that of the set in all eight positions, and the turned images serve as an
-honest picture of chance: whatever holds for the images but not for their turned twins is no cell.
+A microscope has no preferred direction: rotated and mirrored cells are as likely as the originals.
+The
+covariance is therefore that of the set in all eight positions, and rotated images serve as a null
+distribution: a pattern that the images share but their rotated copies do not is not part of the
+cells.
 """
 
 from collections.abc import Iterator
@@ -22,7 +24,7 @@ Floats = NDArray[np.float32]
 
 
 def turned(flat: Floats) -> Iterator[Floats]:
-    """Give the eight positions of flattened square images, the images themselves first.
+    """Yield the eight rotated and mirrored positions of flattened square images, the images first.
 
     Args:
         flat: float32 (N, side x side x 3).
@@ -34,7 +36,7 @@ def turned(flat: Floats) -> Iterator[Floats]:
 
 
 class Whitener:
-    """Zero-phase whitening by the covariance of the set in all eight positions."""
+    """Zero-phase whitening with the covariance of the set in all eight positions."""
 
     def __init__(self, images: Images, seed: int):
         rng = np.random.default_rng(seed)
@@ -51,7 +53,8 @@ class Whitener:
         self.back = np.asarray(vectors.T, dtype=np.float32)
 
     def coordinates(self, images: Images) -> Floats:
-        """Return whitened coordinates along the axes of the covariance, smallest spread first.
+        """Return whitened coordinates along the eigenvectors of the covariance, smallest variance
+        first.
 
         Args:
             images: uint8 (N, height, width, 3).
@@ -66,12 +69,12 @@ class Whitener:
         return np.concatenate(parts)
 
     def unit_pixels(self, images: Images) -> Floats:
-        """Return whitened images as pixels, each of norm 1, float32 (N, 24 x 24 x 3)."""
+        """Return whitened images, each of norm 1, float32 (N, 24 x 24 x 3)."""
         return unit(self.coordinates(images) @ self.back)
 
 
 def unit(rows: Floats) -> Floats:
-    """Return rows of norm 1; rows of zeros stay."""
+    """Return rows of norm 1; rows of zeros stay zero."""
     norms = np.linalg.norm(rows, axis=-1, keepdims=True)
     return np.asarray(rows / np.maximum(norms, 1e-6), dtype=np.float32)
 

@@ -1,1 +1,1 @@
-"""Changes to training images that a label survives: seeded, uint8 in, uint8 out."""
+"""Augmentation: seeded, label-preserving operations on uint8 images, overlays and mixing."""

@@ -1,4 +1,4 @@
-"""Which changes an image gets: drawn from the seed, the epoch and the visit alone."""
+"""The augmenter: applies a recipe to batches, determined by seed, epoch and visit only."""
 
 import time
 from collections.abc import Container, Sequence
@@ -18,7 +18,7 @@ FAMILY_OF = {name: family for family, names in FAMILIES.items() for name in name
 
 
 class Augmenter:
-    """Gives batches of changed images; the same seed, epoch and visit give the same bytes."""
+    """Returns augmented batches; the same seed, epoch and visit give the same bytes."""
 
     def __init__(
         self,
@@ -30,19 +30,18 @@ class Augmenter:
         strength: float = 1.0,
         workers: int = 1,
     ):
-        """Remember what to change.
+        """Prepare the operations.
 
         Args:
-            images: uint8 (N, height, width, 3); never modified. Overlays borrow from them too.
-            recipe: Operations and how they are drawn.
-            seed: Of every draw.
+            images: uint8 (N, height, width, 3); never modified. They are also used as overlays.
+            recipe: Operations and policy.
+            seed: Seed of all random numbers.
             without: Operations and families that are left out.
-            strength: Multiplies every amount, as far as the amount has a meaning; 0 leaves
-                images as they are.
-            workers: Threads; they do not alter the result.
+            strength: Multiplies every amount, within its limits; 0: no augmentation.
+            workers: Number of threads; the result does not depend on it.
 
         Raises:
-            DataError: The recipe's folder of pictures holds none.
+            DataError: The recipe's folder of overlay images contains none.
         """
         self.images = images
         self.recipe = recipe
@@ -65,9 +64,9 @@ class Augmenter:
         """Processor seconds that all batches have taken."""
 
     def _gates(self, probabilities: list[float]) -> tuple[NDArray[np.float64], list[int]]:
-        """Return each operation's probability where its family comes, and that family's number.
+        """Return each operation's probability within an active family, and the family's number.
 
-        An operation that comes oftener than families do is its own master: family -1.
+        An operation with a probability above the families' is independent of them: number -1.
         """
         share = self.recipe.family_probability
         families = list(FAMILIES)
@@ -80,13 +79,13 @@ class Augmenter:
         return np.array(within), numbers
 
     def batch(self, visits: NDArray[np.int64], epoch: int, view: int = 0) -> Images:
-        """Return changed copies of images.
+        """Return augmented copies of images.
 
         Args:
-            visits: int64 (n,), position of each image, plus the number of images for every
-                time that it came before in this epoch.
-            epoch: Changes are drawn afresh for each.
-            view: Another number draws other changes of the same images.
+            visits: int64 (n,), position of each image + N x number of its earlier visits in the
+                epoch.
+            epoch: Selects the random numbers.
+            view: Selects other random numbers for the same images.
 
         Returns:
             uint8 (n, height, width, 3).
@@ -122,7 +121,7 @@ class Augmenter:
         return apply(rgb, steps, rng, self.pictures, epoch, self.recipe.borders)
 
     def _steps(self, rng: np.random.Generator) -> list[Step]:
-        """Draw what happens to one image."""
+        """Draw the operations of one image."""
         if self.recipe.policy == "randaugment":
             return self._each(self.symmetries, rng) + self._some(self.recipe.num_ops, rng)
         steps = self._each(range(len(self.names)), rng)
@@ -132,7 +131,7 @@ class Augmenter:
         return steps
 
     def _each(self, indices: Container[int], rng: np.random.Generator) -> list[Step]:
-        """Draw each of these operations by its own probability, its amount from its range."""
+        """Draw each of these operations with its own probability and an amount from its range."""
         chance, share = rng.random((2, len(self.names)))
         drawn = np.flatnonzero(chance < self.probability).tolist()
         if self.recipe.family_probability < 1:
@@ -147,10 +146,11 @@ class Augmenter:
         return steps
 
     def _some(self, num: int, rng: np.random.Generator) -> list[Step]:
-        """Draw operations that are all as likely; their magnitude is the recipe's, or any.
+        """Draw operations with equal probability; their magnitude is the recipe's, or random.
 
         RandAugment (Cubuk et al. 2020) and TrivialAugment (Mueller & Hutter 2021); the operations
-        come in the order from slide to file.
+        are applied in
+        the order from slide to file.
         """
         steps: list[Step] = []
         chosen = rng.integers(len(self.others), size=num) if self.others else ()
@@ -162,10 +162,10 @@ class Augmenter:
         return steps
 
     def _chains(self, rgb: Images, rng: np.random.Generator, epoch: int) -> Images:
-        """Blend chains of operations, then blend the blend with the image.
+        """Blend chains of operations, then blend the result with the image.
 
-        AugMix (Hendrycks et al. 2020, algorithm 1): weights from Dirichlet(1), the last share
-        from Beta(1, 1).
+        AugMix (Hendrycks et al. 2020, algorithm 1): weights from Dirichlet(1), the last share from
+        Beta(1, 1).
         """
         weights = rng.dirichlet(np.ones(self.recipe.mixture_width)).tolist()
         share = float(rng.random())
@@ -178,10 +178,11 @@ class Augmenter:
 
 
 class Streams:
-    """One stream of draws for each visit of an epoch: Philox, keyed by seed and epoch.
+    """An independent random stream for each visit of an epoch: Philox, keyed by seed and epoch.
 
-    Source: Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3": streams of other
-    keys or counters are independent, so any worker can begin anywhere.
+    Source: Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3": streams with other
+    keys or
+    counters are independent, so any thread can start anywhere.
     """
 
     def __init__(self, seed: int, epoch: int):

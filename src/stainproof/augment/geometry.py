@@ -1,7 +1,7 @@
-"""Where things are. Every movement adds to one `Warp`, so that an image is resampled once.
+"""Geometric operations. They compose into one `Warp`, so that an image is resampled once.
 
-Matrices map the original to the changed image in coordinates whose origin is the centre, in
-pixels; axes in names: y down, x right.
+Matrices map the original to the augmented image in pixel coordinates with the origin in the centre;
+axes in names: y down, x right.
 """
 
 import math
@@ -27,31 +27,31 @@ BORDERS = {
 
 @dataclass
 class Warp:
-    """Movements gathered so far."""
+    """Geometric operations composed so far."""
 
     height: int
     width: int
     matrix: Matrix
-    """3 x 3, of homogeneous coordinates."""
+    """3 x 3, homogeneous coordinates."""
     flat: bool = True
-    """Whether parallels stay parallel."""
+    """Whether parallel lines stay parallel (affine)."""
     field: NDArray[np.float32] | None = None
-    """Displacement (height, width, 2) in pixels, x first; added where the result is sampled."""
+    """Displacement (height, width, 2) in pixels, x first; added to the sampling positions."""
 
     def then(self, rows: tuple[tuple[float, float, float], ...]) -> None:
-        """Follow with a movement of these matrix rows."""
+        """Compose with the geometric operation of these matrix rows."""
         self.matrix = np.array(rows) @ self.matrix
 
 
 def begin(rgb: Images) -> Warp:
-    """Return the warp that moves nothing."""
+    """Return the identity warp."""
     return Warp(rgb.shape[0], rgb.shape[1], np.eye(3))
 
 
 def d4(rgb: Images, amount: float, rng: np.random.Generator) -> Images:
-    """Flip and turn by quarters: the eight symmetries of the square, each as likely.
+    """Apply one of the eight symmetries of the square (flips and rotations by 90 degrees).
 
-    Oblong images are only flipped and half turned. The amount is 0 for none, 1 for all.
+    Images that are not square are only flipped and rotated by 180 degrees. The amount is 0 or 1.
 
     Source: Dieleman et al. 2015, "Rotation-invariant convolutional neural networks for
     galaxy morphology prediction".
@@ -65,7 +65,7 @@ def d4(rgb: Images, amount: float, rng: np.random.Generator) -> Images:
 
 
 def flip(rgb: Images, amount: float, rng: np.random.Generator) -> Images:
-    """Mirror left and right, top and bottom, each with an even chance.
+    """Flip horizontally and vertically, each with probability 0.5.
 
     Source: Krizhevsky et al. 2012, section 4.1, with both axes.
     """
@@ -92,7 +92,7 @@ def rotate(warp: Warp, amount: float, rng: np.random.Generator) -> None:
 
 
 def zoom(warp: Warp, amount: float, rng: np.random.Generator) -> None:
-    """Enlarge 2^amount times.
+    """Scale about the centre by a factor of 2^amount.
 
     Source: Krizhevsky et al. 2012, section 4.1; scale as in Szegedy et al. 2015, section 6.
     """
@@ -101,7 +101,7 @@ def zoom(warp: Warp, amount: float, rng: np.random.Generator) -> None:
 
 
 def aspect_ratio(warp: Warp, amount: float, rng: np.random.Generator) -> None:
-    """Make 2^amount times as wide for the height, the area staying.
+    """Multiply the aspect ratio by 2^amount; the area stays the same.
 
     Source: Szegedy et al. 2015, section 6 (aspect ratio 3/4 to 4/3).
     """
@@ -110,7 +110,7 @@ def aspect_ratio(warp: Warp, amount: float, rng: np.random.Generator) -> None:
 
 
 def shear(warp: Warp, amount: float, rng: np.random.Generator) -> None:
-    """Shear by `amount` pixels a pixel, along x or y.
+    """Shear by `amount` pixels per pixel, along x or y.
 
     Source: Cubuk et al. 2019, "AutoAugment", table 6 (ShearX, ShearY).
     """
@@ -120,7 +120,7 @@ def shear(warp: Warp, amount: float, rng: np.random.Generator) -> None:
 
 
 def translate(warp: Warp, amount: float, rng: np.random.Generator) -> None:
-    """Move by up to `amount` of the side in each direction.
+    """Translate by up to `amount` of the side in each direction.
 
     Source: Cubuk et al. 2019, "AutoAugment", table 6 (TranslateX, TranslateY).
     """
@@ -129,7 +129,7 @@ def translate(warp: Warp, amount: float, rng: np.random.Generator) -> None:
 
 
 def perspective(warp: Warp, amount: float, rng: np.random.Generator) -> None:
-    """Tip the image: of opposite sides one comes nearer by up to `amount` of the distance.
+    """Apply a perspective transform: opposite sides differ in distance by up to `amount`.
 
     Source: Hartley & Zisserman 2004, "Multiple View Geometry", section 2.4 (projective part).
     """
@@ -139,9 +139,9 @@ def perspective(warp: Warp, amount: float, rng: np.random.Generator) -> None:
 
 
 def elastic(warp: Warp, amount: float, rng: np.random.Generator) -> None:
-    """Pull smoothly by about `amount` of the side, at 4 to 8 knots across.
+    """Deform elastically by about `amount` of the side, with 4 to 8 control points across.
 
-    Source: Simard et al. 2003, section 2, with a cubic field on coarse knots for the blurred one.
+    Source: Simard et al. 2003, section 2, with cubic interpolation of coarse control points.
     """
     knots = int(rng.integers(4, 9))
     field = rng.standard_normal((knots, knots, 2), dtype=np.float32)
@@ -152,9 +152,9 @@ def elastic(warp: Warp, amount: float, rng: np.random.Generator) -> None:
 
 
 def resampled(rgb: Images, warp: Warp, border: str, rng: np.random.Generator) -> Images:
-    """Sample the image once, bilinearly, where the gathered movements say.
+    """Resample the image once, bilinearly, at the positions of the warp.
 
-    OpenCV samples four channels at once in half the time that it takes for three.
+    OpenCV resamples four channels in half the time of three.
     """
     height, width = warp.height, warp.width
     colour = (256 * rng.random(3)).tolist() if border == "colour" else (0, 0, 0)
@@ -178,7 +178,7 @@ def resampled(rgb: Images, warp: Warp, border: str, rng: np.random.Generator) ->
 
 
 def _about_corner(matrix: Matrix, x: float, y: float) -> Matrix:
-    """Return the matrix for coordinates whose origin is the corner, the centre being at x, y."""
+    """Return the matrix for coordinates with the origin in the corner instead of the centre x, y."""
     (a, b, c), (d, e, f), (g, h, i) = matrix.tolist()
     a, b, c, d, e, f = a + x * g, b + x * h, c + x * i, d + y * g, e + y * h, f + y * i
     rows = ((a, b, c), (d, e, f), (g, h, i))
@@ -187,6 +187,6 @@ def _about_corner(matrix: Matrix, x: float, y: float) -> Matrix:
 
 @lru_cache(maxsize=4)
 def _places(height: int, width: int) -> NDArray[np.float32]:
-    """Return where each pixel is, float32 (height, width, 2), x first."""
+    """Return the position of each pixel, float32 (height, width, 2), x first."""
     rows, columns = np.indices((height, width), dtype=np.float32)
     return np.stack([columns, rows], axis=2)

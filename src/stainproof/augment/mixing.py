@@ -1,4 +1,4 @@
-"""Two cells in one picture, with a label for each: CutMix, MixUp."""
+"""Mixing of two images and their labels: CutMix and MixUp; order of images with class balance."""
 
 import cv2
 import numpy as np
@@ -13,13 +13,13 @@ Targets = NDArray[np.float32]
 def mix(
     images: Images, targets: Targets, settings: AugmentConfig, rng: np.random.Generator
 ) -> tuple[Images, Targets]:
-    """Mix a share of a batch with itself, as the settings say.
+    """Mix images of a batch with other images of it, as the settings say.
 
     Args:
-        images: uint8 (n, height, width, 3); is not changed.
-        targets: float32 (n, classes), rows sum to 1; is not changed.
-        settings: Which mix, how often, how even.
-        rng: Draws everything.
+        images: uint8 (n, height, width, 3); not modified.
+        targets: float32 (n, classes), rows sum to 1; not modified.
+        settings: Kind, probability and Beta parameter of the mix.
+        rng: Random generator.
 
     Returns:
         Images and targets of the same types and shapes; rows of targets sum to 1.
@@ -42,7 +42,7 @@ def mix(
 
 
 def _cut(rgb: Images, other: Images, share: float, rng: np.random.Generator) -> float:
-    """Lay a window of another image over this one in place; return the share that is left.
+    """Paste a window of another image in place; return the fraction of the image that is left.
 
     Source: Yun et al. 2019, "CutMix", section 3.1; the blend above is Zhang et al. 2018, "mixup".
     """
@@ -57,17 +57,17 @@ def _cut(rgb: Images, other: Images, share: float, rng: np.random.Generator) -> 
 
 
 def visits(labels: NDArray[np.int64], balance: str, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Return the order of an epoch's visits to the images.
+    """Return the order in which an epoch visits the images.
 
     Args:
         labels: int64 (N,).
-        balance: `none`: every image once; `oversample`: images of small classes again and again,
-            until every class is visited as often as the largest (the report, section 3, as it
-            probed the hidden set's label distribution).
-        rng: Draws the order and the images that come again.
+        balance: `none`: every image once; `oversample`: images of small classes repeatedly, until
+            all classes are as large as the largest (section 3 of the AN2DL paper, which probed the
+            label distribution of the hidden set).
+        rng: Random generator.
 
     Returns:
-        int64, image position + N x how often it came before; augmentation differs by visit.
+        int64, image position + N x number of earlier visits; the augmentation depends on it.
     """
     num = len(labels)
     found = [np.arange(num)]

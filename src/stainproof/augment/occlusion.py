@@ -1,4 +1,4 @@
-"""Parts of a cell hidden from view."""
+"""Occlusion operations: hide parts of a cell."""
 
 import cv2
 import numpy as np
@@ -7,7 +7,7 @@ from stainproof.data.images import Images
 
 
 def cutout(rgb: Images, amount: float, rng: np.random.Generator) -> Images:
-    """Hide one to three rectangles, sides up to `amount` of the image's, behind a colour.
+    """Replace one to three rectangles with sides up to `amount` of the image's by a colour.
 
     Source: DeVries & Taylor 2017, "Cutout"; colours as Zhong et al. 2020, "Random Erasing".
     """
@@ -25,7 +25,7 @@ def cutout(rgb: Images, amount: float, rng: np.random.Generator) -> Images:
 
 
 def grid_mask(rgb: Images, amount: float, rng: np.random.Generator) -> Images:
-    """Hide squares in rows and columns, their sides `amount` of the distance between them.
+    """Replace squares on a regular grid; `amount` is their side relative to the grid spacing.
 
     Source: Chen et al. 2020, "GridMask Data Augmentation", section 3.
     """

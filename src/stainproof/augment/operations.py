@@ -1,7 +1,10 @@
-"""Every operation by name, and how neighbours of one kind become one pass over the image.
+"""The registry of augmentation operations, and their efficient application to one image.
 
-All take an amount (0 changes nothing) and a generator. Movements gather in one warp, tables of
-levels in one table, colour matrices in one matrix; the rest change the picture at once.
+Every operation takes an amount (0 changes nothing) and a random generator. Neighbouring geometric
+operations
+are composed into one warp, lookup tables into one table, colour matrices into one matrix; the
+others
+process the image directly.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -41,7 +44,7 @@ OVERLAY_OPERATIONS = _named(
     overlays.blend, overlays.multiply, overlays.amplitude_swap, overlays.detail_swap
 )
 FROM_CELLS = frozenset({"amplitude_swap", "detail_swap"})
-"""Overlays that borrow from other cells only."""
+"""Overlay operations that take other cells only."""
 
 KINDS = {
     name: kind
@@ -51,7 +54,7 @@ KINDS = {
     )
     for name in table
 }  # fmt: skip
-"""Operation -> what it changes; neighbours of one kind share a pass."""
+"""Operation -> its kind; neighbouring operations of one kind share a pass over the image."""
 
 Step = tuple[str, float]
 """An operation's name and its amount."""
@@ -65,18 +68,18 @@ def apply(
     epoch: int = 0,
     borders: Sequence[str] = ("reflect",),
 ) -> Images:
-    """Apply the steps in their order.
+    """Apply operations in their order.
 
     Args:
-        rgb: uint8 (height, width, 3), RGB, 0 to 255; is not changed.
+        rgb: uint8 (height, width, 3), RGB, 0 to 255; not modified.
         steps: Operations and amounts.
-        rng: Draws what the amounts leave open.
-        pictures: Where overlays come from.
-        epoch: Which made-up pictures there are.
+        rng: Random generator.
+        pictures: Source of overlay images.
+        epoch: Selects the synthetic overlay images.
         borders: Names in `geometry.BORDERS`; one is drawn for each warp.
 
     Returns:
-        uint8 of the same shape; `rgb` itself where nothing was to be done.
+        uint8 of the same shape; `rgb` itself if there are no operations.
     """
     for kind, neighbours in groupby(steps, lambda step: KINDS[step[0]]):
         if kind == "movement":

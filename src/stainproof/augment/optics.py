@@ -1,4 +1,4 @@
-"""What lens, sensor and file do to a picture: sharpness, grain, storage."""
+"""Operations of optics, sensor and file: blur, sharpening, noise, JPEG compression."""
 
 import math
 from functools import cache
@@ -14,7 +14,7 @@ NUM_DEVIATES = 1 << 20
 
 
 def blur(rgb: Images, amount: float, rng: np.random.Generator) -> Images:
-    """Blur by a Gaussian of `amount` pixels on a side of 96, cut at two and a half deviations.
+    """Apply a Gaussian blur of `amount` pixels (for a 96 px side), truncated at 2.5 sigma.
 
     Source: Hendrycks & Dietterich 2019, appendix B, as a family; Gonzalez & Woods 2018, 3.5.
     """
@@ -22,7 +22,7 @@ def blur(rgb: Images, amount: float, rng: np.random.Generator) -> Images:
 
 
 def gaussian(rgb: Images, sigma_px: float) -> Images:
-    """Blur by a Gaussian cut at two and a half deviations; a tiny one leaves the image alone."""
+    """Apply a Gaussian blur truncated at 2.5 sigma; a very small sigma leaves the image unchanged."""
     if sigma_px < 0.15:
         return rgb
     side = 2 * math.ceil(2.5 * sigma_px) + 1
@@ -30,7 +30,7 @@ def gaussian(rgb: Images, sigma_px: float) -> Images:
 
 
 def defocus(rgb: Images, amount: float, rng: np.random.Generator) -> Images:
-    """Blur by a disc of `amount` pixels' radius on a side of 96.
+    """Apply a disc blur with a radius of `amount` pixels (for a 96 px side).
 
     Source: Pentland 1987, "A new sense for depth of field": the circle of confusion.
     """
@@ -46,7 +46,7 @@ def _disc(eighths: int) -> NDArray[np.float32]:
 
 
 def motion_blur(rgb: Images, amount: float, rng: np.random.Generator) -> Images:
-    """Blur along a line of `amount` pixels on a side of 96, in any direction.
+    """Apply a motion blur of `amount` pixels (for a 96 px side) in a random direction.
 
     Source: Potmesil & Chakravarty 1983, "Modeling motion blur in computer-generated images".
     """
@@ -63,7 +63,7 @@ def motion_blur(rgb: Images, amount: float, rng: np.random.Generator) -> Images:
 
 
 def sharpen(rgb: Images, amount: float, rng: np.random.Generator) -> Images:
-    """Add `amount` times what a small blur takes away; at -1 that blur is what is left.
+    """Add `amount` times the difference to a slightly blurred image; -1 gives the blurred image.
 
     Source: Cubuk et al. 2019, "AutoAugment", table 6 (Sharpness).
     """
@@ -74,7 +74,7 @@ def sharpen(rgb: Images, amount: float, rng: np.random.Generator) -> Images:
 def random_filter(rgb: Images, amount: float, rng: np.random.Generator) -> Images:
     """Convolve with a random 3 x 3 kernel: the identity plus `amount` / 2 x normal deviates.
 
-    The kernel is divided by its sum; one whose sum is below 0.3 leaves the image as it is.
+    The kernel is divided by its sum; if the sum is below 0.3 the image stays unchanged.
 
     Source: Modas et al. 2022, "PRIME", section 3 (spectral transform).
     """
@@ -85,7 +85,7 @@ def random_filter(rgb: Images, amount: float, rng: np.random.Generator) -> Image
 
 
 def downscale(rgb: Images, amount: float, rng: np.random.Generator) -> Images:
-    """Shrink 1 + amount times and enlarge again, blocky, linear or cubic.
+    """Reduce the size by a factor of 1 + amount and enlarge again: nearest, linear or cubic.
 
     Source: Zhang et al. 2021, "Designing a practical degradation model", section 3.2.
     """
@@ -99,10 +99,11 @@ def downscale(rgb: Images, amount: float, rng: np.random.Generator) -> Images:
 
 
 def noise(rgb: Images, amount: float, rng: np.random.Generator) -> Images:
-    """Add normal noise of `amount` of the range: in each channel, or coarser.
+    """Add Gaussian noise with a standard deviation of `amount` of the range.
 
-    A third of the images get grain of twice the size. The deviates are a stretch of a fixed table
-    of 2^20, begun anywhere: drawing them afresh would take ten times as long.
+    A third of the images get grain of twice the size. The deviates are a section of a fixed table
+    of
+    2^20 with a random start; drawing new ones would take ten times as long.
 
     Source: Hendrycks & Dietterich 2019, appendix B, as a family; Foi et al. 2008.
     """
@@ -127,7 +128,7 @@ def _deviates() -> NDArray[np.float32]:
 
 
 def salt_and_pepper(rgb: Images, amount: float, rng: np.random.Generator) -> Images:
-    """Strike pixels black or white, `amount` of their number, some of them twice.
+    """Set a fraction `amount` of the pixels to black or white (impulse noise).
 
     Source: Gonzalez & Woods 2018, section 5.2 (salt-and-pepper noise).
     """
@@ -140,7 +141,7 @@ def salt_and_pepper(rgb: Images, amount: float, rng: np.random.Generator) -> Ima
 
 
 def jpeg(rgb: Images, amount: float, rng: np.random.Generator) -> Images:
-    """Store as JPEG of quality 100 - amount and read it again; 0 stores nothing.
+    """Compress as JPEG of quality 100 - amount; 0: no compression.
 
     Source: Wallace 1992, "The JPEG still picture compression standard".
     """

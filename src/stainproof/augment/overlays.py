@@ -1,4 +1,4 @@
-"""Foreign pictures laid over a cell: mixed or multiplied, whole or in part, or in its spectrum."""
+"""Overlay operations: blend an overlay image into a cell, in pixels or in the spectrum."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -16,30 +16,31 @@ from stainproof.errors import DataError
 from stainproof.synthetic.pictures import make_texture
 
 NUM_TEXTURES = 64
-"""Made-up pictures an epoch; each use cuts another window out of one and turns it."""
+"""Number of synthetic overlay images an epoch; each use takes another window and symmetry of one.
+"""
 LEAST_WINDOW = 0.6
-"""Side of such a window, in sides of the picture."""
+"""Smallest side of such a window, relative to the image."""
 PICTURES_STREAM = 1
-"""Parts the draws of pictures from other draws of an epoch."""
+"""Separates the random stream of overlay images from the others of an epoch."""
 SHARE_OF_CELLS = 0.25
-"""Of overlays without a folder of pictures."""
+"""Probability that an overlay is another cell, unless a folder is given."""
 SHARE_IN_PART = 0.3
 MOST_PICTURES = 4096
 
 
 class OverlayPictures:
-    """Gives foreign pictures: made-up ones, new every epoch, other cells, or a folder's."""
+    """Source of overlay images: synthetic ones, new every epoch, other cells, or those of a folder."""
 
     def __init__(self, cells: Images, folder: str, seed: int):
-        """Remember where pictures come from.
+        """Prepare the source.
 
         Args:
-            cells: uint8 (N, height, width, 3), to borrow from.
-            folder: Of pictures to use alone; empty for none.
-            seed: Of the made-up ones.
+            cells: uint8 (N, height, width, 3), used as overlays too.
+            folder: Folder of overlay images to use exclusively; empty: none.
+            seed: Seed of the synthetic images.
 
         Raises:
-            DataError: The folder holds no picture that can be read.
+            DataError: The folder has no image that can be read.
         """
         self.cells = cells
         self.seed = seed
@@ -48,7 +49,7 @@ class OverlayPictures:
         self._texture = lru_cache(maxsize=NUM_TEXTURES + 8)(self._make_texture)
 
     def any(self, rng: np.random.Generator, epoch: int) -> Images:
-        """Return a foreign picture of the images' size."""
+        """Return an overlay image of the images' size."""
         if self.own is None and rng.random() < SHARE_OF_CELLS:
             return self.cell(rng)
         if self.own is None:
@@ -65,7 +66,7 @@ class OverlayPictures:
         return d4(np.asarray(grown, dtype=np.uint8), 1, rng)
 
     def cell(self, rng: np.random.Generator) -> Images:
-        """Return any cell of the set, turned."""
+        """Return a random cell of the set under a random symmetry."""
         return d4(self.cells[int(rng.random() * len(self.cells))], 1, rng)
 
     def _make_texture(self, epoch: int, number: int) -> Images:
@@ -74,18 +75,18 @@ class OverlayPictures:
 
 
 def blend(rgb: Images, amount: float, rng: np.random.Generator, picture: Images) -> Images:
-    """Mix with a picture: (1 - amount) x image + amount x picture, over all or a part.
+    """Blend: (1 - amount) x image + amount x overlay, over the whole image or a rectangle.
 
-    Source: the report, section 4 (convex combination); Inoue 2018, "SamplePairing".
+    Source: section 4 of the AN2DL paper (convex combination); Inoue 2018, "SamplePairing".
     """
     laid = cv2.addWeighted(rgb, 1 - amount, picture, amount, 0)
     return _in_part(rgb, np.asarray(laid, dtype=np.uint8), rng)
 
 
 def multiply(rgb: Images, amount: float, rng: np.random.Generator, picture: Images) -> Images:
-    """Darken through a picture: image x (1 - amount + amount x picture), over all or a part.
+    """Multiply: image x (1 - amount + amount x overlay), over the whole image or a rectangle.
 
-    Source: the report, section 4 (multiplicative).
+    Source: section 4 of the AN2DL paper (multiplicative overlay).
     """
     shade = cv2.addWeighted(picture, amount, picture, 0, 255 * (1 - amount))
     laid = cv2.multiply(rgb, shade, scale=1 / 255)
@@ -93,10 +94,10 @@ def multiply(rgb: Images, amount: float, rng: np.random.Generator, picture: Imag
 
 
 def amplitude_swap(rgb: Images, amount: float, rng: np.random.Generator, other: Images) -> Images:
-    """Keep the phases of the spectrum, mix its amplitudes with another cell's by `amount`.
+    """Keep the phase spectrum; mix the amplitude spectrum with another cell's by `amount`.
 
-    Source: Chen et al. 2021, "Amplitude-Phase Recombination"; mixed by a share as in Xu et al.
-    2021, "A Fourier-based framework for domain generalization".
+    Source: Chen et al. 2021, "Amplitude-Phase Recombination"; mixing as in Xu et al. 2021, "A
+    Fourier-based framework for domain generalization".
     """
     planes = [np.stack(cv2.split(x)).astype(np.float32) for x in (rgb, other)]
     own, foreign = (scipy.fft.rfft2(plane) for plane in planes)
@@ -107,7 +108,8 @@ def amplitude_swap(rgb: Images, amount: float, rng: np.random.Generator, other: 
 
 
 def detail_swap(rgb: Images, amount: float, rng: np.random.Generator, other: Images) -> Images:
-    """Keep what a Gaussian of `amount` pixels (on 96) leaves; take the rest from another cell.
+    """Keep the low frequencies (Gaussian of `amount` pixels at 96 px); take the high ones of
+    another cell.
 
     Source: Yucel et al. 2023, "HybridAugment++", section 3.2; the label stays that of the low
     frequencies.
@@ -119,7 +121,7 @@ def detail_swap(rgb: Images, amount: float, rng: np.random.Generator, other: Ima
 
 
 def _in_part(rgb: Images, laid: Images, rng: np.random.Generator) -> Images:
-    """Keep the overlay on a rectangle only, for some of the images."""
+    """For some of the images, restrict the overlay to a rectangle."""
     if rng.random() >= SHARE_IN_PART:
         return laid
     height, width = rgb.shape[:2]
@@ -133,7 +135,7 @@ def _in_part(rgb: Images, laid: Images, rng: np.random.Generator) -> Images:
 
 
 def _read(folder: Path, size: tuple[int, int]) -> Images:
-    """Read a folder's pictures, the first 4,096 by name, their centres brought to the size."""
+    """Read the images of a folder, the first 4,096 by name, cropped and resized."""
     paths = sorted(path for path in folder.rglob("*") if is_image(path)) if folder.is_dir() else []
     (height, width), square = size, Preprocessing(size_px=max(size))
     top, left = (square.size_px - height) // 2, (square.size_px - width) // 2

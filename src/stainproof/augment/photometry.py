@@ -1,7 +1,8 @@
-"""What light, stain and sensor do to colour. Neighbouring changes become one pass.
+"""Photometric operations: brightness, contrast, stain, white balance, colour.
 
-Tables are levels float64 (256, 1) or (256, 3), 0 to 1, what each of the 256 levels becomes;
-matrices are 3 x 3 and mix RGB.
+Lookup tables are float64 (256, 1) or (256, 3), values 0 to 1 for each of the 256 levels; matrices
+are
+3 x 3 and mix RGB. Neighbouring tables and matrices are composed into one pass.
 """
 
 import math
@@ -22,7 +23,7 @@ GREY_AXIS = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / np.sqrt(3)
 
 
 def brightness(levels: Levels, amount: float, rng: np.random.Generator) -> Levels:
-    """Add `amount`, a share of the range.
+    """Add `amount`, a fraction of the range.
 
     Source: Howard 2013, "Some improvements on deep convolutional neural network based image
     classification", section 2.
@@ -47,7 +48,7 @@ def gamma(levels: Levels, amount: float, rng: np.random.Generator) -> Levels:
 
 
 def rgb_shift(levels: Levels, amount: float, rng: np.random.Generator) -> Levels:
-    """Add up to `amount` to each channel by itself.
+    """Add a random offset of up to `amount` to each channel.
 
     Source: the RGB shift of Buslaev et al. 2020, "Albumentations", table 1.
     """
@@ -55,7 +56,7 @@ def rgb_shift(levels: Levels, amount: float, rng: np.random.Generator) -> Levels
 
 
 def density(levels: Levels, amount: float, rng: np.random.Generator) -> Levels:
-    """Multiply each channel's optical density by 2^x, x up to `amount` either way.
+    """Multiply each channel's optical density by 2^x with x from -amount to amount.
 
     Source: Tellez et al. 2018, "Whole-slide mitosis detection in H&E breast histology", section
     II-D, on the channels themselves, without a fixed stain basis (Beer-Lambert).
@@ -65,7 +66,7 @@ def density(levels: Levels, amount: float, rng: np.random.Generator) -> Levels:
 
 
 def white_balance(levels: Levels, amount: float, rng: np.random.Generator) -> Levels:
-    """Dim each channel by up to `amount`: another lamp or white balance.
+    """Multiply each channel by 1 - x with x up to `amount`: another illuminant or white balance.
 
     Source: the diagonal model of illuminants, von Kries 1902; Finlayson et al. 1994.
     """
@@ -73,7 +74,7 @@ def white_balance(levels: Levels, amount: float, rng: np.random.Generator) -> Le
 
 
 def tone_curve(levels: Levels, amount: float, rng: np.random.Generator) -> Levels:
-    """Add four slow sine waves of the level to each channel, `amount` high at most together.
+    """Add four low-frequency sine waves of the level to each channel, at most `amount` in total.
 
     Source: Modas et al. 2022, "PRIME", section 3 (colour jitter).
     """
@@ -83,7 +84,7 @@ def tone_curve(levels: Levels, amount: float, rng: np.random.Generator) -> Level
 
 
 def posterize(levels: Levels, amount: float, rng: np.random.Generator) -> Levels:
-    """Keep 8 - amount bits of each level, the middle of its band; fractions of a bit are allowed.
+    """Reduce each level to 8 - amount bits, the middle of its band; fractions are allowed.
 
     Source: Cubuk et al. 2019, "AutoAugment", table 6.
     """
@@ -94,7 +95,7 @@ def posterize(levels: Levels, amount: float, rng: np.random.Generator) -> Levels
 
 
 def solarize(levels: Levels, amount: float, rng: np.random.Generator) -> Levels:
-    """Turn the brightest `amount` of the range over.
+    """Invert the brightest `amount` of the range.
 
     Source: Cubuk et al. 2019, "AutoAugment", table 6.
     """
@@ -102,7 +103,7 @@ def solarize(levels: Levels, amount: float, rng: np.random.Generator) -> Levels:
 
 
 def saturation(amount: float, rng: np.random.Generator) -> Matrix:
-    """Multiply the distance from grey by 1 + amount, down to grey at -1.
+    """Multiply the distance from grey by 1 + amount; -1 gives grey.
 
     Source: Howard 2013, section 2.
     """
@@ -110,7 +111,7 @@ def saturation(amount: float, rng: np.random.Generator) -> Matrix:
 
 
 def hue(amount: float, rng: np.random.Generator) -> Matrix:
-    """Turn colours about the grey axis by `amount` degrees.
+    """Rotate colours about the grey axis by `amount` degrees.
 
     Source: Haeberli 1993, "Matrix operations for image processing", hue rotation; the matrix is
     Rodrigues' formula about (1, 1, 1).
@@ -120,7 +121,7 @@ def hue(amount: float, rng: np.random.Generator) -> Matrix:
 
 
 def channel_shuffle(amount: float, rng: np.random.Generator) -> Matrix:
-    """Mix the channels with a random order of themselves, by a share of `amount`.
+    """Mix the channels with a random permutation of them by a fraction `amount`.
 
     Source: the channel shuffle of Buslaev et al. 2020, "Albumentations", table 1.
     """
@@ -130,8 +131,8 @@ def channel_shuffle(amount: float, rng: np.random.Generator) -> Matrix:
 def stain(rgb: Images, amount: float, rng: np.random.Generator) -> Images:
     """Mix the optical densities of the channels by a random matrix near the identity.
 
-    The matrix is the identity plus `amount` / 2 x normal deviates, so dyes change strength and hue
-    as under another stain; densities stay linear (Beer-Lambert).
+    The matrix is the identity plus `amount` / 2 x normal deviates: dyes change strength and hue as
+    under another stain, and densities stay linear (Beer-Lambert).
 
     Source: Ruifrok & Johnston 2001; Tellez et al. 2018, section II-D, with a free basis.
     """
@@ -142,7 +143,7 @@ def stain(rgb: Images, amount: float, rng: np.random.Generator) -> Images:
 
 
 def equalize(rgb: Images, amount: float, rng: np.random.Generator) -> Images:
-    """Mix with the image whose channels have flat histograms, by a share of `amount`.
+    """Mix with the histogram-equalised image by a fraction `amount`.
 
     Source: Cubuk et al. 2019, "AutoAugment", table 6.
     """
@@ -151,7 +152,7 @@ def equalize(rgb: Images, amount: float, rng: np.random.Generator) -> Images:
 
 
 def autocontrast(rgb: Images, amount: float, rng: np.random.Generator) -> Images:
-    """Mix with the image whose channels reach from 0 to 255, by a share of `amount`.
+    """Mix with the image whose channels are stretched to 0 to 255, by a fraction `amount`.
 
     Source: Cubuk et al. 2019, "AutoAugment", table 6 (AutoContrast).
     """
@@ -162,11 +163,11 @@ def autocontrast(rgb: Images, amount: float, rng: np.random.Generator) -> Images
 
 
 def apply_levels(rgb: Images, levels: Levels) -> Images:
-    """Map every level through the table, one column for all channels or one for each."""
+    """Apply a lookup table with one column for all channels or one for each."""
     table = cv2.addWeighted(levels, 255, levels, 0, 0, dtype=cv2.CV_8U)
     return np.asarray(cv2.LUT(rgb, table.reshape(1, 256, -1)), dtype=np.uint8)
 
 
 def apply_matrix(rgb: Images, matrix: Matrix) -> Images:
-    """Mix the channels of every pixel."""
+    """Multiply the RGB values of every pixel by a matrix."""
     return np.asarray(cv2.transform(rgb, matrix), dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""What the terminal shows: progress while something is done, figures and tables after it."""
+"""Terminal output: progress bars during work, tables and summaries after it."""
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 
 @contextmanager
 def progress(if_interrupted: str = "") -> Iterator["Bars"]:
-    """Show progress; on an interrupt say so, and what can be done then."""
+    """Show progress; on an interrupt print a message.
+
+    Args:
+        if_interrupted: What can be done after an interrupt, for the message.
+    """
     bars = Bars()
     try:
         with bars.progress:
@@ -33,7 +37,7 @@ def progress(if_interrupted: str = "") -> Iterator["Bars"]:
 
 
 class Bars:
-    """Progress bars on a terminal; a line now and then where there is none."""
+    """Progress bars on a terminal; occasional lines elsewhere."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -53,7 +57,7 @@ class Bars:
         self.epoch = 0
 
     def track(self, items: Iterable[Item], what: str, total: int) -> Iterator[Item]:
-        """Pass the items on and move a bar."""
+        """Yield the items and advance a bar."""
         task = self.progress.add_task(what, total=total, figures="")
         for item in items:
             yield item
@@ -61,7 +65,7 @@ class Bars:
         self.progress.remove_task(task)
 
     def step(self, step: "Step") -> None:
-        """Show how training stands, on one line."""
+        """Show the progress of training on one line."""
         from rich.progress import TaskID
 
         figures = (
@@ -84,7 +88,7 @@ class Bars:
 
 
 class SearchBar:
-    """One bar over the trials of a search; a line for each where there is no terminal."""
+    """One bar over the trials of a search; one line for each trial where there is no terminal."""
 
     def __init__(self, bars: Bars, num_trials: int) -> None:
         self.progress = bars.progress
@@ -92,11 +96,11 @@ class SearchBar:
         self.num_ended = 0
 
     def step(self, step: "Step") -> None:
-        """Show how far the present trial is."""
+        """Show the progress of the current trial."""
         self.progress.update(self.task, completed=self.num_ended + step.done)
 
     def trial(self, found: "Search", trial: "Trial | None") -> None:
-        """Show which trial has ended, and the best so far."""
+        """Show which trial has ended, and the best one."""
         self.num_ended = sum(one.outcome != "running" for one in found.trials)
         best = next((one for one in found.trials if one.number in found.front[:1]), None)
         so_far = f"best {100 * (best.accuracy or 0):.1f} % (trial {best.number})" if best else ""
@@ -121,7 +125,7 @@ def complain(message: str) -> None:
 
 
 def print_card(card: "Card", out: Path) -> None:
-    """Show how a training ended."""
+    """Print how a training ended."""
     best = card.best
     shifted = best.val_augmented_accuracy
     ended = f"{card.stopped} after {card.num_epochs} epochs; kept epoch {best.epoch}"
@@ -134,7 +138,7 @@ def print_card(card: "Card", out: Path) -> None:
 
 
 def print_audit(summary: "AuditSummary", out: Path) -> None:
-    """Show what an audit found."""
+    """Print what an audit found."""
     typer.echo(f"{summary.num_images} images in {summary.seconds:.0f} s")
     for kind, num_files in sorted(summary.findings.items()):
         groups = summary.groups.get(kind)
@@ -151,13 +155,13 @@ def print_audit(summary: "AuditSummary", out: Path) -> None:
 
 
 def usage(result: "SubmissionResult | Score") -> str:
-    """Return what a submission took, in words."""
+    """Return time and memory of a submission as text."""
     memory = f", {result.peak_mb:.0f} MB at most" if result.peak_mb else ""
     return f"{result.seconds:.1f} s{memory}"
 
 
 def print_evaluation(result: "Evaluation") -> None:
-    """Show the figures of an evaluation."""
+    """Print the metrics of an evaluation."""
     absent = f"; no images of {', '.join(result.absent_classes)}" if result.absent_classes else ""
     typer.echo(f"{result.source}: {result.num_images} images{absent}")
     for name in ("accuracy", "balanced_accuracy", "macro_f1", "expected_calibration_error"):
@@ -166,7 +170,7 @@ def print_evaluation(result: "Evaluation") -> None:
 
 
 def print_classes(per_class: "Sequence[ClassMetrics]") -> None:
-    """Show a table, a row a class."""
+    """Print a table with one row for each class."""
     from rich.console import Console
     from rich.table import Table
 
@@ -178,7 +182,7 @@ def print_classes(per_class: "Sequence[ClassMetrics]") -> None:
 
 
 def print_ladder(rows: "list[Row]") -> None:
-    """Show a table, a row a step."""
+    """Print a table with one row for each step of the ladder."""
     from rich.console import Console
     from rich.table import Table
 
@@ -194,7 +198,7 @@ def print_ladder(rows: "list[Row]") -> None:
 
 
 def print_search(found: "Search", out: Path) -> None:
-    """Show the trials that no other one beats, and where their settings are."""
+    """Print the trials of the Pareto front and where their settings are."""
     from rich.console import Console
     from rich.table import Table
 

@@ -20,7 +20,8 @@ MOST_EPOCHS = 100_000
 
 class Preprocessing(Settings):
     """Preprocessing of the images of a network. It is stored with the weights and defined
-    nowhere else."""
+    nowhere else.
+    """
 
     size_px: int = Field(96, ge=16, le=MAX_SIZE_PX)
     """Height and width of the network's input in pixels."""

@@ -1,1 +1,1 @@
-"""Models measured: figures with intervals, never a figure alone."""
+"""Evaluation: metrics with confidence intervals."""

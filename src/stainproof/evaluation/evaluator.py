@@ -1,4 +1,4 @@
-"""A classifier asked about every image of a source, and scored."""
+"""Evaluate a classifier on a data set: metrics, and pictures of the most confident mistakes."""
 
 import time
 from pathlib import Path
@@ -24,17 +24,17 @@ def evaluate(
     seed: int = 0,
     track: Track = silent,
 ) -> Evaluation:
-    """Measure a classifier on a source and write `eval.json` and the worst mistakes' pictures.
+    """Evaluate a classifier on a data set; write `eval.json` and pictures of the worst mistakes.
 
     Args:
-        classifier: The model.
-        data: Labelled images; may hold fewer classes than the model knows, in another order.
+        classifier: The classifier.
+        data: Labelled images; may have fewer classes than the model, in another order.
         out: Folder to write to.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
         track: Shows progress.
 
     Raises:
-        DataError: The source is empty or has a class that the model does not know, or the folder
+        DataError: The data set is empty or has a class that the model does not know, or the folder
             cannot be written to.
     """
     labels = data.labels_in(classifier.classes)

@@ -12,7 +12,7 @@ Floats = NDArray[np.float64]
 
 
 def proportion(num_right: int, num: int) -> Estimate:
-    """Return a proportion with Wilson's interval; `num` is above zero."""
+    """Return a proportion with its Wilson interval (Wilson 1927); `num` is above zero."""
     interval = binomtest(num_right, num).proportion_ci(CONFIDENCE, method="wilson")
     return Estimate(value=num_right / num, low=interval.low, high=interval.high)
 
@@ -30,7 +30,7 @@ def difference(first: Estimate, second: Estimate) -> Estimate:
 
 
 def bias_corrected(value: float, resampled: Floats) -> Estimate:
-    """Return the bias-corrected percentile interval, which holds the value itself."""
+    """Return the bias-corrected percentile interval (Efron 1981), extended to include the value."""
     below = (resampled < value).mean() + 0.5 * (resampled == value).mean()
     least = 0.5 / len(resampled)
     bias = norm.ppf(np.clip(below, least, 1 - least))

@@ -1,4 +1,4 @@
-"""Figures with 95 % intervals from labels and probabilities."""
+"""Metrics with confidence intervals from labels and probabilities."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Scores:
-    """All figures of one measurement."""
+    """All metrics of one evaluation."""
 
     accuracy: Estimate
     balanced_accuracy: Estimate
@@ -34,18 +34,20 @@ class Scores:
 def score(
     labels: Counts, probs: NDArray[np.floating], classes: tuple[str, ...], seed: int
 ) -> Scores:
-    """Measure answers against the truth.
+    """Compute all metrics.
 
-    Proportions have Wilson's interval (1927); the others the bias-corrected percentile bootstrap
-    over images (Efron 1981, "Nonparametric standard errors and confidence intervals") with 2,000
-    resamples. Where all resamples agree, as without any mistake, Wilson's interval of the accuracy
-    says how far that goes.
+    Proportions have Wilson intervals (1927); the others have bias-corrected percentile bootstrap
+    intervals over images (Efron 1981, "Nonparametric standard errors and confidence intervals")
+    with
+    2,000 resamples. If all resamples are equal, for instance without any mistake, the Wilson
+    interval
+    of the accuracy is used.
 
     Args:
         labels: int64 (N,), true classes; some classes may have no image.
         probs: (N, classes), rows sum to 1.
         classes: Class names.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
     """
     rng = np.random.default_rng(seed)
     predicted = probs.argmax(axis=1)
@@ -89,7 +91,7 @@ def macro_f1(confusions: Counts) -> Floats:
 
 
 def per_class(confusion: Counts, classes: Sequence[str]) -> tuple[ClassMetrics, ...]:
-    """Measure every class against the rest.
+    """Compute the metrics of every class against the rest.
 
     Args:
         confusion: (classes, classes) counts; rows are true classes.
@@ -101,7 +103,7 @@ def per_class(confusion: Counts, classes: Sequence[str]) -> tuple[ClassMetrics, 
 def _bootstrapped(
     figure: Callable[[Counts], Floats], confusion: Counts, rng: np.random.Generator
 ) -> Estimate:
-    """Resample images with replacement: their confusion counts are then multinomial."""
+    """Bootstrap over images; the confusion counts of a resample are multinomial."""
     num = int(confusion.sum())
     drawn = rng.multinomial(num, confusion.ravel() / num, size=NUM_RESAMPLES)
     value, resampled = float(figure(confusion)), figure(drawn.reshape(-1, *confusion.shape))
@@ -116,7 +118,7 @@ def _bins(confidence: Floats) -> NDArray[np.int64]:
 
 
 def _calibration_error(confidence: Floats, right: Floats, rng: np.random.Generator) -> Estimate:
-    """Expected calibration error over 15 equal bins (Guo et al. 2017, equation 3)."""
+    """Return the expected calibration error over 15 equal bins (Guo et al. 2017, equation 3)."""
     bins = _bins(confidence)
     gap = right - confidence
 

@@ -9,7 +9,7 @@ EVALUATION_FILE, MISTAKES_FOLDER = "eval.json", "mistakes"
 
 
 class ClassMetrics(Artefact):
-    """One class against the rest. A figure whose denominator is zero is absent."""
+    """Metrics of one class against the rest; None if the denominator is zero."""
 
     name: str
     num_images: int
@@ -19,7 +19,7 @@ class ClassMetrics(Artefact):
 
 
 class ReliabilityBin(Artefact):
-    """Images whose confidence lies in one bin: how sure, how right."""
+    """Images whose confidence lies in one bin."""
 
     confidence: float
     accuracy: float
@@ -27,29 +27,29 @@ class ReliabilityBin(Artefact):
 
 
 class Mistake(Artefact):
-    """A wrong answer given with confidence."""
+    """A confident wrong prediction."""
 
     name: str
     true: str
     predicted: str
     confidence: float
     picture: str = Field(pattern=r"^\d+\.png$")
-    """File name of the picture, in the folder `mistakes` beside the JSON."""
+    """File name of the picture in the folder `mistakes` beside the JSON file."""
 
 
 class Evaluation(Artefact):
-    """A model measured on one source."""
+    """The evaluation of a model on one source."""
 
     schema_version: int = Field(SCHEMA_VERSION, ge=2, le=SCHEMA_VERSION)
     source: str
-    """Name of the source, its last folder or file name."""
+    """Name of the source: its last folder or file name."""
     num_images: int
     data_sha256: str
     weights_sha256: str
     classes: tuple[str, ...]
     """All classes of the model, in the order of its outputs."""
     absent_classes: tuple[str, ...]
-    """Classes of the model that the source holds no image of."""
+    """Classes of the model without an image in the source."""
     accuracy: Estimate
     balanced_accuracy: Estimate
     macro_f1: Estimate
@@ -61,13 +61,13 @@ class Evaluation(Artefact):
     mistakes: tuple[Mistake, ...]
     """The most confident first."""
     notes: tuple[str, ...]
-    """What was done to the images while reading them, for instance `3 grey images`."""
+    """What was changed while reading the images, for instance `3 images: grey`."""
     bootstrap_seed: int
     images_per_s: float
     provenance: Provenance
 
     @property
     def mean_confidence(self) -> float:
-        """Mean probability of the predicted class, 0 to 1; needs no label."""
+        """Mean probability of the predicted class, 0 to 1."""
         total = sum(part.confidence * part.num_images for part in self.reliability)
         return total / self.num_images

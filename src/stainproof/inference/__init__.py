@@ -1,1 +1,1 @@
-"""Delivery: trained networks as files that other programs run."""
+"""Inference: classifier, engines, test-time augmentation, ensembles, export, prediction tables."""

@@ -1,4 +1,4 @@
-"""Weights and their input preprocessing as one thing that answers for images."""
+"""The classifier: trained networks with their preprocessing, from images to probabilities."""
 
 import hashlib
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ CHUNK_SIZE = 256
 
 @dataclass(frozen=True)
 class Member:
-    """One trained network: what computes it, its card, and the run folder that both are from."""
+    """One trained network: its engine, its card and its run folder."""
 
     engine: Engine
     card: Card
@@ -36,7 +36,7 @@ class Member:
 
 
 class Classifier:
-    """A trained classifier of blood-cell images: one network, or several that vote."""
+    """A trained classifier of blood-cell images: one network or an ensemble."""
 
     def __init__(
         self,
@@ -44,10 +44,10 @@ class Classifier:
         inference: InferenceConfig | None = None,
         voting: str = "soft",
     ):
-        """Put networks together; `load` is the usual way.
+        """Combine networks; `load` is the usual constructor.
 
         Raises:
-            CheckpointError: They do not know the same classes or do not fit images in one way.
+            CheckpointError: The networks have different classes or crop images in different ways.
         """
         self.members = tuple(members)
         self.inference = inference or InferenceConfig()
@@ -74,16 +74,19 @@ class Classifier:
         inference: InferenceConfig | None = None,
         threads: int | None = None,
     ) -> Self:
-        """Read the kept weights of a run folder, or of all runs in an ensemble's folder.
+        """Load the selected weights of a run folder, or of all runs of an ensemble.
 
         Args:
             run: The folder.
-            engine: What computes: `onnxruntime`, `openvino` or `torch`, which give the same
-                answers to within 1e-4, or `int8`, which `quantise` makes; `auto` is the run's
-                own, found fastest after training, or ONNX Runtime where it is not installed.
-            inference: Views and filter of every image; by default the image as it is.
-            threads: Of the engines but torch, which has those of the process; by default one a
-                core.
+            engine: `onnxruntime`, `openvino` or `torch`, whose probabilities agree to 1e-4; `int8`,
+                which
+                `quantise` makes; `auto`: the run's own, which was the fastest after training, or
+                ONNX
+                Runtime if that one is not installed.
+            inference: Test-time augmentation and filter; by default neither.
+            threads: Number of threads; by default one per core. The engine `torch` uses the threads
+                of the
+                process.
 
         Raises:
             CheckpointError: The folder is missing or incomplete, or its weights were altered.
@@ -101,14 +104,14 @@ class Classifier:
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """How images are best given: as the member with the largest images wants them."""
+        """Preprocessing of the member with the largest input size."""
         return max(
             (member.card.preprocessing for member in self.members), key=lambda one: one.size_px
         )
 
     @property
     def weights_sha256(self) -> str:
-        """Return what names the weights: the card's own, or a hash over all members'."""
+        """Hash of the weights: the card's own, or a hash over all members'."""
         own = [member.card.weights_sha256 for member in self.members]
         return own[0] if len(own) == 1 else hashlib.sha256("".join(own).encode()).hexdigest()
 
@@ -117,12 +120,14 @@ class Classifier:
 
         Args:
             images: uint8 RGB, 0 to 255: one image (height, width, 3), a batch (N, height, width,
-                3), or a list of images of any sizes. They are brought to the network's size as
-                the input preprocessing says.
+                3), or
+                a list of images of any sizes. They are cropped and resized as the preprocessing
+                says.
 
         Returns:
-            float32 (N, classes), rows sum to 1; N is 1 for one image. Where members vote hard,
-            the share of votes, of equal shares the one with the higher mean probability ahead.
+            float32 (N, classes), rows sum to 1; N is 1 for one image. Under hard voting, the
+            fraction of
+            votes; ties are broken by the mean probability.
 
         Raises:
             DataError: An array has another type or shape.
@@ -142,7 +147,7 @@ class Classifier:
         )
 
     def predict(self, images: Images | Sequence[Images]) -> list[str]:
-        """Return the name of the likeliest class for every image; see `predict_proba`."""
+        """Return the name of the most probable class for every image; see `predict_proba`."""
         return [self.classes[index] for index in self.predict_proba(images).argmax(axis=1)]
 
     def predict_dataset(self, data: Dataset, track: Track = silent) -> NDArray[np.float32]:
@@ -154,7 +159,7 @@ class Classifier:
         )
 
     def _ask(self, member: Member, batch: Sequence[Images]) -> NDArray[np.float32]:
-        """Return a member's probabilities, in the order of `classes`."""
+        """Return a member's probabilities in the order of `classes`."""
         preprocessing, how = member.card.preprocessing, self.inference
         squares = np.stack([to_square(rgb, preprocessing) for rgb in batch])
         squares = apply_filter(squares, how.filter, how.cutoff)

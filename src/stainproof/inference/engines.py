@@ -1,4 +1,4 @@
-"""What computes the answers of a trained network: ONNX Runtime, OpenVINO or torch, all alike."""
+"""Inference engines: ONNX Runtime, OpenVINO, PyTorch and int8, with one interface."""
 
 import math
 import time
@@ -21,27 +21,28 @@ from stainproof.runs.folder import RunFolder
 
 DEFAULT, INT8 = "onnxruntime", "int8"
 EXACT = (DEFAULT, "openvino", "torch")
-"""Engines that give the same answers."""
+"""Engines whose probabilities agree to 1e-4."""
 ENGINES = (*EXACT, INT8)
-"""All of them; `int8` is ONNX Runtime with the file that `quantise` made and checked."""
+"""All engines; `int8` is ONNX Runtime with the quantised model."""
 IN_CACHE = 8
-"""Images that a thread computes at once: as many as leave a layer's values in the cache."""
+"""Images that a thread computes at once, so that a layer's activations stay in the cache."""
 WORTH_IT = 1.2
-"""Another engine is preferred to the default where it is this much faster."""
+"""Speed-up from which another engine is preferred to the default."""
 
 
 class Engine(Protocol):
-    """Something that answers for a batch of images."""
+    """Maps a batch of images to probabilities."""
 
     def __call__(self, images: Images) -> NDArray[np.float32]:
         """Map uint8 (b, size, size, 3), b at least 1, to probabilities (b, classes)."""
 
 
 class OnnxRuntimeEngine:
-    """The network in ONNX Runtime, a few images to a thread; one image has one thread.
+    """ONNX Runtime with a few images per thread; a single image is computed on one thread.
 
-    Threads that share one image wait for each other after every layer, and the layers of a small
-    network are over sooner than that.
+    Threads that share one image would wait for each other after every layer, which takes longer
+    than
+    the layers of a small network.
     """
 
     def __init__(self, model: bytes, threads: int | None = None):
@@ -72,7 +73,7 @@ class OnnxRuntimeEngine:
 
 
 class OpenVinoEngine:
-    """The network in OpenVINO, in 32 bits."""
+    """OpenVINO in float32."""
 
     def __init__(self, model: bytes, threads: int | None = None):
         import openvino
@@ -94,7 +95,7 @@ class OpenVinoEngine:
 
 
 class TorchEngine:
-    """The network in torch, batch normalisation folded."""
+    """PyTorch with folded batch normalisation."""
 
     def __init__(self, run: RunFolder, card: Card):
         from stainproof.inference.folding import FoldedNetwork
@@ -118,11 +119,11 @@ def open_engine(name: str, run: RunFolder, card: Card, threads: int | None = Non
         name: Name in `ENGINES`.
         run: The run folder.
         card: Its card.
-        threads: By default one a core; torch has those of the process.
+        threads: By default one per core; `torch` uses those of the process.
 
     Raises:
         ConfigError: The engine is unknown or not installed.
-        CheckpointError: Its file is missing, was altered or is of another network.
+        CheckpointError: Its file is missing, was altered or belongs to another network.
     """
     check_known(name, ENGINES, "engine")
     if name not in installed():
@@ -148,14 +149,14 @@ def open_engine(name: str, run: RunFolder, card: Card, threads: int | None = Non
 
 
 def installed() -> tuple[str, ...]:
-    """Return the names of the engines that can be used here."""
+    """Return the names of the installed engines."""
     return tuple(name for name in ENGINES if find_spec(DEFAULT if name == INT8 else name))
 
 
 def choose_engine(run: RunFolder, card: Card) -> str:
-    """Return the default engine, or an equal one that is clearly faster here.
+    """Return the default engine, or an exact one that is clearly faster on this machine.
 
-    Never torch for a backbone: wherever the run folder went, that would need timm.
+    Never `torch` for a backbone, because the run folder would then need timm on every machine.
     """
     away = ("torch",) if card.network.backbone else ()
     others = [name for name in EXACT if name in installed() and name not in (DEFAULT, *away)]
@@ -168,7 +169,7 @@ def choose_engine(run: RunFolder, card: Card) -> str:
 
 
 def batch_seconds(name: str, run: RunFolder, card: Card, size: int = 64) -> float:
-    """Return the shortest of three answers to a batch of noise in seconds."""
+    """Return the shortest of three inference times of a batch of noise in seconds."""
     shape = (size, card.preprocessing.size_px, card.preprocessing.size_px, 3)
     images = np.random.default_rng(0).integers(256, size=shape, dtype=np.uint8)
     engine = open_engine(name, run, card)

@@ -1,4 +1,4 @@
-"""The kept weights of a run as a file that needs neither torch nor this package."""
+"""Export of a network as an ONNX model that needs neither PyTorch nor this package."""
 
 import warnings
 
@@ -12,10 +12,11 @@ from stainproof.logs import silenced_logger
 
 
 def to_onnx(network: nn.Module, preprocessing: Preprocessing) -> bytes:
-    """Return a network as an ONNX file.
+    """Return a network as an ONNX model.
 
-    Its input `images` is uint8 (n, size, size, 3), RGB, of the size in the preprocessing; its output
-    `probs` is float32 (n, classes), rows sum to 1. The same weights give the same bytes.
+    Its input `images` is uint8 (n, size, size, 3), RGB, of the preprocessing's size; its output
+    `probs` is
+    float32 (n, classes), rows sum to 1. The same weights give the same bytes.
     """
     size = preprocessing.size_px
     images = torch.zeros(2, size, size, 3, dtype=torch.uint8)
@@ -38,7 +39,7 @@ def to_onnx(network: nn.Module, preprocessing: Preprocessing) -> bytes:
 
 
 def _without_notes(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Drop what the exporter noted of this machine: source files and their lines."""
+    """Remove the exporter's notes about this machine: source files and lines."""
     del model.metadata_props[:]
     for part in (*model.graph.node, *model.graph.input, *model.graph.output):
         del part.metadata_props[:]

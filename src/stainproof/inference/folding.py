@@ -1,4 +1,4 @@
-"""A trained network as inference computes it: from stored images to probabilities, no more."""
+"""Batch-normalisation folding: the network as inference computes it, images to probabilities."""
 
 import copy
 from itertools import pairwise
@@ -17,13 +17,15 @@ class FoldedNetwork(nn.Module):
     """Images uint8 (b, h, w, 3) to probabilities float32 (b, classes).
 
     Every batch normalisation of our own layers is folded into the convolution before it (Jacob et
-    al. 2018, "Quantization and Training of Neural Networks", section 3.2); the answers stay the
-    same. Group normalisation depends on the image and stays. So does a backbone: ONNX Runtime and
-    OpenVINO fold by themselves.
+    al. 2018, "Quantization and Training of Neural Networks", section 3.2); the output stays the
+    same.
+    Group normalisation depends on the image and stays. Backbones stay as they are, because ONNX
+    Runtime
+    and OpenVINO fold them.
     """
 
     def __init__(self, network: nn.Module, preprocessing: Preprocessing):
-        """Copy the weights of a network; it stays as it is."""
+        """Copy the weights of a network, which is not modified."""
         super().__init__()
         self.preprocessing = preprocessing
         with torch.no_grad():
@@ -108,7 +110,7 @@ def _folded_pair(convolution: nn.Module, norm: nn.Module) -> nn.Conv2d:
 
 
 def _scale_and_shift(trained: nn.Module) -> tuple[Tensor, Tensor]:
-    """Return the two numbers a channel that a trained batch normalisation comes down to."""
+    """Return scale and shift of every channel of a trained batch normalisation."""
     norm = cast(nn.BatchNorm2d, trained)
     mean, variance = cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
     scale = norm.weight / torch.sqrt(variance + norm.eps)
@@ -116,7 +118,7 @@ def _scale_and_shift(trained: nn.Module) -> tuple[Tensor, Tensor]:
 
 
 def _convolution(before: nn.Conv2d, scale: Tensor, shift: Tensor) -> nn.Conv2d:
-    """Return a convolution that gives what the old one gave, scaled and shifted by channel."""
+    """Return a convolution whose output is the old one's, scaled and shifted per channel."""
     after = nn.Conv2d(
         before.in_channels, before.out_channels, cast(int, before.kernel_size), padding="same"
     )

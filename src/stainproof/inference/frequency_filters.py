@@ -1,28 +1,29 @@
-"""Noise filters in the Fourier domain, applied to images before prediction. Needs numpy alone."""
+"""Noise filters in the Fourier domain, applied before inference. Needs numpy only."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 FILTERS = ("none", "ideal", "gaussian", "butterworth", "notch")
-"""`notch` takes out periodic noise where it finds any; the others are low-pass filters."""
+"""`notch` removes periodic noise; the others but `none` are low-pass filters."""
 BUTTERWORTH_ORDER = 2
 LEAST_RADIUS_PX, LEAST_EXCESS = 6, 4.0
-"""A peak of periodic noise lies this many cycles an image from the middle of the spectrum at least,
-and this many robust deviations above the other frequencies of its ring."""
+"""Minimum frequency of a peak of periodic noise in cycles per image, and its minimum height above
+the
+other frequencies of its ring in robust standard deviations.
+"""
 NOTCH_PX = 1.5
-"""Width (standard deviation) of what a notch takes out around a peak, in cycles an image."""
+"""Standard deviation of a notch in cycles per image."""
 
 Spectrum = NDArray[np.float64]
 
 
 def apply_filter(images: NDArray[np.uint8], kind: str, cutoff: float) -> NDArray[np.uint8]:
-    """Return images with a filter applied; `none` returns them as they are.
+    """Apply a filter to images; `none` returns them unchanged.
 
     Args:
         images: uint8 (n, height, width, 3).
         kind: Name in `FILTERS`.
-        cutoff: Of a low-pass filter, above 0: the frequency at which it falls off, as a share of
-            the highest one along a side (Nyquist's).
+        cutoff: Cutoff frequency of a low-pass filter as a fraction of Nyquist's, above 0.
 
     Returns:
         uint8 (n, height, width, 3).
@@ -35,7 +36,7 @@ def apply_filter(images: NDArray[np.uint8], kind: str, cutoff: float) -> NDArray
 
 
 def low_pass(kind: str, cutoff: float, shape: tuple[int, ...]) -> Spectrum:
-    """Return a low-pass filter's response (Gonzalez & Woods 2018, section 4.8).
+    """Return the frequency response of a low-pass filter (Gonzalez & Woods 2018, section 4.8).
 
     Args:
         kind: `ideal`, `gaussian` or `butterworth` (of order 2).
@@ -56,16 +57,17 @@ def low_pass(kind: str, cutoff: float, shape: tuple[int, ...]) -> Spectrum:
 
 
 def periodic_peaks(images: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Find the frequencies of periodic noise: those that stand out from all of their ring.
+    """Find the frequencies of periodic noise: peaks above the other frequencies of their ring.
 
-    The spectrum's logarithm, under a Hann window that keeps the borders out, is compared with the
-    median and the median deviation of the frequencies at the same distance from the middle.
+    The log spectrum under a Hann window is compared with the median and the median absolute
+    deviation
+    of the frequencies at the same distance from zero.
 
     Args:
         images: uint8 (n, height, width, 3).
 
     Returns:
-        bool (n, height, width), in the order of `numpy.fft.fft2`; empty planes where there is none.
+        bool (n, height, width), in the order of `numpy.fft.fft2`.
     """
     height, width = images.shape[1:3]
     grey = images.mean(axis=3)
@@ -84,9 +86,9 @@ def periodic_peaks(images: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 
 def without_periodic_noise(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return images with a Gaussian notch at every peak of periodic noise (same, section 4.10).
+    """Apply a Gaussian notch at every peak of periodic noise (same book, section 4.10).
 
-    Images without such noise come back to the byte.
+    Images without such noise are returned unchanged.
 
     Args:
         images: uint8 (n, height, width, 3).
@@ -105,7 +107,7 @@ def without_periodic_noise(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _distances(height: int, width: int) -> Spectrum:
-    """Return the distance of every frequency from the middle, in cycles an image."""
+    """Return the distance of every frequency from zero in cycles per image."""
     rows = np.fft.fftfreq(height, 1 / height)
     columns = np.fft.fftfreq(width, 1 / width)
     distances: Spectrum = np.hypot(rows[:, None], columns)

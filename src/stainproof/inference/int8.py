@@ -1,4 +1,4 @@
-"""The ONNX file of a run with 8-bit weights and activations."""
+"""Quantisation of a run's ONNX model to 8-bit weights and activations."""
 
 import shutil
 import tempfile
@@ -22,14 +22,14 @@ from stainproof.runs.folder import RunFolder
 BATCH_SIZE = 32
 CALIBRATION_IMAGES = 200
 MOST_LOST = 0.002
-"""Accuracy that a network in 8 bits may lose."""
+"""Accuracy that quantisation may lose."""
 
 
 class QuantisationResult(Artefact):
-    """What the network in 8 bits would lose and gain on this machine."""
+    """Accuracy and speed of the quantised network on this machine."""
 
     num_images: int
-    """That both were measured on; none of them served to calibrate."""
+    """Images that both were evaluated on; none of them calibrated."""
     accuracy: float
     accuracy_int8: float
     times_faster: float
@@ -123,13 +123,13 @@ def to_int8(model: Path, calibration: Images) -> bytes:
 
 
 class _Calibration:
-    """Hands the calibration images out batch by batch."""
+    """Provides the calibration images in batches."""
 
     def __init__(self, images: Images):
         parts = np.array_split(images, -(-len(images) // BATCH_SIZE))
         self.batches: Iterator[NDArray[np.uint8]] = iter(parts)
 
     def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
-        """Return the next batch as the network's input; nothing at the end."""
+        """Return the next batch as the network's input; None at the end."""
         batch = next(self.batches, None)
         return None if batch is None else {"images": batch}

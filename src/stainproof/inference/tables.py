@@ -1,4 +1,4 @@
-"""Predictions as files: CSV, Parquet or JSON lines, in memory that does not grow with the rows."""
+"""Tables of predictions: CSV, Parquet or JSON lines, in memory that does not grow with the rows."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -60,7 +60,7 @@ def predict(
 
 
 def check_suffix(path: Path) -> None:
-    """Refuse a table file of unknown kind.
+    """Refuse a table with an unknown suffix.
 
     Raises:
         DataError: The suffix is none of .csv, .parquet, .jsonl.
@@ -70,15 +70,16 @@ def check_suffix(path: Path) -> None:
 
 
 def write_predictions(classifier: Classifier, items: Iterable[Item], path: Path) -> tuple[int, int]:
-    """Predict a stream of images into a table.
+    """Predict a stream of images and write a table.
 
-    The columns are name, label and one probability a class. Where an image could not be read its
-    row has neither, and a last column `error` says why.
+    The columns are `name`, `label` and one probability for each class. The row of an image that
+    could
+    not be read has neither label nor probabilities; a last column `error` gives the reason.
 
     Args:
-        classifier: The model.
+        classifier: The classifier.
         items: Images or errors, in order.
-        path: File to write, whole or not at all; its suffix chooses the format.
+        path: File to write, atomically; its suffix chooses the format.
 
     Returns:
         The number of rows, and how many of them are errors.

@@ -1,18 +1,17 @@
-"""Views of an image at prediction: the ways it might have lain on the slide. Needs numpy alone."""
+"""Test-time augmentation: flipped and rotated versions of an image. Needs numpy only."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 TTA_MODES = ("none", "flips", "d4")
-"""`none`: as it is; `flips`: four, mirrored across, down, both and neither; `d4`: eight, those
-four and the same on their side."""
+"""`none`: the image; `flips`: its 4 flips; `d4`: its 8 flips and rotations by 90 degrees."""
 
 
 def tta_views(images: NDArray[np.uint8], mode: str) -> list[NDArray[np.uint8]]:
-    """Return every view of every image, the images as they are first.
+    """Return every version of every image, the images themselves first.
 
-    A cell has no upright side, so the answers for its views may be averaged (test-time
-    augmentation; Simonyan & Zisserman 2015, "Very Deep Convolutional Networks", section 3.2).
+    A cell has no upright direction, so predictions for its versions may be averaged (Simonyan &
+    Zisserman 2015, "Very Deep Convolutional Networks", section 3.2).
 
     Args:
         images: uint8 (n, size, size, 3).

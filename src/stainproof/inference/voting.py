@@ -1,4 +1,4 @@
-"""How the answers of several networks become one. Needs numpy alone."""
+"""Voting: combine the probabilities of several networks. Needs numpy only."""
 
 from collections.abc import Sequence
 
@@ -6,19 +6,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 VOTINGS = ("soft", "hard")
-"""`soft`: the mean probability; `hard`: every network has one vote."""
+"""`soft`: the mean probability; `hard`: one vote for each network."""
 
 
 def vote(answers: Sequence[NDArray[np.float32]], voting: str) -> NDArray[np.float32]:
-    """Return one answer for several.
+    """Combine probabilities.
 
     Args:
-        answers: One array float32 (n, classes) a network, rows sum to 1.
+        answers: One array float32 (n, classes) for each network, rows sum to 1.
         voting: Name in `VOTINGS`.
 
     Returns:
-        float32 (n, classes), rows sum to 1: the mean, or the share of votes. The mean counts as one
-        vote more, shared out, which decides between classes with the same number.
+        float32 (n, classes), rows sum to 1: the mean probability, or the fraction of votes. Under
+        hard voting
+        the mean counts as one additional vote, which breaks ties.
     """
     mean: NDArray[np.float32] = np.mean(answers, axis=0, dtype=np.float32)
     if voting == "soft" or len(answers) == 1:

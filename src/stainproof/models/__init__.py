@@ -1,1 +1,1 @@
-"""Networks of general blocks, and the predictor that carries their input preprocessing."""
+"""Networks: building blocks, our own network, timm backbones, pretrained weights."""

@@ -1,4 +1,4 @@
-"""Networks of timm in place of our own: built by name, learning as deep as asked for.
+"""timm backbones in place of our own layers: build, freeze, choose what is trained.
 
 timm (Wightman 2019, "PyTorch Image Models") is an extra; only building such a network needs it.
 """
@@ -16,12 +16,12 @@ from stainproof.errors import ConfigError, first_line
 
 
 def build_backbone(settings: NetworkConfig, num_classes: int) -> nn.Module:
-    """Build a network of timm with a new head; its weights are random, as timm draws them.
+    """Build a timm network with a new head and random weights.
 
-    Its weights have the names that timm gives them, in every file of a run too.
+    Its weights keep timm's names, also in the files of a run.
 
     Raises:
-        ConfigError: timm is not there, does not know the name, or cannot build the network.
+        ConfigError: timm is not installed, does not know the name, or cannot build the network.
     """
     timm, name = _timm_with(settings.backbone), settings.backbone
     try:
@@ -36,13 +36,14 @@ def build_backbone(settings: NetworkConfig, num_classes: int) -> nn.Module:
 
 
 def with_backbone_preprocessing(config: Config) -> Config:
-    """Return the settings with the mean and deviation that a backbone's weights were made with.
+    """Return the settings with the mean and standard deviation of the backbone's pretraining.
 
-    timm keeps both beside every network. What the user gives in `input` stays, and so do
-    settings without a backbone.
+    timm stores both for every network. Values that the user has set stay, and so do settings
+    without
+    a backbone.
 
     Raises:
-        ConfigError: timm is not there or does not know the backbone.
+        ConfigError: timm is not installed or does not know the backbone.
     """
     name, missing = config.network.backbone, {"mean", "std"} - config.preprocessing.model_fields_set
     if not name or not missing:
@@ -55,7 +56,7 @@ def with_backbone_preprocessing(config: Config) -> Config:
 
 
 def check_input_size(network: nn.Module, name: str, size_px: int) -> None:
-    """Find out whether a network takes images of this height and width.
+    """Check that a network accepts images of this height and width.
 
     Raises:
         ConfigError: It does not.
@@ -70,17 +71,18 @@ def check_input_size(network: nn.Module, name: str, size_px: int) -> None:
 
 
 def head_names(network: nn.Module) -> tuple[str, ...]:
-    """Return the names of the weights of the last layer, the one that tells classes apart."""
+    """Return the names of the weights of the classification head."""
     layers = network.pretrained_cfg["classifier"] or ()  # type: ignore[index]
     prefixes = tuple(f"{layer}." for layer in ((layers,) if isinstance(layers, str) else layers))
     return tuple(name for name in network.state_dict() if name.startswith(prefixes))
 
 
 def weight_depths(network: nn.Module) -> dict[str, int]:
-    """Return how far each weight lies below the head: 0 for the head, 1 for the topmost block.
+    """Return the depth of each weight below the head: 0 for the head, 1 for the block below it.
 
-    Blocks are as timm groups them, the stem is the lowest. What stands between the last block and
-    the head, such as a normalisation, belongs to the last block.
+    Blocks are those of timm; the stem is the lowest. Layers between the last block and the head
+    belong
+    to the last block.
     """
     from timm.models import group_parameters
     from timm.optim import auto_group_layers
@@ -99,7 +101,7 @@ def weight_depths(network: nn.Module) -> dict[str, int]:
 
 
 def freeze(network: nn.Module, settings: TrainingConfig) -> None:
-    """Keep the weights that are not to learn from learning.
+    """Exclude weights from training as the settings say.
 
     Raises:
         ConfigError: There are fewer blocks, or there is no batch normalisation to freeze.
@@ -122,7 +124,7 @@ def freeze(network: nn.Module, settings: TrainingConfig) -> None:
 
 
 def set_training_mode(network: nn.Module, settings: TrainingConfig) -> None:
-    """Put a network in training mode, all but the batch normalisation that is frozen."""
+    """Put a network in training mode, except batch normalisation that is frozen."""
     network.train()
     if settings.freeze_norms:
         for norm in batch_norms(network):
@@ -130,15 +132,15 @@ def set_training_mode(network: nn.Module, settings: TrainingConfig) -> None:
 
 
 def batch_norms(network: nn.Module) -> list[_BatchNorm]:
-    """Return the batch normalisations of a network."""
+    """Return the batch-normalisation layers of a network."""
     return [module for module in network.modules() if isinstance(module, _BatchNorm)]
 
 
 def _timm_with(name: str) -> ModuleType:
-    """Return timm, which knows this name.
+    """Return the module timm after checking that it knows this name.
 
     Raises:
-        ConfigError: It is not there or does not know it.
+        ConfigError: timm is not installed or does not know it.
     """
     try:
         import timm

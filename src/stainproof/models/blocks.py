@@ -1,4 +1,4 @@
-"""Building blocks; axes in names: b batch, c channels, h height, w width."""
+"""Building blocks of our network. Axes in names: b batch, c channels, h height, w width."""
 
 from math import gcd
 
@@ -6,20 +6,21 @@ import torch
 from torch import Tensor, nn
 
 NORM_EPSILON = 1e-3
-"""Keras's default, which the report trained with."""
+"""Keras's default, which the AN2DL paper used."""
 
 
 LEAST_GROUP = 8
-"""Channels that group normalisation takes together, or a few more so that groups are equal."""
+"""Channels of a group in group normalisation; a few more if that makes groups equal."""
 
 
 def make_norm(kind: str, channels: int, branch: int = 0) -> nn.Module:
-    """Build a normalisation with the report's epsilon.
+    """Build a normalisation layer with the epsilon of the AN2DL paper.
 
     Args:
-        kind: `batch`, or `group` (Wu & He 2018): over a few channels of one image, so that an
-            answer depends on no other image, nor on the images learnt from.
-        channels: Channels to normalise.
+        kind: `batch`, or `group` (Wu & He 2018), which normalises a few channels of one image and
+            is
+            therefore independent of other images.
+        channels: Number of channels.
         branch: Number of channels that groups must not cross; 0: all of them.
     """
     if kind == "batch":
@@ -31,7 +32,7 @@ def make_norm(kind: str, channels: int, branch: int = 0) -> nn.Module:
 
 
 class ConvUnit(nn.Sequential):
-    """Convolution with bias, normalisation, ReLU; the size stays."""
+    """Convolution with bias, normalisation, ReLU; the size stays the same."""
 
     def __init__(self, in_channels: int, out_channels: int, norm: str = "batch"):
         super().__init__(
@@ -42,10 +43,10 @@ class ConvUnit(nn.Sequential):
 
 
 class StemUnit(nn.Sequential):
-    """Convolution, normalisation, ReLU, max-pool 2; height and width are halved.
+    """Convolution, normalisation, 2x2 max pooling, ReLU; height and width are halved.
 
-    The pool stands before the ReLU, where it gives the same values and gradients and leaves the
-    ReLU a quarter of the work.
+    Pooling before the ReLU gives the same values and gradients and a quarter of the work for the
+    ReLU.
     """
 
     def __init__(self, in_channels: int, out_channels: int, norm: str = "batch"):
@@ -66,12 +67,14 @@ class SiblingConvs(nn.Conv2d):
 
 
 class InceptionUnit(nn.Module):
-    """Four branches of a quarter of the filters each, side by side (report, section 2).
+    """Four parallel branches of a quarter of the filters each (section 2 of the AN2DL paper).
 
-    1x1 | 1x1 (f/8) then 3x3 | 1x1 (f/12) then 5x5 | 3x3 max-pool then 1x1, every convolution with
-    normalisation and ReLU; after Szegedy et al. 2015, "Going deeper with convolutions",
-    figure 2b. What several branches do to the same values is done once: the three 1x1
-    convolutions of the input, and the last normalisation and ReLU of all four branches.
+    1x1 | 1x1 (f/8) then 3x3 | 1x1 (f/12) then 5x5 | 3x3 max pooling then 1x1, every convolution
+    with
+    normalisation and ReLU; after Szegedy et al. 2015, "Going deeper with convolutions", figure 2b.
+    Common work is computed once: the three 1x1 convolutions of the input, and the last
+    normalisation
+    and ReLU of all four branches.
     """
 
     def __init__(self, in_channels: int, filters: int, norm: str = "batch"):
@@ -97,15 +100,17 @@ class InceptionUnit(nn.Module):
 
 
 def _dense(part_bchw: Tensor) -> Tensor:
-    """Copy a range of channels together; what follows is several times slower on a view."""
+    """Copy a range of channels to contiguous memory; layers are several times slower on a view."""
     return part_bchw.contiguous(memory_format=torch.channels_last)
 
 
 class CustomBlock(nn.Module):
-    """Units in a row, plus a skip from the block's input; add; ReLU (report, section 2).
+    """A sequence of units with a skip connection around it, then ReLU (section 2 of the AN2DL
+    paper).
 
-    Where the channels differ the skip is a 1x1 convolution with normalisation. Without a skip the
-    units stand alone.
+    If the number of channels differs, the skip is a 1x1 convolution with normalisation. Without a
+    skip
+    connection there is only the sequence of units.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Settings to a network: our own stages and dense layers, or a backbone of timm."""
+"""The network: build our own layers or a backbone from the settings, initialise and check it."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ UNITS: dict[str, type[nn.Module]] = {"inception": InceptionUnit, "conv": ConvUni
 
 
 class Network(nn.Sequential):
-    """Standardised images (b, 3, h, w) to logits (b, classes), by layers of our own."""
+    """Our own network: normalised images (b, 3, h, w) to logits (b, classes)."""
 
     def __init__(self, settings: NetworkConfig, num_classes: int):
         layers: list[nn.Module] = []
@@ -40,7 +40,7 @@ class Network(nn.Sequential):
 
 
 def build_network(config: Config, num_classes: int) -> nn.Module:
-    """Build the network of a run, its weights drawn from the run's seed.
+    """Build the network of a run with initial weights from the run's seed.
 
     Raises:
         ConfigError: Our own layers do not fit, or the backbone cannot be built.
@@ -82,7 +82,7 @@ def check_network(config: Config, sizes_px: Sequence[int]) -> None:
 
 
 def _init_like_keras(network: nn.Module) -> None:
-    """Draw convolutions and dense layers Glorot-uniform, with zero bias."""
+    """Initialise convolutions and dense layers Glorot-uniformly, biases with zero."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             widths = module.widths if isinstance(module, SiblingConvs) else [len(module.weight)]
@@ -113,7 +113,7 @@ def _check_layers(settings: NetworkConfig, preprocessing: Preprocessing) -> None
 
 
 def num_parameters(network: nn.Module, *, trainable_only: bool = False) -> int:
-    """Count weights as Keras does: running means and variances too, unless `trainable_only`."""
+    """Count weights as Keras does: with running means and variances, unless `trainable_only`."""
     total = sum(weight.numel() for weight in network.parameters())
     if not trainable_only:
         total += sum(b.numel() for b in network.buffers() if b.is_floating_point())

@@ -7,11 +7,11 @@ from stainproof.config.schema import Preprocessing
 
 
 def to_tensor(images: Tensor, preprocessing: Preprocessing) -> Tensor:
-    """Standardise images as the preprocessing says.
+    """Normalise images.
 
     Args:
         images: uint8 (b, h, w, 3), RGB, 0 to 255.
-        preprocessing: Gives mean and standard deviation of the values scaled to [0, 1].
+        preprocessing: Defines mean and standard deviation of the values scaled to [0, 1].
 
     Returns:
         float32 (b, 3, h, w) in channels-last memory order.

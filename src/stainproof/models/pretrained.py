@@ -1,4 +1,4 @@
-"""What a backbone begins with: weights from the hub, from a package or from a file."""
+"""Pretrained weights of a backbone: from the hub, from an installed package or from a file."""
 
 import hashlib
 import re
@@ -48,26 +48,28 @@ BLOCK_OF_EFFICIENTNET_PYTORCH = {
     "_bn1": "bn2",
     "_bn2": "bn3",
 }
-"""Layers as the package efficientnet-pytorch and its kin name them -> as timm does."""
+"""Layer name in efficientnet-pytorch and similar packages -> name in timm."""
 WITHOUT_EXPANSION = {"conv_pwl": "conv_pw", "bn2": "bn1", "bn3": "bn2"}
-"""Of a block that does not widen first, whose layers timm counts from one lower."""
+"""Renames layers of a block without an expansion convolution, which timm numbers one lower."""
 
 
 def load_pretrained(network: nn.Module, settings: NetworkConfig) -> str:
-    """Put the weights that a run begins with into a network; its head stays random.
+    """Load the initial weights of a run into its network; the head stays random.
 
     Args:
-        network: Of timm, as `build_backbone` makes it; or any, where nothing is asked for.
-        settings: `pretrained` says where the weights come from.
+        network: A timm network from `build_backbone`; any network if no weights are requested.
+        settings: `pretrained` names the source of the weights.
 
     Returns:
-        The SHA-256 of the file; of weights from the hub, that of the same weights as a safetensors
-        file; empty where nothing is asked for.
+        The SHA-256 of the file; for weights from the hub, that of the same weights as a safetensors
+        file; empty if no weights are requested.
 
     Raises:
-        ConfigError: There is no package of weights for this backbone, or it is not installed, or
-            the hub does not answer.
-        CheckpointError: The file is missing, damaged, not of weights alone, or of another network.
+        ConfigError: There is no weights package for this backbone, it is not installed, or the hub
+            does not answer.
+        CheckpointError: The file is missing, damaged, contains something else, or belongs to
+            another
+            network.
     """
     if not settings.pretrained:
         return ""
@@ -86,14 +88,15 @@ def load_pretrained(network: nn.Module, settings: NetworkConfig) -> str:
 
 
 def read_state(path: Path) -> State:
-    """Read a file of weights, in which nothing is ever run.
+    """Read a file of weights without executing anything in it.
 
     Args:
-        path: A `.safetensors` file; any other is read as torch's own, its pickle limited to
-            weights. Of a training state the weights are taken, averaged ones first.
+        path: A `.safetensors` file; any other file is read as a PyTorch file with `weights_only`.
+            Of a
+            training state the weights are taken, averaged ones first.
 
     Raises:
-        CheckpointError: The file is missing, damaged, or holds something else.
+        CheckpointError: The file is missing, damaged, or contains something else.
     """
     from timm.models import load_state_dict
 
@@ -112,7 +115,7 @@ def read_state(path: Path) -> State:
 
 
 def renamed(state: Mapping[str, Tensor], network: nn.Module) -> State:
-    """Return weights by timm's names, where an EfficientNet has them by efficientnet-pytorch's."""
+    """Return weights under timm's names if they have those of efficientnet-pytorch."""
     from timm.models import EfficientNet
 
     if not isinstance(network, EfficientNet) or "_conv_stem.weight" not in state:
@@ -140,17 +143,18 @@ def _renamed(key: str, state: Mapping[str, Tensor], places: list[str]) -> str:
 
 
 def fill(network: nn.Module, state: Mapping[str, Tensor], name: str, backbone: str) -> None:
-    """Copy weights into a network, all but its head, or nothing at all.
+    """Copy weights into a network except its head; all of them or none.
 
     Args:
-        network: Of timm.
-        state: Name -> weight; a head among them is passed over.
-        name: What the weights are called in an error.
-        backbone: What the network is called in it.
+        network: A timm network.
+        state: Name -> weight; a head among them is ignored.
+        name: Name of the weights in the error message.
+        backbone: Name of the network in the error message.
 
     Raises:
-        CheckpointError: A weight is missing, left over, of another shape or kind, or not finite;
-            the first is named, and how many fit.
+        CheckpointError: A weight is missing, unexpected, of another shape or type, or not finite;
+            the
+            message names the first and counts those that fit.
     """
     head = set(head_names(network))
     wanted = {key: value for key, value in network.state_dict().items() if key not in head}
@@ -169,7 +173,7 @@ def fill(network: nn.Module, state: Mapping[str, Tensor], name: str, backbone: s
 
 
 def _misfit(given: Tensor | None, wanted: Tensor | None) -> str:
-    """Say what keeps a weight from taking a place; nothing where it fits."""
+    """Return why a weight does not fit; empty if it fits."""
     if given is None:
         return "missing"
     if wanted is None:
@@ -182,13 +186,13 @@ def _misfit(given: Tensor | None, wanted: Tensor | None) -> str:
 
 
 def _is_weight(value: Any) -> bool:
-    """Say whether a value of a file is a plain array of numbers."""
+    """Return whether a value of a file is a plain tensor."""
     is_tensor = type(value) in (Tensor, nn.Parameter)
     return is_tensor and value.layout == torch.strided and value.device.type == "cpu"
 
 
 def _packaged(backbone: str) -> Path:
-    """Return the file of weights in an installed package."""
+    """Return the weights file of an installed package."""
     if backbone not in PACKAGES:
         raise ConfigError(
             f"network.pretrained: there is a package for {', '.join(PACKAGES)}, got {backbone!r}; "
@@ -202,7 +206,7 @@ def _packaged(backbone: str) -> Path:
 
 
 def _fetched(backbone: str) -> State:
-    """Return the weights that timm fetches for a backbone, or has fetched before."""
+    """Return the weights that timm downloads for a backbone, or has cached."""
     import timm
 
     try:

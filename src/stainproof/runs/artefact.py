@@ -14,12 +14,12 @@ SCHEMA_VERSION = 3
 
 
 class Artefact(BaseModel):
-    """A frozen result with one JSON form."""
+    """An immutable result that is stored as one JSON file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     def write(self, path: Path) -> None:
-        """Write the JSON whole or not at all."""
+        """Write the JSON file atomically."""
         files.write_text(path, self.model_dump_json(indent=2) + "\n")
 
     @classmethod
@@ -29,10 +29,11 @@ class Artefact(BaseModel):
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read the JSON.
+        """Read the JSON file; earlier schema versions are upgraded if possible.
 
         Raises:
-            CheckpointError: The file is missing, no JSON of this kind, or of another version.
+            CheckpointError: The file is missing, not JSON of this kind, or of an incompatible
+                version.
         """
         try:
             tree = json.loads(path.read_text(encoding="utf-8"))
@@ -51,7 +52,7 @@ class Artefact(BaseModel):
 
 
 class Estimate(Artefact):
-    """A figure with its 95 % interval."""
+    """A value with its 95 % confidence interval."""
 
     value: float
     low: float

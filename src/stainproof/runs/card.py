@@ -12,12 +12,12 @@ from stainproof.runs.upgrade import upgrade_card
 
 
 class DataSummary(Artefact):
-    """What a run learnt from."""
+    """The training data of a run."""
 
     source: str
     num_images: int
     sha256: str
-    """Of names, labels and pixels."""
+    """Hash of names, labels and pixels."""
     split_sha256: str
     class_counts: dict[str, dict[str, int]]
     """Split name -> class name -> number of images."""
@@ -25,7 +25,7 @@ class DataSummary(Artefact):
 
 
 class Card(Artefact):
-    """All that travels with the weights."""
+    """Everything that is stored with the weights."""
 
     schema_version: int = Field(SCHEMA_VERSION, ge=SCHEMA_VERSION, le=SCHEMA_VERSION)
     classes: tuple[str, ...]
@@ -33,28 +33,28 @@ class Card(Artefact):
     network: NetworkConfig
     num_parameters: int
     pretrained_sha256: str = ""
-    """Of the weights that training began with; empty where they were random."""
+    """Hash of the pretrained weights; empty if the initial weights were random."""
     teacher_sha256: str = ""
-    """Of the weights whose answers were learnt; empty where there was no teacher."""
+    """Hash of the teacher's weights; empty without a teacher."""
     weights_sha256: str
     onnx_sha256: str = ""
-    """Of the same network as ONNX; empty until training has ended."""
+    """Hash of the ONNX model; empty until training has ended."""
     int8_sha256: str = ""
-    """Of the network in 8 bits; empty until `quantise` has made and checked it."""
+    """Hash of the quantised model; empty until `quantise` has kept one."""
     engine: str = "torch"
-    """What answers by default: of the engines that were there after training, the fastest."""
+    """Default inference engine: the fastest of those installed after training."""
     best: EpochRecord
     """The epoch whose weights are kept."""
     num_epochs: int
     stopped: str
     """Why training ended."""
     mean_of: str = ""
-    """What the weights are a mean of; empty where they are one epoch's."""
+    """Which weights were averaged; empty if they are those of one epoch."""
     data: DataSummary
     seed: int
     threads: int
     precision: str
-    """Of training steps: `float32`, or `bfloat16` for most of a step's products."""
+    """Precision of training steps: `float32`, or `bfloat16` for most operations of a step."""
     provenance: Provenance
 
     @classmethod

@@ -13,25 +13,29 @@ ENSEMBLE_FILE, MEMBERS_FOLDER = "ensemble.json", "members"
 
 
 class Ensemble(Artefact):
-    """Networks that vote; each lies in a folder of its own beside this file."""
+    """Several networks whose predictions are combined; each is in a folder of its own."""
 
     schema_version: int = Field(SCHEMA_VERSION, ge=2, le=SCHEMA_VERSION)
     voting: Voting
-    """The mean of their probabilities, or a vote each."""
+    """The mean of their probabilities, or one vote each."""
     members: tuple[Annotated[str, Field(pattern=r"^\d+-[^/\\]*$")], ...] = Field(min_length=2)
     """Names of the folders in `members`."""
 
 
 def is_ensemble(folder: Path) -> bool:
-    """Say whether a folder is an ensemble's rather than a run's."""
+    """Return whether a folder is an ensemble."""
     return (folder / ENSEMBLE_FILE).exists()
 
 
 def refuse_ensemble(folder: Path, hint: str) -> None:
-    """Say what to do instead where only a single run will do.
+    """Raise an error if a folder is an ensemble where a single run is needed.
+
+    Args:
+        folder: The folder.
+        hint: What to do instead, for the message.
 
     Raises:
-        CheckpointError: The folder is an ensemble's.
+        CheckpointError: The folder is an ensemble.
     """
     if is_ensemble(folder):
         raise CheckpointError(f"{folder}: is an ensemble; {hint}")

@@ -14,19 +14,19 @@ class EpochRecord(Artefact):
     accuracy: float
     val_loss: float
     val_accuracy: float
-    """On the validation split as it is."""
+    """On the validation images."""
     val_augmented_accuracy: float | None
-    """On the validation split as `augment.validation` changes it; absent where it does not."""
+    """On the augmented validation set; None if there is none."""
     val_augmented_loss: float | None = None
     learning_rate: float
     """At the end of the epoch."""
     images_per_s: float
     elapsed_s: float
-    """Since training began, interruptions not counted."""
+    """Since the start of training, without interruptions."""
     augmenting_s: float | None = None
-    """Processor seconds that changing the epoch's images took, beside the training itself."""
+    """Processor seconds of augmentation in this epoch."""
 
     def is_finite(self) -> bool:
-        """Say whether all its losses are numbers."""
+        """Return whether all losses are finite."""
         losses = (self.loss, self.val_loss, self.val_augmented_loss or 0.0)
         return all(map(math.isfinite, losses))

@@ -1,1 +1,1 @@
-"""The search of the design space: what may be tried, what is tried next, what each trial showed."""
+"""Sequences of trainings: search of networks and settings, the ladder, queues of experiments."""

@@ -1,4 +1,4 @@
-"""What a network costs to keep and to ask, known before it is trained."""
+"""Cost of a network before training: parameters and latency."""
 
 import time
 
@@ -13,10 +13,11 @@ MEASURED_S, WARM_UP = 0.5, 5
 
 
 def measure_costs(config: Config, num_classes: int) -> tuple[int, float]:
-    """Return the parameters of a run's network, and its latency in milliseconds.
+    """Return the number of parameters of a run's network and its latency in milliseconds.
 
-    Latency is of one image, on one thread, with ONNX Runtime on this machine: the shortest of many
-    answers, since a load on the machine makes some of them longer and none shorter.
+    The latency is that of one image on one thread with ONNX Runtime on this machine: the shortest
+    of
+    many predictions, because load makes predictions longer and never shorter.
 
     Raises:
         ConfigError: The network cannot be built.

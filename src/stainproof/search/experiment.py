@@ -1,4 +1,4 @@
-"""One training of a queue, and the row of results it leaves."""
+"""One experiment of a queue, and its row of results."""
 
 from pydantic import Field
 
@@ -10,10 +10,10 @@ from stainproof.runs.history import EpochRecord
 
 
 class Experiment(Artefact):
-    """One training to be measured beside others."""
+    """One training whose result is compared with others."""
 
     name: str
-    """Unlike any other in its queue; names the run folder too."""
+    """Unique within its queue; also the name of the run folder."""
     network: str = "light"
     """Name in `presets.NETWORKS`."""
     schedule: str = "one-cycle"
@@ -39,29 +39,31 @@ class Experiment(Artefact):
 
 
 class Row(Artefact):
-    """What an experiment showed."""
+    """The result of an experiment."""
 
     experiment: Experiment
     source: str
-    """Name of what was learnt from."""
+    """Name of the training source."""
     num_parameters: int
     num_images: int
-    """Learnt from, in training and validation split together."""
+    """Number of images in training and validation split together."""
     listings: dict[str, str] = Field(default_factory=dict)
-    """What was learnt from, and `test` with the name of every test -> hash of names and labels;
-    empty in rows of earlier versions."""
+    """Name of the training source, and `test` with the name of every test -> hash of names and
+    labels; empty
+    in rows of earlier versions.
+    """
     best: EpochRecord
-    """The epoch whose weights were measured."""
+    """The epoch whose weights were evaluated."""
     num_epochs: int
     minutes: float
-    """Of training."""
+    """Training time."""
     precision: str = "float32"
-    """Of training steps."""
+    """Precision of training steps."""
     accuracy: dict[str, Estimate]
     """Test source -> accuracy."""
     balanced_accuracy: dict[str, Estimate]
     confidence: dict[str, float]
-    """Test source -> mean confidence, 0 to 1; needs no label."""
+    """Test source -> mean confidence, 0 to 1."""
     extra: dict[str, float] = Field(default_factory=dict)
-    """What the queue's owner measures besides."""
+    """Further values measured by the owner of the queue."""
     provenance: Provenance

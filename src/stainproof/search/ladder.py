@@ -1,4 +1,4 @@
-"""The report's Table 1 again on one's own images: every step under one equal budget, then ours."""
+"""The ladder: the steps of the AN2DL paper's table under equal budgets, then our own."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from stainproof.training.loop import Step
 
 ROWS_FILE, PAGE_FILE = "rows.jsonl", "ladder.html"
 TRAINING_SHARE = 0.92
-"""Of a rung's time; the rest reads images and measures."""
+"""Fraction of a step's time for training; the rest is for reading images and evaluation."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,8 @@ class Rung:
     name: str
     what: str
     reported: float | None
-    """Best accuracy on the contest's DS2 (the report, section 4); absent for our own steps."""
+    """Best accuracy on the contest's DS2 in section 4 of the AN2DL paper; None for our own steps.
+    """
     network: str
     assignments: tuple[str, ...]
 
@@ -50,8 +51,10 @@ RUNGS = (
         "8-stainproof-cutmix", "+ CutMix", None, "light", ("augment.mix=cutmix",),
     ),
 )  # fmt: skip
-"""Networks are of the light width, so that a laptop can climb; the report's had ten times the
-parameters from the fifth step on."""
+"""The steps. Networks have the width of `light`, so that a laptop can train them; from the fifth
+step on the
+paper's had ten times as many parameters.
+"""
 
 
 def ladder(
@@ -65,23 +68,23 @@ def ladder(
     on_step: Callable[[Step], None] = lambda step: None,
     on_rung: Callable[[Rung], None] = lambda rung: None,
 ) -> list[Row]:
-    """Climb the ladder, or go on where an earlier call stopped; leave a page and a run a step.
+    """Run the steps that have no result yet; write a page.
 
     Args:
-        source: Images to learn from.
-        tests: Shifted images and others to measure on; the first is the one that counts.
+        source: Training images.
+        tests: Sources to evaluate on; the first is the most important.
         out: Folder for the run folders, `rows.jsonl` and `ladder.html`.
         budget_s: Seconds for all steps together, in equal parts.
-        seed: Of every step.
+        seed: Seed of every step.
         track: Shows progress.
-        on_step: Told after every training step.
-        on_rung: Told before every step of the ladder that is not there yet.
+        on_step: Called after every training step.
+        on_rung: Called before every step of the ladder that has no result yet.
 
     Returns:
-        One row a step, in the order of `RUNGS`.
+        One row for each step, in the order of `RUNGS`.
 
     Raises:
-        ConfigError: No test is given, or `out` holds a ladder of another budget or seed.
+        ConfigError: No test is given, or `out` contains a ladder with another budget or seed.
         DataError: A source cannot be read.
     """
     if not tests:

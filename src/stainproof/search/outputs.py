@@ -1,4 +1,4 @@
-"""What a search leaves for people: a page, a table, and settings to train again with."""
+"""Outputs of a search: page, table, and settings to train again with."""
 
 import csv
 import io
@@ -19,12 +19,12 @@ COLUMNS = (
 
 
 def summarise(study: Study, source: str, num_trials: int) -> Search:
-    """Return what a search has found so far.
+    """Return the results of a search so far.
 
     Args:
         study: The search.
-        source: Learnt from, as it was given.
-        num_trials: Asked for.
+        source: The training source as it was given.
+        num_trials: Number of trials requested.
     """
     plan, trials = study.plan, study.trials()
     preset = study.preset()
@@ -45,7 +45,7 @@ def summarise(study: Study, source: str, num_trials: int) -> Search:
 
 
 def write_results(study: Study, source: str, num_trials: int) -> Search:
-    """Write the page, the table and the settings of every finished trial; see `summarise`."""
+    """Write the page, the table and the settings of every finished trial; return the results."""
     from stainproof.search.search_page import render_search
 
     with study.locked():
@@ -64,7 +64,7 @@ def write_results(study: Study, source: str, num_trials: int) -> Search:
 
 
 def _table(trials: Sequence[Trial]) -> str:
-    """Return one line a trial: what it showed, then its settings."""
+    """Return CSV text with one line for each trial: its results and its settings."""
     settings = [dict(one.split("=", 1) for one in trial.assignments) for trial in trials]
     keys = list(dict.fromkeys(key for one in settings for key in one))
     buffer = io.StringIO()

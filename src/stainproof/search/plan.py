@@ -1,4 +1,4 @@
-"""What a search is about: the images, the space, and all that its trials have in common."""
+"""The plan of a search: images, search space, and the settings that all trials share."""
 
 import uuid
 from pathlib import Path
@@ -20,31 +20,31 @@ OWN_OPTIONS = ("seed", "training.budget_s")
 
 
 class Plan(Artefact):
-    """What a search is about; processes that share a folder must agree on it."""
+    """The plan of a search; all processes that share a folder must agree on it."""
 
     schema_version: int = Field(SCHEMA_VERSION, ge=SCHEMA_VERSION, le=SCHEMA_VERSION)
     name: str
-    """Of the study in its storage, like no other's."""
+    """Unique name of the study in its storage."""
     storage: str
-    """Its address without a password; empty for SQLite in the folder."""
+    """Address of the storage without a password; empty for SQLite in the folder."""
     source: str
-    """Name of what is learnt from."""
+    """Name of the training source."""
     num_images: int
     listing_sha256: str
-    """Of file names and labels."""
+    """Hash of file names and labels."""
     classes: tuple[str, ...]
     space: dict[str, Any]
     fixed: tuple[str, ...]
-    """Assignments that every trial shares."""
+    """Assignments that all trials share."""
     budget_s: float
-    """Of each trial."""
+    """Seconds of each training."""
     seed: int
 
     def check_same(self, other: "Plan", folder: Path) -> None:
-        """Say in what another plan differs.
+        """Check that another plan is the same.
 
         Raises:
-            ConfigError: It does.
+            ConfigError: It differs; the message names the first option that does.
         """
         images = ("source", "num_images", "listing_sha256", "classes")
         fixed = " ".join(self.fixed) or "none"
@@ -72,19 +72,19 @@ def make_plan(
     seed: int,
     track: Track,
 ) -> Plan:
-    """Return what a search of these images is about, with a name for its study.
+    """Return the plan of a search, with a new name for its study.
 
     Args:
-        source: Images to learn from.
+        source: Training images.
         storage: Address of a database; empty for SQLite in the folder.
-        space: TOML file of what to search; nothing for our own.
-        fixed: Assignments that every trial shares.
+        space: TOML file of the search space; None: our own.
+        fixed: Assignments that all trials share.
         budget_s: Seconds of each training.
-        seed: Of the proposals and of every training.
-        track: Shows how the source is listed.
+        seed: Seed of the sampler and of every training.
+        track: Shows progress.
 
     Raises:
-        ConfigError: A setting does not fit.
+        ConfigError: A setting is invalid.
         DataError: The source cannot be listed.
     """
     for one in fixed:

@@ -1,4 +1,4 @@
-"""What to try next: a Gaussian process over all trials so far, and the front they leave."""
+"""The sampler: a Gaussian process over all trials proposes the next; Pareto front; importances."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,33 +13,36 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 DIRECTIONS: tuple[Literal["minimize", "maximize"], ...] = ("maximize", "minimize", "minimize")
-"""Of accuracy, parameters and latency."""
+"""Directions of accuracy, parameters and latency."""
 NUM_RANDOM = 8
-"""Trials drawn at random before the Gaussian process has enough to go by."""
+"""Number of random trials before the Gaussian process."""
 OF_INTEREST = 0.1
-"""Trials that lie further than this below the best accuracy draw no more trials to them, however
-small and fast they are."""
+"""The sampler ignores networks whose accuracy is this much below the best, however small and fast.
+"""
 SAME_LATENCY = 1.05
-"""Latencies are the same within this factor; one network measured again differs by up to 4 %."""
+"""Latencies within this factor count as equal; repeated measurements differ by up to 4 %."""
 ENOUGH_FOR_IMPORTANCES = 12
-"""Trials; with fewer, shares would be noise."""
+"""Minimum number of trials; with fewer, importances would be noise."""
 
 
 def propose(
     trials: Sequence[Trial], space: Space, seed: int, preset: dict[str, Scalar] | None = None
 ) -> dict[str, Scalar]:
-    """Return what the next trial is to draw.
+    """Return the parameters of the next trial.
 
-    The same trials and seed give the same answer, so a search that was killed goes on as it would
-    have. Accuracy, parameters and latency are modelled each by a Gaussian process; the answer is
-    where the volume that the front dominates is expected to grow most (Daulton et al. 2020,
-    "Differentiable Expected Hypervolume Improvement"), running trials taken into account.
+    The result depends on the trials and the seed only, so a resumed search continues as it would
+    have.
+    Accuracy, parameters and latency each have a Gaussian process; the proposal maximises the
+    expected
+    hypervolume improvement of the Pareto front (Daulton et al. 2020, "Differentiable Expected
+    Hypervolume
+    Improvement"), given the running trials.
 
     Args:
-        trials: All so far, those that run too.
-        space: What may be drawn.
-        seed: Of the search.
-        preset: What the first trial is to draw, where it lies in the space.
+        trials: All trials, running ones too.
+        space: The search space.
+        seed: Seed of the search.
+        preset: Parameters of the first trial, if the preset lies in the space.
     """
     from optuna.samplers import GPSampler
 
@@ -60,8 +63,9 @@ def propose(
 def front(trials: Sequence[Trial]) -> tuple[int, ...]:
     """Return the numbers of the finished trials on the Pareto front, the most accurate first.
 
-    A trial is on it where no other one is at least as accurate, as small and as fast, and better
-    in one of the three; latencies that a repeated measurement could swap count as equal.
+    A trial is on the front if no other is at least as accurate, as small and as fast, and better in
+    one
+    of the three. Latencies within the measurement error count as equal.
     """
     figures = {one.number: figures_of(one) for one in trials if one.outcome == "finished"}
     kept = [
@@ -73,7 +77,7 @@ def front(trials: Sequence[Trial]) -> tuple[int, ...]:
 
 
 def figures_of(trial: Trial) -> tuple[float, int, float]:
-    """Return accuracy, parameters and latency of a trial that was measured."""
+    """Return accuracy, parameters and latency of a finished trial."""
     accuracy, num_parameters, latency_ms = trial.accuracy, trial.num_parameters, trial.latency_ms
     assert accuracy is not None and num_parameters is not None and latency_ms is not None
     return accuracy, num_parameters, latency_ms
@@ -86,10 +90,11 @@ def _beats(other: tuple[float, int, float], own: tuple[float, int, float]) -> bo
 
 
 def importances(trials: Sequence[Trial], space: Space) -> dict[str, float]:
-    """Return each setting's share of the variance of accuracy, the largest first.
+    """Return each parameter's share of the variance of accuracy, the largest first.
 
-    Functional ANOVA of a random forest (Hutter et al. 2014). Nothing is returned while there are
-    too few trials, or while accuracy is the same in all.
+    Functional ANOVA of a random forest (Hutter et al. 2014). Empty if there are too few trials, or
+    if all
+    have the same accuracy.
     """
     from optuna.importance import FanovaImportanceEvaluator, get_param_importances
     from optuna.trial import create_trial
@@ -107,10 +112,11 @@ def importances(trials: Sequence[Trial], space: Space) -> dict[str, float]:
 
 
 def _as_seen(trials: Sequence[Trial], space: Space) -> "list[FrozenTrial]":
-    """Return the trials as the sampler is to see them.
+    """Return the trials as the sampler sees them.
 
-    A stopped trial counts with the accuracy it had, a failed one with the worst so far: to forget
-    them would be to try the like again. What failed before it was measured is left out.
+    A stopped trial counts with its accuracy so far, a failed one with the worst accuracy, so that
+    the sampler
+    does not propose similar ones again. Trials that failed before any measurement are left out.
     """
     from optuna.trial import FixedTrial, TrialState, create_trial
 

@@ -1,4 +1,4 @@
-"""A queue of trainings under equal conditions: one row each, kept as soon as it is there."""
+"""A queue of trainings under equal conditions; every result is saved immediately."""
 
 import shutil
 from collections.abc import Callable, Sequence
@@ -32,28 +32,28 @@ def run_queue(
     on_step: Callable[[Step], None] = lambda step: None,
     on_start: Callable[[Experiment], None] = lambda experiment: None,
 ) -> list[Row]:
-    """Train and measure what has no row yet; go on where an earlier call stopped.
+    """Train and evaluate the experiments that have no row yet.
 
     Args:
-        experiments: In the order to run them.
-        source: Images to learn from.
-        tests: Sources to measure on; training never sees them.
+        experiments: In the order of execution.
+        source: Training images.
+        tests: Sources to evaluate on; training never sees them.
         runs: Folder for the run folders.
         rows_file: JSON lines; a row is added after every experiment. Several queues may share it.
-        measure: Is given each finished run folder; what it returns is the row's `extra`.
+        measure: Called with each finished run folder; the result is the row's `extra`.
         track: Shows progress.
-        on_step: Told after every training step.
-        on_start: Told before every experiment that has no row.
+        on_step: Called after every training step.
+        on_start: Called before every experiment that has no row.
 
     Returns:
         The rows of these experiments, in their order.
 
     Raises:
-        ConfigError: Two experiments or tests share a name, or a kept row or a run that was begun
-            is of another experiment, source or test.
-        KeyboardInterrupt: A training was interrupted; its row is still to come.
+        ConfigError: Two experiments or tests have the same name, or an existing row or run is of
+            another experiment, source or test.
+        KeyboardInterrupt: A training was interrupted; it has no row.
         CheckpointError: The file of rows is damaged.
-        DataError: A source cannot be read; tests are looked at before the first training.
+        DataError: A source cannot be read; tests are read before the first training.
     """
     configs = {experiment.name: experiment.config() for experiment in experiments}
     if len(configs) < len(experiments):
@@ -101,7 +101,7 @@ def run_queue(
 
 
 def read_rows(path: Path) -> list[Row]:
-    """Read the rows that there are; none where there is no file.
+    """Read the rows of a file; an empty list if it does not exist.
 
     Raises:
         CheckpointError: The file is damaged.
@@ -122,12 +122,12 @@ def finish_training(
     track: Track,
     on_step: Callable[[Step], None],
 ) -> Card:
-    """Train, or go on with a run that was stopped, or take one that had only to be noted.
+    """Train a run, resume it, or return its card if it is complete.
 
     Raises:
-        ConfigError: A setting does not fit, or the run was begun with other settings.
-        DataError: The source cannot be learnt from.
-        CheckpointError: The run is damaged, or was begun on other images.
+        ConfigError: A setting is invalid, or the run was started with other settings.
+        DataError: The source cannot be used for training.
+        CheckpointError: The run is damaged, or was started on other images.
         KeyboardInterrupt: The training was interrupted.
     """
     resume = run.state.exists()

@@ -1,4 +1,4 @@
-"""What a setting of a search may be: one of some values, a number in a range, a list of such."""
+"""Kinds of search ranges: a choice, a numeric range, a list, a range that depends on a choice."""
 
 import json
 import math
@@ -13,7 +13,7 @@ Value = Scalar | list[Scalar]
 
 
 class Draw(Protocol):
-    """What answers for a value, by name: an Optuna trial."""
+    """The interface of an Optuna trial."""
 
     def suggest_categorical(self, name: str, choices: Any) -> Any:
         """Return one of the choices."""
@@ -21,7 +21,7 @@ class Draw(Protocol):
     def suggest_int(
         self, name: str, low: int, high: int, *, step: int = 1, log: bool = False
     ) -> int:
-        """Return a whole number."""
+        """Return an integer."""
 
     def suggest_float(
         self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
@@ -30,31 +30,31 @@ class Draw(Protocol):
 
 
 class OneOf(Settings):
-    """One of some values."""
+    """A choice among values."""
 
     values: tuple[Scalar, ...] = Field(min_length=1)
 
     @property
     def usual(self) -> Scalar:
-        """Return a value to stand where none counts."""
+        """The value that stands for a parameter without effect."""
         return self.values[0]
 
     def draw(self, name: str, trial: Draw) -> Scalar:
-        """Return one of the values."""
+        """Draw one of the values."""
         value: Scalar = trial.suggest_categorical(name, self.values)
         return value
 
     def holds(self, value: Any) -> bool:
-        """Say whether the value is one of these."""
+        """Return whether the value is one of the choices."""
         return value in self.values
 
     def describe(self) -> str:
-        """Return the values as a person would write them."""
+        """Return the values as text."""
         return ", ".join(map(as_text, self.values))
 
 
 class Between(Settings):
-    """A number in a range, both ends included; whole where the range is written in whole ones."""
+    """A numeric range with both ends; an integer range if it is written with integers."""
 
     low: int | float
     high: int | float
@@ -73,16 +73,16 @@ class Between(Settings):
 
     @property
     def whole(self) -> bool:
-        """Whether the number is whole."""
+        """Whether the range is one of integers."""
         return all(isinstance(one, int) for one in (self.low, self.high, self.step or 1))
 
     @property
     def usual(self) -> Scalar:
-        """Return a value to stand where none counts."""
+        """The value that stands for a parameter without effect."""
         return self.low
 
     def draw(self, name: str, trial: Draw) -> Scalar:
-        """Return a number of the range, to four digits where it is not whole."""
+        """Draw a number; floats are rounded to four digits."""
         if self.whole:
             low, high, step = int(self.low), int(self.high), int(self.step or 1)
             return trial.suggest_int(name, low, high, step=step, log=self.log)
@@ -91,7 +91,7 @@ class Between(Settings):
         )
 
     def at(self, position: float) -> float:
-        """Return the number at a position from 0, which is low, to 1, which is high."""
+        """Return the number at a position from 0 (low) to 1 (high)."""
         if self.log:
             value = self.low * (self.high / self.low) ** position
         else:
@@ -108,7 +108,7 @@ class Between(Settings):
         return (scale(value) - low) / (high - low) if high > low else 0.0
 
     def holds(self, value: Any) -> bool:
-        """Say whether the number lies in the range and on its steps."""
+        """Return whether the number lies in the range and on its steps."""
         if isinstance(value, bool) or not isinstance(value, int | float):
             return False
         steps = (value - self.low) / (self.step or 1)
@@ -116,13 +116,13 @@ class Between(Settings):
         return self.low <= value <= self.high and on_step
 
     def describe(self) -> str:
-        """Return the range as a person would write it."""
+        """Return the range as text."""
         step = f" in steps of {self.step:g}" if self.step else ""
         return f"{self.low:g} to {self.high:g}{step}{', on a log scale' if self.log else ''}"
 
 
 class Items(Settings):
-    """A list of values, each with a range of its own; it may be shorter than all of them."""
+    """A list whose items have ranges of their own; it may be shorter than all of them."""
 
     each: tuple[OneOf | Between, ...] = Field(min_length=1)
     least: int = Field(1, ge=0)
@@ -134,24 +134,24 @@ class Items(Settings):
         return self
 
     def describe(self) -> str:
-        """Return the ranges as a person would write them."""
+        """Return the ranges as text."""
         ranges = "; ".join(item.describe() for item in self.each)
         return f"{self.least} to {len(self.each)} of: {ranges}"
 
 
 class By(Settings):
-    """A range that goes by another setting's value; what is drawn is the position in it."""
+    """A range that depends on the value of another setting; the position in it is drawn."""
 
     by: str
     ranges: dict[str, Between]
 
     def describe(self) -> str:
-        """Return the ranges as a person would write them."""
+        """Return the ranges as text."""
         return "; ".join(f"{name}: {one.describe()}" for name, one in self.ranges.items())
 
 
 def as_text(value: Value) -> str:
-    """Return a value as it stands behind the equals sign of an assignment."""
+    """Return a value as it is written in an assignment."""
     return value if isinstance(value, str) else json.dumps(value)
 
 

@@ -1,4 +1,4 @@
-"""A search from its beginning to its page: in this process, or in several that share the trials."""
+"""A search from start to page, in this process or in several that share the trials."""
 
 import multiprocessing
 import signal
@@ -20,14 +20,14 @@ from stainproof.search.trial import run_trial
 from stainproof.training.loop import Step
 
 LOOK_S = 1.0
-"""How often the trials of other processes are looked at."""
+"""Interval at which the trials of other processes are polled."""
 
 OnTrial = Callable[[Search, Trial | None], None]
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a process needs to know to work on a search."""
+    """What a worker process needs to know."""
 
     source: str
     folder: Path
@@ -36,7 +36,7 @@ class Task:
     num_trials: int
 
     def open(self) -> Study:
-        """Open the search, or begin it."""
+        """Open or create the study."""
         return Study(self.folder, self.plan, self.url)
 
 
@@ -55,34 +55,36 @@ def search(
     on_step: Callable[[Step], None] = lambda step: None,
     on_trial: OnTrial = lambda found, trial: None,
 ) -> Search:
-    """Search the settings of a run, or go on where an earlier call stopped; leave a page.
+    """Search networks and settings, or continue a search; write a page.
 
-    Every trial is an ordinary training. Other processes may work on the same folder meanwhile.
+    Every trial is an ordinary training. Several processes may work on the same folder.
 
     Args:
-        source: Images to learn from; a part of them validates.
+        source: Training images; a part of them is the validation split.
         out: Folder of the search.
-        num_trials: How many trials there are to be in all.
+        num_trials: Total number of trials.
         budget_s: Seconds of each training.
-        storage: Address of a database to keep the trials in; by default SQLite in the folder.
-        space: TOML file of what to search; by default `space.toml` beside this module.
-        fixed: Assignments that every trial shares.
-        seed: Of the proposals and of every training.
-        jobs: Processes to work with, on one thread each.
-        track: Shows how the source is listed.
-        on_step: Told after every training step of this process.
-        on_trial: Told what has been found so far, at the start and after every trial that ends,
-            and which one that was.
+        storage: Address of a database for the trials; by default SQLite in the folder.
+        space: TOML file of the search space; by default `space.toml` beside this module.
+        fixed: Assignments that all trials share.
+        seed: Seed of the sampler and of every training.
+        jobs: Number of processes, one thread each.
+        track: Shows progress of listing the source.
+        on_step: Called after every training step of this process.
+        on_trial: Called with the results so far, at the start and after every trial that ends, and
+            with
+            that trial.
 
     Returns:
-        All that the folder holds now; trials that other processes still run, too.
+        All results of the folder, including trials that other processes are running.
 
     Raises:
-        ConfigError: A setting does not fit, the folder holds another search, or the first trials
-            all failed.
-        DataError: The source cannot be learnt from.
+        ConfigError: A setting is invalid, the folder contains another search, or the first trials
+            all
+            failed.
+        DataError: The source cannot be used for training.
         CheckpointError: The storage cannot be used.
-        KeyboardInterrupt: The search was interrupted; the same call goes on.
+        KeyboardInterrupt: The search was interrupted; the same call continues it.
     """
     folder = Path(out)
     if folder.is_file():
@@ -99,7 +101,7 @@ def search(
 
 
 def _work(study: Study, task: Task, on_step: Callable[[Step], None], on_trial: OnTrial) -> Search:
-    """Run trials until there are enough, those that killed processes left behind among them."""
+    """Run trials until there are enough, including those that killed processes left unfinished."""
     ended = None
     while True:
         found = write_results(study, task.source, task.num_trials)
@@ -117,7 +119,7 @@ def _work(study: Study, task: Task, on_step: Callable[[Step], None], on_trial: O
 
 
 def _work_together(study: Study, task: Task, jobs: int, on_trial: OnTrial) -> None:
-    """Start processes that run trials; tell of each trial that ends, and pass faults on."""
+    """Start worker processes; report each trial that ends, and raise their errors."""
     context = multiprocessing.get_context("spawn")
     faults: SimpleQueue[str] = context.SimpleQueue()
     workers = [
@@ -162,7 +164,7 @@ def _pass_faults_on(workers: Sequence[BaseProcess], faults: "SimpleQueue[str]") 
 
 
 def _be_worker(task: Task, faults: "SimpleQueue[str]") -> None:
-    """Work on a search until there is no more to do, or until the process that started us ends."""
+    """Run trials in a worker process until there are enough or the parent process ends."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     parent = multiprocessing.parent_process()
 

@@ -1,8 +1,8 @@
-"""The space that is searched: settings of a run and the values each may take, read from TOML.
+"""The search space: settings and their ranges, read from TOML.
 
-Every trial has a number or a choice under every name, whether it counts or not (the last item of a
-list that turned out shorter does not, and has its usual value): samplers that look at all names
-together, and importances, then see one space.
+Every trial has a value for every parameter, including those without effect (items beyond the end of
+a
+list keep a default), because samplers and importances need one fixed space.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,26 +24,28 @@ if TYPE_CHECKING:
 
 DEFAULT_FILE = Path(__file__).with_name("space.toml")
 YARDSTICK = ("preset", "seed", "split", "audit", "augment.validation", "training.budget_s")
-"""Settings, and groups of them, that all trials share: they say what a trial is measured by."""
+"""Settings, and groups of settings, that cannot be searched because trials are compared under them.
+"""
 NUM_CHECKED = 64
-"""Random draws that a space must survive before a search begins."""
+"""Number of random draws that are checked before a search starts."""
 
 Setting = OneOf | Between | Items | By
 
 
 @dataclass(frozen=True)
 class Space:
-    """Settings in the order in which they are drawn, each with its values."""
+    """Settings in the order in which they are drawn, with their ranges."""
 
     settings: dict[str, Setting]
     tree: dict[str, Any]
-    """As it stood in the file."""
+    """The content of the TOML file."""
 
     def draw(self, trial: Draw) -> dict[str, Value]:
-        """Return a value for every setting, asked of the trial under plain names.
+        """Draw a value for every setting from an Optuna trial.
 
-        The items of a list are `key[0]`, `key[1]`, ..., its length is `len(key)`; where a range
-        goes by another setting, the position in it is `key (0 to 1)`.
+        List items are named `key[0]`, `key[1]`, ..., the list's length `len(key)`; of a range that
+        depends on
+        another setting, the position in it is named `key (0 to 1)`.
         """
         drawn: dict[str, Value] = {}
         for key, setting in self.settings.items():
@@ -59,9 +61,9 @@ class Space:
         return drawn
 
     def settle(self, names: Mapping[str, Scalar]) -> dict[str, Scalar]:
-        """Return the names and values of a draw, items past the end of their list at their usual.
+        """Return drawn parameters with the default for list items beyond the end of their list.
 
-        What does not count then stays the same and cannot be taken for what accuracy hangs on.
+        Parameters without effect are then constant and get no importance.
         """
         settled = dict(names)
         for key, setting in self.settings.items():
@@ -72,9 +74,9 @@ class Space:
         return settled
 
     def locate(self, config: Config) -> dict[str, Scalar] | None:
-        """Return the names and values under which `draw` gives the settings of this run.
-
-        Nothing is returned where one of them lies outside the space.
+        """Return the parameters with which `draw` gives the settings of a run; None if one of them
+        lies
+        outside of the space.
         """
         tree = config.model_dump()
         names: dict[str, Scalar] = {}
@@ -99,24 +101,24 @@ class Space:
         return names if inside else None
 
     def describe(self) -> dict[str, str]:
-        """Return what every setting may be, for people."""
+        """Return every setting's range as text."""
         return {key: setting.describe() for key, setting in self.settings.items()}
 
 
 def assignments(drawn: Mapping[str, Value]) -> tuple[str, ...]:
-    """Return the values as texts such as `training.epochs=3`."""
+    """Return the values as assignments such as `training.epochs=3`."""
     return tuple(f"{key}={as_text(value)}" for key, value in drawn.items())
 
 
 def read_space(path: Path | None, fixed: tuple[str, ...] = ()) -> Space:
-    """Read a space and make sure that random draws of it can be trained.
+    """Read a search space and check that random draws of it can be trained.
 
     Args:
         path: A TOML file; by default the one beside this module.
-        fixed: Assignments that every trial shares; no setting may be both fixed and searched.
+        fixed: Assignments that all trials share; a setting cannot be both fixed and searched.
 
     Raises:
-        ConfigError: The file is no such space, or a draw of it is no valid run.
+        ConfigError: The file is not a search space, or a draw of it is an invalid run.
     """
     path = path or DEFAULT_FILE
     tree = read_toml(path)
@@ -132,10 +134,10 @@ def read_space(path: Path | None, fixed: tuple[str, ...] = ()) -> Space:
 
 
 def parse_space(tree: dict[str, Any]) -> Space:
-    """Return the space that a TOML tree stands for.
+    """Return the search space of a TOML tree.
 
     Raises:
-        ConfigError: It stands for none.
+        ConfigError: The tree is not a search space.
     """
     settings: dict[str, Setting] = {}
     for key, node in _flatten(tree).items():
@@ -157,7 +159,7 @@ def parse_space(tree: dict[str, Any]) -> Space:
 def study_in_memory(
     directions: Sequence[Literal["minimize", "maximize"]], sampler: "BaseSampler | None" = None
 ) -> "optuna.Study":
-    """Return an Optuna study that leaves no trace and says nothing."""
+    """Return an Optuna study in memory, with logging silenced."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -191,9 +193,9 @@ def _check_by(key: str, settings: Mapping[str, Setting]) -> None:
 
 
 def _check(space: Space, fixed: tuple[str, ...]) -> None:
-    """Build the settings of random draws and check their layers.
+    """Check random draws: settings and layers must be valid.
 
-    What is too rare to be met here becomes a failed trial, not a failed search.
+    An invalid combination that is too rare to occur here becomes a failed trial.
     """
     from optuna.samplers import RandomSampler
 
@@ -207,7 +209,7 @@ def _check(space: Space, fixed: tuple[str, ...]) -> None:
 
 
 def _value_at(tree: Mapping[str, Any], key: str) -> Any:
-    """Return what stands under a dotted key; nothing where there is no such key."""
+    """Return the value of a dotted key; None if there is none."""
     value: Any = tree
     for name in key.split("."):
         value = value.get(name) if isinstance(value, Mapping) else None
@@ -215,7 +217,7 @@ def _value_at(tree: Mapping[str, Any], key: str) -> Any:
 
 
 def _flatten(tree: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    """Return dotted key -> value; a table that tells of a range is a value."""
+    """Return dotted key -> value; a table that defines a range is a value."""
     flat: dict[str, Any] = {}
     for name, node in tree.items():
         key = f"{above}{name}"

@@ -1,4 +1,4 @@
-"""One trial: an ordinary training under a time budget, ended early where it is of no more use."""
+"""One trial: a training with a time budget that is stopped early if it cannot reach the front."""
 
 import math
 import operator
@@ -19,19 +19,19 @@ from stainproof.training.loop import Step
 from stainproof.training.validation import selection_accuracy
 
 ENOUGH_TO_JUDGE = 5
-"""Finished trials whose gains say how much a trial may still gain."""
+"""Number of finished trials from which the possible gain of a trial is estimated."""
 
 
 class DivergedError(Exception):
-    """The loss of a training is no longer a number."""
+    """The loss of a training is NaN or infinite."""
 
 
 class BeatenError(Exception):
-    """A trial would be beaten even by the greatest gain that was ever seen."""
+    """A trial would be dominated even with the largest gain ever observed."""
 
 
 FAILURES = (DivergedError, ConfigError, CheckpointError, MemoryError, RuntimeError)
-"""What one trial's settings can lead to; torch reports memory that is not there as the last."""
+"""Exceptions that a trial's settings can cause; PyTorch reports a lack of memory as the last."""
 
 
 def run_trial(
@@ -40,18 +40,18 @@ def run_trial(
     source: str | Path,
     on_step: Callable[[Step], None] = lambda step: None,
 ) -> Trial:
-    """Train a trial to its end, or go on with it, and keep what it showed.
+    """Train or resume a trial and record its results.
 
     Args:
-        study: Holds the trial.
-        trial: Is this process's to run.
-        source: Images to learn from.
-        on_step: Told after every training step.
+        study: The study of the trial.
+        trial: The trial that this process has claimed.
+        source: Training images.
+        on_step: Called after every training step.
 
     Raises:
         DataError: The source cannot be read, or the folder cannot be written.
-        StorageError: The database of the trials cannot be used.
-        KeyboardInterrupt: The training was interrupted; it can be gone on with.
+        StorageError: The storage cannot be used.
+        KeyboardInterrupt: The training was interrupted; it can be resumed.
     """
     run = study.run_folder(trial.number)
     outcome, reason = "finished", ""
@@ -79,7 +79,7 @@ def run_trial(
 
 @dataclass
 class _Watch:
-    """Looks at a training after every step, and at its validation after every epoch."""
+    """Checks a training after every step, and its validation results after every epoch."""
 
     study: Study
     trial: Trial
@@ -87,11 +87,11 @@ class _Watch:
     epoch: int = 0
 
     def __call__(self, step: Step) -> None:
-        """End the training where it cannot be of use.
+        """Stop the training if it cannot be of use.
 
         Raises:
-            DivergedError: The loss is no number.
-            BeatenError: Another trial is better in everything, whatever this one may still gain.
+            DivergedError: The loss is NaN or infinite.
+            BeatenError: Another trial dominates this one, whatever it may still gain.
         """
         self.on_step(step)
         if not math.isfinite(step.loss):
@@ -123,10 +123,11 @@ def beaten_by(
     history: Sequence[EpochRecord],
     finished: Sequence[tuple[Trial, Sequence[EpochRecord]]],
 ) -> Trial | None:
-    """Return a finished trial that this one can no longer catch up with, if there is one.
+    """Return a finished trial that dominates this one even if it gains as much as any before.
 
-    The trial is granted as much as the finished trial gained that gained most from the same time
-    on. If that leaves it below one that is no larger and no slower, it is beaten.
+    The largest gain that a finished trial made from the same time on is added to the trial's
+    accuracy. If
+    a trial that is no larger and no slower is still more accurate, this one is dominated.
 
     Args:
         trial: Its parameters and latency are known.
@@ -155,7 +156,7 @@ def _reached(history: Sequence[EpochRecord]) -> float:
 
 
 def _shown(history: Sequence[EpochRecord]) -> dict[str, float | int | None]:
-    """Return the fields of a trial that its epochs tell."""
+    """Return the fields of a trial that its history determines."""
     best = max(history, key=selection_accuracy)
     return {
         "accuracy": selection_accuracy(best),

@@ -1,1 +1,1 @@
-"""From images and settings to weights."""
+"""Training: loop, validation, optimizers, schedules, checkpoints, averaging, distillation."""

@@ -1,4 +1,4 @@
-"""What a training step is given: changed images and soft targets, made while the last one runs."""
+"""Batches of a training step: augmented images and soft targets, prepared in the background."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,28 +14,30 @@ from stainproof.data.dataset import Dataset
 from stainproof.data.images import Images
 
 MIXING = 2**31
-"""Parts the draws of mixes from those of the order of visits."""
+"""Separates the random stream of mixing from that of the order."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Images and what they should be called."""
+    """Images and targets of one step."""
 
     images: Images
-    """uint8 (b, height, width, 3); where views are compared (3b, ...): as they are, then each
-    changed twice."""
+    """uint8 (b, height, width, 3); with the consistency loss (3b, ...): the images, then two
+    augmented
+    versions of each.
+    """
     targets: Targets
     """float32 (b, classes), rows sum to 1."""
 
 
 class Batches:
-    """An epoch's batches; the same seed and epoch give the same bytes."""
+    """The batches of an epoch; the same seed and epoch give the same bytes."""
 
     def __init__(self, train: Dataset, config: Config):
-        """Remember what to learn from.
+        """Prepare augmentation.
 
         Raises:
-            DataError: The folder of foreign pictures holds none.
+            DataError: The folder of overlay images contains none.
         """
         self.settings = config.augment
         self.seed = config.seed
@@ -53,7 +55,7 @@ class Batches:
         self.num_an_epoch = len(self._order(1))
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
-        """Give the epoch's shuffled batches, one made ahead."""
+        """Yield the epoch's shuffled batches; the next one is prepared in the background."""
         order = self._order(epoch)
         with ThreadPoolExecutor(1) as ahead:
             coming = ahead.submit(self._make, order[0], epoch)

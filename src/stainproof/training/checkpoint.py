@@ -1,4 +1,4 @@
-"""A run's state on disk: whole, without pickles, enough to go on as if nothing had happened."""
+"""Checkpoints: the complete training state in one safetensors file, without pickles."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -19,29 +19,29 @@ from stainproof.training.ema import MovingAverage
 from stainproof.training.schedule import Schedule
 
 STATE_VERSION = 3
-"""Of what a state holds; one of another version cannot be gone on with."""
+"""Version of the training state; a state of another version cannot be resumed."""
 GROUP_PROGRESS = {"lr", "step"}
-"""What an optimiser's groups hold of how far it is; all else is settings."""
+"""Keys of an optimizer's parameter groups that are progress; all others are settings."""
 PLATEAU_PROGRESS = ("best", "num_bad_epochs", "cooldown_counter", "last_epoch", "_last_lr")
-"""The same of the plateau schedule."""
+"""Keys of the plateau schedule that are progress."""
 
 
 @dataclass
 class Position:
-    """How far training has come."""
+    """Progress of a training."""
 
     epoch: int = 0
-    """Epochs completed."""
+    """Number of completed epochs."""
     step: int = 0
     elapsed_s: float = 0.0
     best: EpochRecord | None = None
     pretrained_sha256: str = ""
-    """Of the weights that training began with; empty where they were random."""
+    """Hash of the pretrained weights; empty if the initial weights were random."""
     teacher_sha256: str = ""
-    """Of the weights whose answers are learnt; empty where there is no teacher."""
+    """Hash of the teacher's weights; empty without a teacher."""
     compute: Compute | None = None
     scaler: dict[str, float] = field(default_factory=dict)
-    """Of gradients in float16; empty with other precisions."""
+    """State of the gradient scaler for float16; empty with other precisions."""
 
 
 def save_state(
@@ -52,7 +52,7 @@ def save_state(
     schedule: Schedule,
     average: MovingAverage | None,
 ) -> None:
-    """Write everything that resuming needs into one safetensors file."""
+    """Write everything that resuming needs."""
     optimizer_state = optimizer.state_dict()
     tensors = {f"network.{key}": value for key, value in network.state_dict().items()}
     if average is not None:
@@ -77,10 +77,10 @@ def save_state(
 
 
 def read_position(path: Path) -> Position:
-    """Read how far a run has come.
+    """Read the progress of a run.
 
     Raises:
-        CheckpointError: The state is missing or damaged.
+        CheckpointError: The state is missing, damaged or of another version.
     """
     notes = _read_notes(path)
     return Position(
@@ -102,7 +102,7 @@ def restore_state(
     schedule: Schedule,
     average: MovingAverage | None,
 ) -> None:
-    """Put a saved state back, the inverse of `save_state`.
+    """Restore a saved state, the inverse of `save_state`.
 
     Raises:
         CheckpointError: The state is missing, damaged or of another network.
@@ -138,10 +138,10 @@ def restore_state(
 
 
 def _groups_as_set(optimizer: Optimizer, saved: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the optimiser's groups as the settings want them, with how far the saved ones were.
+    """Return the optimizer's parameter groups with their current settings and the saved progress.
 
     Raises:
-        ValueError: The saved ones are of another optimiser.
+        ValueError: The saved groups belong to another optimizer.
     """
     groups = []
     for own, group in zip(optimizer.state_dict()["param_groups"], saved, strict=True):
@@ -152,7 +152,7 @@ def _groups_as_set(optimizer: Optimizer, saved: list[dict[str, Any]]) -> list[di
 
 
 def _lay_out_like_weights(optimizer: Optimizer) -> None:
-    """Order what the optimiser keeps in memory like its weights: sums then round alike."""
+    """Give the optimizer's tensors the memory layout of their weights, so that sums round equally."""
     for weight, slots in optimizer.state.items():
         for slot, value in slots.items():
             if value.shape == weight.shape:

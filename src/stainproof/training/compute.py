@@ -1,4 +1,4 @@
-"""Where to compute, with how many threads, and in how many bits."""
+"""Device, number of threads and precision of a training, chosen by a short timing."""
 
 import copy
 import time
@@ -18,34 +18,36 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 MEASURED_IMAGES, ROUNDS = 16, 4
 WORTH_A_CORE = 1.5
-"""All cores are taken unless one thread is this much faster, as it can be on a loaded machine; a
-passing load must not cost a long run its second core."""
+"""All cores are used unless one thread is this much faster, as on a loaded machine. The factor is
+large,
+because a passing load must not cost a long run its second core.
+"""
 WORTH_THE_BITS = 1.15
-"""bfloat16 is taken where it is this much faster, as on processors that multiply it natively."""
+"""bfloat16 is used if it is this much faster, as on processors that compute it natively."""
 
 
 @dataclass(frozen=True)
 class Compute:
-    """How a training step is computed."""
+    """Threads and precision of a training step."""
 
     threads: int
     precision: Precision
 
     def autocast(self, device: torch.device) -> torch.autocast:
-        """Return the context of a forward pass."""
+        """Return the autocast context of a forward pass."""
         dtype = DTYPES[self.precision]
         return torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)
 
     def scaler(self, device: torch.device) -> torch.amp.GradScaler:
-        """Return what keeps gradients in float16's small range; with other precisions, nothing."""
+        """Return the gradient scaler for float16; it does nothing with other precisions."""
         return torch.amp.GradScaler(device.type, enabled=self.precision == "float16")
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the device of this name; `auto` takes CUDA, then MPS, then the CPU.
+    """Return the device of this name; `auto` prefers CUDA, then MPS, then the CPU.
 
     Raises:
-        ConfigError: The device is not there.
+        ConfigError: The device is not available.
     """
     present = {"cpu": True, "cuda": torch.cuda.is_available()}
     present["mps"] = torch.backends.mps.is_available()
@@ -60,18 +62,18 @@ def choose_device(name: str) -> torch.device:
 def choose_compute(
     network: nn.Module, x_bchw: Tensor, settings: TrainingConfig, earlier: Compute | None = None
 ) -> Compute:
-    """Choose threads and bits, as wanted or as a training step is fastest, and set the threads.
+    """Choose threads and precision, as set or as a training step is fastest, and set the threads.
 
-    On a GPU `auto` takes bfloat16 where the GPU computes it natively.
+    On a GPU `auto` uses bfloat16 if the GPU computes it natively.
 
     Args:
-        network: Is copied, not changed.
+        network: It is copied, not modified.
         x_bchw: float32 images on the device; the first 16 are used.
-        settings: `threads` and `precision`; each is measured where it leaves the choice.
-        earlier: What a resumed run was computed with; `auto` keeps it.
+        settings: `threads` and `precision`; what they leave open is timed.
+        earlier: Choice of a resumed run; `auto` keeps it.
 
     Raises:
-        ConfigError: float16 is wanted without a GPU.
+        ConfigError: float16 is requested without a GPU.
     """
     if settings.precision == "float16" and x_bchw.device.type == "cpu":
         raise ConfigError(
@@ -96,7 +98,7 @@ def choose_compute(
 
 
 class _Trial:
-    """Times training steps of a network that is thrown away; leaves the random numbers alone."""
+    """Times training steps of a copy of the network; does not change the random state."""
 
     def __init__(self, network: nn.Module, x_bchw: Tensor, settings: TrainingConfig):
         self.network = copy.deepcopy(network)
@@ -104,7 +106,9 @@ class _Trial:
         self.x_bchw = x_bchw
 
     def seconds(self, *ways: Compute) -> list[float]:
-        """Return the shortest of four passes each, made in turn, so that a load meets all alike."""
+        """Return the shortest of four times for each choice, interleaved so that a load affects
+        all.
+        """
         with torch.random.fork_rng(enabled=self.x_bchw.device.type == "cpu"):
             rounds = [[self._pass_s(way) for way in ways] for _ in range(ROUNDS)]
         return [min(times) for times in zip(*rounds, strict=True)]

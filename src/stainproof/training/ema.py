@@ -1,4 +1,4 @@
-"""Averages of weights over training."""
+"""Exponential moving average (EMA) of weights during training."""
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,7 @@ class MovingAverage:
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
-        """Move the average towards the network's present weights."""
+        """Update the average with the network's current weights."""
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         self.steps += 1
         averages: list[Tensor] = []

@@ -1,4 +1,4 @@
-"""Ctrl-C and a request to end, noted and obeyed between two steps, so that files stay whole."""
+"""SIGINT and SIGTERM, deferred until a training step is complete, so that files stay consistent."""
 
 import signal
 import threading
@@ -12,16 +12,16 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @dataclass
 class Interrupt:
-    """Whether someone wants the work to end."""
+    """Whether an interrupt was received."""
 
     noted: bool = False
 
 
 @contextmanager
 def deferred_interrupts() -> Iterator[Interrupt]:
-    """Note the first interrupt, whatever the work is at; a second one acts at once, as usual.
+    """Record the first interrupt instead of raising it; a second one acts immediately.
 
-    Python lets only the main thread answer signals; in another one nothing is noted.
+    Python handles signals in the main thread only; in other threads nothing is recorded.
     """
     interrupt = Interrupt()
     if threading.current_thread() is not threading.main_thread():

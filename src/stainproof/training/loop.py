@@ -1,4 +1,4 @@
-"""The training loop: learn for an epoch, judge, keep, until there is a reason to stop."""
+"""The training loop: train an epoch, validate, save, until a stopping criterion is met."""
 
 import math
 import time
@@ -35,11 +35,11 @@ INTERRUPTED = "interrupted"
 
 @dataclass(frozen=True)
 class Step:
-    """What a progress line shows."""
+    """Progress of a training after one step."""
 
     epoch: int
     done: float
-    """Share of the run that is over, 0 to 1."""
+    """Fraction of the run that is complete, 0 to 1."""
     loss: float
     accuracy: float
     learning_rate: float
@@ -49,26 +49,28 @@ class Step:
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """How a run stands or ended."""
+    """State or result of a training."""
 
     best: EpochRecord
     """The epoch whose weights are kept."""
     num_epochs: int
     stopped: str
-    """Why training ended; `running` while it has not."""
+    """Why training ended; `running` during training."""
     compute: compute.Compute
     pretrained_sha256: str
-    """Of the weights that training began with; empty where they were random."""
+    """Hash of the pretrained weights; empty if the initial weights were random."""
     teacher_sha256: str
-    """Of the weights whose answers were learnt; empty where there was no teacher."""
+    """Hash of the teacher's weights; empty without a teacher."""
 
 
 class Trainer:
-    """Trains one network and leaves its weights and history in a run folder.
+    """Trains one network and writes its weights and history into a run folder.
 
-    Every epoch ends with `best.safetensors`, `last.safetensors`, `state.safetensors` and
-    `history.jsonl` whole on disk. The same settings, images, machine, threads and precision give
-    the same weights, unless a time budget decides how many steps there are.
+    After every epoch `best.safetensors`, `last.safetensors`, `state.safetensors` and
+    `history.jsonl` are
+    complete on disk. The same settings, images, machine, threads and precision give the same
+    weights,
+    unless a time budget determines the number of steps.
     """
 
     def __init__(
@@ -81,21 +83,24 @@ class Trainer:
         resume: bool = False,
         load_teacher: Callable[[int], Predictor] | None = None,
     ):
-        """Build the network, or put it back as it was.
+        """Build the network, or restore a saved state.
 
         Args:
             config: All settings.
-            train: Images to learn from.
-            val: Images that drive early stopping, the schedule and the choice of the best epoch.
+            train: Training images.
+            val: Validation images, for early stopping, the schedule and the choice of the best
+                epoch.
             run: The run folder.
             resume: Whether to resume from `state.safetensors` in it.
             load_teacher: Loads the classifier of `training.teacher`, given a number of threads;
-                None if there is no teacher.
+                None if
+                there is no teacher.
 
         Raises:
             CheckpointError: There is nothing to resume, or it does not fit the settings or the
                 teacher.
-            ConfigError: The network cannot be built, the device is not there, or the teacher cannot
+            ConfigError: The network cannot be built, the device is not available, or the teacher
+                cannot
                 be used.
         """
         self.config, self.settings, self.run = config, config.training, run
@@ -143,14 +148,14 @@ class Trainer:
         on_step: Callable[[Step], None] = lambda step: None,
         on_epoch: Callable[[TrainingResult], object] = lambda outcome: None,
     ) -> TrainingResult:
-        """Learn until the epochs, the patience or the time are used up, or Ctrl-C.
+        """Train until the epochs, the patience or the time are used up, or until an interrupt.
 
         Args:
-            on_step: Told after every step.
-            on_epoch: Told after every epoch, when its files are written.
+            on_step: Called after every step.
+            on_epoch: Called after every epoch, when its files are written.
 
         Raises:
-            ConfigError: The loss was no longer a number before an epoch was done.
+            ConfigError: The loss became NaN or infinite before the first epoch was complete.
         """
         with deferred_interrupts() as self.interrupt:
             while not (stopped := self._reason_to_stop()):
@@ -166,7 +171,7 @@ class Trainer:
             return self._outcome(stopped)
 
     def _check_teacher(self, sha256: str) -> None:
-        """Note whose answers are learnt; a resumed run keeps its teacher."""
+        """Record the teacher's hash; a resumed run must keep its teacher."""
         if self.now.teacher_sha256 not in ("", sha256):
             raise CheckpointError(
                 f"training.teacher: {self.settings.teacher} is another one than the run began with"
@@ -190,7 +195,7 @@ class Trainer:
         return ""
 
     def _learn(self, on_step: Callable[[Step], None]) -> tuple[float, float, float]:
-        """Train for an epoch or what is left of the time; give loss, accuracy, images a second."""
+        """Train for an epoch or the remaining time; return loss, accuracy, images per second."""
         epoch = self.now.epoch + 1
         torch.manual_seed(2**31 * epoch + self.config.seed)
         set_training_mode(self.network, self.settings)
@@ -214,7 +219,7 @@ class Trainer:
         return total_loss / num, num_right / num, seen / (time.monotonic() - began)
 
     def _step(self, batch: Batch, progress: float) -> tuple[float, int]:
-        """Take one step on a batch; give its loss and how many it got right."""
+        """Take one step on a batch; return its loss and the number of correct predictions."""
         y_bk = torch.from_numpy(batch.targets).to(self.device)
         taught_bk = y_bk
         if self.teacher:
@@ -259,7 +264,7 @@ class Trainer:
         )
 
     def _end_diverged(self) -> None:
-        """End with the best epoch so far; without one there is nothing to keep."""
+        """End with the best epoch so far; raise an error if there is none."""
         if self.now.best is None:
             raise ConfigError(
                 f"training.learning_rate: with {self.settings.learning_rate:g} the loss was no "
@@ -268,10 +273,10 @@ class Trainer:
         self.diverged = True
 
     def _keep(self, record: EpochRecord) -> None:
-        """Write weights, history and state; the best weights last, since a state can give them.
+        """Write weights, history and state; the best weights last, since a state can restore them.
 
-        An epoch that was cut short before there was another is answered with, not gone on from:
-        it has no state.
+        An interrupted first epoch has weights but no state: it is usable for inference, not
+        resumable.
         """
         run, state = self.run, self._kept_state()
         self.now.epoch = record.epoch
@@ -295,7 +300,7 @@ class Trainer:
         self._keep_best()
 
     def _keep_best(self) -> None:
-        """Write the best weights where they are those of this epoch."""
+        """Write the best weights if they are those of this epoch."""
         if self.now.best and self.now.best.epoch == self.now.epoch:
             self.run.write_weights(self.run.best, self._kept_state())
 

@@ -1,4 +1,4 @@
-"""Losses beside cross-entropy."""
+"""Losses besides cross-entropy: the Jensen-Shannon consistency loss."""
 
 import torch
 from torch import Tensor
@@ -6,13 +6,14 @@ from torch.nn import functional as F
 
 
 def jensen_shannon_divergence(*logits: Tensor) -> Tensor:
-    """Return the Jensen-Shannon divergence between answers to views of the same images.
+    """Return the Jensen-Shannon divergence of predictions for versions of the same images.
 
-    Hendrycks et al. 2020, "AugMix", section 3: the mean of the Kullback-Leibler divergences of
-    each view's answer from the mean answer, in nats; 0 where all agree.
+    Hendrycks et al. 2020, "AugMix", section 3: the mean Kullback-Leibler divergence of each
+    version's
+    prediction from the mean prediction, in nats; 0 if all are equal.
 
     Args:
-        logits: Tensors (b, classes), one a view.
+        logits: Tensors (b, classes), one for each version.
     """
     log_probs = torch.stack([F.log_softmax(one, dim=1) for one in logits])
     log_mean = log_probs.exp().mean(dim=0).clamp(min=1e-7).log()

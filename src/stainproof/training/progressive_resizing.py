@@ -15,7 +15,7 @@ BACKBONE_HALVINGS = 5
 def start_px(config: Config) -> int:
     """Return the height and width of training images at the start of a run.
 
-    They are scaled as `training.start_scale` says, but never smaller than the network can halve.
+    It is scaled by `training.start_scale`, but never smaller than the network can halve.
     """
     settings, full_px = config.network, config.preprocessing.size_px
     halvings = BACKBONE_HALVINGS if settings.backbone else len(settings.stem + settings.stages)
@@ -23,14 +23,15 @@ def start_px(config: Config) -> int:
 
 
 def size_px(progress: float, config: Config) -> int:
-    """Return the height and width of training images at this share of the run.
+    """Return the height and width of training images at a point of the run.
 
-    They grow in steps of 8 and are full from two thirds on (progressive resizing, as in Tan & Le
-    2021, "EfficientNetV2", section 4).
+    They grow in steps of 8 px and are full after two thirds of the run (progressive resizing, as in
+    Tan &
+    Le 2021, "EfficientNetV2", section 4).
 
     Args:
         progress: 0 at the start of training, 1 at its end.
-        config: Gives the size at the end, the scale at the start and the number of halvings.
+        config: Defines the final size, the initial scale and the number of halvings.
     """
     full_px, first_px = config.preprocessing.size_px, start_px(config)
     grown = min(progress / GROWN, 1.0)
@@ -40,6 +41,6 @@ def size_px(progress: float, config: Config) -> int:
 
 
 def training_sizes_px(config: Config) -> Sequence[int]:
-    """Return every height and width that training images of a run have, in rising order."""
+    """Return every height and width that training images of a run have, ascending."""
     full_px = config.preprocessing.size_px
     return (*range(start_px(config), full_px, STEP_PX), full_px)

@@ -1,4 +1,4 @@
-"""A run folder: who may write to it, and what it says of the images it was begun on."""
+"""Settings of a new or resumed run: what may change on resume, and checks before long work."""
 
 from operator import attrgetter
 from typing import Any
@@ -13,25 +13,27 @@ from stainproof.runs.folder import RunFolder
 from stainproof.training.progressive_resizing import training_sizes_px
 
 KEPT = ("seed", "preprocessing", "split", "network", "augment.validation")
-"""Settings that a resumed run keeps."""
+"""Settings that a resumed run cannot change."""
 PLATEAU_RATE = "training.learning_rate"
-"""Kept too where validation loss drives it: it has already fallen from there."""
+"""A resumed run on a plateau schedule cannot change this either: it may have been reduced already.
+"""
 
 
 def resolve_config(run: RunFolder, config: Config | None, resume: bool, audited: bool) -> Config:
-    """Return the settings to train by, and refuse to write over a run.
+    """Return the settings of a training; refuse to overwrite a run.
 
     Args:
         run: The run folder.
-        config: What was asked for; by default the preset `quick`, with `resume` the run's own.
-        resume: Whether the run is there already, to go on with.
-        audited: Whether an audit is to say what the run leaves out.
+        config: The requested settings; by default the preset `light`, with `resume` the run's own.
+        resume: Whether the run exists and is to be continued.
+        audited: Whether an audit will determine which images the run leaves out.
 
     Raises:
         CheckpointError: There is nothing to resume.
-        ConfigError: The folder holds a run, the network cannot be built so, or the teacher cannot
-            be used; or there would be an audit that was not asked for, or two; or a resumed run is
-            to become another.
+        ConfigError: The folder contains a run, the network cannot be built, an audit is requested
+            on
+            resume or present without being requested, or a resumed run would change a setting that
+            it cannot change.
     """
     if resume:
         if audited:
@@ -55,10 +57,10 @@ def resolve_config(run: RunFolder, config: Config | None, resume: bool, audited:
 
 
 def _check_kept(kept: Config, asked: Config) -> None:
-    """Refuse what the weights and the choice of the best epoch so far do not allow.
+    """Check that a resumed run changes no setting that must stay.
 
     Raises:
-        ConfigError: A setting that a resumed run keeps is another one.
+        ConfigError: One of them differs.
     """
     for key in KEPT if kept.training.schedule == "one-cycle" else (*KEPT, PLATEAU_RATE):
         changed = _first_change(key, attrgetter(key)(kept), attrgetter(key)(asked))
@@ -69,7 +71,7 @@ def _check_kept(kept: Config, asked: Config) -> None:
 
 
 def _first_change(key: str, kept: Any, asked: Any) -> str:
-    """Return the dotted key of the first setting that differs; nothing where none does."""
+    """Return the dotted key of the first setting that differs; empty if none does."""
     if not isinstance(kept, Settings):
         return key if kept != asked else ""
     changes = (

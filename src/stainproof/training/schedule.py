@@ -14,9 +14,9 @@ START = 0.04
 
 
 def one_cycle(progress: float) -> float:
-    """Return the share of the peak rate at this share of the run.
+    """Return the learning rate at a point of the run, as a fraction of the peak.
 
-    Linear up from 4 % during the first 15 %, then a half cosine down to zero (Smith & Topin 2018,
+    A linear warm-up from 4 % during the first 15 %, then a half cosine to zero (Smith & Topin 2018,
     "Super-Convergence", with the cosine of Loshchilov & Hutter 2017).
 
     Args:
@@ -29,7 +29,7 @@ def one_cycle(progress: float) -> float:
 
 
 class Schedule:
-    """Sets the learning rate: by the share of the run that is over, or by validation loss."""
+    """Sets the learning rate: by the progress of the run, or by the validation loss."""
 
     def __init__(self, optimizer: Optimizer, settings: TrainingConfig):
         self.optimizer = optimizer
@@ -40,17 +40,17 @@ class Schedule:
         )
 
     def before_step(self, progress: float) -> None:
-        """Set the rate for the next step of a one-cycle run."""
+        """Set the learning rate of the next step of a one-cycle run."""
         if self.settings.schedule == "one-cycle":
             for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
                 group["lr"] = peak * one_cycle(progress)
 
     def after_epoch(self, val_loss: float) -> None:
-        """Lower the rate of a plateau run where validation loss has stalled."""
+        """Reduce the learning rate of a plateau run if the validation loss has stopped improving."""
         if self.settings.schedule == "plateau":
             self.plateau.step(val_loss)
 
     @property
     def rate(self) -> float:
-        """Return the present learning rate, that of the head."""
+        """The current learning rate (of the head)."""
         return float(self.optimizer.param_groups[0]["lr"])

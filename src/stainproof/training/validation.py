@@ -1,4 +1,4 @@
-"""How good the weights are now, on validation images as they are and on changed ones."""
+"""Validation of weights on the validation images as they are and on an augmented copy of them."""
 
 import copy
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from stainproof.models.preprocessing import to_tensor
 from stainproof.runs.history import EpochRecord
 
 VALIDATION_EPOCH = 0
-"""Augmentation draws of this epoch are kept for validation; training counts from 1."""
+"""Epoch number of the augmentation of the validation set; training counts from 1."""
 BATCH_SIZE = 128
 
 
@@ -29,24 +29,26 @@ class Validation:
     val_loss: float
     val_accuracy: float
     val_augmented_loss: float | None = None
-    """On changed images, where there are any; absent where not, like the next one."""
+    """On the augmented validation set; None if there is none, like the next field."""
     val_augmented_accuracy: float | None = None
 
 
 def selection_loss(judged: Validation | EpochRecord) -> float:
-    """Return the validation loss that drives training: the shifted one where there is one."""
+    """Return the validation loss that controls training: the augmented one if there is one."""
     shifted = judged.val_augmented_loss
     return judged.val_loss if shifted is None else shifted
 
 
 def selection_accuracy(judged: Validation | EpochRecord) -> float:
-    """Return the validation accuracy that chooses: the shifted one where there is one."""
+    """Return the validation accuracy that selects the best epoch: the augmented one if there is
+    one.
+    """
     shifted = judged.val_augmented_accuracy
     return judged.val_accuracy if shifted is None else shifted
 
 
 class Validator:
-    """Measurements weights on fixed images, so that epochs can be compared."""
+    """Evaluates weights on fixed images, so that epochs can be compared."""
 
     def __init__(self, config: Config, network: nn.Module, val: Dataset, device: torch.device):
         self.preprocessing = config.preprocessing
@@ -61,7 +63,9 @@ class Validator:
 
     @torch.no_grad()
     def __call__(self, state: dict[str, Tensor]) -> Validation:
-        """Measure weights on the images as they are, and changed where that was asked for."""
+        """Evaluate weights on the validation images and, if there is one, the augmented
+        validation set.
+        """
         self.network.load_state_dict(state)
         return Validation(*chain.from_iterable(map(self._measure, self.worlds)))
 

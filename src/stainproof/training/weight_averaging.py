@@ -1,4 +1,4 @@
-"""Means of trained weights: over the epochs of a run, or over runs of one network."""
+"""Weight averaging: over the epochs of a run, or over several runs of one network."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -26,15 +26,15 @@ State = dict[str, Tensor]
 
 CHOICES = ("threshold", "last", "greedy")
 NORM_IMAGES = 4096
-"""Training images, changed as in training, that batch normalisation is measured anew on."""
+"""Number of augmented training images that batch-normalisation statistics are recomputed on."""
 NEAR_BEST = 1.1
-"""Epochs whose validation loss is at most this many times the lowest are near the best."""
+"""Epochs whose validation loss is at most this many times the lowest are averaged."""
 LAST_SHARE = 0.25
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """Weights that may go into a mean, and how they did on validation images."""
+    """Weights that may be averaged, and their validation metrics."""
 
     path: Path
     record: EpochRecord
@@ -46,20 +46,20 @@ class Candidate:
 
 @dataclass(frozen=True)
 class AveragedWeights:
-    """The mean of weights, ready to use."""
+    """Averaged weights."""
 
     state: State
     validation: Validation
-    """How it did on validation images."""
+    """Their validation metrics."""
     description: str
-    """What was averaged."""
+    """Which weights were averaged."""
 
 
 def check_choice(choice: str, under: float | None, num_runs: int) -> None:
-    """Refuse a choice that does not go with the rest of what was asked for.
+    """Check the choice against the other arguments.
 
     Raises:
-        ConfigError: It does not, or it is unknown.
+        ConfigError: The choice is unknown or contradicts them.
     """
     check_known(choice, CHOICES, "choice")
     if under is not None and choice != "threshold":
@@ -106,20 +106,22 @@ def average_weights(
     val: Dataset,
     under: float | None = None,
 ) -> AveragedWeights:
-    """Average weights and measure batch normalisation and validation accuracy anew.
+    """Average weights, recompute batch-normalisation statistics, and validate.
 
     Args:
-        candidates: What to choose from.
-        choice: `threshold`: all under a validation loss, as in the report; `last`: the last
-            quarter (stochastic weight averaging, Izmailov et al. 2018); `greedy`: from the best
-            on, each that does not lower validation accuracy (Wortsman et al. 2022).
-        config: Settings of the run that the candidates are from.
+        candidates: The weights to choose from.
+        choice: `threshold`: all below a validation loss, as in the AN2DL paper; `last`: the last
+            quarter
+            (stochastic weight averaging, Izmailov et al. 2018); `greedy`: from the best on, each
+            that
+            does not lower the validation accuracy (model soup, Wortsman et al. 2022).
+        config: Settings of the candidates' run.
         train: Its training images.
         val: Its validation images.
         under: Of `threshold`: the loss; by default 1.1 times the lowest.
 
     Raises:
-        ConfigError: Nothing lies under the threshold.
+        ConfigError: No weights are below the threshold.
     """
     network = build_network(config, len(train.classes))
     judge = Validator(config, network, val, torch.device("cpu"))
@@ -148,7 +150,7 @@ def average_weights(
 
 
 def mean_state(states: Iterable[State]) -> State:
-    """Return the mean of weights, float32; whole numbers are those of the first."""
+    """Return the mean of weights, float32; integers are those of the first."""
     sums: State = {}
     num = 0
     for state in states:
@@ -169,7 +171,7 @@ def mean_state(states: Iterable[State]) -> State:
 def greedy(
     ranked: Sequence[Candidate], judged: Callable[[Sequence[Candidate]], float]
 ) -> list[Candidate]:
-    """Return the first, and every later one that does not lower the figure of all together."""
+    """Return the first candidate and every later one that does not lower the score of the average."""
     chosen = [ranked[0]]
     best = judged(chosen)
     for one in ranked[1:]:
@@ -181,9 +183,9 @@ def greedy(
 
 
 def norm_images(train: Dataset, config: Config) -> list[Images]:
-    """Return batches of images, changed as in training, to measure batch normalisation on.
+    """Return augmented batches to recompute batch-normalisation statistics on.
 
-    There are none where training kept it frozen.
+    The list is empty if training kept the statistics frozen.
     """
     images: list[Images] = []
     if not config.training.freeze_norms:
@@ -198,16 +200,17 @@ def norm_images(train: Dataset, config: Config) -> list[Images]:
 def measure_norms(
     network: nn.Module, state: State, images: Sequence[Images], preprocessing: Preprocessing
 ) -> State:
-    """Return weights with batch normalisation's means and variances measured anew.
+    """Return weights with recomputed means and variances of batch normalisation.
 
-    Those kept with weights belong to these weights; their mean over several is not what the mean
-    of the weights gives (Izmailov et al. 2018, "Averaging Weights", section 3.2).
+    Statistics stored with weights fit these weights only; their mean does not fit the mean of the
+    weights
+    (Izmailov et al. 2018, "Averaging Weights", section 3.2).
 
     Args:
-        network: Is given the weights.
+        network: Receives the weights.
         state: The weights.
-        images: Batches to measure on; without any, the weights come back as they are.
-        preprocessing: How the network wants them.
+        images: Batches to compute on; without any, the weights are returned unchanged.
+        preprocessing: Preprocessing of the network.
     """
     network.load_state_dict(state)
     if not images:
