@@ -1,7 +1,7 @@
 """Blood-cell classifiers that hold up on other laboratories' slides.
 
-`from stainproof import Classifier, train, evaluate, predict` covers everyday use; `stainproof.api` has
-all stages. Modules are imported when they are first used.
+`from stainproof import Classifier, train, evaluate, predict` covers everyday use; `stainproof.api`
+has all stages. Modules are imported when they are first used.
 """
 
 from importlib import import_module

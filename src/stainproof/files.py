@@ -1,5 +1,6 @@
-"""Atomic file writing: a file is complete or absent. Everything the package writes goes through
-here.
+"""Atomic file writing: a file is complete or absent.
+
+Everything the package writes goes through here.
 """
 
 import hashlib
@@ -154,9 +155,7 @@ def exists(path: Path) -> bool:
 
 
 def printable(path: Path | str) -> str:
-    """Return a path with forward slashes, or a text; bytes that are not UTF-8 become question
-    marks.
-    """
+    """Return a path with forward slashes, or a text; invalid UTF-8 becomes question marks."""
     words = path.as_posix() if isinstance(path, Path) else path
     return words.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 

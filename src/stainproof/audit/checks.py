@@ -130,7 +130,8 @@ def _check_doctored(found: Audit, sound: Indices) -> Indices:
     settings = found.settings
     if len(sound) < MIN_IMAGES_DOCTORED:
         found.notes.append(
-            f"foreign pictures not looked for: that takes {MIN_IMAGES_DOCTORED} images, got {len(sound)}"
+            f"foreign pictures not looked for: that takes {MIN_IMAGES_DOCTORED} images, "
+            f"got {len(sound)}"
         )
     doctored = find_doctored(
         found.measurements.small[sound],

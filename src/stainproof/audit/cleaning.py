@@ -1,5 +1,6 @@
-"""Cleaning: write a source without what an audit drops, as a manifest, as copies, or as an npz
-file.
+"""Cleaning: write a source without what an audit drops.
+
+The result is a manifest, a folder of copies, or an npz file.
 """
 
 import csv

@@ -131,8 +131,7 @@ def _neighbours(queries: Floats, pixels: Floats, own: Indices) -> tuple[Floats, 
 
 
 def _refine(template: Floats, pixels: Floats, free: NDArray[np.bool_], margin: float) -> Group:
-    """Alternate between selecting members and updating the template until the members no longer
-    change.
+    """Alternate between selecting members and updating the template, until nothing changes.
 
     The threshold is `margin` times the largest cosine similarity of any of the seven rotated and
     mirrored
@@ -157,8 +156,7 @@ def _refine(template: Floats, pixels: Floats, free: NDArray[np.bool_], margin: f
 
 
 def _judged_by_others(pixels: Floats, weights: Floats) -> Floats:
-    """Return each member's cosine similarity with the template of the other members
-    (leave-one-out).
+    """Return each member's leave-one-out cosine similarity: with the template of the others.
 
     In a small group the most similar member is left out too, because two images of one cell would
     support each other.

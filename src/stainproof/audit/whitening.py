@@ -53,8 +53,7 @@ class Whitener:
         self.back = np.asarray(vectors.T, dtype=np.float32)
 
     def coordinates(self, images: Images) -> Floats:
-        """Return whitened coordinates along the eigenvectors of the covariance, smallest variance
-        first.
+        """Return whitened coordinates along the covariance's eigenvectors, smallest variance first.
 
         Args:
             images: uint8 (N, height, width, 3).

@@ -178,7 +178,7 @@ def resampled(rgb: Images, warp: Warp, border: str, rng: np.random.Generator) ->
 
 
 def _about_corner(matrix: Matrix, x: float, y: float) -> Matrix:
-    """Return the matrix for coordinates with the origin in the corner instead of the centre x, y."""
+    """Return the matrix for coordinates whose origin is the corner instead of the centre x, y."""
     (a, b, c), (d, e, f), (g, h, i) = matrix.tolist()
     a, b, c, d, e, f = a + x * g, b + x * h, c + x * i, d + y * g, e + y * h, f + y * i
     rows = ((a, b, c), (d, e, f), (g, h, i))

@@ -49,7 +49,8 @@ FROM_CELLS = frozenset({"amplitude_swap", "detail_swap"})
 KINDS = {
     name: kind
     for kind, table in (
-        ("movement", WARP_OPERATIONS), ("table", LOOKUP_OPERATIONS), ("matrix", COLOUR_MATRIX_OPERATIONS),
+        ("movement", WARP_OPERATIONS), ("table", LOOKUP_OPERATIONS),
+        ("matrix", COLOUR_MATRIX_OPERATIONS),
         ("picture", IMAGE_OPERATIONS), ("overlay", OVERLAY_OPERATIONS),
     )
     for name in table

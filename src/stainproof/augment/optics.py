@@ -22,7 +22,7 @@ def blur(rgb: Images, amount: float, rng: np.random.Generator) -> Images:
 
 
 def gaussian(rgb: Images, sigma_px: float) -> Images:
-    """Apply a Gaussian blur truncated at 2.5 sigma; a very small sigma leaves the image unchanged."""
+    """Apply a Gaussian blur truncated at 2.5 sigma; a very small sigma changes nothing."""
     if sigma_px < 0.15:
         return rgb
     side = 2 * math.ceil(2.5 * sigma_px) + 1

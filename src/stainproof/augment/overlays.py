@@ -29,7 +29,7 @@ MOST_PICTURES = 4096
 
 
 class OverlayPictures:
-    """Source of overlay images: synthetic ones, new every epoch, other cells, or those of a folder."""
+    """Source of overlay images: synthetic and new every epoch, other cells, or a folder."""
 
     def __init__(self, cells: Images, folder: str, seed: int):
         """Prepare the source.
@@ -108,8 +108,9 @@ def amplitude_swap(rgb: Images, amount: float, rng: np.random.Generator, other: 
 
 
 def detail_swap(rgb: Images, amount: float, rng: np.random.Generator, other: Images) -> Images:
-    """Keep the low frequencies (Gaussian of `amount` pixels at 96 px); take the high ones of
-    another cell.
+    """Keep the low frequencies and take the high ones of another cell.
+
+    They are separated by a Gaussian of `amount` pixels at 96 px.
 
     Source: Yucel et al. 2023, "HybridAugment++", section 3.2; the label stays that of the low
     frequencies.

@@ -19,9 +19,7 @@ MOST_EPOCHS = 100_000
 
 
 class Preprocessing(Settings):
-    """Preprocessing of the images of a network. It is stored with the weights and defined
-    nowhere else.
-    """
+    """Preprocessing of a network's images, stored with the weights and defined nowhere else."""
 
     size_px: int = Field(96, ge=16, le=MAX_SIZE_PX)
     """Height and width of the network's input in pixels."""

@@ -21,8 +21,8 @@ WHOLE = slice(None)
 def save_keras(network: nn.Module, preprocessing: Preprocessing, path: Path) -> None:
     """Write a network as a `.keras` file.
 
-    Its input is uint8 (n, size, size, 3), RGB, of the size in the input preprocessing; its output is
-    float32 (n, classes), rows sum to 1. Mean and standard deviation travel inside.
+    Its input is uint8 (n, size, size, 3), RGB, of the size in the preprocessing; its output is
+    float32 (n, classes), rows sum to 1. Mean and standard deviation are part of the model.
 
     Raises:
         ConfigError: Keras is not installed, or the network is not of our own layers.

@@ -100,7 +100,7 @@ def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def _check_sizes(path: Path) -> None:
-    """Refuse an array whose header claims more data than the file has, before memory is allocated."""
+    """Refuse an array whose header claims more data than the file has, before allocating memory."""
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
             with archive.open(member) as stream:

@@ -62,8 +62,9 @@ class Classifier:
                 )
             if member.card.preprocessing.fit != self.members[0].card.preprocessing.fit:
                 raise CheckpointError(
-                    "members must bring oblong images to a square in the same way (preprocessing.fit), "
-                    f"got {self.members[0].card.preprocessing.fit} and {member.card.preprocessing.fit}"
+                    "members must bring oblong images to a square in the same way "
+                    f"(preprocessing.fit), got {self.members[0].card.preprocessing.fit} "
+                    f"and {member.card.preprocessing.fit}"
                 )
 
     @classmethod

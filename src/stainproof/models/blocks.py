@@ -105,8 +105,7 @@ def _dense(part_bchw: Tensor) -> Tensor:
 
 
 class CustomBlock(nn.Module):
-    """A sequence of units with a skip connection around it, then ReLU (section 2 of the AN2DL
-    paper).
+    """A sequence of units with a skip connection, then ReLU (section 2 of the AN2DL paper).
 
     If the number of channels differs, the skip is a 1x1 convolution with normalisation. Without a
     skip

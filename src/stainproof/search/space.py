@@ -74,8 +74,9 @@ class Space:
         return settled
 
     def locate(self, config: Config) -> dict[str, Scalar] | None:
-        """Return the parameters with which `draw` gives the settings of a run; None if one of them
-        lies
+        """Return the parameters with which `draw` gives the settings of a run.
+
+        The result is None if one of them lies
         outside of the space.
         """
         tree = config.model_dump()

@@ -1,4 +1,4 @@
-"""Textures of phantom cells, computed once for each magnification: chromatin, granules, red cells."""
+"""Textures of phantom cells: chromatin, granules, red cells; computed once per magnification."""
 
 from functools import lru_cache
 from typing import NamedTuple

@@ -152,7 +152,7 @@ def _groups_as_set(optimizer: Optimizer, saved: list[dict[str, Any]]) -> list[di
 
 
 def _lay_out_like_weights(optimizer: Optimizer) -> None:
-    """Give the optimizer's tensors the memory layout of their weights, so that sums round equally."""
+    """Give the optimizer's tensors the memory layout of their weights: sums round equally."""
     for weight, slots in optimizer.state.items():
         for slot, value in slots.items():
             if value.shape == weight.shape:

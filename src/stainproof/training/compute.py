@@ -106,9 +106,7 @@ class _Trial:
         self.x_bchw = x_bchw
 
     def seconds(self, *ways: Compute) -> list[float]:
-        """Return the shortest of four times for each choice, interleaved so that a load affects
-        all.
-        """
+        """Return the shortest of four interleaved times for each choice."""
         with torch.random.fork_rng(enabled=self.x_bchw.device.type == "cpu"):
             rounds = [[self._pass_s(way) for way in ways] for _ in range(ROUNDS)]
         return [min(times) for times in zip(*rounds, strict=True)]

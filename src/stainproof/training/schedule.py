@@ -46,7 +46,7 @@ class Schedule:
                 group["lr"] = peak * one_cycle(progress)
 
     def after_epoch(self, val_loss: float) -> None:
-        """Reduce the learning rate of a plateau run if the validation loss has stopped improving."""
+        """Reduce the learning rate of a plateau run when the validation loss stops improving."""
         if self.settings.schedule == "plateau":
             self.plateau.step(val_loss)
 

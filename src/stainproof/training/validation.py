@@ -40,8 +40,9 @@ def selection_loss(judged: Validation | EpochRecord) -> float:
 
 
 def selection_accuracy(judged: Validation | EpochRecord) -> float:
-    """Return the validation accuracy that selects the best epoch: the augmented one if there is
-    one.
+    """Return the validation accuracy that selects the best epoch.
+
+    It is that of the augmented validation set where there is one.
     """
     shifted = judged.val_augmented_accuracy
     return judged.val_accuracy if shifted is None else shifted
@@ -63,9 +64,7 @@ class Validator:
 
     @torch.no_grad()
     def __call__(self, state: dict[str, Tensor]) -> Validation:
-        """Evaluate weights on the validation images and, if there is one, the augmented
-        validation set.
-        """
+        """Evaluate weights on the validation images and the augmented validation set, if any."""
         self.network.load_state_dict(state)
         return Validation(*chain.from_iterable(map(self._measure, self.worlds)))
 

@@ -171,7 +171,7 @@ def mean_state(states: Iterable[State]) -> State:
 def greedy(
     ranked: Sequence[Candidate], judged: Callable[[Sequence[Candidate]], float]
 ) -> list[Candidate]:
-    """Return the first candidate and every later one that does not lower the score of the average."""
+    """Return the first candidate and each later one that does not lower the average's score."""
     chosen = [ranked[0]]
     best = judged(chosen)
     for one in ranked[1:]:
