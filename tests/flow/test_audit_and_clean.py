@@ -21,13 +21,14 @@ from stainproof.audit.checks import Audit, _note_copies
 from stainproof.audit.findings import Finding, files_to_drop, read_csv, to_csv, write_csv
 from stainproof.audit.summary import AuditSummary
 from stainproof.cli import app
-from stainproof.config.presets import make_config, with_assignments
+from stainproof.config.presets import with_assignments
 from stainproof.data import sources
 from stainproof.data.listing import Listing
 from stainproof.errors import ConfigError, DataError
 from stainproof.labels import BLOOD_CLASSES
 from stainproof.reports.audit_page import common_folder, group_key
 from stainproof.synthetic import phantoms
+from tests.common.tiny import tiny_config
 
 NUM = 480
 
@@ -243,12 +244,7 @@ def test_an_audit_of_another_source_is_refused(audited, tmp_path):
 
 @pytest.mark.slow
 def test_training_leaves_out_what_its_audit_drops(faulty, tmp_path):
-    config = make_config(
-        assignments=(
-            "preprocessing.size_px=32", "network.stem=[8]", "network.stages=[12]", "network.blocks=1",
-            "training.epochs=1", "training.threads=1", "training.precision=float32",
-        )
-    )  # fmt: skip
+    config = tiny_config("training.epochs=1")
     card = api.train(faulty[0], tmp_path / "run", config, audited=True)
     summary = AuditSummary.read(tmp_path / "run" / "audit" / "audit.json")
     assert card.data.num_images == summary.num_images - summary.num_dropped

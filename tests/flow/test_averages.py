@@ -24,16 +24,17 @@ from stainproof.training.weight_averaging import (
     measure_norms,
     norm_images,
 )
+from tests.common.tiny import tiny_config
 
 KEPT = ("training.epochs=5", "training.ema_decay=0", "training.keep_every_epoch=true")
 
 
 @pytest.fixture(scope="module")
-def runs(phantoms, tiny, tmp_path_factory):
+def runs(phantoms, tmp_path_factory):
     """Two runs that differ by their learning rate."""
     folder = tmp_path_factory.mktemp("runs")
     for rate in ("2e-3", "4e-3"):
-        config = tiny(*KEPT, f"training.learning_rate={rate}")
+        config = tiny_config(*KEPT, f"training.learning_rate={rate}")
         api.train(phantoms, folder / rate, config)
     return [folder / "2e-3", folder / "4e-3"]
 
@@ -61,9 +62,9 @@ def test_greedy_takes_what_does_not_lower_the_figure():
     assert [one.path for one in chosen] == ["a", "c", "d"]
 
 
-def test_the_mean_of_statistics_is_not_what_the_mean_of_weights_gives(phantoms, tiny):
+def test_the_mean_of_statistics_is_not_what_the_mean_of_weights_gives(phantoms):
     """Why batch normalisation is measured anew: answers are then as by the images' own figures."""
-    config = tiny("augment.recipe=none", "network.dropout=0")
+    config = tiny_config("augment.recipe=none", "network.dropout=0")
     data = sources.load(phantoms, config.preprocessing)
     networks = [build_network(config.model_copy(update={"seed": seed}), 8) for seed in (0, 1)]
     images = norm_images(data, config)
@@ -107,7 +108,9 @@ def test_epochs_within_a_tenth_of_the_lowest_loss_are_near_it(runs, phantoms, tm
     copy = Path(shutil.copytree(runs[0], tmp_path / "copy"))
     records = [
         record.model_copy(update={"val_augmented_loss": loss})
-        for record, loss in zip(RunFolder(copy).read_history(), (2.0, 1.2, 1.09, 1.0, 1.11), strict=True)
+        for record, loss in zip(
+            RunFolder(copy).read_history(), (2.0, 1.2, 1.09, 1.0, 1.11), strict=True
+        )
     ]
     lines = "".join(f"{record.model_dump_json()}\n" for record in records)
     (copy / "history.jsonl").write_text(lines)
@@ -135,7 +138,7 @@ def test_a_greedy_soup_of_runs_is_a_run_with_the_first_ones_history(runs, phanto
     assert card.best.epoch == Card.read(runs[0] / "card.json").best.epoch
 
 
-def test_what_cannot_be_averaged_is_refused_and_leaves_nothing(runs, phantoms, tiny, tmp_path):
+def test_what_cannot_be_averaged_is_refused_and_leaves_nothing(runs, phantoms, tmp_path):
     out = tmp_path / "out"
     with pytest.raises(ConfigError, match="'best' is unknown; allowed: threshold, last, greedy"):
         api.average(runs, phantoms, out, choice="best")
@@ -155,7 +158,7 @@ def test_what_cannot_be_averaged_is_refused_and_leaves_nothing(runs, phantoms, t
     with pytest.raises(CheckpointError, match="other images"):
         api.average(runs, other, out)
     assert not out.exists()
-    bare = tiny("training.epochs=1", "network.hidden=8")
+    bare = tiny_config("training.epochs=1", "network.hidden=8")
     api.train(phantoms, tmp_path / "bare", bare)
     with pytest.raises(CheckpointError, match="keep_every_epoch"):
         api.average([tmp_path / "bare"], phantoms, out)

@@ -16,19 +16,9 @@ import torch
 from PIL import Image
 
 from stainproof import api, cli
-from stainproof.config.presets import make_config
+from tests.common.tiny import TINY, set_options, tiny_config
 
-SETTINGS = (
-    "preprocessing.size_px=32",
-    "network.stem=[8]",
-    "network.stages=[]",
-    "network.hidden=0",
-    "training.epochs=1",
-    "training.threads=1",
-    "training.precision=float32",
-    "augment.recipe='none'",
-)
-TINY = [word for setting in SETTINGS for word in ("--set", setting)]
+OPTIONS = set_options(*TINY, "training.epochs=1", "augment.recipe=none")
 SIX_IMAGES = np.zeros((6, 32, 32, 3), np.uint8)
 
 
@@ -36,7 +26,7 @@ SIX_IMAGES = np.zeros((6, 32, 32, 3), np.uint8)
 def run(shared_cell_folder, tmp_path_factory):
     """A run folder with weights, made by one epoch on 24 tiny images; tests only read it."""
     folder = tmp_path_factory.mktemp("runs") / "run"
-    api.train(shared_cell_folder, folder, make_config(assignments=SETTINGS))
+    api.train(shared_cell_folder, folder, tiny_config("training.epochs=1", "augment.recipe=none"))
     return folder
 
 
@@ -202,7 +192,7 @@ BAD_SOURCES = {
 def test_a_bad_source_is_refused(refused, command, make, cell_folder, tmp_path, run, monkeypatch):
     monkeypatch.chdir(tmp_path)
     source = make(tmp_path, cell_folder)
-    arguments = (run, source) if command == "evaluate" else (source, *TINY)
+    arguments = (run, source) if command == "evaluate" else (source, *OPTIONS)
     assert BAD_SOURCES[make] in refused(command, *arguments, "--out", tmp_path / "out")
 
 
@@ -222,14 +212,14 @@ def test_a_real_process_says_the_same(cell_folder, tmp_path):
 def test_one_class_is_nothing_to_learn_from(refused, cell_folder, tmp_path):
     for name in ("basophil", "platelet"):
         shutil.rmtree(cell_folder / name)
-    said = refused("train", cell_folder, "--out", tmp_path / "out", *TINY)
+    said = refused("train", cell_folder, "--out", tmp_path / "out", *OPTIONS)
     assert "cells: one class only (lymphocyte); at least two are needed" in said
 
 
 def test_a_class_too_small_to_part_is_named(refused, cell_folder, tmp_path):
     for path in sorted((cell_folder / "platelet").iterdir())[1:]:
         path.unlink()
-    said = refused("train", cell_folder, "--out", tmp_path / "out", *TINY)
+    said = refused("train", cell_folder, "--out", tmp_path / "out", *OPTIONS)
     assert "class 'platelet' has 1 images" in said and "split" in said
 
 
@@ -273,14 +263,14 @@ def test_a_bad_setting_is_refused(refused, cell_folder, tmp_path, monkeypatch, a
     monkeypatch.chdir(tmp_path)
     (tmp_path / "unknown.toml").write_text("[training]\nepoch = 3\n")
     (tmp_path / "good.toml").write_text("[training]\nepochs = 3\n")
-    tiny = [] if "--config" in arguments or "--resume" in arguments else TINY
+    tiny = [] if "--config" in arguments or "--resume" in arguments else OPTIONS
     assert message in refused("train", cell_folder, "--out", "out", *tiny, *arguments)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
 def test_a_device_that_is_not_there_is_named(refused, cell_folder, tmp_path):
     said = refused(
-        "train", cell_folder, "--out", tmp_path / "out", *TINY, "--set", "training.device=cuda"
+        "train", cell_folder, "--out", tmp_path / "out", *OPTIONS, "--set", "training.device=cuda"
     )
     assert "cuda" in said
 
@@ -289,21 +279,21 @@ def test_a_device_that_is_not_there_is_named(refused, cell_folder, tmp_path):
 
 
 def test_a_run_is_never_written_over(refused, cell_folder, run_copy):
-    said = refused("train", cell_folder, "--out", run_copy, *TINY)
+    said = refused("train", cell_folder, "--out", run_copy, *OPTIONS)
     assert "run: already holds a run; add --resume, or choose another --out" in said
 
 
 def test_a_run_that_finished_no_epoch_says_how_to_begin_anew(refused, cell_folder, run_copy):
     for name in ("state.safetensors", "card.json"):
         (run_copy / name).unlink()
-    said = refused("train", cell_folder, "--out", run_copy, *TINY)
+    said = refused("train", cell_folder, "--out", run_copy, *OPTIONS)
     assert "run: holds the settings of a run that finished no epoch; remove it" in said
 
 
 def test_a_file_is_no_run_folder(refused, cell_folder, tmp_path):
     (tmp_path / "out").write_text("mine")
-    assert "out" in refused("train", cell_folder, "--out", tmp_path / "out", *TINY)
-    assert "out" in refused("train", cell_folder, "--out", tmp_path / "out" / "deeper", *TINY)
+    assert "out" in refused("train", cell_folder, "--out", tmp_path / "out", *OPTIONS)
+    assert "out" in refused("train", cell_folder, "--out", tmp_path / "out" / "deeper", *OPTIONS)
 
 
 def alter(path):

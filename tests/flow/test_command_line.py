@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from stainproof.cli import app
+from tests.common.tiny import tiny_config
 
 COMMANDS = (
     "audit", "clean", "train", "average", "ensemble", "quantise", "evaluate", "predict", "report",
@@ -81,9 +82,9 @@ def test_phantoms_are_the_same_bytes_for_the_same_seed_in_every_process(tmp_path
         assert file.read_bytes() == (tmp_path / "b" / file.relative_to(tmp_path / "a")).read_bytes()
 
 
-def test_a_budget_beside_a_file_of_settings_takes_the_place_of_its_epochs(phantoms, tiny, tmp_path):
+def test_a_budget_beside_a_file_of_settings_takes_the_place_of_its_epochs(phantoms, tmp_path):
     settings = tmp_path / "one_epoch.toml"
-    settings.write_text(tiny("training.epochs=1").to_toml())
+    settings.write_text(tiny_config("training.epochs=1").to_toml())
     done = in_process(
         "train", phantoms, "--out", tmp_path / "run", "--config", settings, "--budget", "2s"
     )

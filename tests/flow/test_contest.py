@@ -24,6 +24,7 @@ from stainproof.data import sources
 from stainproof.errors import CheckpointError, ConfigError, DataError, SubmissionError
 from stainproof.labels import BLOOD_CLASSES
 from stainproof.runs.card import Card
+from tests.common.tiny import tiny_config
 
 VARIED = (
     "training.epochs=8", "training.batch_size=16", "training.optimizer=adamw",
@@ -47,19 +48,19 @@ def elsewhere(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def run(cells, tiny, tmp_path_factory):
+def run(cells, tmp_path_factory):
     """A run on images of a contest's own size."""
     out = tmp_path_factory.mktemp("runs") / "px96"
-    api.train(cells, out, tiny("preprocessing.size_px=96", "network.stem=[4,8,16]", *VARIED))
+    api.train(cells, out, tiny_config("preprocessing.size_px=96", "network.stem=[4,8,16]", *VARIED))
     return out
 
 
 @pytest.fixture(scope="module")
-def small(cells, tiny, tmp_path_factory):
+def small(cells, tmp_path_factory):
     """A run on smaller images, standardised."""
     standard = ("preprocessing.mean=[0.7,0.6,0.7]", "preprocessing.std=[0.2,0.2,0.1]")
     out = tmp_path_factory.mktemp("runs") / "px48"
-    api.train(cells, out, tiny("preprocessing.size_px=48", *standard, *VARIED, seed=1))
+    api.train(cells, out, tiny_config("preprocessing.size_px=48", *standard, *VARIED, seed=1))
     return out
 
 

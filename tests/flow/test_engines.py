@@ -19,12 +19,13 @@ from stainproof.inference.export import to_onnx
 from stainproof.models.weights import load_network
 from stainproof.runs.card import Card
 from stainproof.runs.folder import RunFolder
+from tests.common.tiny import tiny_config
 
 
 @pytest.fixture(scope="module")
-def run(phantoms, tiny, tmp_path_factory):
+def run(phantoms, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "first"
-    api.train(phantoms, folder, tiny())
+    api.train(phantoms, folder, tiny_config())
     return folder
 
 
@@ -44,8 +45,8 @@ def test_every_engine_gives_the_same_probabilities_for_any_number_of_images(run,
     assert found.predict_proba(noise(0)).shape == (0, 8)
 
 
-def test_engines_agree_on_a_network_with_group_norm(phantoms, tiny, tmp_path):
-    config = tiny("training.epochs=1", "network.norm=group")
+def test_engines_agree_on_a_network_with_group_norm(phantoms, tmp_path):
+    config = tiny_config("training.epochs=1", "network.norm=group")
     api.train(phantoms, tmp_path / "run", config)
     answers = [Classifier.load(tmp_path / "run", name).predict_proba(noise(5)) for name in EXACT]
     for one in answers[1:]:
@@ -71,10 +72,10 @@ def test_the_runs_own_engine_is_taken_unless_another_is_asked_for(run):
 
 def test_the_fastest_engine_is_chosen_where_it_is_clearly_faster(run, monkeypatch):
     card = Card.read(run / "card.json")
-    seconds = {"OnnxRuntimeEngine": 1.0, "OpenVinoEngine": 0.9, "TorchEngine": 2.0}
-    monkeypatch.setattr(engines, "_seconds", lambda engine, _: seconds[type(engine).__name__])
+    seconds = {"onnxruntime": 1.0, "openvino": 0.9, "torch": 2.0}
+    monkeypatch.setattr(engines, "batch_seconds", lambda name, *_: seconds[name])
     assert choose_engine(RunFolder(run), card) == "onnxruntime"
-    seconds["OpenVinoEngine"] = 0.5
+    seconds["openvino"] = 0.5
     assert choose_engine(RunFolder(run), card) == "openvino"
 
 
@@ -242,8 +243,13 @@ def test_too_few_images_to_calibrate_are_refused(run_copy, phantoms):
 def test_a_thread_gets_a_few_images_whole_and_every_thread_some(run, monkeypatch):
     engine = engines.OnnxRuntimeEngine((run / "best.onnx").read_bytes(), threads=3)
     asked = []
-    answer = engine._answer
-    monkeypatch.setattr(engine, "_answer", lambda part: (asked.append(len(part)), answer(part))[1])
+
+    class Session:
+        def run(self, names, inputs):
+            asked.append(len(inputs["images"]))
+            return [np.zeros((len(inputs["images"]), 8), np.float32)]
+
+    monkeypatch.setattr(engine, "session", Session())
     for number, parts in ((1, [1]), (2, [1, 1]), (7, [1, 3, 3]), (64, [8] * 8)):
         asked.clear()
         engine(noise(number))
@@ -251,7 +257,7 @@ def test_a_thread_gets_a_few_images_whole_and_every_thread_some(run, monkeypatch
 
 
 def test_an_engine_that_cannot_compute_the_network_is_not_chosen(run, monkeypatch):
-    def broken(model):
+    def broken(model, threads):
         raise ValueError("no such operation")
 
     monkeypatch.setattr(engines, "OpenVinoEngine", broken)

@@ -26,14 +26,15 @@ from stainproof.runs.folder import RunFolder
 from stainproof.search.run import search
 from stainproof.training.distillation import Teacher
 from stainproof.training.loop import Trainer
+from tests.common.tiny import tiny_config
 
 
 @pytest.fixture(scope="module")
-def runs(phantoms, tiny, tmp_path_factory):
+def runs(phantoms, tmp_path_factory):
     """Two runs, of 32 and of 24 pixels."""
     folder = tmp_path_factory.mktemp("runs")
     for size_px in (32, 24):
-        config = tiny(f"preprocessing.size_px={size_px}", seed=size_px)
+        config = tiny_config(f"preprocessing.size_px={size_px}", seed=size_px)
         api.train(phantoms, folder / f"px{size_px}", config)
     return [folder / "px32", folder / "px24"]
 
@@ -191,13 +192,13 @@ def test_an_unknown_way_of_looking_is_refused_before_anything_is_read(options, m
     assert re.search(message, " ".join(f"{found.exception} {found.output}".split()))
 
 
-def test_a_network_learns_the_answers_of_an_ensemble(both, phantoms, tiny, tmp_path):
+def test_a_network_learns_the_answers_of_an_ensemble(both, phantoms, tmp_path):
     taught = (f"training.teacher={both}", "training.distillation_weight=1")
     teacher = Classifier.load(both).predict_proba(noise(40))
     adamw = ("training.optimizer=adamw", "training.learning_rate=4e-3")
     off_by = []
     for name, more in (("alone", ()), ("taught", taught)):
-        config = tiny("training.epochs=10", *adamw, *more)
+        config = tiny_config("training.epochs=10", *adamw, *more)
         data = sources.load(phantoms, config.preprocessing)
         teacher_of = (lambda threads: Classifier.load(both, threads=threads)) if more else None
         run = RunFolder(tmp_path / name)
@@ -222,10 +223,10 @@ def test_a_teachers_predictions_are_mixed_into_the_labels_in_their_order(runs):
     assert Classifier.load(runs[0], "onnxruntime", threads=1).members[0].engine.num_threads == 1
 
 
-def test_a_teacher_that_cannot_teach_is_refused_and_nothing_written(phantoms, tiny, tmp_path):
+def test_a_teacher_that_cannot_teach_is_refused_and_nothing_written(phantoms, tmp_path):
     nowhere, message = "training.teacher=nowhere", r"training.teacher: nowhere: no such run folder"
     with pytest.raises(ConfigError, match=message):
-        api.train(phantoms, tmp_path / "run", tiny(nowhere), audited=True)
+        api.train(phantoms, tmp_path / "run", tiny_config(nowhere), audited=True)
     with pytest.raises(ConfigError, match=message):
         search(phantoms, tmp_path / "search", 1, 5.0, fixed=(nowhere,))
     assert not list(tmp_path.iterdir())
@@ -233,13 +234,13 @@ def test_a_teacher_that_cannot_teach_is_refused_and_nothing_written(phantoms, ti
         make_config("light", assignments=("training.teacher=a", "augment.consistency=12"))
 
 
-def test_a_resumed_run_keeps_its_teacher(runs, phantoms, tiny, tmp_path):
+def test_a_resumed_run_keeps_its_teacher(runs, phantoms, tmp_path):
     teacher = shutil.copytree(runs[0], tmp_path / "teacher")
-    first = tiny("training.epochs=1", f"training.teacher={teacher}")
+    first = tiny_config("training.epochs=1", f"training.teacher={teacher}")
     card = api.train(phantoms, tmp_path / "run", first)
     assert card.teacher_sha256 == Card.read(runs[0] / "card.json").weights_sha256
     shutil.rmtree(teacher)
     shutil.copytree(runs[1], teacher)
-    more = tiny("training.epochs=2", f"training.teacher={teacher}")
+    more = tiny_config("training.epochs=2", f"training.teacher={teacher}")
     with pytest.raises(CheckpointError, match="is another one than the run began with"):
         api.train(phantoms, tmp_path / "run", more, resume=True)

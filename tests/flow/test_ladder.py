@@ -15,16 +15,9 @@ from stainproof.search import ladder as ladders
 from stainproof.search.experiment import Experiment
 from stainproof.search.ladder import RUNGS, ladder
 from stainproof.search.queue import read_rows, run_queue
+from tests.common.tiny import TINY
 
-TINY = (
-    "preprocessing.size_px=32",
-    "network.stem=[8,16]",
-    "network.stages=[24]",
-    "network.blocks=1",
-    "training.threads=1",
-    "training.precision=float32",
-    "training.epochs=1",
-)
+ONE_EPOCH = (*TINY, "training.epochs=1")
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +36,7 @@ def queue(cells, folder, experiments, **options):
 
 
 def experiment(name, *assignments):
-    return Experiment(name=name, assignments=(*TINY, *assignments))
+    return Experiment(name=name, assignments=(*ONE_EPOCH, *assignments))
 
 
 def test_every_rung_has_settings_that_can_be_built():
@@ -207,7 +200,7 @@ def test_damaged_rows_are_refused_and_left_as_they_are(cells, tmp_path):
 
 @pytest.mark.slow
 def test_the_ladder_is_climbed_to_its_end_and_leaves_a_page(cells, tmp_path, monkeypatch):
-    small = [replace(rung, assignments=(*TINY, *rung.assignments)) for rung in RUNGS[2::2]]
+    small = [replace(rung, assignments=(*ONE_EPOCH, *rung.assignments)) for rung in RUNGS[2::2]]
     monkeypatch.setattr(ladders, "RUNGS", tuple(small))
     seen = []
     rows = ladder(

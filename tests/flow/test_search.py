@@ -5,13 +5,13 @@ import itertools
 import os
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
+import optuna
 import pytest
 
 from stainproof.config.presets import make_config, read_config
@@ -22,11 +22,12 @@ from stainproof.runs.folder import RunFolder
 from stainproof.runs.history import EpochRecord
 from stainproof.search import search_page
 from stainproof.search import trial as trials
-from stainproof.search.plan import make_plan
+from stainproof.search.plan import Plan, make_plan
 from stainproof.search.results import Search
 from stainproof.search.run import search
 from stainproof.search.study import NUM_FAILED, StorageError, Study
 from stainproof.training.loop import Step
+from tests.common.tiny import TINY, set_options
 
 SPACE = """
 [network]
@@ -34,14 +35,7 @@ hidden = [0, 16]
 dropout = { low = 0.0, high = 0.5 }
 """
 SHOWN = {"outcome": "finished", "accuracy": 0.5, "num_parameters": 9, "latency_ms": 1.0}
-FIXED = (
-    "preprocessing.size_px=32",
-    "network.stem=[8]",
-    "network.stages=[]",
-    "training.epochs=2",
-    "training.precision=float32",
-    "augment.recipe=none",
-)
+FIXED = (*TINY, "network.stages=[]", "augment.recipe=none")
 POSTGRESQL = sorted(Path("/usr/lib/postgresql").glob("*/bin"))[-1:]
 POSTGRESQL_USER = "postgres"
 
@@ -93,9 +87,14 @@ def quick(monkeypatch):
     return faults
 
 
+def open_storage(folder):
+    """Open the trials of a search as Optuna does."""
+    name = Plan.read(folder / "study.json").name
+    return optuna.load_study(study_name=name, storage=f"sqlite:///{folder / 'study.db'}")
+
+
 def states(folder):
-    with sqlite3.connect(folder / "study.db") as database:
-        return [state for (state,) in database.execute("select state from trials order by number")]
+    return [trial.state.name for trial in open_storage(folder).get_trials()]
 
 
 @pytest.mark.slow
@@ -278,7 +277,7 @@ def test_processes_share_trials_and_one_that_dies_loses_none(place, tmp_path, ur
 
 @pytest.mark.slow
 def test_the_command_has_trials_run_in_processes_and_says_what_they_showed(place, tmp_path):
-    settings = [word for one in FIXED for word in ("--set", one)]
+    settings = set_options(*FIXED)
     done = subprocess.run(
         [
             sys.executable, "-m", "stainproof", "search", place / "cells", "--out", "study",
@@ -324,10 +323,9 @@ def test_a_folder_that_holds_something_else_is_refused_as_it_is(quick, place, tm
     )
 
     def spoil(folder):
-        with sqlite3.connect(folder / "study.db") as database:
-            database.execute("update trial_user_attributes set value_json = '[1]'")
+        open_storage(folder).add_trial(optuna.trial.create_trial(values=[0.5, 1.0, 1.0]))
 
-    refused("trial 0 is none of this search", spoil, CheckpointError)
+    refused("trial 1 is none of this search", spoil, CheckpointError)
 
 
 def test_a_database_that_goes_away_is_no_fault_of_the_trial(quick, place, tmp_path):

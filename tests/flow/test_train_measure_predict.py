@@ -15,9 +15,10 @@ import pyarrow.parquet
 import pytest
 from PIL import Image
 from safetensors.numpy import load_file
+from torch.nn.functional import cross_entropy
 
 from stainproof import Classifier, api, evaluate, predict, train
-from stainproof.config.presets import make_config, read_config
+from stainproof.config.presets import read_config
 from stainproof.data import sources
 from stainproof.errors import CheckpointError, ConfigError, DataError
 from stainproof.evaluation.result import Evaluation
@@ -28,21 +29,7 @@ from stainproof.synthetic import phantoms
 from stainproof.training import checkpoint
 from stainproof.training.loop import Trainer
 from stainproof.training.resume import resolve_config
-
-TINY = (
-    "preprocessing.size_px=32",
-    "network.stem=[8,16]",
-    "network.stages=[24]",
-    "network.blocks=1",
-    "network.hidden=16",
-    "training.batch_size=32",
-    "training.threads=1",
-    "training.precision=float32",
-)
-
-
-def tiny(*assignments, seed=0, budget_s=None):
-    return make_config("light", seed=seed, budget_s=budget_s, assignments=(*TINY, *assignments))
+from tests.common.tiny import TINY, set_options, tiny_config
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +40,7 @@ def cells(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(cells, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "first"
-    train(cells, folder, tiny("training.epochs=24", "augment.recipe='d4'", seed=1))
+    train(cells, folder, tiny_config("training.epochs=24", "augment.recipe='d4'", seed=1))
     return folder
 
 
@@ -101,7 +88,7 @@ def test_of_a_source_with_a_split_of_its_own_the_test_part_is_measured(tmp_path)
     ):
         arrays |= {f"{part}_images": images[chosen], f"{part}_labels": labels[chosen]}
     np.savez(tmp_path / "cells.npz", **arrays)
-    card = train(tmp_path / "cells.npz", tmp_path / "run", tiny("training.epochs=1"))
+    card = train(tmp_path / "cells.npz", tmp_path / "run", tiny_config("training.epochs=1"))
     assert {name: sum(num.values()) for name, num in card.data.class_counts.items()} == {
         "train": 160, "val": 40, "test": 40,
     }  # fmt: skip
@@ -192,7 +179,7 @@ def test_classifier_takes_one_image_a_batch_or_a_list_and_says_what_it_refuses(r
 @pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights_byte_for_byte(cells, tmp_path):
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):
-        train(cells, tmp_path / name, tiny("training.epochs=2", seed=seed))
+        train(cells, tmp_path / name, tiny_config("training.epochs=2", seed=seed))
     a, b, c = (tmp_path / name for name in "abc")
     assert (a / "best.safetensors").read_bytes() == (b / "best.safetensors").read_bytes()
     assert (a / "splits.csv").read_bytes() == (b / "splits.csv").read_bytes()
@@ -202,7 +189,7 @@ def test_the_same_seed_gives_the_same_weights_byte_for_byte(cells, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("schedule", ["one-cycle", "plateau"])
 def test_a_run_killed_between_epochs_resumes_to_the_same_numbers(cells, tmp_path, schedule):
-    config = tiny(
+    config = tiny_config(
         "training.epochs=4", f"training.schedule='{schedule}'", "training.plateau_patience=0"
     )
     train(cells, tmp_path / "whole", config)
@@ -232,14 +219,14 @@ def test_resuming_on_other_images_is_refused(run, tmp_path):
 def test_a_run_is_never_written_over(run, cells):
     before = (run / "best.safetensors").read_bytes()
     with pytest.raises(ConfigError, match="already holds a run"):
-        train(cells, run, tiny("training.epochs=1"))
+        train(cells, run, tiny_config("training.epochs=1"))
     assert (run / "best.safetensors").read_bytes() == before
 
 
 @pytest.mark.slow
 def test_a_time_budget_ends_with_a_complete_run_folder_in_time(cells, tmp_path):
     began = time.monotonic()
-    card = train(cells, tmp_path / "run", tiny("training.epochs=100000", budget_s=3))
+    card = train(cells, tmp_path / "run", tiny_config("training.epochs=100000", budget_s=3))
     assert "time budget" in card.stopped
     assert card.best.elapsed_s < 6
     assert time.monotonic() - began < 40
@@ -249,7 +236,9 @@ def test_a_time_budget_ends_with_a_complete_run_folder_in_time(cells, tmp_path):
 
 
 def test_early_stopping_keeps_the_best_epoch(cells, tmp_path):
-    config = tiny("training.epochs=40", "training.stop_patience=2", "training.learning_rate=1e-9")
+    config = tiny_config(
+        "training.epochs=40", "training.stop_patience=2", "training.learning_rate=1e-9"
+    )
     card = train(cells, tmp_path / "run", config)
     assert card.stopped == "no better validation accuracy for 2 epochs"
     assert card.num_epochs == card.best.epoch + 2
@@ -258,13 +247,15 @@ def test_early_stopping_keeps_the_best_epoch(cells, tmp_path):
 
 
 def test_every_epochs_weights_are_kept_on_request(cells, tmp_path):
-    train(cells, tmp_path / "run", tiny("training.epochs=2", "training.keep_every_epoch=true"))
+    train(
+        cells, tmp_path / "run", tiny_config("training.epochs=2", "training.keep_every_epoch=true")
+    )
     names = sorted(path.name for path in (tmp_path / "run" / "epochs").iterdir())
     assert names == ["0001.safetensors", "0002.safetensors"]
 
 
 def test_the_settings_in_the_run_folder_are_those_used(run):
-    assert read_config(run / "config.toml") == tiny(
+    assert read_config(run / "config.toml") == tiny_config(
         "training.epochs=24", "augment.recipe='d4'", seed=1
     )
 
@@ -272,7 +263,7 @@ def test_the_settings_in_the_run_folder_are_those_used(run):
 @pytest.mark.slow
 @pytest.mark.parametrize("signal_name", ["SIGINT", "SIGTERM"])
 def test_an_interrupt_ends_with_a_usable_run_folder(cells, tmp_path, signal_name):
-    settings = [word for setting in TINY for word in ("--set", setting)]
+    settings = set_options(*TINY)
     process = subprocess.Popen(
         [sys.executable, "-m", "stainproof", "train", cells, "--out", tmp_path / "run",
          *settings, "--set", "training.epochs=100000"],
@@ -299,7 +290,7 @@ def test_an_interrupt_while_an_epoch_is_being_kept_is_obeyed_when_it_is_whole(
 
     save_state = checkpoint.save_state
     monkeypatch.setattr(checkpoint, "save_state", interrupted)
-    card = train(cells, tmp_path / "run", tiny("training.epochs=3"))
+    card = train(cells, tmp_path / "run", tiny_config("training.epochs=3"))
     assert (card.stopped, card.num_epochs) == ("interrupted", 1)
     monkeypatch.undo()
     assert train(cells, tmp_path / "run", resume=True).num_epochs == 3
@@ -309,18 +300,18 @@ def test_a_run_interrupted_in_its_first_epoch_answers_and_is_not_resumed(cells, 
     def interrupt(step):
         signal.getsignal(signal.SIGINT)(signal.SIGINT, None)
 
-    card = train(cells, tmp_path / "run", tiny("training.epochs=3"), on_step=interrupt)
+    card = train(cells, tmp_path / "run", tiny_config("training.epochs=3"), on_step=interrupt)
     assert (card.stopped, card.num_epochs) == ("interrupted", 1)
     assert Classifier.load(tmp_path / "run").classes == BLOOD_CLASSES
     with pytest.raises(CheckpointError, match="nothing to resume"):
         train(cells, tmp_path / "run", resume=True)
     with pytest.raises(ConfigError, match="already holds a run; choose another"):
-        train(cells, tmp_path / "run", tiny())
+        train(cells, tmp_path / "run", tiny_config())
 
 
 @pytest.mark.slow
 def test_the_best_weights_are_written_again_where_a_kill_came_before(cells, tmp_path):
-    train(cells, tmp_path / "run", tiny("training.epochs=1"))
+    train(cells, tmp_path / "run", tiny_config("training.epochs=1"))
     best = (tmp_path / "run" / "best.safetensors").read_bytes()
     (tmp_path / "run" / "best.safetensors").write_bytes(b"an older epoch's")
     train(cells, tmp_path / "run", resume=True)
@@ -337,10 +328,10 @@ def test_the_best_weights_are_written_again_where_a_kill_came_before(cells, tmp_
     ],
 )
 def test_a_run_does_not_go_on_with_what_its_state_is_not_of(cells, tmp_path, changed, message):
-    train(cells, tmp_path / "run", tiny("training.epochs=1"))
+    train(cells, tmp_path / "run", tiny_config("training.epochs=1"))
     before = (tmp_path / "run" / "config.toml").read_bytes()
     with pytest.raises(CheckpointError, match=message):
-        train(cells, tmp_path / "run", tiny("training.epochs=2", changed), resume=True)
+        train(cells, tmp_path / "run", tiny_config("training.epochs=2", changed), resume=True)
     assert (tmp_path / "run" / "config.toml").read_bytes() == before
 
 
@@ -355,40 +346,59 @@ def test_a_run_does_not_go_on_with_what_its_state_is_not_of(cells, tmp_path, cha
     ],
 )
 def test_a_resumed_run_does_not_become_another(tmp_path, key, value, schedule):
-    kept = tiny(f"training.schedule={schedule}")
+    kept = tiny_config(f"training.schedule={schedule}")
     (tmp_path / "config.toml").write_text(kept.to_toml())
     (tmp_path / "state.safetensors").touch()
-    more = tiny(f"training.schedule={schedule}", "training.epochs=9")
+    more = tiny_config(f"training.schedule={schedule}", "training.epochs=9")
     assert resolve_config(RunFolder(tmp_path), more, resume=True, audited=False) == more
-    other = tiny(f"training.schedule={schedule}", f"{key}={value}")
+    other = tiny_config(f"training.schedule={schedule}", f"{key}={value}")
     with pytest.raises(ConfigError, match=f"{key}: a resumed run keeps its own"):
         resolve_config(RunFolder(tmp_path), other, resume=True, audited=False)
 
 
 def test_a_resumed_run_takes_the_weight_decay_that_it_is_given(cells, tmp_path):
-    train(cells, tmp_path / "run", tiny("training.epochs=1"))
-    more = tiny("training.epochs=2", "training.weight_decay=0.5")
+    train(cells, tmp_path / "run", tiny_config("training.epochs=1"))
+    more = tiny_config("training.epochs=2", "training.weight_decay=0.5")
     data = sources.load(cells, more.preprocessing)
     trainer = Trainer(more, data, data, RunFolder(tmp_path / "run"), resume=True)
     decays = {group["weight_decay"] for group in trainer.optimizer.param_groups}
     assert decays == {0.0, 0.5}
 
 
+class Loss:
+    """Cross-entropy that becomes NaN after a number of calls."""
+
+    def __init__(self, finite=10**9):
+        self.finite, self.function = finite, cross_entropy
+
+    def __call__(self, *given, **options):
+        self.finite -= 1
+        return self.function(*given, **options) * (1 if self.finite >= 0 else math.nan)
+
+    def end_after(self, epoch):
+        """Give no finite loss once the second epoch has begun."""
+        if epoch == 2:
+            self.finite = 0
+
+
 def test_a_loss_that_is_no_number_before_an_epoch_is_done_names_the_rate(
     cells, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(Trainer, "_learn", lambda trainer, on_step: (math.nan, 0.5, 100.0))
+    monkeypatch.setattr("torch.nn.functional.cross_entropy", Loss(finite=0))
     with pytest.raises(ConfigError, match=r"learning_rate: with 0\.5 the loss .* lower one"):
-        train(cells, tmp_path / "run", tiny("training.learning_rate=0.5"))
+        train(cells, tmp_path / "run", tiny_config("training.learning_rate=0.5"))
     assert not (tmp_path / "run" / "card.json").exists()
 
 
 def test_a_loss_that_is_no_number_later_ends_with_the_best_epoch_so_far(
     cells, tmp_path, monkeypatch
 ):
-    losses = iter((1.0, math.nan))
-    monkeypatch.setattr(Trainer, "_learn", lambda trainer, on_step: (next(losses), 0.5, 100.0))
-    card = train(cells, tmp_path / "run", tiny("training.epochs=9"))
+    loss = Loss()
+    monkeypatch.setattr("torch.nn.functional.cross_entropy", loss)
+    card = train(
+        cells, tmp_path / "run", tiny_config("training.epochs=9"),
+        on_step=lambda step: loss.end_after(step.epoch),
+    )  # fmt: skip
     assert (card.stopped, card.num_epochs) == ("the loss was no longer a number in epoch 2", 1)
     assert Card.read(tmp_path / "run" / "card.json") == card
     assert (tmp_path / "run" / "report.html").exists()
@@ -396,7 +406,7 @@ def test_a_loss_that_is_no_number_later_ends_with_the_best_epoch_so_far(
 
 @pytest.mark.slow
 def test_a_kill_at_any_moment_leaves_a_folder_that_resumes(cells, tmp_path):
-    settings = [word for setting in TINY for word in ("--set", setting)]
+    settings = set_options(*TINY)
     process = subprocess.Popen(
         [sys.executable, "-m", "stainproof", "train", cells, "--out", tmp_path / "run",
          *settings, "--set", "training.epochs=100000"],

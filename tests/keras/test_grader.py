@@ -10,20 +10,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from stainproof import api
-from stainproof.config.presets import make_config, make_inference_config
+from stainproof.config.presets import make_inference_config
 from stainproof.contest import keras_network
 from stainproof.contest.scoring import score
 from stainproof.contest.submission import submit
 from stainproof.errors import SubmissionError
 from stainproof.runs.card import Card
+from tests.common.tiny import tiny_config
 
 GRADER = Path(os.environ["GRADER"])
-TINY = (
-    "network.stages=[24]", "network.hidden=16", "training.epochs=8", "training.batch_size=16",
-    "training.learning_rate=0.01", "training.ema_decay=0.0", "training.threads=1",
-    "training.precision=float32", "augment.recipe=none", "augment.validation=none",
+LEARNS = (
+    "training.epochs=8", "training.batch_size=16", "training.learning_rate=0.01",
+    "training.ema_decay=0.0", "augment.recipe=none", "augment.validation=none",
 )  # fmt: skip
 
 
@@ -39,7 +40,7 @@ def runs(cells, tmp_path_factory):
     for size_px, norm, stem in ((96, "batch", "[4,8,16]"), (48, "group", "[8,16]")):
         own = (f"preprocessing.size_px={size_px}", f"network.norm={norm}", f"network.stem={stem}")
         standard = ("preprocessing.mean=[0.7,0.6,0.7]", "preprocessing.std=[0.2,0.2,0.1]")
-        config = make_config(seed=size_px, assignments=(*TINY, *own, *standard))
+        config = tiny_config(*LEARNS, *own, *standard, seed=size_px)
         api.train(cells, folder / f"px{size_px}", config)
     return [folder / "px96", folder / "px48"]
 
@@ -73,8 +74,15 @@ def test_an_ensemble_with_views_and_a_filter_travels_in_keras_too(runs, cells, t
 
 
 def test_weights_that_differ_in_keras_are_noticed_and_not_written(runs, tmp_path, monkeypatch):
-    right = keras_network._array
-    monkeypatch.setattr(keras_network, "_array", lambda values: right(values)[::-1].copy())
-    with pytest.raises(SubmissionError, match="200 labels differ from the run's own"):
+    save_keras = keras_network.save_keras
+
+    def save_negated(network, preprocessing, path):
+        with torch.no_grad():
+            for weight in network.parameters():
+                weight.neg_()
+        save_keras(network, preprocessing, path)
+
+    monkeypatch.setattr(keras_network, "save_keras", save_negated)
+    with pytest.raises(SubmissionError, match="labels differ from the run's own"):
         submit(runs[0], tmp_path / "s.zip", python=GRADER)
     assert not list(tmp_path.iterdir())

@@ -22,16 +22,10 @@ from stainproof.runs.folder import RunFolder
 from stainproof.search.experiment import Experiment
 from stainproof.search.queue import run_queue
 from stainproof.search.run import search
+from tests.common.tiny import TINY_TRAINING
 
 NAME = "test_byobnet"
-TINY = (
-    f"network.backbone={NAME}",
-    "preprocessing.size_px=32",
-    "training.epochs=2",
-    "training.threads=1",
-    "training.precision=float32",
-    "augment.recipe=d4",
-)
+TINY_BACKBONE = (f"network.backbone={NAME}", *TINY_TRAINING)
 WITHOUT_TIMM = "import sys; sys.modules['timm'] = None; from stainproof.cli import main; main()"
 
 
@@ -53,7 +47,7 @@ def weights(data):
 
 
 def settings(weights, *assignments):
-    return make_config(assignments=(*TINY, f"network.pretrained={weights}", *assignments))
+    return make_config(assignments=(*TINY_BACKBONE, f"network.pretrained={weights}", *assignments))
 
 
 @pytest.fixture(scope="module")
@@ -187,7 +181,7 @@ def test_what_needs_timm_says_so_in_one_line(run, cells, tmp_path, words):
 def test_a_mistake_is_told_before_anything_is_written(
     cells, weights, tmp_path, assignments, message
 ):
-    words = [text.replace("WEIGHTS", str(weights)) for text in (*TINY, *assignments)]
+    words = [text.replace("WEIGHTS", str(weights)) for text in (*TINY_BACKBONE, *assignments)]
     done = subprocess.run(
         [sys.executable, "-m", "stainproof", "train", cells, "--out", "out",
          *(word for text in words for word in ("--set", text))],
@@ -241,7 +235,7 @@ def test_the_mean_of_epochs_keeps_frozen_norms_and_needs_the_first_weights_no_mo
 
 
 def test_a_queue_goes_on_with_a_backbone_whose_input_timm_gave(cells, weights, tmp_path):
-    one = Experiment(name="one", assignments=(*TINY, f"network.pretrained={weights}"))
+    one = Experiment(name="one", assignments=(*TINY_BACKBONE, f"network.pretrained={weights}"))
     places = (cells, [cells], tmp_path / "runs", tmp_path / "rows.jsonl")
     with pytest.raises(RuntimeError):
         run_queue([one], *places, on_step=kill_in_epoch(2))
@@ -252,7 +246,7 @@ def test_a_queue_goes_on_with_a_backbone_whose_input_timm_gave(cells, weights, t
 def test_sixteen_bits_and_growing_images_serve_a_backbone_too(cells, tmp_path):
     config = make_config(
         assignments=(
-            *TINY,
+            *TINY_BACKBONE,
             "preprocessing.size_px=64",
             "training.epochs=1",
             "training.precision=bfloat16",
@@ -267,7 +261,7 @@ def test_sixteen_bits_and_growing_images_serve_a_backbone_too(cells, tmp_path):
 
 def test_the_settings_that_a_search_writes_have_the_input_that_timm_gave(cells, tmp_path):
     (tmp_path / "space.toml").write_text("training.weight_decay = { low = 0.01, high = 0.02 }")
-    search(cells, tmp_path / "found", 1, 20.0, space=tmp_path / "space.toml", fixed=TINY)
+    search(cells, tmp_path / "found", 1, 20.0, space=tmp_path / "space.toml", fixed=TINY_BACKBONE)
     trained = read_config(tmp_path / "found" / "trials" / "0000" / "config.toml")
     assert trained.preprocessing.mean != (0.0, 0.0, 0.0)
     for name in ("best.toml", "configs/0000.toml"):
@@ -280,5 +274,5 @@ def test_a_size_between_the_first_and_the_last_that_does_not_fit_is_told_beforeh
         "stainproof.models.network.check_input_size", lambda net, name, px: tried.append(px)
     )
     sizes = ("preprocessing.size_px=64", "training.start_scale=0.5")
-    check_network(make_config(assignments=(*TINY, *sizes)))
+    check_network(make_config(assignments=(*TINY_BACKBONE, *sizes)))
     assert sorted(tried) == [32, 40, 48, 56, 64]

@@ -1,3 +1,4 @@
+import os
 import platform
 import subprocess
 import sys
@@ -38,5 +39,12 @@ def test_other_c_libraries_are_left_as_they_are(monkeypatch):
     assert not machine.keep_freed_memory()
 
 
-def test_there_is_a_core():
-    assert machine.num_cores() >= 1
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="Linux sets the cores")
+def test_cores_are_those_the_process_may_use():
+    allowed = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(allowed)})
+        assert machine.num_cores() == 1
+    finally:
+        os.sched_setaffinity(0, allowed)
+    assert machine.num_cores() <= len(allowed)

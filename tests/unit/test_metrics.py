@@ -39,17 +39,6 @@ def test_absent_classes_count_neither_for_nor_against():
     assert scores.per_class[1].specificity is not None
 
 
-def test_wilsons_interval_is_the_published_one():
-    # Newcombe 1998, table I: 81 of 263, 0.2553 to 0.3662 for the score method
-    estimate = metrics.proportion(81, 263)
-    assert (estimate.low, estimate.high) == (
-        pytest.approx(0.2553, abs=1e-4),
-        pytest.approx(0.3662, abs=1e-4),
-    )
-    assert metrics.proportion(0, 10).low == 0.0
-    assert metrics.proportion(10, 10).high == 1.0
-
-
 def test_sensitivity_specificity_and_precision_of_a_known_matrix():
     labels = np.array([0] * 10 + [1] * 20)
     predicted = np.array([0] * 8 + [1] * 2 + [0] * 5 + [1] * 15)

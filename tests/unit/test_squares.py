@@ -1,22 +1,17 @@
 """The squares that a submission makes with numpy alone are those that OpenCV makes."""
 
-import importlib.util
-
 import numpy as np
 import pytest
 
 from stainproof.config.schema import Preprocessing
 from stainproof.contest.grader import FILES
 from stainproof.data.images import to_square
+from tests.common.scripts import load_script
 
 
 @pytest.fixture(scope="module")
 def squares():
-    path = FILES / "submission" / "parts" / "squares.py"
-    spec = importlib.util.spec_from_file_location("squares", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(FILES / "submission" / "parts" / "squares.py")
 
 
 def noise(height, width, number=3):

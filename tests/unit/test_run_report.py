@@ -10,7 +10,6 @@ from PIL import Image
 from stainproof.config.presets import make_config
 from stainproof.errors import CheckpointError
 from stainproof.evaluation import metrics
-from stainproof.evaluation.intervals import difference
 from stainproof.evaluation.result import Evaluation, Mistake
 from stainproof.labels import BLOOD_CLASSES
 from stainproof.provenance import Provenance
@@ -29,7 +28,9 @@ PROVENANCE = Provenance(
     machine="Some Processor 3000, 2 cores, Linux",
     created="2025-03-01T10:00:00+00:00",
 )
+
 WEIGHTS = "ab" * 32
+
 HOSTILE = '<script>alert("1")</script>\'$\\frac{'
 
 
@@ -351,12 +352,6 @@ def test_an_evaluation_without_mistakes_says_so(run, tmp_path):
     page = Page(render(run, [make_evaluation(tmp_path / "val", accuracy=1.1)]))
     assert "No mistake." in page.text
     assert "Most confident mistakes" not in page.text
-
-
-def test_the_interval_of_a_difference_is_newcombes():
-    """56 of 70 against 48 of 80: Newcombe 1998, table II, column (a), method 10."""
-    drop = difference(metrics.proportion(56, 70), metrics.proportion(48, 80))
-    assert (drop.low, drop.value, drop.high) == pytest.approx((0.0524, 0.2, 0.3339), abs=5e-5)
 
 
 def test_a_report_of_two_hundred_classes_stays_small(tmp_path):

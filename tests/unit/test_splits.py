@@ -11,24 +11,7 @@ from stainproof.config.schema import SplitConfig
 from stainproof.data.dataset import Dataset
 from stainproof.data.splits import TEST, TRAIN, VAL, make_split
 from stainproof.errors import DataError
-
-CLASSES = ("basophil", "lymphocyte", "platelet")
-
-
-def a_set(labels, copies_of=None, groups=None, parts=None):
-    """Return a set whose image i has the pixels of image `copies_of[i]` and else its own."""
-    num = len(labels)
-    pixels = np.arange(num) if copies_of is None else np.asarray(copies_of)
-    images = np.random.default_rng(0).integers(0, 256, (num, 4, 4, 3), dtype=np.uint8)[pixels]
-    return Dataset(
-        source="cells",
-        images=images,
-        labels=np.asarray(labels, dtype=np.int64),
-        names=tuple(f"cell_{index}" for index in range(num)),
-        classes=CLASSES,
-        groups=None if groups is None else tuple(map(str, groups)),
-        parts=parts,
-    )
+from tests.common.cells import CLASSES, make_dataset
 
 
 def straddling(numbers, parts):
@@ -42,7 +25,9 @@ def straddling(numbers, parts):
 many_singles = st.lists(st.integers(10, 60), min_size=2, max_size=3).map(
     lambda counts: np.repeat(np.arange(len(counts)), counts)
 )
+
 shares = st.sampled_from([(0.1, 0.0), (0.2, 0.0), (0.15, 0.15), (0.3, 0.1), (0.5, 0.0)])
+
 seeds = st.integers(0, 2**31 - 1)
 
 
@@ -50,7 +35,9 @@ seeds = st.integers(0, 2**31 - 1)
 @given(labels=many_singles, fractions=shares, seed=seeds)
 def test_single_images_are_parted_within_one_image_of_each_share(labels, fractions, seed):
     val, test = fractions
-    split = make_split(a_set(labels), SplitConfig(val_fraction=val, test_fraction=test), seed)
+    split = make_split(
+        make_dataset(labels), SplitConfig(val_fraction=val, test_fraction=test), seed
+    )
     everything = np.concatenate([split.indices(part) for part in (TRAIN, VAL, TEST)])
     assert sorted(everything) == list(range(len(labels)))
     totals = np.bincount(labels)
@@ -66,7 +53,7 @@ def test_equal_pixels_and_equal_groups_never_straddle(data, seed):
     labels = np.arange(num) % 3
     copies_of = [data.draw(st.integers(max(0, i - 3), i)) for i in range(30)] + list(range(30, num))
     groups = [data.draw(st.integers(0, 20)) for _ in range(30)] + list(range(100, 160))
-    source = a_set(labels, copies_of, groups)
+    source = make_dataset(labels, copies_of, groups)
     split = make_split(source, SplitConfig(val_fraction=0.2, test_fraction=0.1), seed)
     _, pixels = np.unique(source.images.reshape(num, -1), axis=0, return_inverse=True)
     assert not straddling(pixels.tolist(), split.parts)
@@ -83,7 +70,7 @@ def test_a_chain_of_copies_and_patients_is_one_group_and_nothing_else_is():
     groups = [f"patient {index}" for index in range(60)]
     groups[6] = groups[3]
     copies_of[9] = 6
-    split = make_split(a_set(labels, copies_of, groups), SplitConfig(), 0)
+    split = make_split(make_dataset(labels, copies_of, groups), SplitConfig(), 0)
     assert len({split.groups[i] for i in (0, 3, 6, 9)}) == 1
     assert len(set(split.groups.tolist())) == 57
 
@@ -93,14 +80,14 @@ def test_a_chain_of_copies_and_patients_is_one_group_and_nothing_else_is():
 def test_whole_groups_still_come_near_the_share(sizes, seed):
     groups = np.repeat(np.arange(len(sizes)), sizes)
     labels = groups % 3
-    split = make_split(a_set(labels, groups=groups), SplitConfig(val_fraction=0.3), seed)
+    split = make_split(make_dataset(labels, groups=groups), SplitConfig(val_fraction=0.3), seed)
     wanted = 0.3 * np.bincount(labels, minlength=3)
     counts = np.bincount(labels[split.indices(VAL)], minlength=3)
     assert (np.abs(counts - wanted) <= max(sizes)).all()
 
 
 def test_the_same_seed_gives_the_same_split_and_another_seed_another():
-    source = a_set(np.arange(120) % 3)
+    source = make_dataset(np.arange(120) % 3)
     first, again, other = (make_split(source, SplitConfig(), seed) for seed in (5, 5, 6))
     assert first.to_csv() == again.to_csv()
     assert first.sha256() == again.sha256()
@@ -110,7 +97,7 @@ def test_the_same_seed_gives_the_same_split_and_another_seed_another():
 def test_the_split_does_not_touch_the_global_random_state():
     np.random.seed(3)  # noqa: NPY002
     before = np.random.get_state()[1].copy()  # noqa: NPY002
-    make_split(a_set(np.arange(60) % 3), SplitConfig(), 0)
+    make_split(make_dataset(np.arange(60) % 3), SplitConfig(), 0)
     assert np.array_equal(np.random.get_state()[1], before)  # noqa: NPY002
 
 
@@ -118,13 +105,13 @@ def test_the_split_does_not_touch_the_global_random_state():
 def test_a_sources_own_parts_are_kept(seed):
     parts = tuple(np.resize([TRAIN] * 3 + [VAL] * 3 + [TEST] * 3, 45).tolist())
     settings = SplitConfig(val_fraction=0.5, test_fraction=0.1)
-    split = make_split(a_set(np.arange(45) % 3, parts=parts), settings, seed)
+    split = make_split(make_dataset(np.arange(45) % 3, parts=parts), settings, seed)
     assert tuple(split.parts) == parts
 
 
 def test_one_part_of_a_source_can_be_learnt_from():
     parts = (TRAIN,) * 60 + (TEST,) * 30
-    train = a_set(np.arange(90) % 3, parts=parts).part(TRAIN)
+    train = make_dataset(np.arange(90) % 3, parts=parts).part(TRAIN)
     split = make_split(train, SplitConfig(val_fraction=0.2), 0)
     assert len(split.indices(VAL)) == 12
     assert len(split.indices(TRAIN)) == 48
@@ -133,7 +120,7 @@ def test_one_part_of_a_source_can_be_learnt_from():
 @pytest.mark.parametrize("parts", [None, (TRAIN,) * 10 + (VAL,) * 10])
 def test_one_class_only_is_refused(parts):
     with pytest.raises(DataError, match=r"cells: one class only \(lymphocyte\)"):
-        make_split(a_set([1] * 20, parts=parts), SplitConfig(), 0)
+        make_split(make_dataset([1] * 20, parts=parts), SplitConfig(), 0)
 
 
 @pytest.mark.parametrize(
@@ -144,28 +131,28 @@ def test_a_class_too_small_for_every_part_is_refused_by_name(fractions, part):
     val, test = fractions
     labels = [0] * 40 + [1] * 40 + [2] * (1 if part == "train" else 2)
     with pytest.raises(DataError, match=rf"class 'platelet' has \d .*none for {part}"):
-        make_split(a_set(labels), SplitConfig(val_fraction=val, test_fraction=test), 0)
+        make_split(make_dataset(labels), SplitConfig(val_fraction=val, test_fraction=test), 0)
 
 
 def test_a_test_share_too_small_for_a_single_image_is_not_passed_over_in_silence():
     with pytest.raises(DataError, match="none for test"):
-        make_split(a_set(np.arange(60) % 3), SplitConfig(test_fraction=0.01), 0)
+        make_split(make_dataset(np.arange(60) % 3), SplitConfig(test_fraction=0.01), 0)
 
 
 def test_a_class_in_one_group_only_is_refused_by_name():
     labels = np.array([0] * 20 + [1] * 20)
     groups = [*range(20), *["one slide"] * 20]
     with pytest.raises(DataError, match=r"class 'lymphocyte' has 20 images \(or groups too large"):
-        make_split(a_set(labels, groups=groups), SplitConfig(), 0)
+        make_split(make_dataset(labels, groups=groups), SplitConfig(), 0)
 
 
 def test_a_class_without_images_is_no_hindrance():
-    split = make_split(a_set([0] * 20 + [2] * 20), SplitConfig(), 0)
+    split = make_split(make_dataset([0] * 20 + [2] * 20), SplitConfig(), 0)
     assert len(split.indices(VAL)) == 8
 
 
 def test_the_table_holds_every_image_and_its_hash_is_the_files(tmp_path):
-    source = a_set(np.arange(30) % 3)
+    source = make_dataset(np.arange(30) % 3)
     source = Dataset(**vars(source) | {"names": ('a,"b"\nä', *source.names[1:])})
     split = make_split(source, SplitConfig(), 0)
     (tmp_path / "splits.csv").write_bytes(split.to_bytes())
@@ -176,27 +163,3 @@ def test_the_table_holds_every_image_and_its_hash_is_the_files(tmp_path):
     assert [row["label"] for row in rows] == [CLASSES[label] for label in source.labels]
     assert [row["split"] for row in rows] == split.parts.tolist()
     assert [int(row["group"]) for row in rows] == split.groups.tolist()
-
-
-def test_a_subset_keeps_what_belongs_to_each_image():
-    parts = (TRAIN, VAL) * 15
-    source = a_set(np.arange(30) % 3, groups=range(30), parts=parts)
-    subset = source.subset(np.array([7, 3, 20]))
-    assert subset.names == ("cell_7", "cell_3", "cell_20")
-    assert subset.groups == ("7", "3", "20")
-    assert subset.parts == (VAL, VAL, TRAIN)
-    assert subset.labels.tolist() == [1, 0, 2]
-    assert np.array_equal(subset.images, source.images[[7, 3, 20]])
-
-
-def test_the_hash_of_a_set_tells_pixels_labels_and_names_apart():
-    source = a_set(np.arange(6) % 3)
-    pixel = source.images.copy()
-    pixel[3, 0, 0, 0] ^= 1
-    label = source.labels.copy()
-    label[0] = 2
-    changes = ({"images": pixel}, {"labels": label}, {"names": ("x", *source.names[1:])},
-               {"classes": ("a", "b", "c")})  # fmt: skip
-    hashes = {Dataset(**vars(source) | change).sha256() for change in ({}, *changes)}
-    assert len(hashes) == 5
-    assert source.sha256() == a_set(np.arange(6) % 3).sha256()

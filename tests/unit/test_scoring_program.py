@@ -1,54 +1,18 @@
 """The programs of a contest: what they accept of a submission and how they count."""
 
-import importlib.util
 import json
 
 import numpy as np
 import pytest
 
-from stainproof.contest.grader import INGESTION, SCORING
+from stainproof.contest.grader import SCORING
 from stainproof.labels import BLOOD_CLASSES
-
-
-def load(path):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
-def ingestion():
-    return load(INGESTION / "ingestion.py")
+from tests.common.scripts import load_script
 
 
 @pytest.fixture(scope="module")
 def scoring():
-    return load(SCORING / "scoring.py")
-
-
-@pytest.mark.parametrize("dtype", [np.int64, np.int32, np.uint8])
-def test_whole_numbers_of_any_type_are_answers(ingestion, dtype):
-    assert ingestion.fault_of(np.array([0, 7, 3], dtype=dtype), 3) == ""
-    assert len(BLOOD_CLASSES) == ingestion.NUM_CLASSES
-
-
-@pytest.mark.parametrize(
-    ("answer", "fault"),
-    [
-        (np.zeros(2, int), r"whole numbers of shape (3,), got int64 (2,)"),
-        (np.zeros((3, 1), int), r"whole numbers of shape (3,), got int64 (3, 1)"),
-        (np.zeros((3, 8)), r"whole numbers of shape (3,), got float64 (3, 8)"),
-        (np.zeros(3), r"whole numbers of shape (3,), got float64 (3,)"),
-        (np.zeros(3, bool), r"whole numbers of shape (3,), got bool (3,)"),
-        (np.array(["ig", "ig", "ig"]), r"whole numbers of shape (3,), got <U2 (3,)"),
-        (np.array(None), r"whole numbers of shape (3,), got object ()"),
-        (np.array([0, 8, 1]), "labels from 0 to 7, got 8"),
-        (np.array([0, -1, 1]), "labels from 0 to 7, got -1"),
-    ],
-)
-def test_an_answer_of_another_form_is_named(ingestion, answer, fault):
-    assert ingestion.fault_of(answer, 3) == fault
+    return load_script(SCORING / "scoring.py")
 
 
 def score(scoring, tmp_path, labels, predictions):

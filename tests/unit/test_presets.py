@@ -2,7 +2,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stainproof.config.parsing import parse_duration
 from stainproof.config.presets import (
     NETWORKS,
     PRESETS,
@@ -15,6 +14,7 @@ from stainproof.config.schema import Config
 from stainproof.errors import ConfigError
 
 PLAIN = Config()
+
 TO_BACKBONE = ("network.backbone=resnet18", "network.pretrained=hub")
 
 
@@ -219,23 +219,6 @@ def test_making_settings_leaves_the_tables_as_they_were():
     before = make_config("light")
     make_config("light", budget_s=5, assignments=("training.epochs=1", "network.units=3"))
     assert make_config("light") == before
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [("90s", 90), ("20m", 1200), ("1h30m", 5400), ("2h", 7200), ("1h2m3s", 3723), (" 5M ", 300)],
-)
-def test_lengths_of_time(text, seconds):
-    assert parse_duration(text) == seconds
-
-
-@pytest.mark.parametrize(
-    "text", ["", " ", "0s", "0h0m", "20", "m", "-5m", "1.5h", "30m1h", "five minutes", "5 m",
-             "9" * 400 + "s", "9" * 5000 + "h"]
-)  # fmt: skip
-def test_what_is_no_length_of_time_is_refused_with_an_example(text):
-    with pytest.raises(ConfigError, match="is no length of time; write for instance 90s, 20m"):
-        parse_duration(text)
 
 
 def test_small_images_at_the_start_need_a_schedule_that_knows_how_far_the_run_is():

@@ -1,0 +1,6 @@
+from stainproof.labels import BLOOD_CLASSES
+from stainproof.synthetic.anatomy import ANATOMY
+
+
+def test_there_is_an_anatomy_for_every_class_in_order():
+    assert tuple(ANATOMY) == BLOOD_CLASSES

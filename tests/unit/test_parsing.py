@@ -1,0 +1,21 @@
+import pytest
+
+from stainproof.config.parsing import parse_duration
+from stainproof.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90s", 90), ("20m", 1200), ("1h30m", 5400), ("2h", 7200), ("1h2m3s", 3723), (" 5M ", 300)],
+)
+def test_lengths_of_time(text, seconds):
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", "0s", "0h0m", "20", "m", "-5m", "1.5h", "30m1h", "five minutes", "5 m",
+             "9" * 400 + "s", "9" * 5000 + "h"]
+)  # fmt: skip
+def test_what_is_no_length_of_time_is_refused_with_an_example(text):
+    with pytest.raises(ConfigError, match="is no length of time; write for instance 90s, 20m"):
+        parse_duration(text)
