@@ -32,7 +32,11 @@ def sets():
 @pytest.fixture(scope="module")
 def bundle(sets, tmp_path_factory):
     out = tmp_path_factory.mktemp("contest") / "bundle"
-    write_bundle(out, dict(zip(PHASES, sets, strict=True)), Contest(title="Cells: a $ trial", start=date(2026, 12, 1)))
+    write_bundle(
+        out,
+        dict(zip(PHASES, sets, strict=True)),
+        Contest(title="Cells: a $ trial", start=date(2026, 12, 1)),
+    )
     return out
 
 
@@ -129,7 +133,9 @@ def test_a_class_that_is_not_the_contests_is_refused_and_nothing_is_left(sets, t
 
 def test_a_phase_is_found_in_a_folder_and_in_a_zip(bundle, sets, tmp_path):
     write_bundle(
-        tmp_path / "bundle.zip", dict(zip(PHASES, sets, strict=True)), make_contest(("time_limit_s=7",))
+        tmp_path / "bundle.zip",
+        dict(zip(PHASES, sets, strict=True)),
+        make_contest(("time_limit_s=7",)),
     )
     for place, limit in ((bundle, 600), (tmp_path / "bundle.zip", 7)):
         with open_task(place, "FINAL") as (task, limit_s):
