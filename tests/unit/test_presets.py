@@ -105,9 +105,9 @@ def test_the_last_assignment_wins_and_beats_the_other_arguments():
         ("training.start_scale=1.5", "training.start_scale: .*equal to 1, got 1.5"),
         (
             "training.epoch=3",
-            "training.epoch is unknown; allowed: batch_size, optimizer, learning_rate",
+            "training.epoch is unknown; allowed: batch_size",
         ),
-        ("sed=3", "sed is unknown; allowed: preset, seed, preprocessing, split"),
+        ("sed=3", "sed is unknown; allowed: preset, seed"),
         ("trainig.epochs=3", "trainig is unknown; allowed: preset, seed"),
         ("training.epochs.x=3", "training.epochs"),
         ("seed.x=3", "seed is a value, not a group"),
@@ -160,7 +160,7 @@ def test_a_preset_is_no_single_setting_that_could_be_assigned_without_effect(pre
     ("text", "message"),
     [
         ("[training]\nepoch = 3\n", "training.epoch is unknown; allowed: batch_size"),
-        ("colour = 'red'\n", "colour is unknown; allowed: preset, seed, preprocessing"),
+        ("colour = 'red'\n", "colour is unknown; allowed: preset"),
         ("[training]\nepochs = -3\n", "training.epochs: .*got -3"),
         ("training = 3\n", "training: "),
         ("preset = 'nonsense'\n", "preset.*nonsense"),
@@ -218,7 +218,7 @@ def test_making_settings_leaves_the_tables_as_they_were():
 
 
 def test_small_images_at_the_start_need_a_schedule_that_knows_how_far_the_run_is():
-    with pytest.raises(ConfigError, match="start_scale below 1 needs the schedule one-cycle"):
+    with pytest.raises(ConfigError, match=r"start_scale .*one-cycle"):
         make_config("an2dl", assignments=("training.start_scale=0.5",))
 
 
@@ -253,12 +253,12 @@ def test_no_backbone_leaves_our_own_layers_as_they_are():
 @pytest.mark.parametrize(
     ("assignments", "message"),
     [
-        ((*TO_BACKBONE, "network.stem=[8]"), "network: stem is of our own layers"),
-        ((*TO_BACKBONE, "network.norm=group"), "network: norm is of our own layers"),
-        (("network.pretrained=hub",), "network: pretrained is for a backbone"),
-        (("training.layer_decay=0.5",), "layer_decay is for the blocks of a network.backbone"),
-        (("training.unfrozen_blocks=0",), "unfrozen_blocks keeps what network.pretrained gives"),
-        (("training.freeze_norms=true",), "freeze_norms keeps what network.pretrained gives"),
+        ((*TO_BACKBONE, "network.stem=[8]"), "network: stem "),
+        ((*TO_BACKBONE, "network.norm=group"), "network: norm "),
+        (("network.pretrained=hub",), "network: pretrained .*backbone"),
+        (("training.layer_decay=0.5",), "layer_decay .*network.backbone"),
+        (("training.unfrozen_blocks=0",), "unfrozen_blocks .*network.pretrained"),
+        (("training.freeze_norms=true",), "freeze_norms .*network.pretrained"),
     ],
 )
 def test_what_goes_with_a_backbone_alone_is_refused_without_it(assignments, message):
