@@ -218,7 +218,7 @@ def test_duplicates_of_near_duplicates_are_one_group():
     assert conflicts == {"0", "1", "2", "3", "5"}
 
 
-def test_what_an_audit_could_not_look_at_is_said(tmp_path):
+def test_checks_that_were_skipped_are_named(tmp_path):
     folder = api.make_phantoms(tmp_path / "cells", 24, seed=4)
     done = CliRunner().invoke(app, ["audit", str(folder), "--out", str(tmp_path / "audit")])
     assert done.exit_code == 0
@@ -258,7 +258,7 @@ def test_training_leaves_out_what_its_audit_drops(faulty, tmp_path):
     assert resumed.data == card.data
 
 
-def test_an_audit_that_a_kill_left_is_not_used_unasked(faulty, audited, tmp_path):
+def test_an_audit_left_by_a_kill_is_not_used_without_the_option(faulty, audited, tmp_path):
     shutil.copytree(audited[0], tmp_path / "run" / "audit")
     with pytest.raises(ConfigError, match="holds the audit of a run"):
         api.train(faulty[0], tmp_path / "run")
@@ -285,7 +285,7 @@ def test_two_sources_of_one_kind_are_alike_and_another_lab_is_not(tmp_path):
     assert apart.two_sample_auc.low > 0.9
 
 
-def test_of_a_group_the_first_file_stays_unless_something_else_drops_it():
+def test_cleaning_keeps_the_first_file_of_a_group():
     def one(file, kind, group, action):
         return Finding(file, kind, group, 0.0, 0.0, action)
 

@@ -196,7 +196,7 @@ def test_a_bad_source_is_refused(refused, command, make, cell_folder, tmp_path, 
     assert BAD_SOURCES[make] in refused(command, *arguments, "--out", tmp_path / "out")
 
 
-def test_a_real_process_says_the_same(cell_folder, tmp_path):
+def test_the_installed_command_ends_the_same_way(cell_folder, tmp_path):
     source = png_of_120_megapixels(tmp_path, cell_folder)
     done = subprocess.run(
         [sys.executable, "-m", "stainproof", "train", source, "--out", "out"],
@@ -364,7 +364,7 @@ def test_bad_weights_are_refused(
     ],
     ids=["missing", "no card", "no config", "bad history", "bad evaluation"],
 )
-def test_no_report_comes_from_a_bad_run_folder(refused, run_copy, damage, message):
+def test_a_report_of_a_damaged_run_folder_is_refused(refused, run_copy, damage, message):
     damage(run_copy)
     assert message.removesuffix(" an") in refused("report", run_copy)
 
@@ -413,7 +413,7 @@ def test_a_backbone_without_timm_is_refused_with_what_to_install(
     assert "pip install 'stainproof[transfer]'" in said
 
 
-def test_a_run_of_a_backbone_answers_without_timm_under_every_engine_but_torch(
+def test_a_backbone_needs_timm_for_inference_with_torch_only(
     refused, run_copy, cell_folder, tmp_path, without_timm
 ):
     set_in_card(run_copy / "card.json", network={"backbone": "resnet18"})
@@ -451,7 +451,7 @@ def test_an_audit_of_nothing_is_refused(refused, tmp_path):
     assert "gone" in refused("audit", tmp_path / "gone", "--out", tmp_path / "a")
 
 
-def test_an_audit_that_cannot_be_written_is_told_before_the_work(refused, cell_folder, tmp_path):
+def test_an_audit_that_cannot_be_written_is_refused_before_the_work(refused, cell_folder, tmp_path):
     (tmp_path / "file").write_text("mine")
     said = refused("audit", cell_folder, "--out", tmp_path / "file")
     assert "file" in said and "cannot be written" in said
@@ -485,13 +485,13 @@ def test_cleaning_by_no_audit_is_refused(refused, cell_folder, tmp_path):
         (["--storage", "sqlite:////gone/study.db"], "unable to open database file"),
     ],
 )
-def test_a_mistake_in_a_search_is_told_before_it_begins(
+def test_an_invalid_search_is_refused_before_it_begins(
     refused, cell_folder, tmp_path, options, message
 ):
     assert message in refused("search", cell_folder, "--out", tmp_path / "study", *options)
 
 
-def test_a_search_is_not_begun_in_the_place_of_other_things(refused, cell_folder, tmp_path):
+def test_a_search_does_not_overwrite_other_files(refused, cell_folder, tmp_path):
     (tmp_path / "file").write_text("mine")
     assert "is a file" in refused("search", cell_folder, "--out", tmp_path / "file")
     (tmp_path / "folder").mkdir()
@@ -528,7 +528,7 @@ def test_a_table_that_cannot_be_written_is_named(refused, run, cell_folder, tmp_
     assert f"{name}" in said and "cannot be written" in said
 
 
-def test_a_measurement_that_cannot_be_written_is_told(refused, run, cell_folder, tmp_path):
+def test_an_evaluation_that_cannot_be_written_is_an_error(refused, run, cell_folder, tmp_path):
     (tmp_path / "file").write_text("mine")
     said = refused("evaluate", run, cell_folder, "--out", tmp_path / "file")
     assert "file" in said and "cannot be written" in said

@@ -53,7 +53,7 @@ def test_help_and_import_load_neither_torch_nor_scipy():
 
 
 @pytest.mark.parametrize("signal_name", ["SIGINT", "SIGTERM"])
-def test_an_interrupt_is_said_once_and_leaves_nothing_behind(tmp_path, signal_name):
+def test_an_interrupt_is_one_line_and_leaves_no_files(tmp_path, signal_name):
     process = subprocess.Popen(
         [sys.executable, "-m", "stainproof", "phantom", "--n", "100000", "--out", tmp_path / "out"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,

@@ -183,7 +183,7 @@ def test_views_and_filters_travel_inside(small, elsewhere, tmp_path, how):
 
 
 @pytest.mark.parametrize("voting", ["soft", "hard"])
-def test_an_ensemble_travels_inside_with_its_sizes_and_its_voting(
+def test_a_submission_contains_an_ensemble_with_sizes_and_voting(
     run, small, elsewhere, tmp_path, voting
 ):
     turned = shutil.copytree(small, tmp_path / "turned")
@@ -198,7 +198,7 @@ def test_an_ensemble_travels_inside_with_its_sizes_and_its_voting(
     assert np.array_equal(found.confusion, np.array(expected.confusion)[::-1, ::-1])
 
 
-def test_oblong_images_are_fitted_as_the_input_contract_says(small, cells, tmp_path):
+def test_oblong_images_are_fitted_as_the_preprocessing_says(small, cells, tmp_path):
     padded = shutil.copytree(small, tmp_path / "padded")
     card = Card.read(padded / "card.json")
     preprocessing = card.preprocessing.model_copy(update={"fit": "pad"})

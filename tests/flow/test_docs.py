@@ -16,13 +16,13 @@ def words(text):
     return re.findall(r"[A-Za-z][\w-]*", text.replace("--", " option-"))
 
 
-def test_the_page_of_commands_says_what_the_commands_say():
+def test_the_page_of_commands_is_up_to_date():
     generator = load_generator("command_line")
     written = generator.PAGE.read_text(encoding="utf-8")
     assert words(written) == words(generator.page_text()), "run `make docs`"
 
 
-def test_the_page_of_operations_says_what_the_operations_say():
+def test_the_page_of_operations_is_up_to_date():
     generator = load_generator("operations")
     assert generator.PAGE.read_text(encoding="utf-8") == generator.page_text(), "run `make docs`"
 

@@ -53,7 +53,7 @@ def test_engines_agree_on_a_network_with_group_norm(phantoms, tmp_path):
         np.testing.assert_allclose(one, answers[0], atol=1e-5)
 
 
-def test_an_answer_stays_when_the_next_batch_is_asked_for(run):
+def test_predictions_are_not_overwritten_by_the_next_batch(run):
     for name in EXACT:
         engine = Classifier.load(run, name).members[0].engine
         first = engine(noise(3))
@@ -79,7 +79,7 @@ def test_the_fastest_engine_is_chosen_where_it_is_clearly_faster(run, monkeypatc
     assert choose_engine(RunFolder(run), card) == "openvino"
 
 
-def test_where_the_runs_own_engine_is_missing_onnx_runtime_answers(run, tmp_path, monkeypatch):
+def test_onnx_runtime_replaces_an_engine_that_is_not_installed(run, tmp_path, monkeypatch):
     copy = tmp_path / "run"
     copy.mkdir()
     for name in ("best.onnx", "best.safetensors"):
@@ -120,7 +120,7 @@ def test_a_file_that_is_no_network_is_refused_though_the_card_names_it(run, tmp_
         Classifier.load(tmp_path, name)
 
 
-def test_a_run_that_is_still_training_answers_with_torch_and_says_how(run, tmp_path):
+def test_a_run_that_is_still_training_predicts_with_torch(run, tmp_path):
     (tmp_path / "best.safetensors").write_bytes((run / "best.safetensors").read_bytes())
     card = Card.read(run / "card.json").model_copy(update={"engine": "torch", "onnx_sha256": ""})
     card.write(tmp_path / "card.json")
@@ -188,9 +188,7 @@ def quantise_losing(num_lost, run, data, monkeypatch, **options):
     return found
 
 
-def test_a_network_in_8_bits_is_kept_where_it_is_faster_and_as_accurate(
-    run_copy, many, monkeypatch
-):
+def test_an_int8_network_is_kept_if_it_is_faster_and_as_accurate(run_copy, many, monkeypatch):
     seconds = {"onnxruntime": 1.5, "int8": 1.0}
     monkeypatch.setattr(int8, "batch_seconds", lambda name, *_: seconds[name])
     found = quantise_losing(0, run_copy, many, monkeypatch)
@@ -208,7 +206,7 @@ def test_a_network_in_8_bits_is_kept_where_it_is_faster_and_as_accurate(
 
 
 @pytest.mark.parametrize(("faster", "num_lost"), [(1.1, 0), (1.5, 1)])
-def test_a_network_in_8_bits_is_not_kept_otherwise(run_copy, many, monkeypatch, faster, num_lost):
+def test_an_int8_network_is_not_kept_otherwise(run_copy, many, monkeypatch, faster, num_lost):
     seconds = {"onnxruntime": faster, "int8": 1.0}
     monkeypatch.setattr(int8, "batch_seconds", lambda name, *_: seconds[name])
     before = (run_copy / "card.json").read_bytes()
@@ -219,9 +217,7 @@ def test_a_network_in_8_bits_is_not_kept_otherwise(run_copy, many, monkeypatch, 
         Classifier.load(run_copy, "int8")
 
 
-def test_a_refused_second_try_leaves_the_first_network_in_8_bits_as_it_was(
-    run_copy, many, monkeypatch
-):
+def test_a_rejected_second_quantisation_keeps_the_first_int8_network(run_copy, many, monkeypatch):
     seconds = {"onnxruntime": 1.5, "int8": 1.0}
     monkeypatch.setattr(int8, "batch_seconds", lambda name, *_: seconds[name])
     assert quantise_losing(0, run_copy, many, monkeypatch).kept

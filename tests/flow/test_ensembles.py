@@ -131,7 +131,7 @@ def test_runs_with_other_classes_are_refused(runs, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_an_ensemble_is_told_from_a_run_where_only_a_run_will_do(runs, both, phantoms, tmp_path):
+def test_an_ensemble_is_refused_where_a_run_is_needed(runs, both, phantoms, tmp_path):
     for act in (
         lambda: api.quantise(both, phantoms),
         lambda: api.report(both),
@@ -169,7 +169,7 @@ def test_views_are_averaged_and_the_filter_comes_first(runs):
     np.testing.assert_allclose(again.predict_proba(images), again.predict_proba(turned), atol=1e-5)
 
 
-def test_an_evaluation_with_views_or_a_filter_stands_beside_the_plain_one(runs, phantoms):
+def test_an_evaluation_with_tta_or_a_filter_has_a_folder_of_its_own(runs, phantoms):
     plain = api.evaluate(runs[0], phantoms)
     changed = api.evaluate(runs[0], phantoms, inference=make_inference_config("flips", "notch"))
     assert (plain.source, changed.source) == ("home", "home, flips, notch")
@@ -185,12 +185,12 @@ def test_an_evaluation_with_views_or_a_filter_stands_beside_the_plain_one(runs, 
         (["--cutoff", "0"], "cutoff: Input should be greater than 0, got 0"),
     ],
 )
-def test_an_unknown_way_of_looking_is_refused_before_anything_is_read(options, message):
+def test_unknown_inference_settings_are_refused_before_anything_is_read(options, message):
     found = CliRunner().invoke(app, ["evaluate", "nowhere", "nothing", *options])
     assert re.search(message, " ".join(f"{found.exception} {found.output}".split()))
 
 
-def test_a_network_learns_the_answers_of_an_ensemble(both, phantoms, tmp_path):
+def test_distillation_trains_a_network_to_predict_as_the_ensemble(both, phantoms, tmp_path):
     taught = (f"training.teacher={both}", "training.distillation_weight=1")
     teacher = Classifier.load(both).predict_proba(noise(40))
     adamw = ("training.optimizer=adamw", "training.learning_rate=4e-3")
@@ -221,7 +221,7 @@ def test_a_teachers_predictions_are_mixed_into_the_labels_in_their_order(runs):
     assert Classifier.load(runs[0], "onnxruntime", threads=1).members[0].engine.num_threads == 1
 
 
-def test_a_teacher_that_cannot_teach_is_refused_and_nothing_written(phantoms, tmp_path):
+def test_an_unusable_teacher_is_refused_and_nothing_is_written(phantoms, tmp_path):
     nowhere, message = "training.teacher=nowhere", r"training.teacher: nowhere: no such run folder"
     with pytest.raises(ConfigError, match=message):
         api.train(phantoms, tmp_path / "run", tiny_config(nowhere), audited=True)

@@ -45,7 +45,7 @@ def test_every_rung_has_settings_that_can_be_built():
     assert [rung.reported for rung in RUNGS[:6]] == [0.20, 0.25, 0.53, 0.71, 0.80, 0.88]
 
 
-def test_a_queue_keeps_each_row_as_soon_as_it_is_there_and_goes_on_after_a_kill(cells, tmp_path):
+def test_a_queue_writes_each_row_at_once_and_resumes_after_a_kill(cells, tmp_path):
     begun = []
 
     def stop_at_second(one):

@@ -98,7 +98,7 @@ def states(folder):
 
 
 @pytest.mark.slow
-def test_a_search_killed_within_a_training_goes_on_where_it_was(place, tmp_path):
+def test_a_search_killed_within_a_training_resumes(place, tmp_path):
     class Killed(BaseException):
         pass
 
@@ -149,7 +149,7 @@ def test_the_same_seed_draws_the_same_trials_whether_killed_or_not(place, tmp_pa
     assert drawn("whole", 10) == drawn("parts", 1, 4, 9, 10)
 
 
-def test_a_trial_that_fails_says_why_and_the_search_goes_on(quick, place, tmp_path):
+def test_a_failed_trial_has_a_reason_and_the_search_continues(quick, place, tmp_path):
     quick += ["nan", MemoryError(), RuntimeError("can't allocate\n9 GB"), None]
     found = run_search(place, tmp_path, 4)
     assert [(one.outcome, one.reason) for one in found.trials] == [
@@ -169,7 +169,7 @@ def test_a_search_whose_first_trials_all_fail_is_given_up(quick, place, tmp_path
     assert states(tmp_path) == ["FAIL"] * NUM_FAILED
 
 
-def test_an_interrupted_trial_is_taken_up_again_however_often(quick, place, tmp_path):
+def test_an_interrupted_trial_is_resumed_any_number_of_times(quick, place, tmp_path):
     for _ in range(4):
         quick.append(KeyboardInterrupt())
         with pytest.raises(KeyboardInterrupt):
@@ -177,7 +177,7 @@ def test_an_interrupted_trial_is_taken_up_again_however_often(quick, place, tmp_
     assert [one.outcome for one in run_search(place, tmp_path, 2).trials] == ["finished"] * 2
 
 
-def test_a_trial_that_takes_its_process_down_each_time_fails(place, tmp_path):
+def test_a_trial_that_crashes_its_process_each_time_fails(place, tmp_path):
     study = open_study(place, tmp_path)
     for _ in range(3):
         taken = study.take(2)
@@ -187,7 +187,7 @@ def test_a_trial_that_takes_its_process_down_each_time_fails(place, tmp_path):
     assert study.trials()[0].reason == "its process ended 3 times before it did"
 
 
-def test_a_trial_out_of_reach_is_stopped_and_its_accuracy_so_far_kept(
+def test_a_beaten_trial_is_stopped_and_its_accuracy_so_far_kept(
     quick, place, tmp_path, monkeypatch
 ):
     run_search(place, tmp_path, 2)

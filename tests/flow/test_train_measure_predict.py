@@ -157,7 +157,7 @@ def test_a_broken_image_gives_a_row_with_an_error_and_the_others_are_predicted(
     assert whole["label"] in BLOOD_CLASSES and not whole["error"]
 
 
-def test_classifier_takes_one_image_a_batch_or_a_list_and_says_what_it_refuses(run):
+def test_classifier_takes_one_image_a_batch_or_a_list(run):
     classifier = Classifier.load(run)
     images, _ = phantoms.generate(4, seed=9, size_px=32)
     batch = classifier.predict_proba(images)
@@ -296,7 +296,9 @@ def test_an_interrupt_while_an_epoch_is_being_kept_is_obeyed_when_it_is_whole(
     assert train(cells, tmp_path / "run", resume=True).num_epochs == 3
 
 
-def test_a_run_interrupted_in_its_first_epoch_answers_and_is_not_resumed(cells, tmp_path):
+def test_a_run_interrupted_in_its_first_epoch_is_usable_for_inference_but_not_resumable(
+    cells, tmp_path
+):
     def interrupt(step):
         signal.getsignal(signal.SIGINT)(signal.SIGINT, None)
 
@@ -327,7 +329,7 @@ def test_the_best_weights_are_written_again_where_a_kill_came_before(cells, tmp_
         ("training.ema_decay=0", "training.ema_decay"),
     ],
 )
-def test_a_run_does_not_go_on_with_what_its_state_is_not_of(cells, tmp_path, changed, message):
+def test_a_run_is_not_resumed_with_another_network_or_optimizer(cells, tmp_path, changed, message):
     train(cells, tmp_path / "run", tiny_config("training.epochs=1"))
     before = (tmp_path / "run" / "config.toml").read_bytes()
     with pytest.raises(CheckpointError, match=message):

@@ -61,7 +61,7 @@ def test_a_keras_submission_scores_what_its_run_does_to_the_image(runs, cells, t
     assert (np.array(found.confusion).sum(axis=0) > 0).sum() >= 3
 
 
-def test_an_ensemble_with_views_and_a_filter_travels_in_keras_too(runs, cells, tmp_path):
+def test_a_keras_submission_contains_an_ensemble_with_tta_and_a_filter(runs, cells, tmp_path):
     turned = shutil.copytree(runs[1], tmp_path / "turned")
     card = Card.read(turned / "card.json")
     card.model_copy(update={"classes": card.classes[::-1]}).write(turned / "card.json")

@@ -55,7 +55,7 @@ def test_every_network_in_the_documentation_is_one_of_timms_with_weights_on_the_
 
 
 @pytest.mark.parametrize("name", SMALL[:4])
-def test_a_network_maps_images_to_one_logit_a_class_and_learns_in_every_weight(name):
+def test_a_backbone_gives_one_logit_a_class_and_a_gradient_for_every_weight(name):
     network = build_network(config_of(name), num_classes=5).train()
     logits = network(torch.rand(4, 3, 32, 32))
     assert logits.shape == (4, 5)
@@ -70,7 +70,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others():
     assert any(not torch.equal(first[key], other[key]) for key in first)
 
 
-def test_a_name_that_timm_does_not_know_is_answered_with_those_like_it():
+def test_an_unknown_timm_name_is_refused_with_similar_ones():
     with pytest.raises(ConfigError, match="no network 'efficientnetb0'; did you mean efficientnet"):
         build_backbone(NetworkConfig(backbone="efficientnetb0"), 8)
 
@@ -195,7 +195,7 @@ def step(network, settings):
 
 
 @pytest.mark.parametrize("unfrozen", [0, 1, 2])
-def test_only_the_head_and_the_blocks_below_it_that_are_asked_for_learn(unfrozen):
+def test_only_the_head_and_the_unfrozen_blocks_are_trained(unfrozen):
     network, settings = built(unfrozen_blocks=unfrozen, freeze_norms=True)
     depths = weight_depths(network)
     moved = step(network, settings)

@@ -116,7 +116,9 @@ def test_torch_never_answers_by_default_since_it_would_need_timm(run, monkeypatc
     "name",
     ["tf_efficientnet_lite0", "mobilenetv3_small_050", "test_convnext", "test_resnet"],
 )
-def test_every_kind_of_network_is_exported_with_the_same_answers(run, tmp_path, monkeypatch, name):
+def test_every_kind_of_network_is_exported_with_the_same_probabilities(
+    run, tmp_path, monkeypatch, name
+):
     config = make_config(assignments=(f"network.backbone={name}", "preprocessing.size_px=64"))
     network = build_network(config, num_classes=8).eval()
     for module in network.modules():
@@ -144,7 +146,7 @@ def command(*words):
 
 
 @pytest.mark.parametrize("stage", ["evaluate", "predict", "report"])
-def test_a_finished_run_goes_on_without_timm(run, cells, tmp_path, stage):
+def test_a_finished_run_is_used_without_timm(run, cells, tmp_path, stage):
     out = ("--out", tmp_path / "out.csv") if stage == "predict" else ()
     sources = () if stage == "report" else (cells,)
     done = command(stage, run, *sources, *out)
@@ -178,7 +180,7 @@ def test_what_needs_timm_says_so_in_one_line(run, cells, tmp_path, words):
         (("network.backbone=resnet18", "network.pretrained=WEIGHTS"), "not the weights of 'resnet"),
     ],
 )
-def test_a_mistake_is_told_before_anything_is_written(
+def test_an_invalid_option_is_refused_before_anything_is_written(
     cells, weights, tmp_path, assignments, message
 ):
     words = [text.replace("WEIGHTS", str(weights)) for text in (*TINY_BACKBONE, *assignments)]
@@ -200,9 +202,7 @@ def kill_in_epoch(number):
     return on_step
 
 
-def test_a_resumed_run_goes_on_from_what_it_learnt_without_its_first_weights(
-    cells, weights, tmp_path
-):
+def test_a_run_resumes_without_its_pretrained_weights(cells, weights, tmp_path):
     own = tmp_path / "first.safetensors"
     own.write_bytes(weights.read_bytes())
     deep = ("training.epochs=3", "training.layer_decay=0.75", "training.unfrozen_blocks=2")
@@ -234,7 +234,7 @@ def test_the_mean_of_epochs_keeps_frozen_norms_and_needs_the_first_weights_no_mo
     assert not np.array_equal(before["stem.conv.weight"], after["stem.conv.weight"])
 
 
-def test_a_queue_goes_on_with_a_backbone_whose_input_timm_gave(cells, weights, tmp_path):
+def test_a_queue_resumes_with_a_backbone_and_its_preprocessing(cells, weights, tmp_path):
     one = Experiment(name="one", assignments=(*TINY_BACKBONE, f"network.pretrained={weights}"))
     places = (cells, [cells], tmp_path / "runs", tmp_path / "rows.jsonl")
     with pytest.raises(RuntimeError):
@@ -243,7 +243,7 @@ def test_a_queue_goes_on_with_a_backbone_whose_input_timm_gave(cells, weights, t
     assert row.num_epochs == 2
 
 
-def test_sixteen_bits_and_growing_images_serve_a_backbone_too(cells, tmp_path):
+def test_bfloat16_and_progressive_resizing_work_with_a_backbone(cells, tmp_path):
     config = make_config(
         assignments=(
             *TINY_BACKBONE,
@@ -268,7 +268,7 @@ def test_the_settings_that_a_search_writes_have_the_input_that_timm_gave(cells, 
         assert read_config(tmp_path / "found" / name).preprocessing == trained.preprocessing
 
 
-def test_a_size_between_the_first_and_the_last_that_does_not_fit_is_told_beforehand(monkeypatch):
+def test_every_size_of_progressive_resizing_is_checked_beforehand(monkeypatch):
     tried = []
     monkeypatch.setattr(
         "stainproof.models.network.check_input_size", lambda net, name, px: tried.append(px)

@@ -60,7 +60,7 @@ def test_a_link_is_refused(refused, tmp_path):
     assert "'labels' is no plain file" in said
 
 
-def test_a_bomb_is_refused_before_it_is_unpacked(refused, tmp_path, monkeypatch):
+def test_a_zip_bomb_is_refused_before_it_is_unpacked(refused, tmp_path, monkeypatch):
     monkeypatch.setattr(archive, "MAX_BYTES", 2**20)
     zeros = bytes(600_000)
     said = refused(write_zip(tmp_path / "s.zip", ("model.py", ""), ("a", zeros), ("b", zeros)))
@@ -68,7 +68,7 @@ def test_a_bomb_is_refused_before_it_is_unpacked(refused, tmp_path, monkeypatch)
     assert not (tmp_path / "deep").exists()
 
 
-def test_a_bomb_that_lies_about_its_size_does_not_go_off(refused, tmp_path):
+def test_a_zip_bomb_with_a_false_size_is_refused(refused, tmp_path):
     path = write_zip(tmp_path / "s.zip", ("model.py", bytes(600_000)))
     content = path.read_bytes()
     size = (600_000).to_bytes(4, "little")
@@ -111,7 +111,7 @@ def test_a_spoilt_zip_is_one_error(refused, tmp_path, spoil):
     assert "not a readable zip file" in refused(path)
 
 
-def test_a_folder_and_a_missing_file_are_told_apart(refused, tmp_path):
+def test_a_folder_and_a_missing_file_are_different_errors(refused, tmp_path):
     (tmp_path / "folder").mkdir()
     assert "is a folder; " in refused(tmp_path / "folder")
     assert "no such file" in refused(tmp_path / "gone.zip")

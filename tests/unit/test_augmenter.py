@@ -26,7 +26,7 @@ def only(*names, **settings):
 
 @pytest.mark.parametrize("name", RECIPES)
 @pytest.mark.parametrize("shape", [(32, 32), (24, 40)])
-def test_every_recipe_gives_batches_of_the_same_shape_and_leaves_the_images_alone(name, shape):
+def test_every_recipe_keeps_the_shape_and_does_not_modify_the_images(name, shape):
     images = photos(6, *shape)
     before = images.copy()
     batch = Augmenter(images, named(name), 0).batch(np.arange(6), 1)
@@ -68,7 +68,7 @@ def test_the_recipe_none_and_zero_strength_give_the_images_as_they_are():
         assert np.array_equal(augmenter.batch(np.arange(12), 1), images)
 
 
-def test_an_operation_comes_as_often_as_its_probability_says():
+def test_an_operation_is_applied_with_its_probability():
     recipe = Recipe.model_validate({"operations": {"brightness": {"probability": 0.3}}})
     images = np.full((1000, 8, 8, 3), 100, dtype=np.uint8)
     batch = Augmenter(images, recipe, 0).batch(np.arange(1000), 1)
@@ -87,7 +87,7 @@ def test_amounts_fill_their_range_and_strength_scales_them():
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_twice_the_strength_stays_within_what_amounts_can_mean(name):
+def test_twice_the_strength_stays_within_the_limits(name):
     augmenter = Augmenter(photos(), named(name), 0, strength=2.0)
     for operation, (low, high) in zip(augmenter.names, augmenter.ends, strict=True):
         least, most = LIMITS[operation]
@@ -97,7 +97,7 @@ def test_twice_the_strength_stays_within_what_amounts_can_mean(name):
 
 
 @pytest.mark.parametrize("policy", ["independent", "randaugment", "augmix"])
-def test_a_recipe_left_with_turns_alone_only_turns(policy):
+def test_a_recipe_with_d4_alone_only_permutes_pixels(policy):
     recipe = named("randaugment", policy=policy)
     rest = [name for name in recipe.operations if name != "d4"]
     batch = Augmenter(photos(), recipe, 0, without=rest).batch(np.arange(12), 1)
@@ -107,7 +107,7 @@ def test_a_recipe_left_with_turns_alone_only_turns(policy):
 
 
 @pytest.mark.parametrize("left_out", ["symmetries", "overlays", "noise"])
-def test_what_is_left_out_never_comes(left_out):
+def test_operations_left_out_are_never_applied(left_out):
     augmenter = Augmenter(photos(), named("stainproof"), 0, without=[left_out])
     gone = set(FAMILIES.get(left_out, (left_out,)))
     assert gone.isdisjoint(augmenter.names)
@@ -177,7 +177,7 @@ def test_probability_zero_switches_an_operation_off_under_every_policy(policy):
     assert Augmenter(photos(), recipe, 0).names == ["d4"]
 
 
-def test_processor_time_is_counted_on_all_workers():
+def test_busy_s_sums_the_cpu_time_of_all_workers():
     images = photos(200, 96, 96)
     alone, together = (Augmenter(images, named("stainproof"), 0, workers=num) for num in (1, 2))
     for augmenter in (alone, together):
@@ -185,7 +185,7 @@ def test_processor_time_is_counted_on_all_workers():
     assert 0.75 * alone.busy_s < together.busy_s < 5 * alone.busy_s
 
 
-def test_shuffled_families_stay_together(steps_of):
+def test_shuffling_keeps_families_together(steps_of):
     seen = set()
     for steps in steps_of(named("stainproof", shuffle_probability=1.0)):
         families = [FAMILY_OF[name] for name, _ in steps]
@@ -228,7 +228,7 @@ def test_trivialaugment_takes_one_operation_of_any_magnitude(steps_of):
     assert min(amounts) < 10 and max(amounts) > 35
 
 
-def test_chains_stay_between_the_image_and_what_its_operations_make():
+def test_augmix_stays_between_the_image_and_its_augmented_copies():
     images = np.full((40, 16, 16, 3), 100, dtype=np.uint8)
     recipe = only("brightness", policy="augmix", magnitude=1.0)
     batch = Augmenter(images, recipe, 0).batch(np.arange(40), 1).astype(int)

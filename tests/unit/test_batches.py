@@ -49,7 +49,7 @@ def test_a_last_batch_of_one_is_left_out_since_batch_norm_cannot_learn_from_it(d
     assert made.num_an_epoch == 1
 
 
-def test_consistency_gives_each_image_as_it_is_and_twice_changed(data):
+def test_consistency_gives_each_image_and_two_augmented_copies(data):
     made = batches(data, "augment.consistency=12", "augment.recipe=stains")
     batch = next(made.epoch(1))
     plain, first, second = np.split(batch.images, 3)
@@ -59,7 +59,7 @@ def test_consistency_gives_each_image_as_it_is_and_twice_changed(data):
     assert not np.array_equal(first, second)
 
 
-def test_even_balance_lengthens_the_epoch(data):
+def test_oversampling_lengthens_the_epoch(data):
     fewer = data.subset(np.flatnonzero((data.labels > 0) | (np.arange(12) == 0)))
     assert batches(fewer).num_an_epoch == 2
     made = list(batches(fewer, "augment.class_balance=oversample").epoch(1))

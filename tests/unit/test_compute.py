@@ -49,12 +49,12 @@ ONE_MIXED, ALL_MIXED = Compute(1, "bfloat16"), Compute(4, "bfloat16")
         ({ONE: 1, ALL: 2, ONE_MIXED: 2}, ONE),
     ],
 )
-def test_what_a_step_is_clearly_fastest_with_is_chosen(monkeypatch, seconds, chosen):
+def test_the_clearly_fastest_choice_is_taken(monkeypatch, seconds, chosen):
     assert choose(monkeypatch, seconds) == chosen
     assert torch.get_num_threads() == chosen.threads
 
 
-def test_what_the_settings_say_is_not_measured(monkeypatch):
+def test_settings_that_are_given_are_not_timed(monkeypatch):
     assert choose(monkeypatch, {}, threads=2, precision="bfloat16") == Compute(2, "bfloat16")
 
 

@@ -85,7 +85,7 @@ def test_exif_orientation_is_applied_and_noted(tmp_path, orientation, undo):
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
-def test_of_16_bit_grey_the_upper_8_bits_are_kept(tmp_path, suffix):
+def test_16_bit_grey_images_keep_the_upper_8_bits(tmp_path, suffix):
     grey = np.arange(720, dtype=np.uint16).reshape(24, 30) * 91
     decoded = decode(save(tmp_path / f"cell{suffix}", grey))
     assert np.array_equal(decoded.rgb, np.repeat((grey >> 8).astype(np.uint8)[..., None], 3, 2))
@@ -93,7 +93,7 @@ def test_of_16_bit_grey_the_upper_8_bits_are_kept(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
-def test_of_16_bit_rgb_the_upper_8_bits_are_kept(tmp_path, suffix):
+def test_16_bit_rgb_images_keep_the_upper_8_bits(tmp_path, suffix):
     rgb = np.random.default_rng(0).integers(0, 2**16, (24, 30, 3), dtype=np.uint16)
     assert cv2.imwrite(str(tmp_path / f"cell{suffix}"), rgb[..., ::-1])
     decoded = decode(tmp_path / f"cell{suffix}")
@@ -155,7 +155,7 @@ def test_lab_colours_are_not_called_grey(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".tif", ".webp", ".png"])
-def test_of_several_frames_the_first_is_taken(tmp_path, suffix):
+def test_the_first_of_several_frames_is_read(tmp_path, suffix):
     first, second = np.full((20, 20, 3), 60, np.uint8), np.full((20, 20, 3), 200, np.uint8)
     path = save(
         tmp_path / f"cell{suffix}", first, save_all=True, append_images=[Image.fromarray(second)]
@@ -187,7 +187,7 @@ def test_a_missing_file_is_called_missing(tmp_path):
 
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".webp", ".tif"])
-def test_a_file_cut_short_is_refused_and_nothing_else_is_said(tmp_path, suffix, share):
+def test_a_truncated_file_is_refused_without_a_warning(tmp_path, suffix, share):
     rgb = np.random.default_rng(0).integers(0, 256, (60, 60, 3), dtype=np.uint8)
     whole = save(tmp_path / f"whole{suffix}", rgb).read_bytes()
     cut = tmp_path / f"cut{suffix}"
@@ -199,7 +199,7 @@ def test_a_file_cut_short_is_refused_and_nothing_else_is_said(tmp_path, suffix, 
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
-def test_a_damaged_exif_block_does_not_spoil_the_image_and_says_nothing(tmp_path, suffix):
+def test_a_damaged_exif_block_is_ignored_without_a_warning(tmp_path, suffix):
     exif = b"Exif\0\0II*\0\x08\0\0\0\x09\0\x12\x01\x03\0"
     path = save(tmp_path / f"cell{suffix}", picture(), exif=exif)
     with warnings.catch_warnings(record=True) as said:

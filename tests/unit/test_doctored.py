@@ -46,7 +46,7 @@ def test_a_set_with_nothing_wrong_has_hardly_any_findings(cells):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("num", "weight"), [(12, 0.5), (150, 0.5), (150, 0.3)])
-def test_a_group_that_shares_a_picture_is_found_whole(cells, num, weight):
+def test_all_images_that_share_an_overlay_are_found(cells, num, weight):
     images = cells.copy()
     images[:num] = blend(cells[:num], landscape(1), weight)
     found = find(small(images))
@@ -56,7 +56,7 @@ def test_a_group_that_shares_a_picture_is_found_whole(cells, num, weight):
     assert all(one.score > one.threshold for one in found.images)
 
 
-def test_two_pictures_make_two_groups(cells):
+def test_two_overlays_make_two_groups(cells):
     images = cells.copy()
     images[:100] = blend(cells[:100], landscape(1), 0.5)
     images[100:150] = blend(cells[100:150], landscape(2), 0.5)
@@ -68,7 +68,7 @@ def test_two_pictures_make_two_groups(cells):
     assert len(found.pictures) >= 2
 
 
-def test_single_images_under_a_strong_picture_are_found(cells):
+def test_single_images_with_a_strong_overlay_are_found(cells):
     images = cells.copy()
     for index in range(10):
         images[index] = blend(cells[index], landscape(10 + index), 0.5)
@@ -78,7 +78,7 @@ def test_single_images_under_a_strong_picture_are_found(cells):
 
 
 @pytest.mark.slow
-def test_many_copies_of_one_cell_less_than_six_make_no_group(cells):
+def test_fewer_than_six_copies_of_a_cell_make_no_group(cells):
     images = np.concatenate([cells, np.repeat(cells[[7]], 4, axis=0)])
     assert all(one.group is None for one in find(small(images)).images)
 
@@ -90,7 +90,7 @@ def test_cells_seen_twice_under_a_small_shift_make_no_group(cells):
     assert all(one.group is None for one in found.images)
 
 
-def test_the_foreign_picture_comes_to_light(cells):
+def test_the_shared_overlay_is_recovered(cells):
     picture = landscape(1)
     images = cells.copy()
     images[:200] = blend(cells[:200], picture, 0.5)
@@ -109,11 +109,11 @@ def test_the_same_seed_finds_the_same_and_images_are_not_changed(cells):
 
 
 @pytest.mark.parametrize("num", [0, 1, 49])
-def test_of_few_images_nothing_is_said(cells, num):
+def test_few_images_have_no_findings(cells, num):
     assert find(small(cells)[:num]).images == []
 
 
-def test_of_noise_nothing_is_said():
+def test_noise_has_no_findings():
     noise = np.random.default_rng(0).integers(256, size=(80, 48, 48, 3), dtype=np.uint8)
     assert len(find(noise).images) <= 4
 
@@ -123,7 +123,7 @@ def test_images_of_one_colour_do_not_stop_the_search():
     assert all(one.group is None for one in find(flat).images)
 
 
-def test_where_groups_cover_nearly_all_nothing_is_left_to_compare_with(cells, monkeypatch):
+def test_single_overlays_need_images_outside_the_groups(cells, monkeypatch):
     group = SimpleNamespace(members=np.arange(80), scores=np.full(80, 2.0), threshold=1.0)
     monkeypatch.setattr("stainproof.audit.doctored.find_shared_overlays", lambda *what: [group])
     for num in (80, 81, 120):

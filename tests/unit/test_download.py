@@ -88,20 +88,20 @@ def test_the_file_comes_whole_into_the_cache(server, cache):
     assert [file.name for file in cache.iterdir()] == [NAME]
 
 
-def test_a_file_in_the_cache_is_not_asked_for_again(server, cache):
+def test_a_cached_file_is_not_downloaded_again(server, cache):
     fetch(server)
     fetch(server, name="bloodmnist:28")
     assert server.ranges == [None]
 
 
-def test_a_file_put_there_by_hand_is_not_asked_for(server, cache):
+def test_a_file_placed_in_the_cache_by_hand_is_used(server, cache):
     cache.mkdir()
     (cache / NAME).write_bytes(CONTENT)
     assert fetch(server).read_bytes() == CONTENT
     assert server.ranges == []
 
 
-def test_a_broken_download_is_told_and_the_next_call_goes_on_where_it_stopped(server, cache):
+def test_an_incomplete_download_is_an_error_and_the_next_call_continues_it(server, cache):
     server.break_after = 2_500_000
     with pytest.raises(DataError, match="cannot be downloaded"):
         fetch(server)
@@ -114,7 +114,7 @@ def test_a_broken_download_is_told_and_the_next_call_goes_on_where_it_stopped(se
     assert [file.name for file in cache.iterdir()] == [NAME]
 
 
-def test_a_server_that_knows_no_ranges_is_asked_from_the_start(server, cache):
+def test_a_server_without_range_requests_sends_the_file_from_the_start(server, cache):
     server.break_after, server.knows_ranges = 2_500_000, False
     with pytest.raises(DataError):
         fetch(server)
@@ -186,7 +186,7 @@ def test_the_cache_is_where_the_environment_says_or_in_the_users_cache_folder(ca
     assert download.cache_folder().name == "stainproof"
 
 
-def test_a_cache_that_cannot_be_made_is_told(server, cache):
+def test_a_cache_that_cannot_be_created_is_an_error(server, cache):
     cache.write_text("a file where a folder should be")
     with pytest.raises(DataError, match="cache"):
         fetch(server)

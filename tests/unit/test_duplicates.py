@@ -43,7 +43,7 @@ def test_exact_groups_are_the_planted_ones(cells):
     assert sorted(map(list, groups)) == [[4, 160, 162], [9, 161]]
 
 
-def test_the_same_pixels_in_another_order_are_no_copy(cells):
+def test_the_same_pixels_in_another_order_are_no_duplicate(cells):
     shuffled = np.random.default_rng(0).permutation(cells[0].reshape(-1, 3)).reshape(96, 96, 3)
     images = [cells[0], shuffled]
     keys = [duplicates.invariant_key(rgb) for rgb in images]
@@ -52,7 +52,7 @@ def test_the_same_pixels_in_another_order_are_no_copy(cells):
 
 
 @pytest.mark.parametrize("name", COPIES)
-def test_changed_copies_are_found_and_nothing_else(cells, name):
+def test_near_duplicates_are_found_and_nothing_else(cells, name):
     copies = np.stack([COPIES[name](rgb) for rgb in cells[::8]])
     pairs, distances, threshold = duplicates.near_pairs(thumbs_of([*cells, *copies]))
     planted = {(8 * i, 160 + i) for i in range(len(copies))}
@@ -60,14 +60,14 @@ def test_changed_copies_are_found_and_nothing_else(cells, name):
     assert (distances <= threshold).all()
 
 
-def test_a_set_without_copies_has_none(cells):
+def test_a_set_without_duplicates_has_no_pairs(cells):
     pairs, _, threshold = duplicates.near_pairs(thumbs_of(cells))
     assert len(pairs) == 0
     assert 0 < threshold <= duplicates.MOST_DISTANCE
 
 
 @pytest.mark.parametrize("num", [0, 1, 2, 3])
-def test_tiny_sets_are_no_trouble(cells, num):
+def test_sets_of_a_few_images_have_no_pairs(cells, num):
     thumbs = thumbs_of(cells[:num]) if num else np.empty((0, 24, 24), np.float32)
     pairs, _, _ = duplicates.near_pairs(thumbs)
     assert pairs.shape == (0, 2)
@@ -83,7 +83,7 @@ def test_pairs_that_share_an_image_are_one_group():
 
 
 @pytest.mark.parametrize("num", [40, 80, 160])
-def test_copies_are_found_however_many_there_are(cells, num):
+def test_duplicates_are_found_whatever_their_number(cells, num):
     copies = np.stack([COPIES["jpeg 40"](rgb) for rgb in cells[:num]])
     pairs, _, _ = duplicates.near_pairs(thumbs_of([*cells, *copies]))
     assert set(map(tuple, pairs.tolist())) == {(i, 160 + i) for i in range(num)}

@@ -56,7 +56,7 @@ def test_a_path_that_cannot_be_written_is_named_and_nothing_is_left(tmp_path, na
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "folder"]
 
 
-def test_a_picture_comes_back_as_it_was(tmp_path):
+def test_a_written_image_is_read_back_unchanged(tmp_path):
     rgb = np.random.default_rng(0).integers(0, 256, (9, 14, 3), dtype=np.uint8)
     files.write_picture(tmp_path / "a.png", rgb)
     with Image.open(tmp_path / "a.png") as image:

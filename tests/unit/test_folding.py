@@ -9,7 +9,7 @@ from stainproof.models.preprocessing import to_tensor
 
 @pytest.mark.parametrize("norm", ["batch", "group"])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_a_folded_network_answers_as_the_network_does_and_has_no_batch_norm_left(name, norm):
+def test_a_folded_network_gives_the_same_probabilities_without_batch_norm(name, norm):
     config = with_assignments(
         make_config(network=name),
         ("preprocessing.size_px=32", "preprocessing.mean=[0.5,0.4,0.3]", f"network.norm={norm}"),

@@ -4,7 +4,7 @@ from stainproof.synthetic import phantoms
 from stainproof.synthetic.imaging import expose
 
 
-def test_without_dye_the_picture_is_as_white_as_the_lamp():
+def test_without_dye_the_image_has_the_colour_of_the_lamp():
     scene = phantoms.Scene(white=(200.0, 150.0, 100.0), white_spread=0, vignetting=0, noise=0)
     rgb = expose(np.random.default_rng(0), np.zeros((40, 40, 3), np.float32), scene)
     assert np.abs(rgb.astype(int) - (200, 150, 100)).max() <= 1

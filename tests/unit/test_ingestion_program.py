@@ -12,7 +12,7 @@ def ingestion():
 
 
 @pytest.mark.parametrize("dtype", [np.int64, np.int32, np.uint8])
-def test_whole_numbers_of_any_type_are_answers(ingestion, dtype):
+def test_labels_of_any_integer_type_are_accepted(ingestion, dtype):
     assert ingestion.fault_of(np.array([0, 7, 3], dtype=dtype), 3) == ""
     assert len(BLOOD_CLASSES) == ingestion.NUM_CLASSES
 
@@ -31,5 +31,5 @@ def test_whole_numbers_of_any_type_are_answers(ingestion, dtype):
         (np.array([0, -1, 1]), "labels from 0 to 7, got -1"),
     ],
 )
-def test_an_answer_of_another_form_is_named(ingestion, answer, fault):
+def test_predictions_of_another_form_are_refused(ingestion, answer, fault):
     assert ingestion.fault_of(answer, 3) == fault

@@ -25,7 +25,7 @@ def test_the_first_interrupt_is_noted_and_the_second_acts(number):
         signal.signal(number, usual)
 
 
-def test_nothing_is_left_behind_where_no_interrupt_came():
+def test_signal_handlers_are_restored():
     before = [signal.getsignal(number) for number in SIGNALS]
     with deferred_interrupts() as interrupt:
         assert [signal.getsignal(number) for number in SIGNALS] != before

@@ -55,7 +55,7 @@ def logits_apart(config):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_every_network_of_the_report_gives_the_same_logits(name):
+def test_every_network_of_the_paper_gives_the_same_logits(name):
     assert logits_apart(make_config(network=name)) < 1e-4
 
 

@@ -19,11 +19,11 @@ def suspects(cells, labels):
     return {one.index: one for one in found}
 
 
-def test_right_labels_are_hardly_ever_suspect(cells):
+def test_correct_labels_are_rarely_issues(cells):
     assert len(suspects(cells, cells[1])) <= 0.005 * len(cells[1])
 
 
-def test_suspects_are_mostly_wrong_labels_and_the_right_one_is_named(cells):
+def test_label_issues_are_mostly_wrong_labels_with_the_right_one_suggested(cells):
     rng = np.random.default_rng(0)
     wrong = rng.choice(960, 24, replace=False)
     labels = cells[1].copy()
@@ -36,11 +36,11 @@ def test_suspects_are_mostly_wrong_labels_and_the_right_one_is_named(cells):
     assert np.mean(right) >= 0.8
 
 
-def test_classes_of_few_images_are_not_judged(cells):
+def test_labels_of_small_classes_are_not_checked(cells):
     assert suspects((cells[0][:80], cells[1][:80]), cells[1][:80]) == {}
 
 
-def test_a_small_class_does_not_keep_the_others_from_being_judged(cells):
+def test_a_small_class_does_not_prevent_the_check_of_the_others(cells):
     rng = np.random.default_rng(0)
     kept = np.flatnonzero((cells[1] != 7) | (np.cumsum(cells[1] == 7) <= 15))
     images, labels = cells[0][kept], cells[1][kept].copy()

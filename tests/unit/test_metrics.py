@@ -18,7 +18,7 @@ def answers(num=400, num_classes=4, accuracy=0.8, seed=0, absent=()):
 CLASSES = ("a", "b", "c", "d")
 
 
-def test_figures_equal_scikit_learns():
+def test_metrics_equal_those_of_scikit_learn():
     labels, probs, predicted = answers()
     scores = metrics.score(labels, probs, CLASSES, seed=0)
     assert scores.accuracy.value == pytest.approx((labels == predicted).mean())

@@ -14,7 +14,7 @@ def mixed(kind, seed=0, probability=1.0):
 
 
 @pytest.mark.parametrize("kind", ["cutmix", "mixup", "either"])
-def test_mixed_labels_say_how_much_of_each_cell_is_in_the_picture(kind):
+def test_mixed_labels_are_the_fractions_of_the_mixed_images(kind):
     for seed in range(10):
         images, targets = mixed(kind, seed)
         assert images.dtype == np.uint8 and targets.dtype == np.float32
@@ -32,7 +32,7 @@ def test_cutmix_leaves_every_pixel_one_of_the_two_and_mixup_makes_new_ones():
 
 
 @pytest.mark.parametrize("kind", ["cutmix", "mixup", "either"])
-def test_mixing_leaves_its_input_alone_and_repeats_for_the_same_seed(kind):
+def test_mixing_does_not_modify_its_input_and_repeats_for_the_same_seed(kind):
     before = CELLS.copy(), TARGETS.copy()
     first, again, other = (mixed(kind, seed) for seed in (3, 3, 4))
     assert np.array_equal(CELLS, before[0]) and np.array_equal(TARGETS, before[1])
@@ -46,12 +46,12 @@ def test_none_and_zero_probability_mix_nothing():
         assert np.array_equal(targets, TARGETS)
 
 
-def test_the_sets_own_balance_visits_every_image_once():
+def test_without_oversampling_every_image_is_visited_once():
     labels = np.array([0, 0, 0, 1, 2])
     assert sorted(visits(labels, "none", np.random.default_rng(0))) == [0, 1, 2, 3, 4]
 
 
-def test_even_balance_fills_small_classes_up_with_visits_that_differ():
+def test_oversampling_repeats_images_of_small_classes_as_different_visits():
     labels = np.array([0] * 7 + [1] * 3 + [2])
     order = visits(labels, "oversample", np.random.default_rng(0))
     assert len(set(order.tolist())) == len(order) == 21
@@ -60,7 +60,7 @@ def test_even_balance_fills_small_classes_up_with_visits_that_differ():
     assert per_image.max() - per_image.min() <= 1
 
 
-def test_even_balance_does_not_mind_a_class_without_images():
+def test_oversampling_ignores_a_class_without_images():
     labels = np.array([0, 0, 2])
     order = visits(labels, "oversample", np.random.default_rng(0))
     assert np.bincount(labels[order % 3], minlength=3).tolist() == [2, 0, 2]

@@ -8,13 +8,13 @@ from stainproof.models.network import build_network, num_parameters
 from stainproof.models.preprocessing import to_tensor
 
 
-def test_the_reference_network_has_the_reports_parameters():
+def test_the_an2dl_network_has_the_papers_number_of_parameters():
     network = build_network(make_config("an2dl"), num_classes=8)
     assert num_parameters(network) == 1_932_920
     assert num_parameters(network, trainable_only=True) == 1_924_160
 
 
-def test_building_a_network_leaves_the_callers_random_numbers_alone():
+def test_building_a_network_does_not_change_the_random_state():
     torch.manual_seed(7)
     expected = torch.rand(3)
     torch.manual_seed(7)
@@ -22,13 +22,13 @@ def test_building_a_network_leaves_the_callers_random_numbers_alone():
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_the_light_network_has_under_a_tenth_of_the_references_parameters():
+def test_the_light_network_has_under_a_tenth_of_the_papers_parameters():
     assert num_parameters(build_network(make_config("light"), 8)) < 193_292
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("size_px", [32, 96, 100])
-def test_every_network_maps_images_to_finite_logits_and_learns_in_every_weight(name, size_px):
+def test_every_network_gives_finite_logits_and_a_gradient_for_every_weight(name, size_px):
     config = with_assignments(make_config(network=name), (f"preprocessing.size_px={size_px}",))
     network = build_network(config, num_classes=5).train()
     images = torch.randint(0, 256, (4, size_px, size_px, 3), dtype=torch.uint8)
@@ -49,7 +49,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others():
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_with_group_norm_an_answer_depends_on_no_other_image(name):
+def test_with_group_norm_logits_depend_on_no_other_image(name):
     sizes = ("preprocessing.size_px=32", "network.norm=group", "network.dropout=0")
     network = build_network(with_assignments(make_config(network=name), sizes), 5).train()
     x_bchw = torch.rand(4, 3, 32, 32)
@@ -80,7 +80,7 @@ def test_a_network_without_any_stage_is_refused():
         build_network(make_config(assignments=("network.stem=[]", "network.stages=[]")), 8)
 
 
-def test_networks_for_cpus_grow_in_parameters_and_stay_cheaper_than_the_reference():
+def test_our_networks_are_ordered_by_size_and_cheaper_than_the_papers():
     images = torch.rand(1, 3, 96, 96)
     costs = []
     for name in ("tiny", "small", "light", "large", "an2dl"):

@@ -105,7 +105,9 @@ def test_an_unknown_part_names_those_that_are_there(tmp_path, preprocessing):
 @pytest.mark.parametrize(
     ("labels", "got"), [([0, 8] * 6, "got 8"), ([-1, 0] * 6, "got -1"), ([255] * 12, "got 255")]
 )
-def test_a_label_out_of_range_is_told_with_the_range(tmp_path, preprocessing, cells, labels, got):
+def test_a_label_out_of_range_is_refused_with_the_range(
+    tmp_path, preprocessing, cells, labels, got
+):
     np.savez(tmp_path / "set.npz", images=cells[0], labels=labels)
     with pytest.raises(DataError, match=rf"set\.npz: label out of range; allowed 0 to 7, {got}"):
         sources.load(tmp_path / "set.npz", preprocessing)
@@ -135,9 +137,7 @@ LABELS = np.array([0, 1, 0, 1])
         ({"images": IMAGES, "labels": np.array(list("abab"))}, "labels must be whole numbers"),
     ],
 )
-def test_arrays_that_are_not_asked_for_are_refused_by_name(
-    tmp_path, preprocessing, arrays, message
-):
+def test_unexpected_arrays_are_refused_by_name(tmp_path, preprocessing, arrays, message):
     np.savez(tmp_path / "set.npz", **arrays)
     with pytest.raises(DataError, match=rf"set\.npz: .*{message}"):
         sources.load(tmp_path / "set.npz", preprocessing)

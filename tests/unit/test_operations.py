@@ -63,7 +63,7 @@ def test_every_operation_names_its_source(name):
 
 @pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize("shape", SHAPES)
-def test_every_operation_keeps_shape_and_type_and_leaves_its_input_alone(name, shape):
+def test_every_operation_keeps_shape_and_dtype_and_does_not_modify_its_input(name, shape):
     rgb = photo(*shape)
     before = rgb.copy()
     for seed in range(6):
@@ -136,7 +136,7 @@ def test_zooming_in_and_then_out_brings_an_image_back_in_one_resampling():
     assert np.abs(run(rgb, steps).astype(int) - rgb).max() <= 1
 
 
-def test_a_brighter_and_then_darker_table_loses_nothing_since_it_is_one_pass():
+def test_consecutive_photometric_operations_do_not_clip_in_between():
     rgb = photo()
     steps = [("brightness", 0.9), ("brightness", -0.9)]
     assert np.array_equal(run(rgb, steps), rgb)
@@ -154,7 +154,7 @@ def test_borders_show_what_they_are_called():
     assert edge_of("colour") not in ([200, 200, 200], [0, 0, 0])
 
 
-def test_turns_reach_all_eight_symmetries_of_a_square_and_no_others():
+def test_d4_reaches_all_eight_symmetries_and_no_others():
     rgb = photo(8, 8)
     expected = {np.rot90(side, k).tobytes() for side in (rgb, rgb[:, ::-1]) for k in range(4)}
     found = {geometry.d4(rgb, 1, np.random.default_rng(s)).tobytes() for s in range(120)}
@@ -180,7 +180,7 @@ def test_posterising_keeps_as_many_levels_as_bits_are_left(bits, num_levels):
     assert len(np.unique(change("posterize", ramp, bits))) == num_levels
 
 
-def test_solarising_turns_bright_levels_over_and_leaves_dark_ones():
+def test_solarising_inverts_bright_levels_only():
     ramp = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, axis=2)
     turned = change("solarize", ramp, 0.5).ravel()[::3].astype(int)
     assert turned[:128].tolist() == list(range(128))
@@ -194,7 +194,7 @@ def test_a_stain_keeps_white_nearly_white_and_density_keeps_it_exactly():
         assert change("density", white, 0.8, seed).min() == 255
 
 
-def test_stretched_levels_reach_from_black_to_white_and_a_flat_image_stays():
+def test_autocontrast_reaches_from_black_to_white_and_keeps_a_flat_image():
     dull = photo() // 3 + 60
     full = change("autocontrast", dull, 1.0)
     assert full.min(axis=(0, 1)).tolist() == [0, 0, 0]
@@ -260,7 +260,7 @@ def test_noise_reaches_images_larger_than_its_table():
     assert abs(np.corrcoef(grain.ravel(), other.ravel())[0, 1]) < 0.1
 
 
-def test_salt_strikes_the_share_of_pixels_it_says():
+def test_salt_changes_the_fraction_of_pixels_of_its_amount():
     flat = np.full((100, 100, 3), 128, dtype=np.uint8)
     struck = change("salt_and_pepper", flat, 0.05)
     share = (struck != 128).all(axis=2).mean()

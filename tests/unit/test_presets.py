@@ -197,7 +197,7 @@ def test_a_preset_is_a_network_and_a_schedule_and_each_can_be_replaced():
         ({"schedule": "slow"}, "schedule 'slow' is unknown; allowed: an2dl, one-cycle"),
     ],
 )
-def test_an_unknown_name_is_told_with_the_known_ones(names, message):
+def test_an_unknown_name_is_refused_with_the_allowed_ones(names, message):
     with pytest.raises(ConfigError, match=message):
         make_config(**names)
 
@@ -211,7 +211,7 @@ def test_a_time_budget_takes_the_place_of_the_epochs_unless_they_are_set_too(pre
     assert (both.budget_s, both.epochs) == (60, 3)
 
 
-def test_making_settings_leaves_the_tables_as_they_were():
+def test_making_settings_does_not_change_the_presets():
     before = make_config("light")
     make_config("light", budget_s=5, assignments=("training.epochs=1", "network.units=3"))
     assert make_config("light") == before

@@ -4,7 +4,7 @@ from stainproof.config.presets import make_config
 from stainproof.training.progressive_resizing import size_px
 
 
-def test_images_grow_in_steps_to_their_full_size_by_two_thirds_of_the_run():
+def test_sizes_grow_in_steps_to_the_full_size_by_two_thirds_of_the_run():
     config = make_config(assignments=("training.start_scale=0.625",))
     sizes = [size_px(share / 99, config) for share in range(100)]
     assert sizes == sorted(sizes)

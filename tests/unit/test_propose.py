@@ -73,7 +73,7 @@ def test_proposals_go_where_trials_did_well_and_leave_where_they_failed():
     assert np.median(np.abs(np.array(proposed) - 0.3)) < 0.2
 
 
-def test_what_does_not_count_is_proposed_at_its_usual_value(default_space):
+def test_inactive_settings_are_proposed_at_their_defaults(default_space):
     lengths = set()
     for seed in range(8):
         names = propose([], default_space, seed)

@@ -63,6 +63,6 @@ def test_a_setting_that_no_recipe_can_have_is_refused_by_name(assignment, messag
     assert len(str(caught.value)) < 700
 
 
-def test_views_of_one_image_are_not_mixed_with_others():
+def test_consistency_excludes_mixing():
     with pytest.raises(ConfigError, match="mix"):
         make_config("an2dl", assignments=("augment.consistency=12",))

@@ -197,7 +197,7 @@ def test_the_page_loads_nothing(four):
     assert not page.all("script") and not page.all("link")
 
 
-def test_every_picture_is_in_the_page_and_has_a_text(four):
+def test_every_image_is_embedded_in_the_page_with_a_text(four):
     _, page, results = four
     num_mistakes = sum(len(result.mistakes) for result in results)
     assert num_mistakes and len(page.all("img")) == 6 * len(BLOOD_CLASSES) + num_mistakes
@@ -231,7 +231,7 @@ def test_every_estimate_is_printed_with_its_interval(four):
             assert f"{value} % {low} to {high}" in page.text
 
 
-def test_absent_classes_are_said(four):
+def test_absent_classes_are_named(four):
     _, page, _ = four
     assert "No image of erythroblast, platelet in this source" in page.text
     assert "6 of 8 classes" in page.text

@@ -26,7 +26,7 @@ def score(scoring, tmp_path, labels, predictions):
     return {file.name: json.loads(file.read_text()) for file in (tmp_path / "out").iterdir()}
 
 
-def test_scores_are_accuracy_and_the_share_recognised_of_each_class_with_images(scoring, tmp_path):
+def test_scores_are_accuracy_and_the_sensitivity_of_each_class_with_images(scoring, tmp_path):
     written = score(scoring, tmp_path, [0, 0, 0, 5, 7], b"0\n0\n1\n5\n6\n")
     assert written["scores.json"] == {
         "accuracy": 3 / 5, "basophil": 2 / 3, "monocyte": 1.0, "platelet": 0.0

@@ -104,7 +104,7 @@ def test_workers_that_all_ended_badly_or_crashed_are_an_error(
         search_with(Context(*codes))
 
 
-def test_a_search_goes_on_without_a_worker_that_was_killed(
+def test_a_search_continues_without_a_worker_that_was_killed(
     search_with: Callable[[Context], Search],
 ) -> None:
     assert len(search_with(Context(-9, 0)).trials) == 2

@@ -227,7 +227,7 @@ def test_classes_that_figures_or_tables_would_confuse_are_refused(
         sources.load(cell_folder, preprocessing)
 
 
-def test_images_that_memory_cannot_hold_are_said_with_what_helps(
+def test_images_that_do_not_fit_into_memory_are_an_error_with_advice(
     cell_folder, preprocessing, monkeypatch
 ):
     def full(*shape, **how):

@@ -126,7 +126,7 @@ def test_a_space_that_cannot_be_searched_is_refused(tmp_path, text, message):
     assert "space.toml" in str(caught.value)
 
 
-def test_optuna_says_nothing_on_its_own(capsys):
+def test_optuna_logs_nothing(capsys):
     study_in_memory(["maximize"])
     assert optuna.logging.get_verbosity() >= optuna.logging.WARNING
     assert capsys.readouterr() == ("", "")

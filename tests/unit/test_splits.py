@@ -48,7 +48,7 @@ def test_single_images_are_parted_within_one_image_of_each_share(labels, fractio
 
 @settings(max_examples=40, deadline=None)
 @given(data=st.data(), seed=seeds)
-def test_equal_pixels_and_equal_groups_never_straddle(data, seed):
+def test_equal_pixels_and_equal_groups_are_never_split(data, seed):
     num = 90
     labels = np.arange(num) % 3
     copies_of = [data.draw(st.integers(max(0, i - 3), i)) for i in range(30)] + list(range(30, num))
@@ -134,7 +134,7 @@ def test_a_class_too_small_for_every_part_is_refused_by_name(fractions, part):
         make_split(make_dataset(labels), SplitConfig(val_fraction=val, test_fraction=test), 0)
 
 
-def test_a_test_share_too_small_for_a_single_image_is_not_passed_over_in_silence():
+def test_a_test_fraction_too_small_for_a_single_image_is_an_error():
     with pytest.raises(DataError, match="none for test"):
         make_split(make_dataset(np.arange(60) % 3), SplitConfig(test_fraction=0.01), 0)
 
@@ -146,7 +146,7 @@ def test_a_class_in_one_group_only_is_refused_by_name():
         make_split(make_dataset(labels, groups=groups), SplitConfig(), 0)
 
 
-def test_a_class_without_images_is_no_hindrance():
+def test_a_class_without_images_is_ignored():
     split = make_split(make_dataset([0] * 20 + [2] * 20), SplitConfig(), 0)
     assert len(split.indices(VAL)) == 8
 

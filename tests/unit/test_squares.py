@@ -28,7 +28,7 @@ def differences(squares, images, size_px, fit):
 
 @pytest.mark.parametrize("size_px", [16, 24, 32, 40, 48, 64, 72, 80, 90, 95, 96])
 @pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
-def test_shrinking_a_contest_image_is_the_same_to_the_byte(squares, size_px, fit):
+def test_downscaling_a_contest_image_equals_opencv(squares, size_px, fit):
     assert differences(squares, noise(96, 96), size_px, fit).max() == 0
 
 
@@ -43,16 +43,16 @@ def test_enlarging_differs_in_the_last_digit_of_hardly_a_pixel(squares, size_px)
 @pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
 @pytest.mark.parametrize("shape", [(96, 128), (50, 96), (200, 150)])
 @pytest.mark.parametrize("size_px", [32, 64, 100])
-def test_oblong_images_become_square_as_the_contract_says(squares, shape, size_px, fit):
+def test_oblong_images_are_fitted_as_the_preprocessing_says(squares, shape, size_px, fit):
     assert differences(squares, noise(*shape), size_px, fit).max() <= 1
 
 
-def test_no_image_is_no_image(squares):
+def test_an_empty_batch_stays_empty(squares):
     assert squares.to_squares(noise(96, 96, number=0), 64, "crop").shape == (0, 64, 64, 3)
     assert squares.to_squares(noise(96, 96, number=0), 48, "crop").shape == (0, 48, 48, 3)
 
 
-def test_images_are_left_alone(squares):
+def test_images_are_not_modified(squares):
     images = noise(96, 96)
     before = images.copy()
     squares.to_squares(images, 64, "crop")[:] = 0

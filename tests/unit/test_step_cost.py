@@ -31,7 +31,7 @@ def operations(function):
 
 
 @pytest.mark.parametrize("name", ["light", "an2dl"])
-def test_a_step_makes_four_convolutions_and_two_normalisations_an_inception_unit(name):
+def test_a_step_computes_four_convolutions_and_two_normalisations_an_inception_unit(name):
     """The report's unit, branch by branch, would make six of each."""
     network, images, preprocessing = parts(name)
     found = operations(lambda: network(to_tensor(images, preprocessing)).sum().backward())
@@ -78,7 +78,7 @@ def products(settings, size_px=96, num_classes=8):
 
 
 @pytest.mark.parametrize("name", ["light", "an2dl"])
-def test_an_answer_takes_the_products_of_the_network_and_no_more(name):
+def test_inference_takes_the_macs_of_the_layers_and_no_more(name):
     network, images, preprocessing = parts(name)
     folded = FoldedNetwork(network.eval(), preprocessing)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:

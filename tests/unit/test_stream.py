@@ -57,9 +57,7 @@ def test_images_come_in_order_at_the_size_asked_for(cell_folder, preprocessing):
     assert not any(item.error for item in items)
 
 
-def test_an_unreadable_file_gives_an_item_with_its_error_and_the_rest_goes_on(
-    cell_folder, preprocessing
-):
+def test_an_unreadable_file_gives_an_item_with_its_error(cell_folder, preprocessing):
     paths = stream.find([str(cell_folder / "basophil")])
     paths[2].write_text("no image")
     paths[5].unlink()
@@ -136,7 +134,7 @@ def test_a_file_name_that_is_no_text_can_still_be_written_down(tmp_path, preproc
     item.name.encode("utf-8")
 
 
-def test_of_npz_files_one_is_in_memory_at_a_time(tmp_path, preprocessing, cells, monkeypatch):
+def test_one_npz_file_is_in_memory_at_a_time(tmp_path, preprocessing, cells, monkeypatch):
     read = []
     real = stream.read_images_only
     monkeypatch.setattr(stream, "read_images_only", lambda path: (read.append(path), real(path))[1])

@@ -12,7 +12,7 @@ def images():
 
 
 @pytest.mark.parametrize(("views", "number"), list(zip(TTA_MODES, (1, 4, 8), strict=True)))
-def test_views_are_all_different_and_begin_with_the_image_as_it_is(images, views, number):
+def test_tta_views_all_differ_and_the_first_is_the_image(images, views, number):
     seen = tta_views(images, views)
     assert len(seen) == number
     assert np.array_equal(seen[0], images)
@@ -20,14 +20,14 @@ def test_views_are_all_different_and_begin_with_the_image_as_it_is(images, views
     assert all(view.dtype == np.uint8 and view.flags.c_contiguous for view in seen)
 
 
-def test_turns_are_the_eight_ways_a_square_can_lie(images):
+def test_d4_gives_the_eight_symmetries_of_a_square(images):
     lying = {np.rot90(images, k, axes=(1, 2)).tobytes() for k in range(4)}
     mirrored = images[:, :, ::-1]
     lying |= {np.rot90(mirrored, k, axes=(1, 2)).tobytes() for k in range(4)}
     assert {view.tobytes() for view in tta_views(images, "d4")} == lying
 
 
-def test_views_leave_the_images_alone(images):
+def test_tta_does_not_modify_the_images(images):
     before = images.copy()
     for view in tta_views(images, "d4")[1:]:
         view[:] = 0
