@@ -156,7 +156,7 @@ def print_audit(summary: "AuditSummary", out: Path) -> None:
 
 def usage(result: "SubmissionResult | Score") -> str:
     """Return time and memory of a submission as text."""
-    memory = f", {result.peak_mb:.0f} MB at most" if result.peak_mb else ""
+    memory = f", {result.peak_mb:.0f} MB peak memory" if result.peak_mb else ""
     return f"{result.seconds:.1f} s{memory}"
 
 

@@ -86,9 +86,9 @@ def competition(
 )
 def score(
     submission: Annotated[
-        Path, typer.Argument(metavar="SUBMISSION", help="A zip with model.py at its top.")
+        Path, typer.Argument(metavar="SUBMISSION", help="A zip with model.py at its top level.")
     ],
-    on: Annotated[str, typer.Option(help="A contest's bundle, or labelled images.")],
+    on: Annotated[str, typer.Option(help="A contest bundle, or labelled images.")],
     out: Annotated[Path | None, typer.Option(help="A JSON file for the result.")] = None,
     phase: Annotated[
         str | None, typer.Option(help="Of a bundle: development (if not given) or final.")
@@ -113,9 +113,10 @@ def score(
             python=python,
             track=bars.track,
         )
-    if not result.locked:
+    if not result.sandboxed:
         console.complain(
-            "no Landlock on this system: a submission that means harm could have read files"
+            "not sandboxed, since bubblewrap (bwrap) is missing or cannot run here: the submission "
+            "could read your files and use the network"
         )
     typer.echo(f"{result.source}: {result.num_images} images; {console.usage(result)}")
     typer.echo(f"  {'accuracy':27s}{result.accuracy.percent()}")

@@ -1,5 +1,5 @@
-"""The contest: submissions for it, the contest itself, and its grader on this machine.
+"""Contests on Codabench: submissions, contest bundles, and grading on this machine.
 
-`files/` holds what leaves the house: the files of a submission and the programs and pages of a
-contest. They import nothing of this package.
+`files/` holds the files of a submission and the programs and pages of a contest. They run elsewhere
+and import nothing of this package.
 """

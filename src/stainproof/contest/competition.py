@@ -1,4 +1,4 @@
-"""A contest as Codabench takes it: a bundle of two phases, and how its parts are found again."""
+"""Contest bundles for Codabench: writing one with two phases, and reading its parts."""
 
 import hashlib
 import json
@@ -45,8 +45,8 @@ def competition(
     """Write a contest for Codabench: programs, pages, images and hidden labels.
 
     Args:
-        development: Labelled images that submissions are scored on during the contest.
-        final: Labelled images that submissions are scored on once, at the end.
+        development: Labelled images for scoring during the contest.
+        final: Labelled images for scoring once, at the end.
         out: A `.zip`, or else a folder.
         contest: Title, dates and limits; by default it starts today.
         track: Shows progress.
@@ -97,10 +97,10 @@ def _write_files(folder: Path, sets: dict[str, Dataset], contest: Contest) -> No
 
 
 def write_data(folder: Path, data: Dataset) -> Task:
-    """Write images and labels of a phase, apart from each other.
+    """Write images and labels of a phase into separate folders.
 
-    Their order is that of the images' hashes: it is the same for the same images, and says nothing
-    of their labels that the images do not.
+    Images are ordered by their hashes: the order is the same for the same images, and reveals
+    nothing about the labels.
 
     Raises:
         DataError: The set is empty or has a class that is not the contest's.
@@ -117,11 +117,11 @@ def write_data(folder: Path, data: Dataset) -> Task:
 
 
 def _competition(contest: Contest) -> dict[str, Any]:
-    """Return what competition.yaml says, after Codabench's definition of version 2."""
+    """Return the content of competition.yaml, in version 2 of Codabench's format."""
     return {
         "version": 2,
         "title": contest.title,
-        "description": "Which blood cell is it, under a stain and a lens that nobody trained on?",
+        "description": "Classify blood cells of another laboratory, stain and microscope.",
         "image": LOGO_FILE,
         "terms": "pages/terms.md",
         "docker_image": contest.docker_image,
@@ -179,21 +179,21 @@ def _leaderboard() -> dict[str, Any]:
 
 
 def is_bundle(path: Path) -> bool:
-    """Say whether this is a contest rather than a source of images."""
+    """Return whether a path is a contest bundle rather than a source of images."""
     return path.suffix.lower() == ".zip" or files.exists(path / COMPETITION_FILE)
 
 
 @contextmanager
 def open_task(bundle: Path, phase: str) -> Iterator[tuple[Task, float]]:
-    """Give the folders of a phase and its limit in seconds, for as long as the block lasts.
+    """Provide the folders of a phase and its time limit in seconds inside a `with` block.
 
     Args:
         bundle: A folder, or a zip that is unpacked.
-        phase: Name of the phase; capitals do not matter.
+        phase: Name of the phase, case-insensitive.
 
     Raises:
         ConfigError: There is no such phase.
-        DataError: The bundle says less than it must, or lacks a folder.
+        DataError: The bundle is incomplete.
         SubmissionError: The zip is malformed.
     """
     with tempfile.TemporaryDirectory(prefix="stainproof-") as temporary:

@@ -1,4 +1,4 @@
-"""A contest's grader on this machine: a submission answers, then its answers are scored."""
+"""A contest's grader on this machine: run a submission, then score its predictions."""
 
 import json
 import shutil
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from stainproof.config.schema import Preprocessing
 from stainproof.contest.archive import unpack
-from stainproof.contest.sandbox import Bounds, Usage, run_program
+from stainproof.contest.sandbox import Limits, Usage, run_program
 from stainproof.errors import DataError, SubmissionError
 
 FILES = Path(__file__).parent / "files"
@@ -21,50 +21,52 @@ IMAGES_FILE, LABELS_FILE = "images.npy", "labels.json"
 PREDICTIONS_FILE, CONFUSION_FILE = "predictions.txt", "confusion.json"
 MODEL_FILE = "model.py"
 CONTEST_INPUT = Preprocessing(size_px=96)
-"""Size and shape of a contest's images."""
-MOST_BYTES = 64 * 2**20
-"""Of a file of predictions; a label takes two."""
+"""Preprocessing of a contest's images."""
+MAX_PREDICTIONS_BYTES = 64 * 2**20
+"""Of a file of predictions; a label takes two bytes."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a phase of a contest consists of, a folder each."""
+    """The folders of a contest's phase."""
 
     input_data: Path
-    """`images.npy`: all that a submission is given."""
+    """Holds `images.npy`, all that a submission is given."""
     reference_data: Path
-    """`labels.json`."""
+    """Holds `labels.json`."""
     ingestion_program: Path = INGESTION
     scoring_program: Path = SCORING
 
 
 @dataclass(frozen=True)
 class GradingResult:
-    """What a submission is worth."""
+    """Confusion matrix and resource usage of a submission."""
 
     classes: tuple[str, ...]
     confusion: NDArray[np.int64]
     """(classes, classes) counts; rows are true classes."""
     usage: Usage
-    """What inference took."""
+    """Of inference."""
 
 
-def answer(submission: Path, task: Task, bounds: Bounds, who: str = "") -> tuple[bytes, Usage]:
-    """Let a submission answer in an empty folder of its own.
+def run_submission(
+    submission: Path, task: Task, limits: Limits, name: str = ""
+) -> tuple[bytes, Usage]:
+    """Run a submission in an empty folder of its own.
 
     Args:
-        submission: A zip with model.py at its top.
-        task: Gives the images and the ingestion program.
-        bounds: What the submission may take.
-        who: Begins the message of an error; by default the path.
+        submission: A zip with model.py at its top level.
+        task: Holds the images and the ingestion program.
+        limits: What the submission may use.
+        name: Begins the message of an error; by default the path.
 
     Returns:
-        The file of predictions, as it is, and what inference took.
+        The file of predictions, unchecked, and the resource usage of inference.
 
     Raises:
-        SubmissionError: The zip is malformed, or the submission fails or does not answer.
+        SubmissionError: The zip is malformed, or the submission fails or writes no predictions.
     """
-    who = who or str(submission)
+    name = name or str(submission)
     with tempfile.TemporaryDirectory(prefix="stainproof-") as folder:
         app = Path(folder) / "app"
         unpack(submission, app / "ingested_program")
@@ -72,29 +74,29 @@ def answer(submission: Path, task: Task, bounds: Bounds, who: str = "") -> tuple
         shutil.copytree(task.ingestion_program, app / "program")
         shutil.copytree(task.input_data, app / "input_data")
         (app / "output").mkdir()
-        usage = run_program(Path(folder), bounds, who)
+        usage = run_program(Path(folder), limits, name)
         path = app / "output" / PREDICTIONS_FILE
-        if path.is_symlink() or not path.is_file() or path.stat().st_size > MOST_BYTES:
-            raise SubmissionError(f"{who}: ended without predictions that can be read")
+        if path.is_symlink() or not path.is_file() or path.stat().st_size > MAX_PREDICTIONS_BYTES:
+            raise SubmissionError(f"{name}: ended without readable predictions")
         return path.read_bytes(), usage
 
 
-def grade(submission: Path, task: Task, bounds: Bounds) -> GradingResult:
-    """Let a submission answer, then compare its answers with the labels, which it never sees.
+def grade(submission: Path, task: Task, limits: Limits) -> GradingResult:
+    """Run a submission, then compare its predictions with the labels, which it cannot access.
 
     Args:
-        submission: A zip with model.py at its top.
+        submission: A zip with model.py at its top level.
         task: A phase of a contest.
-        bounds: What the submission may take.
+        limits: What the submission may use.
 
     Raises:
-        DataError: The bundle names no classes, or its programs leave no counts.
-        SubmissionError: As of `answer`, or the answers are not one label for every image.
+        DataError: The bundle defines no classes, or its programs write no confusion matrix.
+        SubmissionError: As of `run_submission`, or it does not predict one label for each image.
     """
     truth = _read_json(task.reference_data / LABELS_FILE)
     if not isinstance(truth, dict) or not isinstance(truth.get("classes"), list):
-        raise DataError(f"the contest's {LABELS_FILE} names no classes")
-    predictions, usage = answer(submission, task, bounds)
+        raise DataError(f"the contest's {LABELS_FILE} defines no classes")
+    predictions, usage = run_submission(submission, task, limits)
     with tempfile.TemporaryDirectory(prefix="stainproof-") as folder:
         app = Path(folder) / "app"
         shutil.copytree(task.scoring_program, app / "program")
@@ -102,7 +104,7 @@ def grade(submission: Path, task: Task, bounds: Bounds) -> GradingResult:
         (app / "input" / "res").mkdir()
         (app / "input" / "res" / PREDICTIONS_FILE).write_bytes(predictions)
         (app / "output").mkdir()
-        run_program(Path(folder), Bounds(), str(submission))
+        run_program(Path(folder), Limits(), str(submission))
         counts = _read_json(app / "output" / CONFUSION_FILE)
     num = len(truth["classes"])
     try:
@@ -110,7 +112,7 @@ def grade(submission: Path, task: Task, bounds: Bounds) -> GradingResult:
     except (TypeError, ValueError, OverflowError):
         confusion = np.empty(0, dtype=np.int64)
     if confusion.shape != (num, num):
-        raise DataError(f"the contest's programs left no table of {num} by {num} counts")
+        raise DataError(f"the contest's programs wrote no {num} by {num} confusion matrix")
     return GradingResult(tuple(map(str, truth["classes"])), confusion, usage)
 
 
@@ -122,9 +124,9 @@ def _read_json(path: Path) -> Any:
 
 
 def _check_model(submission: Path, folder: Path) -> None:
-    """Refuse a submission without model.py at its top, and say where it is instead."""
+    """Raise if a submission has no model.py at its top level, and name the folder that has one."""
     if (folder / MODEL_FILE).is_file():
         return
     deeper = next(iter(sorted(folder.rglob(MODEL_FILE))), None)
-    hint = f"; it lies in {deeper.parent.name}/: zip what is in that folder" if deeper else ""
-    raise SubmissionError(f"{submission}: no {MODEL_FILE} at the top of the zip{hint}")
+    hint = f"; it is in {deeper.parent.name}/: zip the contents of that folder" if deeper else ""
+    raise SubmissionError(f"{submission}: no {MODEL_FILE} at the top level of the zip{hint}")

@@ -37,7 +37,7 @@ def save_keras(network: nn.Module, preprocessing: Preprocessing, path: Path) -> 
 
 
 def import_keras() -> Any:
-    """Return the module keras, which here computes with torch: the files are the same.
+    """Return the module keras, which computes with torch here; the files do not depend on that.
 
     Raises:
         ConfigError: It is not installed.
@@ -53,11 +53,11 @@ def import_keras() -> Any:
 
 
 def to_keras(network: nn.Module, size_px: int) -> Any:
-    """Build a network in Keras with the weights that it has now.
+    """Build the same network in Keras, with copies of its weights.
 
-    The layers stand as its authors would have written them: every branch of an inception block has
-    convolutions of its own, and each is followed by its normalisation and its ReLU. The values are
-    those of our order, in which siblings are computed as one and the pool stands before the ReLU.
+    Each branch of an inception unit gets convolutions, a normalisation and a ReLU of its own, as in
+    the AN2DL paper. The outputs equal those of the torch layers, which merge the convolutions of
+    several branches and pool before the ReLU.
 
     Args:
         network: A network of our own layers.
@@ -67,13 +67,13 @@ def to_keras(network: nn.Module, size_px: int) -> Any:
         A Keras model from standardised images float32 (b, size, size, 3) to logits (b, classes).
 
     Raises:
-        ConfigError: The network is not of our own layers.
+        ConfigError: The network has layers of another package.
     """
     from keras import Input, Model
 
     if not isinstance(network, Network):
         raise ConfigError(
-            f"Keras can hold networks of our own layers, not {type(network).__name__}; "
+            f"Keras can hold stainproof's own networks, not {type(network).__name__}; "
             "use --runtime onnx"
         )
     images = Input((size_px, size_px, 3))
@@ -81,7 +81,7 @@ def to_keras(network: nn.Module, size_px: int) -> Any:
 
 
 def _through(module: nn.Module, x: Any) -> Any:
-    """Return what a module of ours makes of a Keras tensor (b, h, w, c)."""
+    """Apply the Keras equivalent of a module to a Keras tensor (b, h, w, c)."""
     from keras import layers
 
     match module:
@@ -118,7 +118,7 @@ def _through(module: nn.Module, x: Any) -> Any:
 
 
 def _inception(unit: InceptionUnit, x: Any) -> Any:
-    """Return the four branches of an inception unit, what is computed as one parted again."""
+    """Apply the four branches of an inception unit, with the merged convolutions split."""
     from keras import layers
 
     quarter, for_small, for_large = unit.point.widths
@@ -143,7 +143,7 @@ def _inception(unit: InceptionUnit, x: Any) -> Any:
 
 
 def _convolved(convolution: nn.Conv2d, x: Any, outputs: slice = WHOLE) -> Any:
-    """Apply a convolution, or those of its filters that make some of its outputs."""
+    """Apply a convolution, or the filters of some of its output channels."""
     from keras import layers
 
     weight, bias = _array(convolution.weight)[outputs], _array(convolution.bias)[outputs]

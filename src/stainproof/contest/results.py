@@ -1,4 +1,4 @@
-"""Results of a contest submission: what building it showed, and how it scored."""
+"""Results of contest submissions: of writing one with its test, and of scoring one."""
 
 from pydantic import Field
 
@@ -8,17 +8,17 @@ from stainproof.runs.artefact import SCHEMA_VERSION, Artefact, Estimate
 
 
 class SubmissionResult(Artefact):
-    """A contest submission that was proven to answer as its run does."""
+    """A contest submission, verified to predict what its run predicts."""
 
     runtime: str
     num_bytes: int
     """Of the zip."""
     num_images: int
-    """That it was proven on."""
+    """Number of images that it was verified on."""
     seconds: float
-    """That these took, from the start of Python on."""
+    """Wall time of their inference, including the start of Python."""
     peak_mb: float | None
-    """The most memory that it held."""
+    """Largest resident set size of any of its processes, in MiB."""
 
 
 class Score(Artefact):
@@ -35,11 +35,11 @@ class Score(Artefact):
     accuracy: Estimate
     per_class: tuple[ClassMetrics, ...]
     confusion: tuple[tuple[int, ...], ...]
-    """Counts; rows are true classes, columns are answers, both in the order of `classes`."""
+    """Counts; rows are true classes, columns are predictions, both in the order of `classes`."""
     seconds: float
-    """That inference took, from the start of Python on."""
+    """Time of inference, including the start of Python."""
     peak_mb: float | None
-    """The most memory that the submission held, where it could be noted."""
-    locked: bool | None
-    """Whether the kernel, not Python alone, kept it from other files; where it could be noted."""
+    """Largest resident set size of any process of the submission, in MiB."""
+    sandboxed: bool
+    """Whether it ran in bubblewrap: without network, other files and other processes."""
     provenance: Provenance

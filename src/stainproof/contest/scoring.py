@@ -1,4 +1,4 @@
-"""What a submission is worth, by the programs of a contest."""
+"""Scoring of a submission by the programs of a contest."""
 
 import sys
 import tempfile
@@ -8,7 +8,7 @@ from stainproof import files, provenance
 from stainproof.contest.competition import is_bundle, open_task, write_data
 from stainproof.contest.grader import CONTEST_INPUT, Task, grade
 from stainproof.contest.results import Score
-from stainproof.contest.sandbox import USUAL_LIMIT_S, Bounds
+from stainproof.contest.sandbox import DEFAULT_TIME_LIMIT_S, Limits
 from stainproof.data import sources
 from stainproof.errors import ConfigError
 from stainproof.evaluation import metrics
@@ -29,7 +29,8 @@ def score(
     """Score a submission as Codabench does, with the contest's own programs, on this machine.
 
     Args:
-        submission: A zip with model.py at its top; it is not trusted.
+        submission: A zip with model.py at its top level. It is untrusted and runs in a sandbox if
+            bubblewrap is installed; see `Score.sandboxed`.
         on: A bundle that `competition` made, or labelled images.
         out: A JSON file for the result; by default none is written.
         phase: Phase of a bundle; by default `development`.
@@ -38,7 +39,7 @@ def score(
         track: Shows progress.
 
     Raises:
-        ConfigError: There is no such phase, or no such Python.
+        ConfigError: There is no such phase or Python interpreter.
         DataError: The bundle or the source cannot be used.
         SubmissionError: The zip is malformed, or the submission fails or predicts in a wrong form.
     """
@@ -48,35 +49,35 @@ def score(
     if is_bundle(place):
         name = phase or "development"
         with open_task(place, name) as (task, limit_s):
-            bounds = Bounds(time_limit_s or limit_s, interpreter)
-            result = _score(zipped, task, f"{place.stem}, {name.lower()}", bounds)
+            limits = Limits(time_limit_s or limit_s, interpreter)
+            result = _score(zipped, task, f"{place.stem}, {name.lower()}", limits)
     elif phase is not None:
-        raise ConfigError(f"phase {phase!r}: {on} is no contest's bundle, so has no phases")
+        raise ConfigError(f"phase {phase!r}: {on} is not a contest bundle and has no phases")
     else:
         data = sources.load_test(on, CONTEST_INPUT, track)
         with tempfile.TemporaryDirectory(prefix="stainproof-") as folder:
             task = write_data(Path(folder), data)
-            bounds = Bounds(time_limit_s or USUAL_LIMIT_S, interpreter)
-            result = _score(zipped, task, data.source, bounds)
+            limits = Limits(time_limit_s or DEFAULT_TIME_LIMIT_S, interpreter)
+            result = _score(zipped, task, data.source, limits)
     if out:
         result.write(Path(out))
     return result
 
 
-def _score(submission: Path, task: Task, source: str, bounds: Bounds) -> Score:
-    marks = grade(submission, task, bounds)
-    num_right, num = int(marks.confusion.trace()), int(marks.confusion.sum())
+def _score(submission: Path, task: Task, source: str, limits: Limits) -> Score:
+    graded = grade(submission, task, limits)
+    num_correct, num = int(graded.confusion.trace()), int(graded.confusion.sum())
     return Score(
         submission=submission.name,
         submission_sha256=files.sha256_of(submission),
         source=source,
         num_images=num,
-        classes=marks.classes,
-        accuracy=proportion(num_right, num),
-        per_class=metrics.per_class(marks.confusion, marks.classes),
-        confusion=tuple(tuple(row) for row in marks.confusion.tolist()),
-        seconds=marks.usage.seconds,
-        peak_mb=marks.usage.peak_mb,
-        locked=marks.usage.locked,
+        classes=graded.classes,
+        accuracy=proportion(num_correct, num),
+        per_class=metrics.per_class(graded.confusion, graded.classes),
+        confusion=tuple(tuple(row) for row in graded.confusion.tolist()),
+        seconds=graded.usage.seconds,
+        peak_mb=graded.usage.peak_mb,
+        sandboxed=graded.usage.sandboxed,
         provenance=provenance.collect(),
     )

@@ -9,10 +9,10 @@ from stainproof.config.parsing import Settings, assign, make_settings
 
 
 class Contest(Settings):
-    """How a contest is held."""
+    """Title, dates and limits of a contest."""
 
     title: str = Field("Blood cells from another laboratory", min_length=1, max_length=200)
-    """Heads the contest's pages."""
+    """Title of the contest's pages."""
     start: date
     """First day of the development phase."""
     days: int = Field(28, ge=1, le=3650)
@@ -20,11 +20,11 @@ class Contest(Settings):
     final_days: int = Field(7, ge=1, le=3650)
     """Length of the final phase."""
     submissions_a_day: int = Field(5, ge=1, le=1000)
-    """That a team may make in the development phase; in the final phase it makes one."""
+    """Submissions per team and day in the development phase; the final phase allows one in all."""
     time_limit_s: int = Field(600, ge=1, le=86400)
     """Seconds that a submission may take for all images of a phase."""
     docker_image: str = Field("tensorflow/tensorflow:2.17.0", min_length=1)
-    """What submissions run in; the default has the grader's TensorFlow, and no ONNX Runtime."""
+    """Image that submissions run in; the default has the grader's TensorFlow, no ONNX Runtime."""
 
     @model_validator(mode="after")
     def _ends(self) -> Self:
@@ -34,7 +34,7 @@ class Contest(Settings):
 
 
 def make_contest(assignments: tuple[str, ...] = ()) -> Contest:
-    """Build the settings of a contest, which starts today unless they say otherwise.
+    """Build the settings of a contest, which by default starts today.
 
     Args:
         assignments: Texts such as `start=2026-12-01`.

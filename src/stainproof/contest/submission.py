@@ -4,22 +4,23 @@ import json
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stainproof import files
 from stainproof.config.parsing import check_known
-from stainproof.config.schema import InferenceConfig, Preprocessing
+from stainproof.config.schema import InferenceConfig
 from stainproof.contest.archive import pack
-from stainproof.contest.grader import CONTEST_INPUT, FILES, IMAGES_FILE, Task, answer
+from stainproof.contest.grader import CONTEST_INPUT, FILES, IMAGES_FILE, Task, run_submission
 from stainproof.contest.results import SubmissionResult
-from stainproof.contest.sandbox import Bounds, Usage, packages_lacking
+from stainproof.contest.sandbox import Limits, Usage, missing_packages
 from stainproof.data import stream
-from stainproof.data.images import Images, to_square
+from stainproof.data.images import Images, resizing_weights, to_square
 from stainproof.errors import CheckpointError, ConfigError, DataError, SubmissionError
 from stainproof.inference import frequency_filters, tta, voting
 from stainproof.inference.classifier import Classifier, Member
@@ -34,11 +35,10 @@ RUNTIMES = {
     "keras": {"keras": "keras==3.4.1", "tensorflow": "tensorflow-cpu==2.17.1"},
     "onnx": {"onnxruntime": "onnxruntime"},
 }
-"""What computes the networks -> what the grader's Python has for it, and how pip calls that."""
-NUM_PROOFS = 200
-"""Images that a submission is proven on."""
-OURS = ("stainproof", "torch", "cv2")
-"""What a submission must do without."""
+"""Runtime of the networks -> the packages that it needs, with their pip requirements."""
+MAX_VERIFICATION_IMAGES = 200
+HIDDEN_PACKAGES = ("stainproof", "torch", "cv2")
+"""A submission must not need them."""
 
 
 def submit(
@@ -71,12 +71,12 @@ def submit(
             written.
     """
     classifier, place = Classifier.load(run, inference=inference), Path(out)
-    cells = proof_images(images, track)
-    bounds = Bounds(python=Path(python))
+    cells = verification_images(images, track)
+    limits = Limits(python=Path(python))
     check_known(runtime, RUNTIMES, "runtime")
     if place.suffix.lower() != ".zip":
         raise ConfigError(f"{out}: a submission is one file; name it something.zip")
-    check_python(bounds.python, runtime)
+    check_python(limits.python, runtime)
     files.check_writable(place)
     labels = contest_labels(classifier.classes)
     squares = [to_square(rgb, classifier.preprocessing) for rgb in cells]
@@ -85,9 +85,9 @@ def submit(
         tempfile.TemporaryDirectory(prefix="stainproof-") as folder,
         files.atomic_path(place) as part,
     ):
-        lay_out(Path(folder), classifier, labels, runtime)
+        write_files(Path(folder), classifier, labels, runtime)
         pack(Path(folder), part)
-        usage = prove(part, cells, expected, bounds, str(out))
+        usage = verify(part, cells, expected, limits, str(out))
         num_bytes = part.stat().st_size
     return SubmissionResult(
         runtime=runtime,
@@ -99,22 +99,22 @@ def submit(
 
 
 def check_python(python: Path, runtime: str) -> None:
-    """Find out, before the work, whether a Python can prove a submission.
+    """Raise if a Python interpreter cannot verify a submission.
 
     Raises:
-        ConfigError: It cannot be started, or lacks a package that the grader has.
+        ConfigError: It cannot be started, or lacks a package of the runtime.
     """
     needed = RUNTIMES[runtime]
-    if lacking := packages_lacking(python, needed):
+    if missing := missing_packages(python, needed):
         raise ConfigError(
-            f"{python}: has no {' and no '.join(lacking)}, which the proof needs; pip install "
-            f"{' '.join(needed.values())} in an environment of its own, and name its Python with "
-            "--python"
+            f"{python}: has no {' and no '.join(missing)}, which the test of the submission needs; "
+            f"pip install {' '.join(needed.values())} in an environment of its own, and name its "
+            "Python with --python"
         )
 
 
 def contest_labels(classes: tuple[str, ...]) -> NDArray[np.int64]:
-    """Return the contest's label of every class of a run.
+    """Return the contest's label of each class of a run.
 
     Raises:
         CheckpointError: They are not the contest's eight, in whatever order and spelling.
@@ -128,36 +128,46 @@ def contest_labels(classes: tuple[str, ...]) -> NDArray[np.int64]:
     return np.array([BLOOD_CLASSES.index(name) for name in names], dtype=np.int64)
 
 
-def lay_out(folder: Path, classifier: Classifier, labels: NDArray[np.int64], runtime: str) -> None:
-    """Write all files of a submission into an empty folder."""
+def write_files(
+    folder: Path, classifier: Classifier, labels: NDArray[np.int64], runtime: str
+) -> None:
+    """Write the files of a submission into an empty folder."""
     parts = folder / "parts"
     shutil.copytree(FILES / "submission", folder, dirs_exist_ok=True, ignore=_networks_and_caches)
     shutil.copyfile(FILES / "submission" / "parts" / f"network_{runtime}.py", parts / "network.py")
     for module in (frequency_filters, tta, voting):
         shutil.copy(str(module.__file__), parts)
     (folder / "weights").mkdir()
-    members = []
+    members, sizes = [], []
     for number, member in enumerate(classifier.members):
         weights = f"weights/{number}.{runtime}"
         _write_weights(member, runtime, folder / weights)
+        sizes.append(member.card.preprocessing.size_px)
         order = [member.card.classes.index(name) for name in classifier.classes]
-        members.append({"weights": weights, **_shape(member.card.preprocessing), "order": order})
-    how = {
-        **_shape(classifier.preprocessing),
+        members.append({"weights": weights, "size_px": sizes[-1], "order": order})
+    _write_resizing(folder / "weights", sizes)
+    config = {
+        "size_px": classifier.preprocessing.size_px,
         **classifier.inference.model_dump(),
         "voting": classifier.voting,
         "labels": labels.tolist(),
         "members": members,
     }
-    files.write_text(folder / "model.json", json.dumps(how, indent=2) + "\n")
+    files.write_text(folder / "model.json", json.dumps(config, indent=2) + "\n")
 
 
 def _networks_and_caches(folder: str, names: list[str]) -> list[str]:
     return [name for name in names if name.startswith(("network_", "__pycache__"))]
 
 
-def _shape(preprocessing: Preprocessing) -> dict[str, Any]:
-    return preprocessing.model_dump(include={"size_px", "fit"})
+def _write_resizing(folder: Path, sizes: Sequence[int]) -> None:
+    """Write the interpolation weights of `parts/resize.py` for each network's input size."""
+    largest = max(sizes)
+    pairs = {(CONTEST_INPUT.size_px, largest), *((largest, size) for size in sizes)}
+    for old_px, new_px in pairs:
+        if old_px != new_px:
+            path = folder / f"resize_{old_px}_{new_px}.npy"
+            np.save(path, resizing_weights(old_px, new_px), allow_pickle=False)
 
 
 def _write_weights(member: Member, runtime: str, path: Path) -> None:
@@ -172,40 +182,42 @@ def _write_weights(member: Member, runtime: str, path: Path) -> None:
         save_keras(load_network(run, card), card.preprocessing, path)
 
 
-def prove(
-    submission: Path, images: Images, expected: NDArray[np.int64], bounds: Bounds, who: str
+def verify(
+    submission: Path, images: Images, expected: NDArray[np.int64], limits: Limits, name: str
 ) -> Usage:
-    """Ask a submission in an empty folder and a clean process, without what is ours.
+    """Check that a submission predicts the expected labels in an empty folder.
 
     Args:
         submission: The zip.
         images: uint8 (n, 96, 96, 3).
-        expected: int64 (n,), the labels that it must give.
-        bounds: What it may take.
-        who: Begins the message of an error.
+        expected: int64 (n,), the labels that it must predict.
+        limits: What it may use.
+        name: Begins the message of an error.
 
     Raises:
-        SubmissionError: It fails, or gives other labels.
+        SubmissionError: It fails, or predicts other labels.
     """
     with tempfile.TemporaryDirectory(prefix="stainproof-") as folder:
         np.save(Path(folder) / IMAGES_FILE, images, allow_pickle=False)
         task = Task(input_data=Path(folder), reference_data=Path(folder))
-        hidden = replace(bounds, hidden=OURS)
-        predictions, usage = answer(submission, task, hidden, f"{who}: not written: the proof")
+        hidden = replace(limits, hidden=HIDDEN_PACKAGES)
+        predictions, usage = run_submission(
+            submission, task, hidden, f"{name}: not written: the test failed"
+        )
     found = np.array(predictions.split(), dtype=np.int64)
     num_wrong = int((found != expected).sum())
     if num_wrong:
         raise SubmissionError(
-            f"{who}: not written: {num_wrong} of {len(images)} labels differ from the run's own"
+            f"{name}: not written: {num_wrong} of {len(images)} labels differ from the run's own"
         )
     return usage
 
 
-def proof_images(place: str | None, track: Track) -> Images:
-    """Return images to prove a submission on, 200 or as many as there are.
+def verification_images(place: str | None, track: Track) -> Images:
+    """Return at most 200 images to verify a submission on.
 
     Args:
-        place: Image files, a folder, a glob or an npz; nothing: synthetic cells of two labs.
+        place: Image files, a folder, a glob or an npz; None: synthetic cells of two labs.
         track: Shows progress.
 
     Returns:
@@ -215,7 +227,7 @@ def proof_images(place: str | None, track: Track) -> Images:
         DataError: There are no images, or one cannot be read.
     """
     if place is None:
-        num = NUM_PROOFS // len(phantoms.LABS)
+        num = MAX_VERIFICATION_IMAGES // len(phantoms.LABS)
         return np.concatenate([phantoms.generate(num, seed=0, lab=lab)[0] for lab in phantoms.LABS])
     paths = _spread(stream.find([place]))
     found: list[Images] = []
@@ -228,6 +240,6 @@ def proof_images(place: str | None, track: Track) -> Images:
 
 
 def _spread(values: list[Value]) -> list[Value]:
-    """Return 200 of the values or less, from all over."""
-    chosen = np.linspace(0, len(values) - 1, min(NUM_PROOFS, len(values)))
+    """Return at most 200 of the values, evenly spaced."""
+    chosen = np.linspace(0, len(values) - 1, min(MAX_VERIFICATION_IMAGES, len(values)))
     return [values[round(index)] for index in chosen]

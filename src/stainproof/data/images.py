@@ -39,10 +39,26 @@ def to_square(rgb: Images, preprocessing: Preprocessing) -> Images:
 
 
 def _resize(rgb: Images, width: int, height: int) -> Images:
-    shrinking = width < rgb.shape[1] or height < rgb.shape[0]
-    interpolation = cv2.INTER_AREA if shrinking else cv2.INTER_CUBIC
+    interpolation = _interpolation(width < rgb.shape[1] or height < rgb.shape[0])
     resized = cv2.resize(np.ascontiguousarray(rgb), (width, height), interpolation=interpolation)
     return np.asarray(resized, dtype=np.uint8)
+
+
+def _interpolation(shrinking: bool) -> int:
+    return cv2.INTER_AREA if shrinking else cv2.INTER_CUBIC
+
+
+def resizing_weights(old_px: int, new_px: int) -> NDArray[np.float32]:
+    """Return the weights with which `to_square` resizes one axis of a square image.
+
+    Returns:
+        float32 (new, old): row i holds the weights of the old pixels in the new pixel i. They are
+        OpenCV's response to unit impulses.
+    """
+    impulses = np.eye(old_px, dtype=np.float32)
+    interpolation = _interpolation(new_px < old_px)
+    weights = cv2.resize(impulses, (old_px, new_px), interpolation=interpolation)
+    return np.asarray(weights, dtype=np.float32)
 
 
 def shrink(images: Images, side_px: int) -> Images:

@@ -1,9 +1,9 @@
-"""Lets a submission answer for images that it is given without their labels.
+"""Run a submission on unlabelled images and write its predictions.
 
 python3 ingestion.py INPUT_DATA OUTPUT SUBMISSION
 
-Reads INPUT_DATA/images.npy, asks `Model().predict` of SUBMISSION/model.py, and writes
-OUTPUT/predictions.txt: one number a line, in the order of the images.
+Reads INPUT_DATA/images.npy, calls `Model().predict` of SUBMISSION/model.py, and writes
+OUTPUT/predictions.txt: one label per line, in the order of the images.
 """
 
 import importlib.util
@@ -16,20 +16,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 NUM_CLASSES = 8
-LONGEST_REASON = 300
+MAX_REASON = 300
+"""Length of an exception's message in the error output."""
 
 
 def main(input_data: Path, output: Path, submission: Path) -> None:
-    """Ask the submission and write what it says; end with one line and code 1 if it fails."""
+    """Write the predictions; exit with one line and code 1 if the submission fails."""
     images = np.load(input_data / "images.npy", allow_pickle=False)
     try:
         labels = np.asarray(load_model(submission)().predict(images))
     except (Exception, SystemExit) as error:
         traceback.print_exc()
-        reason = str(error)[:LONGEST_REASON]
-        sys.exit(f"ingestion: {place_of(error, submission)}: {type(error).__name__}: {reason}")
-    if fault := fault_of(labels, len(images)):
-        sys.exit(f"ingestion: predict must return {fault}")
+        reason = str(error)[:MAX_REASON]
+        sys.exit(f"ingestion: {location(error, submission)}: {type(error).__name__}: {reason}")
+    if error_message := check_labels(labels, len(images)):
+        sys.exit(f"ingestion: predict must return {error_message}")
     lines = "".join(f"{label}\n" for label in labels.tolist())
     (output / "predictions.txt").write_text(lines, encoding="ascii")
 
@@ -46,8 +47,8 @@ def load_model(submission: Path) -> Any:
     return module.Model
 
 
-def place_of(error: BaseException, submission: Path) -> str:
-    """Name the last line of the submission's own code that an error came through."""
+def location(error: BaseException, submission: Path) -> str:
+    """Return file and line of the innermost frame of an exception in the submission's code."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{Path(error.filename).name}, line {error.lineno}"
     frames = traceback.extract_tb(error.__traceback__)
@@ -57,10 +58,10 @@ def place_of(error: BaseException, submission: Path) -> str:
     return f"{Path(own[-1].filename).relative_to(submission)}, line {own[-1].lineno}"
 
 
-def fault_of(labels: NDArray[Any], num_images: int) -> str:
-    """Say what is wrong with an answer; nothing where it is as it must be."""
+def check_labels(labels: NDArray[Any], num_images: int) -> str:
+    """Return what `predict` must return and what it returned; empty if the labels are valid."""
     if labels.shape != (num_images,) or not np.issubdtype(labels.dtype, np.integer):
-        return f"whole numbers of shape ({num_images},), got {labels.dtype} {labels.shape}"
+        return f"integers of shape ({num_images},), got {labels.dtype} {labels.shape}"
     wrong = labels[(labels < 0) | (labels >= NUM_CLASSES)]
     return f"labels from 0 to {NUM_CLASSES - 1}, got {wrong[0]}" if len(wrong) else ""
 

@@ -1,10 +1,10 @@
-"""Compares a submission's answers with the truth.
+"""Compare the predictions of a submission with the labels.
 
 python3 scoring.py INPUT OUTPUT
 
-Reads INPUT/ref/labels.json (the truth) and INPUT/res/predictions.txt (one number a line), and
-writes OUTPUT/scores.json (a figure a column of the leaderboard) and OUTPUT/confusion.json (counts:
-a row a true class, a column a predicted one).
+Reads INPUT/ref/labels.json (the true labels) and INPUT/res/predictions.txt (one label per line).
+Writes OUTPUT/scores.json (the columns of the leaderboard) and OUTPUT/confusion.json (counts; rows
+are true classes, columns are predicted classes).
 """
 
 import json
@@ -14,16 +14,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-LONGEST_LINE = 4
-"""Bytes of one answer, its end of line included."""
+MAX_LINE_BYTES = 4
+"""Of one prediction, its line end included."""
 
 
-def main(truth: Path, answers: Path, output: Path) -> None:
-    """Write the scores; end with one line and code 1 where the answers cannot be read."""
-    reference = json.loads((truth / "labels.json").read_text(encoding="utf-8"))
-    classes, labels = reference["classes"], np.array(reference["labels"], dtype=np.int64)
+def main(reference: Path, predictions: Path, output: Path) -> None:
+    """Write the scores; exit with one line and code 1 if the predictions are invalid."""
+    truth = json.loads((reference / "labels.json").read_text(encoding="utf-8"))
+    classes, labels = truth["classes"], np.array(truth["labels"], dtype=np.int64)
     try:
-        predicted = read_predictions(answers / "predictions.txt", len(labels), len(classes))
+        predicted = read_predictions(predictions / "predictions.txt", len(labels), len(classes))
     except (OSError, ValueError) as error:
         sys.exit(f"scoring: {error}")
     confusion = np.zeros((len(classes), len(classes)), dtype=np.int64)
@@ -33,28 +33,28 @@ def main(truth: Path, answers: Path, output: Path) -> None:
 
 
 def read_predictions(path: Path, num_images: int, num_classes: int) -> NDArray[np.int64]:
-    """Return the answers, int64 (n,); they come from a program that nobody has checked."""
+    """Return the predicted labels, int64 (n,), from a file that an untrusted program wrote."""
     if path.is_symlink() or not path.is_file():
-        raise ValueError("there is no predictions.txt")
-    if path.stat().st_size > LONGEST_LINE * num_images:
-        raise ValueError(f"predictions.txt holds more than {num_images} labels")
+        raise ValueError("predictions.txt is missing")
+    if path.stat().st_size > MAX_LINE_BYTES * num_images:
+        raise ValueError(f"predictions.txt contains more than {num_images} labels")
     lines = path.read_bytes().split()
     if len(lines) != num_images:
-        raise ValueError(f"predictions.txt must hold {num_images} labels, got {len(lines)}")
+        raise ValueError(f"predictions.txt must contain {num_images} labels, got {len(lines)}")
     if not all(line.isdigit() and int(line) < num_classes for line in lines):
-        raise ValueError(f"predictions.txt must hold labels from 0 to {num_classes - 1}")
+        raise ValueError(f"predictions.txt must contain labels from 0 to {num_classes - 1}")
     return np.array([int(line) for line in lines], dtype=np.int64)
 
 
 def scores(confusion: NDArray[np.int64], classes: list[str]) -> dict[str, float]:
-    """Return the accuracy, and of every class with images the share that was recognised."""
-    right, present = np.diagonal(confusion), confusion.sum(axis=1)
-    by_class = {
+    """Return the accuracy and the sensitivity of every class that has images."""
+    correct, num_images = np.diagonal(confusion), confusion.sum(axis=1)
+    sensitivity = {
         name: int(hits) / int(num)
-        for name, hits, num in zip(classes, right, present, strict=True)
+        for name, hits, num in zip(classes, correct, num_images, strict=True)
         if num
     }
-    return {"accuracy": int(right.sum()) / int(present.sum()), **by_class}
+    return {"accuracy": int(correct.sum()) / int(num_images.sum()), **sensitivity}
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""What a submission does to its images, one file a step."""
+"""Steps of a prediction, one module each."""

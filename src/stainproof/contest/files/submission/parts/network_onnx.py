@@ -1,4 +1,4 @@
-"""A trained network in ONNX Runtime."""
+"""Run a trained network with ONNX Runtime."""
 
 from pathlib import Path
 
@@ -11,12 +11,12 @@ class Network:
     """Images uint8 (n, size, size, 3) to probabilities float32 (n, classes)."""
 
     def __init__(self, weights: Path) -> None:
-        """Read an `.onnx` file."""
+        """Load an `.onnx` file."""
         self.session = onnxruntime.InferenceSession(
             str(weights), providers=["CPUExecutionProvider"]
         )
 
     def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return the probability of every class."""
+        """Return the probabilities of all classes; rows sum to 1."""
         (probs,) = self.session.run(None, {"images": images})
         return np.asarray(probs)

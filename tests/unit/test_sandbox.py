@@ -1,0 +1,288 @@
+"""What a program in the sandbox can reach: its own folder and libraries, nothing else."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from stainproof.contest import sandbox
+from stainproof.contest.sandbox import Limits, missing_packages, run_program
+from stainproof.errors import ConfigError, DataError, SubmissionError
+
+COMMAND = "command: python3 /app/program/program.py /app/output"
+needs_bubblewrap = pytest.mark.skipif(
+    shutil.which("bwrap") is None and "CI" not in os.environ, reason="bubblewrap is not installed"
+)
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Run the text of a program; return its usage and what it printed."""
+
+    def call(program, command=COMMAND, **limits):
+        root = tmp_path / "root"
+        shutil.rmtree(root, ignore_errors=True)
+        folder, output = root / "app" / "program", root / "app" / "output"
+        folder.mkdir(parents=True)
+        output.mkdir()
+        report = "import sys; sys.stdout = open(sys.argv[1] + '/printed.txt', 'w')\n"
+        (folder / "program.py").write_text(report + program)
+        (folder / "metadata.yaml").write_text(command)
+        usage = run_program(root, Limits(**limits), "test")
+        return usage, (output / "printed.txt").read_text()
+
+    return call
+
+
+@pytest.fixture
+def without_bubblewrap(monkeypatch):
+    monkeypatch.setattr(sandbox.shutil, "which", lambda name: None)
+
+
+@pytest.fixture
+def secret(tmp_path):
+    """A file beside the program's folder."""
+    path = tmp_path / "labels.json"
+    path.write_text("the labels")
+    return path
+
+
+ATTACKS = {
+    "read": "open({secret!r}).read()",
+    "read through proc": "open('/proc/self/root' + {secret!r})",
+    "read with C": "import ctypes; libc = ctypes.CDLL(None)\n"
+    "if libc.open({secret!r}.encode(), 0) < 0: raise OSError",
+    "list": "import os; assert os.path.basename({secret!r}) in os.listdir('../..')",
+    "passwords": "open('/etc/shadow').read()",
+    "kernel settings": "open('/proc/sys/kernel/hostname', 'w').write('x')",
+    "kernel settings with C": "import ctypes; libc = ctypes.CDLL(None)\n"
+    "if libc.open(b'/proc/sys/vm/overcommit_memory', 1) < 0: raise OSError",
+    "system": "open('/usr/bin/evil', 'w')",
+    "interpreter": "import sys; open(sys.prefix + '/lib/evil', 'w')",
+    "remount": "import ctypes; libc = ctypes.CDLL(None)\n"
+    "if libc.mount(None, b'/', None, 4096 | 32, None): raise OSError",
+    "parent": "open('/proc/{pid}/environ')",
+    "signal": "import os; os.kill({pid}, 15)",
+    "download": "import urllib.request; urllib.request.urlopen('http://127.0.0.1:{port}')",
+    "TCP": "import socket; socket.create_connection(('127.0.0.1', {port}), 2)",
+    "address": "import socket; socket.getaddrinfo('example.org', 80)",
+    "datagram": "import socket\n"
+    "socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('8.8.8.8', 53))",
+}
+
+
+@needs_bubblewrap
+@pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS.keys())
+def test_an_attack_fails(run, secret, attack):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.2)
+        port = server.getsockname()[1]
+        with pytest.raises(SubmissionError, match="rror"):
+            run(attack.format(secret=str(secret), pid=os.getpid(), port=port))
+        with pytest.raises(TimeoutError):
+            server.accept()
+
+
+CHANGES = {
+    "write": "open({secret!r}, 'w').write('changed')",
+    "append": "open({secret!r}, 'a').write('changed')",
+    "create": "open({secret!r} + '.evil', 'w')",
+    "delete": "os.remove({secret!r})",
+    "rename": "os.rename({secret!r}, 'mine')",
+    "hard link": "os.link({secret!r}, 'mine')",
+    "times": "os.utime({secret!r}, (0, 0))",
+    "times of the folder": "os.utime(os.path.dirname({secret!r}), (0, 0))",
+    "mode of the folder": "os.chmod(os.path.dirname({secret!r}), 0)",
+    "shared temporary folder": "open('/tmp/stainproof-evil', 'w')",
+}
+
+
+@needs_bubblewrap
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
+def test_nothing_outside_of_its_folder_changes(run, tmp_path, secret, change):
+    before, mode = secret.stat(), tmp_path.stat().st_mode
+    with suppress(SubmissionError):
+        run(f"import os; {change.format(secret=str(secret))}")
+    after = secret.stat()
+    assert (after.st_mtime, after.st_nlink) == (before.st_mtime, before.st_nlink)
+    assert tmp_path.stat().st_mode == mode and tmp_path.stat().st_mtime > 0
+    assert secret.read_text() == "the labels"
+    assert {path.name for path in tmp_path.iterdir()} == {"root", secret.name}
+    assert not Path("/tmp/stainproof-evil").exists()
+
+
+@needs_bubblewrap
+def test_environment_and_processes_of_the_machine_are_hidden(run, monkeypatch):
+    monkeypatch.setenv("SECRET_TOKEN", "123")
+    program = (
+        "import os; print(sorted(os.environ), [n for n in os.listdir('/proc') if n.isdigit()])"
+    )
+    usage, printed = run(program)
+    assert usage.sandboxed
+    assert "SECRET" not in printed and "'1', '2'" in printed and "'4'" not in printed
+
+
+@needs_bubblewrap
+def test_report_of_memory_and_exit_code_cannot_be_forged(run):
+    forge = (
+        "import os\n"
+        "for name in os.listdir('/proc/1/fd'):\n"
+        "    try: os.write(os.open(f'/proc/1/fd/{name}', os.O_WRONLY), b'{\"code\": 0}')\n"
+        "    except OSError: pass\n"
+        "for number in range(3, 50):\n"
+        "    try: os.write(number, b'{\"code\": 0}')\n"
+        "    except OSError: pass\n"
+        "for number in (9, 15, 19): os.kill(1, number)\n"
+    )
+    usage, _ = run(f"{forge}x = bytearray(2**27)\n")
+    assert 128 < usage.peak_mb < 192
+    with pytest.raises(SubmissionError, match="ended with exit code 3"):
+        run(f"{forge}sys.exit(3)")
+
+
+FORKS = "import os, time\n{loop}:\n    if os.fork() == 0:\n        os.setsid()\n        {body}\n"
+
+
+@needs_bubblewrap
+def test_no_process_survives(run, tmp_path):
+    def num_alive():
+        lines = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
+        return sum(str(tmp_path) in line for line in lines.splitlines())
+
+    forks = FORKS.format(loop="for _ in range(100)", body="while True: time.sleep(1)")
+    run(forks)
+    assert num_alive() == 0
+    start = time.monotonic()
+    with pytest.raises(SubmissionError, match="took longer than 1 s"):
+        run(f"{forks}while True: pass", time_limit_s=1.0)
+    assert num_alive() == 0 and time.monotonic() - start < 10
+
+
+@needs_bubblewrap
+def test_sandbox_ends_when_the_process_that_started_it_is_killed(tmp_path):
+    for name in ("program", "output"):
+        (tmp_path / "app" / name).mkdir(parents=True)
+    program = "import sys, time; open(sys.argv[1] + '/started', 'w'); time.sleep(60)"
+    (tmp_path / "app" / "program" / "program.py").write_text(program)
+    (tmp_path / "app" / "program" / "metadata.yaml").write_text(COMMAND)
+    code = (
+        "import sys; from pathlib import Path; from stainproof.contest.sandbox import *\n"
+        "run_program(Path(sys.argv[1]), Limits(), 'test')"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)])
+    while not (tmp_path / "app" / "output" / "started").exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    for _ in range(100):
+        lines = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
+        alive = [line for line in lines.splitlines() if f"{tmp_path}/app" in line]
+        if not alive:
+            break
+        time.sleep(0.05)
+    assert not alive
+
+
+def test_its_own_folder_and_the_libraries_can_be_used(run):
+    program = (
+        "import sys, numpy, json, ssl, sqlite3, tempfile, os, subprocess\n"
+        "from pathlib import Path\n"
+        "Path('deep').mkdir(); Path('deep/mine.txt').write_text('mine')\n"
+        "Path('deep/mine.txt').rename('mine.txt'); Path('deep').rmdir()\n"
+        "with tempfile.TemporaryFile() as file: file.write(b'1')\n"
+        "subprocess.run(['/bin/sh', '-c', 'true'], check=True)\n"
+        "assert os.cpu_count() and Path('/proc/cpuinfo').exists()\n"
+        "print(Path('mine.txt').read_text(), sys.argv[2:])"
+    )
+    usage, printed = run(program, COMMAND + " --word /apple /app")
+    assert printed.split()[:2] == ["mine", "['--word',"]
+    assert printed.split()[2] == "'/apple'," and printed.strip().endswith("root/app']")
+    assert usage.seconds > 0
+
+
+def test_an_environment_elsewhere_is_visible_through_links(run, tmp_path):
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "real"], check=True)
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    for python in (tmp_path / "real", tmp_path / "link"):
+        usage, printed = run("print(sys.prefix)", python=python / "bin" / "python")
+        assert printed.strip() == str(python)
+        assert usage.sandboxed == (shutil.which("bwrap") is not None)
+
+
+def test_a_hidden_package_cannot_be_imported(run):
+    with pytest.raises(SubmissionError, match=r"ModuleNotFoundError: .*numpy"):
+        run("import numpy", hidden=("stainproof", "numpy"))
+    run("import numpy", hidden=("stainproof",))
+
+
+def test_peak_memory_is_that_of_the_largest_process(run):
+    small = run("")[0].peak_mb
+    assert 1 < small < 50
+    child = "import os\nif os.fork() == 0: x = bytearray(2**28); sys.exit()\nos.wait()"
+    assert 256 < run(child)[0].peak_mb < 320
+
+
+def test_resources_are_limited(run):
+    _, printed = run(
+        "import resource as r\n"
+        "for name in ('DATA', 'AS', 'FSIZE', 'NPROC', 'CORE'):\n"
+        "    print(name, *r.getrlimit(getattr(r, f'RLIMIT_{name}')))"
+    )
+    limits = {line.split()[0]: line.split()[1:] for line in printed.splitlines()}
+    assert all(soft == hard != "-1" for soft, hard in limits.values()), limits
+    assert limits["CORE"] == ["0", "0"]
+    with pytest.raises(SubmissionError, match="File too large"):
+        run("open('big', 'wb').truncate(2**40)")
+    with pytest.raises(SubmissionError, match="MemoryError"):
+        run("bytearray(2**42)")
+    with pytest.raises(SubmissionError, match="Cannot allocate memory"):
+        run("import mmap; mmap.mmap(-1, 2**42)")
+
+
+def test_without_bubblewrap_the_program_runs_with_limits(run, without_bubblewrap):
+    usage, printed = run("import os; print(os.getcwd())")
+    assert not usage.sandboxed and printed.strip().endswith("home") and usage.peak_mb > 1
+    with pytest.raises(SubmissionError, match="took longer than 1 s"):
+        run("while True: pass", time_limit_s=1.0)
+    with pytest.raises(SubmissionError, match="ended by signal 6"):
+        run("import os; os.abort()")
+    with pytest.raises(SubmissionError, match="File too large"):
+        run("open('big', 'wb').truncate(2**40)")
+
+
+def test_bubblewrap_that_cannot_create_namespaces_counts_as_missing(run, tmp_path, monkeypatch):
+    refusing = tmp_path / "bwrap"
+    refusing.write_text("#!/bin/sh\necho 'bwrap: No permissions' >&2; exit 1")
+    refusing.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    usage, _ = run("")
+    assert not usage.sandboxed
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("", "metadata.yaml: the contest's program defines no command"),
+        ("command: 3", "metadata.yaml: the contest's program defines no command"),
+        ("command: bash program.sh", "metadata.yaml: runs 'bash'; only Python"),
+    ],
+)
+def test_a_program_that_cannot_be_run_is_an_error_of_the_contest(run, command, message):
+    with pytest.raises(DataError, match=message):
+        run("", command)
+
+
+def test_an_interpreter_that_cannot_be_started_is_named(run):
+    for python in (Path("/no/python"), Path("/bin/false")):
+        with pytest.raises(ConfigError, match=f"{python}: is no Python"):
+            run("", python=python)
+        with pytest.raises(ConfigError, match=f"{python}: is no Python"):
+            missing_packages(python, ["numpy"])
