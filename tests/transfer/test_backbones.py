@@ -19,8 +19,10 @@ from stainproof.models.backbones import (
     weight_depths,
     with_backbone_preprocessing,
 )
-from stainproof.models.network import build_network, check_network, start_px
-from stainproof.training.optimizers import Schedule, make_optimizer
+from stainproof.models.network import build_network, check_network
+from stainproof.training.optimizers import make_optimizer
+from stainproof.training.progressive_resizing import start_px, training_sizes_px
+from stainproof.training.schedule import Schedule
 
 PAGE = (Path(__file__).parents[2] / "docs" / "transfer.md").read_text(encoding="utf-8")
 NAMED = re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.*?) \| .* million", PAGE, re.MULTILINE)))
@@ -35,12 +37,17 @@ def config_of(name, *assignments):
     )
 
 
+def check(name, *assignments):
+    config = config_of(name, *assignments)
+    check_network(config, training_sizes_px(config))
+
+
 def test_the_settings_in_the_documentation_are_good(tmp_path):
     (text,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
     (tmp_path / "lite.toml").write_text(text)
     config = read_config(tmp_path / "lite.toml")
-    command = re.search(r"```console\nstainproof train .*?```", PAGE, re.DOTALL)
-    said = re.findall(r"--set (\S+)", command[0])
+    (command,) = re.findall(r"```console\nstainproof train .*?```", PAGE, re.DOTALL)[:1]
+    said = re.findall(r"--set (\S+)", command)
     expected = make_config(assignments=(*said, "network.dropout=0.2"))
     assert (config.training, config.split) == (expected.training, expected.split)
     named = (config.network.backbone, config.network.pretrained)
@@ -107,8 +114,8 @@ def test_a_network_without_a_head_is_refused():
 def test_what_a_network_cannot_do_is_told_before_the_work(monkeypatch, name, assignments, message):
     monkeypatch.setattr("stainproof.models.network.load_pretrained", lambda network, settings: "")
     with pytest.raises(ConfigError, match=message):
-        check_network(config_of(name, *assignments))
-    check_network(config_of("test_byobnet", "training.start_scale=0.5"))
+        check(name, *assignments)
+    check("test_byobnet", "training.start_scale=0.5")
 
 
 def test_images_start_no_smaller_than_a_backbone_can_halve():
@@ -141,7 +148,7 @@ def test_a_choice_of_backbone_drops_the_mean_of_the_network_before():
     )
     assert after.preprocessing.mean == (0.5, 0.5, 0.5)
     kept = with_backbone_preprocessing(with_assignments(before, ("training.epochs=3",)))
-    assert kept.preprocessing == before.input
+    assert kept.preprocessing == before.preprocessing
 
 
 def test_our_own_networks_keep_their_input():

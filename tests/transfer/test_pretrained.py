@@ -22,7 +22,7 @@ from stainproof.errors import CheckpointError, ConfigError
 from stainproof.files import sha256_of
 from stainproof.models import pretrained
 from stainproof.models.backbones import build_backbone, head_names, with_backbone_preprocessing
-from stainproof.models.network import to_tensor
+from stainproof.models.preprocessing import to_tensor
 from stainproof.models.pretrained import load_pretrained, read_state, renamed
 
 LITE0 = NetworkConfig(backbone="tf_efficientnet_lite0", pretrained="package")

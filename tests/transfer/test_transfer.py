@@ -13,8 +13,8 @@ from safetensors.torch import save_file
 from stainproof import Classifier, api
 from stainproof.config.presets import make_config, read_config
 from stainproof.files import sha256_of
-from stainproof.inference import export
 from stainproof.inference.engines import EXACT, OnnxRuntimeEngine, choose_engine, installed
+from stainproof.inference.export import to_onnx
 from stainproof.inference.folding import FoldedNetwork
 from stainproof.models.network import build_network, check_network
 from stainproof.runs.card import Card
@@ -22,6 +22,7 @@ from stainproof.runs.folder import RunFolder
 from stainproof.search.experiment import Experiment
 from stainproof.search.queue import run_queue
 from stainproof.search.run import search
+from stainproof.training.progressive_resizing import training_sizes_px
 from tests.common.tiny import TINY_TRAINING
 
 NAME = "test_byobnet"
@@ -104,7 +105,7 @@ def test_every_engine_gives_the_same_probabilities_for_any_number_of_images(run,
         np.testing.assert_allclose(probs, reference.predict_proba(noise(number)), atol=1e-5)
 
 
-def test_torch_never_answers_by_default_since_it_would_need_timm(run, monkeypatch):
+def test_torch_is_never_the_engine_of_a_backbone_since_it_needs_timm(run, monkeypatch):
     seconds = {"onnxruntime": 9.0, "openvino": 9.0, "torch": 1.0}
     monkeypatch.setattr(
         "stainproof.inference.engines.batch_seconds", lambda name, folder, card: seconds[name]
@@ -116,22 +117,16 @@ def test_torch_never_answers_by_default_since_it_would_need_timm(run, monkeypatc
     "name",
     ["tf_efficientnet_lite0", "mobilenetv3_small_050", "test_convnext", "test_resnet"],
 )
-def test_every_kind_of_network_is_exported_with_the_same_probabilities(
-    run, tmp_path, monkeypatch, name
-):
+def test_every_kind_of_network_is_exported_with_the_same_probabilities(name):
     config = make_config(assignments=(f"network.backbone={name}", "preprocessing.size_px=64"))
     network = build_network(config, num_classes=8).eval()
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(module.running_mean, -0.5, 0.5)
             torch.nn.init.uniform_(module.running_var, 0.5, 2.0)
-    card = Card.read(run / "card.json")
-    card = card.model_copy(update={"network": config.network, "input": config.preprocessing})
-    monkeypatch.setattr(export, "load_network", lambda run, card: network)
-    export.export_onnx(tmp_path, card)
-    engine = OnnxRuntimeEngine((tmp_path / "best.onnx").read_bytes())
+    engine = OnnxRuntimeEngine(to_onnx(network, config.preprocessing))
     with torch.inference_mode():
-        expected = FoldedNetwork(network, card.preprocessing)(
+        expected = FoldedNetwork(network, config.preprocessing)(
             torch.from_numpy(noise(5, 64))
         ).numpy()
     np.testing.assert_allclose(engine(noise(5, 64)), expected, atol=1e-5)
@@ -274,5 +269,6 @@ def test_every_size_of_progressive_resizing_is_checked_beforehand(monkeypatch):
         "stainproof.models.network.check_input_size", lambda net, name, px: tried.append(px)
     )
     sizes = ("preprocessing.size_px=64", "training.start_scale=0.5")
-    check_network(make_config(assignments=(*TINY_BACKBONE, *sizes)))
+    config = make_config(assignments=(*TINY_BACKBONE, *sizes))
+    check_network(config, training_sizes_px(config))
     assert sorted(tried) == [32, 40, 48, 56, 64]
