@@ -50,14 +50,14 @@ def test_what_is_packed_comes_out_and_the_same_files_give_the_same_bytes(tmp_pat
 )
 def test_a_file_that_would_lie_outside_is_refused(refused, tmp_path, name):
     said = refused(write_zip(tmp_path / "s.zip", ("model.py", ""), (name, "evil")))
-    assert "would lie outside of its folder" in said
+    assert "outside of its folder" in said
 
 
 def test_a_link_is_refused(refused, tmp_path):
     link = zipfile.ZipInfo("labels")
     link.external_attr = (stat.S_IFLNK | 0o777) << 16
     said = refused(write_zip(tmp_path / "s.zip", ("model.py", ""), (link, "/etc/passwd")))
-    assert "'labels' is no plain file" in said
+    assert "'labels' is not a regular file" in said
 
 
 def test_a_zip_bomb_is_refused_before_it_is_unpacked(refused, tmp_path, monkeypatch):
@@ -80,7 +80,7 @@ def test_a_zip_bomb_with_a_false_size_is_refused(refused, tmp_path):
 def test_too_many_files_are_refused(refused, tmp_path, monkeypatch):
     monkeypatch.setattr(archive, "MAX_FILES", 3)
     path = write_zip(tmp_path / "s.zip", *((f"{number}.txt", "") for number in range(4)))
-    assert "holds 4 files; allowed: 3" in refused(path)
+    assert "contains 4 files; allowed: 3" in refused(path)
 
 
 def damaged(path):
@@ -124,7 +124,7 @@ def test_a_file_that_is_also_a_folder_is_one_error(refused, tmp_path):
 
 def test_folders_too_deep_to_be_removed_are_refused(refused, tmp_path):
     path = write_zip(tmp_path / "s.zip", ("a/" * 800 + "b", ""))
-    assert "lies too deep; allowed: 32" in refused(path)
+    assert "nested too deeply; allowed: 32" in refused(path)
 
 
 def test_a_damaged_member_is_one_error_however_it_is_packed(refused, tmp_path):

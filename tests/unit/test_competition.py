@@ -84,7 +84,7 @@ def test_pages_say_the_contests_own_numbers(bundle):
     overview = (bundle / "pages" / "overview.md").read_text()
     evaluation = (bundle / "pages" / "evaluation.md").read_text()
     assert overview.startswith("# Cells: a $ trial\n") and "600 seconds" in overview
-    assert "24 images, 5 submissions a day, for 28 days" in evaluation
+    assert "24 images, 5 submissions per day, for 28 days" in evaluation
     assert "16 other images, one submission, for 7 days" in evaluation
 
 

@@ -13,23 +13,23 @@ def ingestion():
 
 @pytest.mark.parametrize("dtype", [np.int64, np.int32, np.uint8])
 def test_labels_of_any_integer_type_are_accepted(ingestion, dtype):
-    assert ingestion.fault_of(np.array([0, 7, 3], dtype=dtype), 3) == ""
+    assert ingestion.check_labels(np.array([0, 7, 3], dtype=dtype), 3) == ""
     assert len(BLOOD_CLASSES) == ingestion.NUM_CLASSES
 
 
 @pytest.mark.parametrize(
-    ("answer", "fault"),
+    ("labels", "fault"),
     [
-        (np.zeros(2, int), r"whole numbers of shape (3,), got int64 (2,)"),
-        (np.zeros((3, 1), int), r"whole numbers of shape (3,), got int64 (3, 1)"),
-        (np.zeros((3, 8)), r"whole numbers of shape (3,), got float64 (3, 8)"),
-        (np.zeros(3), r"whole numbers of shape (3,), got float64 (3,)"),
-        (np.zeros(3, bool), r"whole numbers of shape (3,), got bool (3,)"),
-        (np.array(["ig", "ig", "ig"]), r"whole numbers of shape (3,), got <U2 (3,)"),
-        (np.array(None), r"whole numbers of shape (3,), got object ()"),
+        (np.zeros(2, int), r"integers of shape (3,), got int64 (2,)"),
+        (np.zeros((3, 1), int), r"integers of shape (3,), got int64 (3, 1)"),
+        (np.zeros((3, 8)), r"integers of shape (3,), got float64 (3, 8)"),
+        (np.zeros(3), r"integers of shape (3,), got float64 (3,)"),
+        (np.zeros(3, bool), r"integers of shape (3,), got bool (3,)"),
+        (np.array(["ig", "ig", "ig"]), r"integers of shape (3,), got <U2 (3,)"),
+        (np.array(None), r"integers of shape (3,), got object ()"),
         (np.array([0, 8, 1]), "labels from 0 to 7, got 8"),
         (np.array([0, -1, 1]), "labels from 0 to 7, got -1"),
     ],
 )
-def test_predictions_of_another_form_are_refused(ingestion, answer, fault):
-    assert ingestion.fault_of(answer, 3) == fault
+def test_predictions_of_another_form_are_refused(ingestion, labels, fault):
+    assert ingestion.check_labels(labels, 3) == fault

@@ -37,7 +37,7 @@ def noise(number, size_px):
     return rng.integers(256, size=(number, size_px, size_px, 3), dtype=np.uint8)
 
 
-def answer(model, images):
+def predict(model, images):
     return import_keras().ops.convert_to_numpy(model(images, training=False))
 
 
@@ -51,7 +51,7 @@ def logits_apart(config):
     model = to_keras(network, config.preprocessing.size_px)
     assert model.count_params() == num_parameters(network)
     assert expected.std() > 0.01
-    return np.abs(answer(model, standardised.permute(0, 2, 3, 1).numpy()) - expected).max()
+    return np.abs(predict(model, standardised.permute(0, 2, 3, 1).numpy()) - expected).max()
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -81,7 +81,7 @@ def test_the_file_takes_images_as_they_are_and_gives_probabilities(tmp_path):
     network, images = trained_looking(config), noise(5, 40)
     save_keras(network, preprocessing, tmp_path / "network.keras")
     model = import_keras().saving.load_model(tmp_path / "network.keras", compile=False)
-    found = answer(model, images)
+    found = predict(model, images)
     with torch.no_grad():
         expected = torch.softmax(
             network(to_tensor(torch.from_numpy(images), preprocessing)), 1

@@ -38,15 +38,15 @@ def test_scores_are_accuracy_and_the_sensitivity_of_each_class_with_images(scori
 @pytest.mark.parametrize(
     ("predictions", "fault"),
     [
-        (None, "there is no predictions.txt"),
-        (b"", "must hold 3 labels, got 0"),
-        (b"1\n2\n", "must hold 3 labels, got 2"),
-        (b"1\n2\n3\n4\n", "must hold 3 labels, got 4"),
-        (b"1\n2\n8\n", "must hold labels from 0 to 7"),
-        (b"1\n-2\n3\n", "must hold labels from 0 to 7"),
-        (b"1\n2\n\xb2\n", "must hold labels from 0 to 7"),
-        (b"nan 1 2", "must hold labels from 0 to 7"),
-        (b"1" * 100_000, "holds more than 3 labels"),
+        (None, "predictions.txt is missing"),
+        (b"", "must contain 3 labels, got 0"),
+        (b"1\n2\n", "must contain 3 labels, got 2"),
+        (b"1\n2\n3\n4\n", "must contain 3 labels, got 4"),
+        (b"1\n2\n8\n", "must contain labels from 0 to 7"),
+        (b"1\n-2\n3\n", "must contain labels from 0 to 7"),
+        (b"1\n2\n\xb2\n", "must contain labels from 0 to 7"),
+        (b"nan 1 2", "must contain labels from 0 to 7"),
+        (b"1" * 100_000, "contains more than 3 labels"),
     ],
 )
 def test_predictions_that_are_no_list_of_labels_are_one_line(scoring, tmp_path, predictions, fault):
@@ -59,5 +59,5 @@ def test_predictions_that_are_no_list_of_labels_are_one_line(scoring, tmp_path, 
 def test_predictions_that_are_a_link_are_refused(scoring, tmp_path):
     (tmp_path / "truth").write_bytes(b"0\n1\n2\n")
     (tmp_path / "predictions.txt").symlink_to(tmp_path / "truth")
-    with pytest.raises(ValueError, match="there is no"):
+    with pytest.raises(ValueError, match="is missing"):
         scoring.read_predictions(tmp_path / "predictions.txt", 3, 8)

@@ -53,7 +53,7 @@ class Model:
 
     def predict_proba(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the probabilities of a batch, float32 (n, classes); rows sum to 1."""
-        # To the largest input size first, as `stainproof evaluate` loads images.
+        # To the largest input size first, from which the members are resized when the run predicts.
         images = resize(images, self.config["size_px"])
         members = [self.predict_member(number, images) for number in range(len(self.networks))]
         probs: NDArray[np.float32] = vote(members, self.config["voting"])
