@@ -1,11 +1,9 @@
 """The Python API: every stage of the pipeline as one function. Read this file first.
 
-    source --audit--> findings --clean--> the source without what was found
-    source --train--> run folder: weights, ONNX model, card, history, report
-    run folders --average, ensemble, quantise--> run folders for inference
-    run folder + labelled source --evaluate--> eval.json
-    run folder + images --predict--> table of predictions
-    run folder + evaluations --report--> report.html
+    source --audit--> findings --clean--> the source without what was found source --train--> run
+    folder: weights, ONNX model, card, history, report run folders --average, ensemble, quantise-->
+    run folders for inference run folder + labelled source --evaluate--> eval.json run folder +
+    images --predict--> table of predictions run folder + evaluations --report--> report.html
 
 A source is a folder of class folders, a manifest, an npz file or the name of a public data set; see
 `data.sources.load`. Every stage reads what the stage before it wrote, and writes its own results
@@ -130,8 +128,8 @@ def train(
         out: The run folder to make, or with `resume` to continue.
         config: All settings; by default the preset `light`, with `resume` the run's own.
         resume: Whether to continue a run that was stopped.
-        audited: Whether to audit the source first and leave out what the audit drops. The audit
-            is kept in the run folder, and a resumed run applies it again.
+        audited: Whether to audit the source first and leave out what the audit drops. The audit is
+            kept in the run folder, and a resumed run applies it again.
         track: Shows progress.
         on_step: Called after every training step.
 
@@ -205,8 +203,8 @@ def average(
         The card of the new run.
 
     Raises:
-        ConfigError: The choice is unknown or contradicts the other arguments, no epoch is below
-            the threshold, or `out` contains a run.
+        ConfigError: The choice is unknown or contradicts the other arguments, no epoch is below the
+            threshold, or `out` contains a run.
         CheckpointError: A run cannot be used, or was trained on other images or another split.
         DataError: The source cannot be read.
     """
@@ -255,8 +253,8 @@ def evaluate(
         out: Folder to write to; by default one in the run folder, where `report` finds it.
         seed: Seed of the bootstrap intervals, 0 or more.
         engine: The inference engine, as in `Classifier.load`.
-        inference: Test-time augmentation and filter. The name of the result says what differs
-            from the default, and whether the engine computes in 8 bits.
+        inference: Test-time augmentation and filter. The name of the result says what differs from
+            the default, and whether the engine computes in 8 bits.
         track: Shows progress.
 
     Raises:

@@ -24,8 +24,8 @@ class Provenance(BaseModel):
     stainproof: str
     """Version of this package."""
     commit: str
-    """Commit of the source tree, with `+changes` if it has uncommitted changes; `unknown`
-    outside of one."""
+    """Commit of the source tree, with `+changes` if it has uncommitted changes; `unknown` outside
+    of one."""
     command: str
     """The command line, without passwords and without the folder of the program."""
     python: str

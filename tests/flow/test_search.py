@@ -8,8 +8,10 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import optuna
 import pytest
@@ -17,6 +19,7 @@ import pytest
 from stainproof.config.presets import make_config, read_config
 from stainproof.errors import CheckpointError, ConfigError
 from stainproof.files import write_text
+from stainproof.runs.artefact import SCHEMA_VERSION
 from stainproof.runs.card import Card
 from stainproof.runs.folder import RunFolder
 from stainproof.runs.history import EpochRecord
@@ -41,7 +44,7 @@ POSTGRESQL_USER = "postgres"
 
 
 @pytest.fixture(scope="module")
-def place(phantoms, tmp_path_factory):
+def place(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `cells` and a `space.toml`, to be read only."""
     folder = tmp_path_factory.mktemp("data")
     (folder / "cells").symlink_to(phantoms)
@@ -49,14 +52,16 @@ def place(phantoms, tmp_path_factory):
     return folder
 
 
-def run_search(place, out, num_trials, **options):
+def run_search(
+    place: Path, out: Path, num_trials: int, **options: Any
+) -> Search:
     fixed = options.pop("fixed", FIXED)
     return search(
         place / "cells", out, num_trials, 60.0, space=place / "space.toml", fixed=fixed, **options
     )
 
 
-def open_study(place, folder, url=""):
+def open_study(place: Path, folder: Path, url: str = "") -> Study:
     plan = make_plan(
         place / "cells", url, place / "space.toml", FIXED, 60.0, 0, lambda items, what, total: items
     )
@@ -64,11 +69,11 @@ def open_study(place, folder, url=""):
 
 
 @pytest.fixture
-def quick(monkeypatch):
+def quick(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Trials that take no time; faults in the list are raised by one after the other."""
-    faults = []
+    faults: list[Any] = []
 
-    def train(run, source, config, track, on_step):
+    def train(run: Any, source: Any, config: Any, track: Any, on_step: Any) -> Any:
         fault = faults.pop(0) if faults else None
         if fault == "nan":
             on_step(Step(3, 0.5, float("nan"), 0.1, 1e-3, 100.0, 1.0))
@@ -87,26 +92,27 @@ def quick(monkeypatch):
     return faults
 
 
-def open_storage(folder):
+def open_storage(folder: Path) -> optuna.Study:
     """Open the trials of a search as Optuna does."""
     name = Plan.read(folder / "study.json").name
     return optuna.load_study(study_name=name, storage=f"sqlite:///{folder / 'study.db'}")
 
 
-def states(folder):
+def states(folder: Path) -> list[str]:
     return [trial.state.name for trial in open_storage(folder).get_trials()]
 
 
 @pytest.mark.slow
-def test_a_search_killed_within_a_training_resumes(place, tmp_path):
+def test_a_search_killed_within_a_training_resumes(place: Path, tmp_path: Path) -> None:
     class Killed(BaseException):
         pass
 
-    def kill(step):
+    def kill(step: Any) -> None:
         if step.epoch == 2:
             raise Killed
 
-    out, seen = tmp_path / "study", []
+    out = tmp_path / "study"
+    seen: list[Any] = []
     with pytest.raises(Killed):
         run_search(place, out, 1, on_step=kill)
     first = RunFolder(out / "trials" / "0000").read_history()
@@ -125,10 +131,24 @@ def test_a_search_killed_within_a_training_resumes(place, tmp_path):
     assert best.accuracy == card.best.val_augmented_accuracy
     assert best.num_parameters == card.num_parameters
     assert best.num_val_images == sum(card.data.class_counts["val"].values())
-    assert 0 < best.latency_ms < 100
+    assert best.latency_ms and 0 < best.latency_ms < 100
 
 
-def test_a_finished_search_is_not_run_again_and_more_trials_are_added(quick, place, tmp_path):
+def test_a_search_of_an_earlier_schema_version_is_refused_in_one_line(
+    place: Path, tmp_path: Path
+) -> None:
+    open_study(place, tmp_path)
+    plan = tmp_path / "study.json"
+    version = f'"schema_version": {SCHEMA_VERSION}'
+    assert version in plan.read_text()
+    plan.write_text(plan.read_text().replace(version, '"schema_version": 2'))
+    with pytest.raises(CheckpointError, match="schema version 2.*another folder"):
+        run_search(place, tmp_path, 1)
+
+
+def test_a_finished_search_is_not_run_again_and_more_trials_are_added(
+    quick: list[Any], place: Path, tmp_path: Path
+) -> None:
     found = run_search(place, tmp_path, 3)
     again = run_search(place, tmp_path, 2)
     assert again.trials == found.trials
@@ -137,19 +157,23 @@ def test_a_finished_search_is_not_run_again_and_more_trials_are_added(quick, pla
     assert len({one.assignments for one in more.trials}) == 4
 
 
-def test_the_same_seed_draws_the_same_trials_whether_killed_or_not(place, tmp_path):
-    def drawn(name, *nums):
+def test_the_same_seed_draws_the_same_trials_whether_killed_or_not(
+    place: Path, tmp_path: Path
+) -> None:
+    def drawn(name: Any, *nums: Any) -> Any:
         for num in nums:
             study = open_study(place, tmp_path / name)
-            while taken := study.take(num):
-                study.end(taken.trial.model_copy(update=SHOWN))
+            while taken := study.claim(num):
+                study.finish(taken.trial.model_copy(update=SHOWN))
                 taken.lock.release()
         return [one.params for one in study.trials()]
 
     assert drawn("whole", 10) == drawn("parts", 1, 4, 9, 10)
 
 
-def test_a_failed_trial_has_a_reason_and_the_search_continues(quick, place, tmp_path):
+def test_a_failed_trial_has_a_reason_and_the_search_continues(
+    quick: list[Any], place: Path, tmp_path: Path
+) -> None:
     quick += ["nan", MemoryError(), RuntimeError("can't allocate\n9 GB"), None]
     found = run_search(place, tmp_path, 4)
     assert [(one.outcome, one.reason) for one in found.trials] == [
@@ -162,14 +186,18 @@ def test_a_failed_trial_has_a_reason_and_the_search_continues(quick, place, tmp_
     assert found.front == (3,)
 
 
-def test_a_search_whose_first_trials_all_fail_is_given_up(quick, place, tmp_path):
+def test_a_search_whose_first_trials_all_fail_is_given_up(
+    quick: list[Any], place: Path, tmp_path: Path
+) -> None:
     quick += [RuntimeError("no such kernel")] * 9
     with pytest.raises(ConfigError, match=f"first {NUM_FAILED} trials failed.*no such kernel"):
         run_search(place, tmp_path, 30)
     assert states(tmp_path) == ["FAIL"] * NUM_FAILED
 
 
-def test_an_interrupted_trial_is_resumed_any_number_of_times(quick, place, tmp_path):
+def test_an_interrupted_trial_is_resumed_any_number_of_times(
+    quick: list[Any], place: Path, tmp_path: Path
+) -> None:
     for _ in range(4):
         quick.append(KeyboardInterrupt())
         with pytest.raises(KeyboardInterrupt):
@@ -177,30 +205,29 @@ def test_an_interrupted_trial_is_resumed_any_number_of_times(quick, place, tmp_p
     assert [one.outcome for one in run_search(place, tmp_path, 2).trials] == ["finished"] * 2
 
 
-def test_a_trial_that_crashes_its_process_each_time_fails(place, tmp_path):
+def test_a_trial_that_crashes_its_process_each_time_fails(place: Path, tmp_path: Path) -> None:
     study = open_study(place, tmp_path)
     for _ in range(3):
-        taken = study.take(2)
+        taken = study.claim(2)
         assert taken.trial.number == 0
         taken.lock.release()
-    assert study.take(2).trial.number == 1
+    assert study.claim(2).trial.number == 1
     assert study.trials()[0].reason == "its process ended 3 times before it did"
 
 
 def test_a_beaten_trial_is_stopped_and_its_accuracy_so_far_kept(
-    quick, place, tmp_path, monkeypatch
-):
+    quick: list[Any], place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run_search(place, tmp_path, 2)
     beaten = iter([None, 1])
 
-    def beaten_by(trial, history, finished):
+    def beaten_by(trial: Any, history: Any, finished: Any) -> Any:
         assert [one.number for one, _ in finished] == [0, 1]
         assert history[-1].val_accuracy == 0.75
         return next(beaten) and finished[1][0]
 
-    train = trials.finish_training
 
-    def two_epochs(run, source, config, track, on_step):
+    def two_epochs(run: Any, source: Any, config: Any, track: Any, on_step: Any) -> None:
         train(run, source, config, track, on_step)
         for epoch in (2, 2, 3):
             on_step(Step(epoch, 0.5, 1.0, 0.1, 1e-3, 100.0, 1.0))
@@ -223,17 +250,17 @@ from stainproof.search.study import Study
 folder, url, how = sys.argv[1:]
 SHOWN = {"outcome": "finished", "accuracy": 0.5, "num_parameters": 9, "latency_ms": 1.0}
 study = Study(Path(folder), Plan.read(Path(folder) / "study.json"), url)
-while taken := study.take(6):
+while taken := study.claim(6):
     print(taken.trial.number, flush=True)
     if how == "dies":
         os.kill(os.getpid(), signal.SIGKILL)
-    study.end(taken.trial.model_copy(update=SHOWN))
+    study.finish(taken.trial.model_copy(update=SHOWN))
     taken.lock.release()
 """
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def url(request, tmp_path):
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """Address of a database: the one in the folder, or of a PostgreSQL server of our own."""
     if request.param == "sqlite":
         yield ""
@@ -251,13 +278,15 @@ def url(request, tmp_path):
     shutil.rmtree(home)
 
 
-def as_postgresql(*words):
+def as_postgresql(*words: object) -> None:
     """Run a program as somebody else than root, whom PostgreSQL refuses."""
-    user = {"user": POSTGRESQL_USER, "group": POSTGRESQL_USER} if os.getuid() == 0 else {}
+    user: dict[str, Any] = {"user": POSTGRESQL_USER, "group": POSTGRESQL_USER} if os.getuid() == 0 else {}
     subprocess.run(list(map(str, words)), check=True, stdout=subprocess.DEVNULL, **user)
 
 
-def test_processes_share_trials_and_one_that_dies_loses_none(place, tmp_path, url):
+def test_processes_share_trials_and_one_that_dies_loses_none(
+    place: Path, tmp_path: Path, url: str
+) -> None:
     folder = tmp_path / "study"
     study = open_study(place, folder, url)
     dies, works = (
@@ -270,13 +299,15 @@ def test_processes_share_trials_and_one_that_dies_loses_none(place, tmp_path, ur
     assert (dies.returncode, works.returncode) == (-signal.SIGKILL, 0)
     assert dies.stdout.split() == ["0"]
     assert sorted(map(int, works.stdout.split())) == list(range(6))
-    assert study.take(6) is None
+    assert study.claim(6) is None
     for file in folder.rglob("*"):
         assert file.is_dir() or b"secret" not in file.read_bytes()
 
 
 @pytest.mark.slow
-def test_the_command_has_trials_run_in_processes_and_says_what_they_showed(place, tmp_path):
+def test_the_command_has_trials_run_in_processes_and_says_what_they_showed(
+    place: Path, tmp_path: Path
+) -> None:
     settings = set_options(*FIXED)
     done = subprocess.run(
         [
@@ -293,12 +324,16 @@ def test_the_command_has_trials_run_in_processes_and_says_what_they_showed(place
     assert states(tmp_path / "study") == ["COMPLETE"]
 
 
-def test_a_folder_that_holds_something_else_is_refused_as_it_is(quick, place, tmp_path):
+def test_a_folder_that_holds_something_else_is_refused_as_it_is(
+    quick: list[Any], place: Path, tmp_path: Path
+) -> None:
     kept = run_search(place, tmp_path / "kept", 1)
     assert kept.front == (0,)
     (tmp_path / "kept" / "trials" / "0000").mkdir(exist_ok=True)
 
-    def refused(message, change=lambda folder: None, error=ConfigError, **options):
+    def refused(
+        message: Any, change: Any = lambda folder: None, error: Any = ConfigError, **options: Any
+    ) -> None:
         folder = Path(shutil.copytree(tmp_path / "kept", tmp_path / f"copy-{next(numbers)}"))
         change(folder)
         before = {path.name: path.stat().st_mtime_ns for path in folder.rglob("*.*")}
@@ -322,13 +357,15 @@ def test_a_folder_that_holds_something_else_is_refused_as_it_is(quick, place, tm
         "0 trials of this search", lambda folder: (folder / "study.db").unlink(), CheckpointError
     )
 
-    def spoil(folder):
+    def spoil(folder: Any) -> None:
         open_storage(folder).add_trial(optuna.trial.create_trial(values=[0.5, 1.0, 1.0]))
 
     refused("trial 1 is none of this search", spoil, CheckpointError)
 
 
-def test_a_database_that_goes_away_is_no_fault_of_the_trial(quick, place, tmp_path):
+def test_a_database_that_goes_away_is_no_fault_of_the_trial(
+    quick: list[Any], place: Path, tmp_path: Path
+) -> None:
     quick.append(StorageError("gone"))
     with pytest.raises(StorageError):
         run_search(place, tmp_path, 1)

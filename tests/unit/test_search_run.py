@@ -19,7 +19,7 @@ from tests.common.tiny import TINY
 class Worker:
     """A process that runs its function, or has an exit code, as soon as it is started."""
 
-    def __init__(self, end: int | type[BaseException] | None, work: Callable[[], None]):
+    def __init__(self, end: int | type[BaseException] | None, work: Callable[[], None]) -> None:
         self.end, self.work = end, work
         self.pid: int | None = None
         self.exitcode: int | None = None
@@ -54,7 +54,7 @@ class Context:
 
     SimpleQueue = SimpleQueue
 
-    def __init__(self, *ends: int | type[BaseException] | None):
+    def __init__(self, *ends: int | type[BaseException] | None) -> None:
         self.ends, self.workers = ends, list[Worker]()
 
     def Process(self, *, target: Any, args: Any, daemon: bool) -> Worker:  # noqa: N802
@@ -65,7 +65,7 @@ class Context:
 
 def end_at_once(study: Study, trial: Trial, *rest: object) -> Trial:
     ended = trial.model_copy(update={"outcome": "stopped"})
-    study.end(ended)
+    study.finish(ended)
     return ended
 
 

@@ -1,9 +1,12 @@
+from typing import Any
+from typing import Any
+
 from stainproof.runs.history import EpochRecord
-from stainproof.search.trial import ENOUGH_TO_JUDGE, beaten_by
+from stainproof.search.trial import MIN_FINISHED_TRIALS, beaten_by
 from tests.common.trials import make_trial
 
 
-def epochs(*accuracies, seconds=10.0):
+def epochs(*accuracies: float, seconds: Any = 10.0) -> list[EpochRecord]:
     return [
         EpochRecord(
             epoch=rank + 1, loss=1.0, accuracy=0.5, val_loss=1.0, val_accuracy=0.9,
@@ -14,7 +17,7 @@ def epochs(*accuracies, seconds=10.0):
     ]  # fmt: skip
 
 
-def judged(own, others, **costs):
+def judged(own: list[float], others: list[list[float]], **costs: Any) -> int | None:
     finished = [
         (make_trial(number, max(curve)), epochs(*curve)) for number, curve in enumerate(others)
     ]
@@ -22,16 +25,16 @@ def judged(own, others, **costs):
     return None if better is None else better.number
 
 
-def test_a_trial_is_beaten_when_even_the_greatest_gain_leaves_it_below():
-    others = [[0.5, 0.6, 0.9]] + [[0.5, 0.6, 0.7]] * (ENOUGH_TO_JUDGE - 1)
+def test_a_trial_is_beaten_when_even_the_greatest_gain_leaves_it_below() -> None:
+    others = [[0.5, 0.6, 0.9]] + [[0.5, 0.6, 0.7]] * (MIN_FINISHED_TRIALS - 1)
     assert judged([0.45], others) == 0
     assert judged([0.51], others) is None
     assert judged([0.2, 0.55], others) == 0
     assert judged([0.2, 0.61], others) is None
 
 
-def test_a_trial_is_not_beaten_by_larger_or_slower_ones_nor_while_few_have_finished():
-    others = [[0.5, 0.6, 0.9]] + [[0.5, 0.6, 0.7]] * (ENOUGH_TO_JUDGE - 1)
+def test_a_trial_is_not_beaten_by_larger_or_slower_ones_nor_while_few_have_finished() -> None:
+    others = [[0.5, 0.6, 0.9]] + [[0.5, 0.6, 0.7]] * (MIN_FINISHED_TRIALS - 1)
     assert judged([0.1], others, num_parameters=999) is None
     assert judged([0.1], others, latency_ms=0.9) is None
     assert judged([0.1], others) == 0

@@ -196,8 +196,7 @@ def _check_labels(found: Audit, sound: Indices) -> Indices:
 
 CHECKS = (_check_copies, _check_near_copies, _check_outliers, _check_doctored, _check_labels)
 """Each check adds its findings among the remaining images and returns the positions to exclude from
-later
-checks.
+later checks.
 """
 
 

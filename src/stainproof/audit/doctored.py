@@ -75,8 +75,7 @@ def foreign_picture(
     """Estimate the overlay that a group shares, as far as it is visible.
 
     The mean over members of (1 - w) x cell + w x overlay is known, the mean cell is that of the
-    other
-    images, and 1 - w is the ratio of the standard deviations of members and other images.
+    other images, and 1 - w is the ratio of the standard deviations of members and other images.
 
     Args:
         images: uint8 (N, height, width, 3).

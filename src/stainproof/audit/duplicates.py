@@ -21,10 +21,8 @@ CHUNK_PAIRS = 4096
 
 MOST_DISTANCE = 0.015
 """Upper limit of the distance of near duplicates, for any set. A copy recompressed as JPEG of
-quality 30,
-halved in size, brightened by 30 levels or with noise of 8 levels stays below 0.007; two different
-cells
-of the PBC data set are rarely closer than 0.03.
+quality 30, halved in size, brightened by 30 levels or with noise of 8 levels stays below 0.007; two
+different cells of the PBC data set are rarely closer than 0.03.
 """
 
 Floats = NDArray[np.float32]
@@ -74,8 +72,7 @@ def thumbnail(rgb: Images) -> Floats:
     """Return the green channel as a thumbnail with mean 0 and norm 1.
 
     Brightness, contrast, size and compression hardly change it: green has most of a stain's
-    contrast,
-    is rarely clipped, and is preserved better by JPEG than red and blue.
+    contrast, is rarely clipped, and is preserved better by JPEG than red and blue.
 
     Args:
         rgb: uint8 (height, width, 3).
@@ -112,11 +109,9 @@ def near_pairs(thumbs: Floats, tail: float = 6.0) -> tuple[Pairs, NDArray[np.flo
     """Find pairs of near duplicates.
 
     A k-d tree over invariant features gives five neighbours of each image. The distance of a pair
-    is
-    1 - the correlation of the thumbnails, the best of eight rotated and mirrored positions. The
+    is 1 - the correlation of the thumbnails, the best of eight rotated and mirrored positions. The
     threshold lies `tail` robust standard deviations below the median logarithm of the distance to
-    the
-    nearest other cell, and never above 0.015.
+    the nearest other cell, and never above 0.015.
 
     Args:
         thumbs: float32 (N, 24, 24) from `thumbnail`.

@@ -89,12 +89,9 @@ def quality(rgb: Images) -> tuple[float, ...]:
     """Return the values named in `QUALITIES` for one image.
 
     Brightness and contrast are mean and standard deviation of the luminance in grey levels;
-    sharpness
-    is the logarithm of the standard deviation of its Laplacian (Pech-Pacheco et al. 2000);
-    saturation
-    is the mean difference of the largest and the smallest channel; red against blue is the
-    difference
-    of channel means.
+    sharpness is the logarithm of the standard deviation of its Laplacian (Pech-Pacheco et al.
+    2000); saturation is the mean difference of the largest and the smallest channel; red against
+    blue is the difference of channel means.
 
     Args:
         rgb: uint8 (height, width, 3).

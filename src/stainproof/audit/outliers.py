@@ -29,8 +29,7 @@ def find_outliers(measures: Measurements, sound: NDArray[np.int64], reach: float
 
     The score of a property is its distance from the median in units of the distance of the 99th
     percentile on the same side, so heavy-tailed sets tolerate more. Each image is listed once, with
-    its
-    largest score.
+    its largest score.
 
     Args:
         measures: Measurements of the whole set.

@@ -2,11 +2,9 @@
 
 An overlay at a fixed position is not rotated with the cells. Whitened images (see `whitening`) that
 correlate more strongly than rotated ones ever do give a first template, which is refined as a
-matched
-filter (Turin 1960, IRE Trans. Inf. Theory 6) until its members no longer change. The score of a
-member
-is its correlation with the template of the *other* members (leave-one-out), so that a few similar
-cells do not form a group.
+matched filter (Turin 1960, IRE Trans. Inf. Theory 6) until its members no longer change. The score
+of a member is its correlation with the template of the *other* members (leave-one-out), so that a
+few similar cells do not form a group.
 """
 
 from collections.abc import Iterator
@@ -134,8 +132,7 @@ def _refine(template: Floats, pixels: Floats, free: NDArray[np.bool_], margin: f
     """Alternate between selecting members and updating the template, until nothing changes.
 
     The threshold is `margin` times the largest cosine similarity of any of the seven rotated and
-    mirrored
-    templates with an image that is not a member.
+    mirrored templates with an image that is not a member.
     """
     members = np.empty(0, dtype=np.int64)
     scores = pixels @ template

@@ -1,12 +1,9 @@
 """Single doctored images, found by a classifier trained on synthetic overlays.
 
 No example is needed: images of the set are blended with synthetic pictures (as DRAEM does for
-defects
-of products, Zavrtanik et al. 2021, section 3.1), and a support vector machine is trained to
-separate
-blended images from the others. Every image is scored by a model that was not trained on it. Images
-found in
-a first round are excluded from the training of a second round.
+defects of products, Zavrtanik et al. 2021, section 3.1), and a support vector machine is trained to
+separate blended images from the others. Every image is scored by a model that was not trained on
+it. Images found in a first round are excluded from the training of a second round.
 """
 
 from dataclasses import dataclass

@@ -39,8 +39,7 @@ def two_sample_auc(ours: Images, theirs: Images, seed: int) -> tuple[float, floa
 
     Returns:
         Cross-validated area under the ROC curve, 0.5 (alike) to 1 (different), and the ends of its
-        95 %
-        bootstrap interval.
+        95 % bootstrap interval.
 
     Raises:
         DataError: One of them has fewer than 20 images.

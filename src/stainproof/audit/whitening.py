@@ -1,10 +1,9 @@
 """Whitening of thumbnails: what the cells of a set have in common is suppressed.
 
 A microscope has no preferred direction: rotated and mirrored cells are as likely as the originals.
-The
-covariance is therefore that of the set in all eight positions, and rotated images serve as a null
-distribution: a pattern that the images share but their rotated copies do not is not part of the
-cells.
+The covariance is therefore that of the set in all eight positions, and rotated images serve as a
+null distribution: a pattern that the images share but their rotated copies do not is not part of
+the cells.
 """
 
 from collections.abc import Iterator

@@ -149,8 +149,7 @@ class Augmenter:
         """Draw operations with equal probability; their magnitude is the recipe's, or random.
 
         RandAugment (Cubuk et al. 2020) and TrivialAugment (Mueller & Hutter 2021); the operations
-        are applied in
-        the order from slide to file.
+        are applied in the order from slide to file.
         """
         steps: list[Step] = []
         chosen = rng.integers(len(self.others), size=num) if self.others else ()
@@ -181,8 +180,7 @@ class Streams:
     """An independent random stream for each visit of an epoch: Philox, keyed by seed and epoch.
 
     Source: Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3": streams with other
-    keys or
-    counters are independent, so any thread can start anywhere.
+    keys or counters are independent, so any thread can start anywhere.
     """
 
     def __init__(self, seed: int, epoch: int):

@@ -53,8 +53,8 @@ def d4(rgb: Images, amount: float, rng: np.random.Generator) -> Images:
 
     Images that are not square are only flipped and rotated by 180 degrees. The amount is 0 or 1.
 
-    Source: Dieleman et al. 2015, "Rotation-invariant convolutional neural networks for
-    galaxy morphology prediction".
+    Source: Dieleman et al. 2015, "Rotation-invariant convolutional neural networks for galaxy
+    morphology prediction".
     """
     if not amount:
         return rgb

@@ -1,10 +1,8 @@
 """The registry of augmentation operations, and their efficient application to one image.
 
 Every operation takes an amount (0 changes nothing) and a random generator. Neighbouring geometric
-operations
-are composed into one warp, lookup tables into one table, colour matrices into one matrix; the
-others
-process the image directly.
+operations are composed into one warp, lookup tables into one table, colour matrices into one
+matrix; the others process the image directly.
 """
 
 from collections.abc import Callable, Iterable, Sequence

@@ -102,8 +102,7 @@ def noise(rgb: Images, amount: float, rng: np.random.Generator) -> Images:
     """Add Gaussian noise with a standard deviation of `amount` of the range.
 
     A third of the images get grain of twice the size. The deviates are a section of a fixed table
-    of
-    2^20 with a random start; drawing new ones would take ten times as long.
+    of 2^20 with a random start; drawing new ones would take ten times as long.
 
     Source: Hendrycks & Dietterich 2019, appendix B, as a family; Foi et al. 2008.
     """

@@ -1,8 +1,7 @@
 """Photometric operations: brightness, contrast, stain, white balance, colour.
 
 Lookup tables are float64 (256, 1) or (256, 3), values 0 to 1 for each of the 256 levels; matrices
-are
-3 x 3 and mix RGB. Neighbouring tables and matrices are composed into one pass.
+are 3 x 3 and mix RGB. Neighbouring tables and matrices are composed into one pass.
 """
 
 import math

@@ -21,10 +21,8 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "an2dl-residual": {"unit": "conv", "stages": (128, 256)},
 }
 """Name -> difference from the network of the AN2DL paper (sections 2 and 4 of the paper for the
-names
-that begin with `an2dl`). Our own networks reduce the resolution early, where a filter costs most,
-and
-have multiples of 8 filters.
+names that begin with `an2dl`). Our own networks reduce the resolution early, where a filter costs
+most, and have multiples of 8 filters.
 """
 
 SCHEDULES: dict[str, dict[str, dict[str, Any]]] = {

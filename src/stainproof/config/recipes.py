@@ -129,28 +129,26 @@ class Recipe(Settings):
 
     policy: Policy = "independent"
     """`independent`: every operation with its own probability; `randaugment`: `num_ops` operations
-    with equal
-    probability; `augmix`: `mixture_width` chains of 1 to 3 operations, blended with the image.
+    with equal probability; `augmix`: `mixture_width` chains of 1 to 3 operations, blended with the
+    image.
     """
     num_ops: int = Field(2, ge=1, le=16)
     """Number of operations an image, for `randaugment`."""
     magnitude: float = Field(0.0, ge=0.0, le=1.0)
-    """Fraction of an operation's largest amount, for `randaugment` and `augmix`; 0: drawn from 0
-    to 1."""
+    """Fraction of an operation's largest amount, for `randaugment` and `augmix`; 0: drawn from 0 to
+    1."""
     mixture_width: int = Field(3, ge=1, le=8)
     """Number of chains, for `augmix`."""
     family_probability: float = Field(1.0, gt=0.0, le=1.0)
     """Probability with which a family of operations is active for an image. Within an active family
     operations are applied more often, so that their overall probability stays the same. 1:
-    operations are
-    independent.
+    operations are independent.
     """
     shuffle_probability: float = Field(0.0, ge=0.0, le=1.0)
     """Probability that the families of operations are applied in random order."""
     borders: tuple[Border, ...] = Field(("reflect",), min_length=1)
     """How pixels outside of the image are filled after a geometric operation; one is drawn each
-    time.
-    `reflect`: mirrored, `edge`: the nearest pixel, `colour`: one random colour, `black`.
+    time. `reflect`: mirrored, `edge`: the nearest pixel, `colour`: one random colour, `black`.
     """
     pictures: str = ""
     """Folder of overlay images; empty: synthetic images and other cells."""
@@ -302,13 +300,9 @@ RECIPES: dict[str, dict[str, Any]] = {
 
 `none`: no augmentation; `d4`: the eight symmetries of the square; `simple`: the first recipe of the
 AN2DL paper (section 4); `overlays`: the same after blending overlay images in, the paper's second
-recipe;
-`randaugment`: Cubuk et al. 2020; `trivialaugment`: Mueller & Hutter 2021; `augmix`: Hendrycks et
-al. 2020;
-`prime`: the three families of Modas et al. 2022; `hybrid`: amplitude swaps of Chen et al. 2021
-(APR) and
-high-frequency swaps of Yucel et al. 2023 (HybridAugment++); `stains`: optical-density augmentation,
-Tellez et al. 2018; `stainproof`: our own, all families. All but `simple` and `overlays` include
-`d4`,
-because a smear has no upright direction.
+recipe; `randaugment`: Cubuk et al. 2020; `trivialaugment`: Mueller & Hutter 2021; `augmix`:
+Hendrycks et al. 2020; `prime`: the three families of Modas et al. 2022; `hybrid`: amplitude swaps
+of Chen et al. 2021 (APR) and high-frequency swaps of Yucel et al. 2023 (HybridAugment++); `stains`:
+optical-density augmentation, Tellez et al. 2018; `stainproof`: our own, all families. All but
+`simple` and `overlays` include `d4`, because a smear has no upright direction.
 """

@@ -25,8 +25,7 @@ class Preprocessing(Settings):
     """Height and width of the network's input in pixels."""
     fit: Literal["crop", "pad", "stretch"] = "crop"
     """How an image that is not square becomes square: `crop` takes the centre, `pad` adds grey
-    borders,
-    `stretch` changes the aspect ratio.
+    borders, `stretch` changes the aspect ratio.
     """
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """Subtracted from each RGB channel after scaling to [0, 1]."""
@@ -60,8 +59,7 @@ class NetworkConfig(Settings):
     """Name of a timm network that replaces the layers below; needs the extra `transfer`."""
     pretrained: str = ""
     """Initial weights of a backbone. Empty: random; `hub`: what timm downloads; `package`: those of
-    an
-    installed package; else the path of a safetensors or PyTorch file.
+    an installed package; else the path of a safetensors or PyTorch file.
     """
     stem: tuple[int, ...] = (60, 120)
     """Filters of the 3x3 convolution stages, each followed by 2x2 max pooling."""
@@ -118,18 +116,15 @@ class AugmentConfig(Recipe):
     """Mixing weights are drawn from Beta(alpha, alpha)."""
     consistency: float = Field(0.0, ge=0.0, le=100.0)
     """Weight of the Jensen-Shannon consistency loss between an image and two augmented copies
-    (AugMix: 12);
-    above 0 a step processes three times as many images.
+    (AugMix: 12); above 0 a step processes three times as many images.
     """
     class_balance: Literal["none", "oversample"] = "none"
     """`none`: every image once an epoch; `oversample`: images of small classes more often, each
-    time augmented
-    anew, until all classes have the same size.
+    time augmented anew, until all classes have the same size.
     """
     validation: RecipeName = "stainproof"
     """Recipe of the augmented validation set, which controls early stopping, the schedule and the
-    choice of the
-    best epoch; `none`: the validation images as they are control them.
+    choice of the best epoch; `none`: the validation images as they are control them.
     """
     workers: int = Field(1, ge=1, le=256)
     """Number of augmentation threads; the result does not depend on it."""
@@ -170,13 +165,11 @@ class AuditConfig(Settings):
 
     near_duplicate_deviations: float = Field(6.0, gt=0.0, le=100.0)
     """A pair of images is a near duplicate if its distance lies this many robust standard
-    deviations below the
-    typical nearest-neighbour distance of the set.
+    deviations below the typical nearest-neighbour distance of the set.
     """
     doctored_margin: float = Field(1.3, ge=1.0, le=10.0)
     """Factor by which an image's correlation with the overlay of a group must exceed the largest
-    one that rotated
-    copies reach.
+    one that rotated copies reach.
     """
     doctored_threshold: float = Field(0.2, ge=0.0, le=100.0)
     """SVM decision value, in units of the margin, above which a single image counts as doctored."""
@@ -196,8 +189,7 @@ class TrainingConfig(Settings):
     """Images per training step."""
     optimizer: Literal["adam", "adamw", "sgd", "lion", "muon"] = "adam"
     """Optimizer. Relative to Adam's learning rate, AdamW needs the same, Muon twice, Lion about a
-    tenth, and SGD
-    (with momentum 0.9) ten times or more.
+    tenth, and SGD (with momentum 0.9) ten times or more.
     """
     learning_rate: float = Field(1e-3, gt=0.0, le=10.0)
     """Learning rate; of the schedule `one-cycle` the peak."""
@@ -209,8 +201,7 @@ class TrainingConfig(Settings):
     """Maximum training time in seconds; None: no limit. The run folder is complete when it ends."""
     schedule: Literal["plateau", "one-cycle"] = "plateau"
     """`plateau`: the learning rate is reduced when the validation loss stops improving;
-    `one-cycle`: it rises,
-    then falls to zero.
+    `one-cycle`: it rises, then falls to zero.
     """
     plateau_factor: float = Field(0.2, gt=0.0, lt=1.0)
     """Factor of a reduction on a plateau."""
@@ -224,32 +215,27 @@ class TrainingConfig(Settings):
     classes."""
     start_scale: float = Field(1.0, ge=0.1, le=1.0)
     """Factor by which images are scaled at the start of a one-cycle run (progressive resizing).
-    They reach
-    full size after two thirds of the run. 1: full size throughout.
+    They reach full size after two thirds of the run. 1: full size throughout.
     """
     ema_decay: float = Field(0.0, ge=0.0, lt=1.0)
     """Decay per step of the exponential moving average (EMA) of the weights. The averaged weights
-    are
-    validated and kept. 0: no average.
+    are validated and kept. 0: no average.
     """
     unfrozen_blocks: int | None = Field(None, ge=0)
     """Number of blocks of a backbone that are trained besides its head, counted from the head; 0:
-    the head
-    alone; None: all.
+    the head alone; None: all.
     """
     layer_decay: float = Field(1.0, gt=0.0, le=1.0)
     """Factor of the learning rate from each block of a backbone to the block below."""
     freeze_norms: bool = False
     """Whether batch normalisation keeps its pretrained statistics and weights; otherwise its
-    statistics adapt to
-    the training images, in frozen blocks too.
+    statistics adapt to the training images, in frozen blocks too.
     """
     teacher: str = ""
     """Folder of a run or an ensemble that acts as the teacher; empty: labels only."""
     distillation_weight: float = Field(0.9, gt=0.0, le=1.0)
     """Weight of the teacher's probabilities in the targets; the label has the rest. Label smoothing
-    applies to
-    both.
+    applies to both.
     """
     keep_every_epoch: bool = False
     """Whether the weights of every epoch are kept in `epochs/`, which `average` needs."""
@@ -257,8 +243,7 @@ class TrainingConfig(Settings):
     """Number of PyTorch threads; 0: chosen by a short timing."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Precision of a training step; weights and saved tensors are float32. `auto`: bfloat16 if a
-    short timing
-    finds it clearly faster; float16 needs a GPU.
+    short timing finds it clearly faster; float16 needs a GPU.
     """
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Device; `auto` takes a GPU if there is one."""
@@ -287,8 +272,7 @@ class InferenceConfig(Settings):
 
     tta: TtaMode = "none"
     """Test-time augmentation: predictions are averaged over the image alone (`none`), its 4 flips
-    (`flips`), or
-    all 8 flips and rotations by 90 degrees (`d4`).
+    (`flips`), or all 8 flips and rotations by 90 degrees (`d4`).
     """
     filter: FilterName = "none"
     """Filter applied before the network: a low-pass filter, or `notch` against periodic noise."""

@@ -52,8 +52,8 @@ def competition(
         track: Shows progress.
 
     Raises:
-        DataError: A source cannot be read or has a class that is not the contest's, or `out`
-            cannot be written or is not empty.
+        DataError: A source cannot be read or has a class that is not the contest's, or `out` cannot
+            be written or is not empty.
     """
     sets = [sources.load_test(one, CONTEST_INPUT, track) for one in (development, final)]
     write_bundle(Path(out), dict(zip(PHASES, sets, strict=True)), contest or make_contest())

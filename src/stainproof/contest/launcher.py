@@ -1,4 +1,4 @@
-"""Program inside the sandbox that starts a submission, limits its resources and reports its memory.
+"""Launcher inside the sandbox: limits the resources of a submission and reports its peak memory.
 
 python -I -B launcher.py REPORT_FD HIDDEN PROGRAM [ARGUMENTS...]
 

@@ -1,4 +1,4 @@
-"""Sandbox: run a program of a contest with bubblewrap, without network and other files."""
+"""Sandbox for untrusted contest submissions: bubblewrap, time limit, launcher with limits."""
 
 import json
 import os

@@ -64,8 +64,8 @@ def decode(path: Path) -> Decoded:
     white; of several frames the first is used. `notes` lists which of these happened.
 
     Raises:
-        DataError: The file is missing, not such an image, damaged, truncated, or larger than
-            64 megapixels.
+        DataError: The file is missing, not such an image, damaged, truncated, or larger than 64
+            megapixels.
     """
     _hush_pillow()
     try:

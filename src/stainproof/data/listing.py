@@ -27,8 +27,7 @@ def check_class_names(source: str, names: Sequence[str]) -> None:
     Raises:
         DataError: A name is empty, too long, contains a slash or a control character, consists of
             dots, equals another column of a table of predictions, or differs from another class
-            name
-            by its spelling only.
+            name by its spelling only.
     """
     spelt: dict[str, str] = {}
     for name in names:

@@ -27,8 +27,7 @@ def list_npz(path: Path) -> Listing:
     """List the contest's file (`images`, `labels`) or MedMNIST's (`train_images`, ...).
 
     Labels are integers of shape (N,) or (N, 1). Class names are those of a text array `classes` if
-    the
-    file has one, else the eight of BloodMNIST.
+    the file has one, else the eight of BloodMNIST.
 
     Raises:
         DataError: The file is damaged, lacks the arrays, or they have a wrong type, shape or range.

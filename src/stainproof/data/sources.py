@@ -36,11 +36,10 @@ def load(
     """Read a labelled source of any kind.
 
     Args:
-        source: A folder of class folders; a contest or MedMNIST `.npz` file; a `.csv` or
-            `.parquet` manifest with the columns `path`, `label` and optionally `group`; or the name
+        source: A folder of class folders; a contest or MedMNIST `.npz` file; a `.csv` or `.parquet`
+            manifest with the columns `path`, `label` and optionally `group`; or the name
             `bloodmnist`, optionally with a size as in `bloodmnist:64`. A source that defines its
-            own
-            split accepts the suffix `@train`, `@val` or `@test`, which selects one part.
+            own split accepts the suffix `@train`, `@val` or `@test`, which selects one part.
         preprocessing: Size and fit of the images.
         leave_out: Names of images that are not read, for instance those that an audit dropped.
         track: Shows progress.

@@ -61,8 +61,7 @@ def make_split(data: Dataset, settings: SplitConfig, seed: int) -> Split:
 
     If the source defines its own split, it is used. Otherwise groups are assigned in random order,
     large ones first, to the split whose class counts they bring closest to the target (after
-    Sechidis et al.
-    2011, "On the stratification of multi-label data", applied to whole groups).
+    Sechidis et al. 2011, "On the stratification of multi-label data", applied to whole groups).
 
     Args:
         data: The images; images with equal pixels or equal `groups` entries stay together.

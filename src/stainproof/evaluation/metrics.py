@@ -38,10 +38,8 @@ def score(
 
     Proportions have Wilson intervals (1927); the others have bias-corrected percentile bootstrap
     intervals over images (Efron 1981, "Nonparametric standard errors and confidence intervals")
-    with
-    2,000 resamples. If all resamples are equal, for instance without any mistake, the Wilson
-    interval
-    of the accuracy is used.
+    with 2,000 resamples. If all resamples are equal, for instance without any mistake, the Wilson
+    interval of the accuracy is used.
 
     Args:
         labels: int64 (N,), true classes; some classes may have no image.

@@ -80,14 +80,11 @@ class Classifier:
         Args:
             run: The folder.
             engine: `onnxruntime`, `openvino` or `torch`, whose probabilities agree to 1e-4; `int8`,
-                which
-                `quantise` makes; `auto`: the run's own, which was the fastest after training, or
-                ONNX
-                Runtime if that one is not installed.
+                which `quantise` makes; `auto`: the run's own, which was the fastest after training,
+                or ONNX Runtime if that one is not installed.
             inference: Test-time augmentation and filter; by default neither.
             threads: Number of threads; by default one per core. The engine `torch` uses the threads
-                of the
-                process.
+                of the process.
 
         Raises:
             CheckpointError: The folder is missing or incomplete, or its weights were altered.
@@ -121,14 +118,12 @@ class Classifier:
 
         Args:
             images: uint8 RGB, 0 to 255: one image (height, width, 3), a batch (N, height, width,
-                3), or
-                a list of images of any sizes. They are cropped and resized as the preprocessing
-                says.
+                3), or a list of images of any sizes. They are cropped and resized as the
+                preprocessing says.
 
         Returns:
             float32 (N, classes), rows sum to 1; N is 1 for one image. Under hard voting, the
-            fraction of
-            votes; ties are broken by the mean probability.
+            fraction of votes; ties are broken by the mean probability.
 
         Raises:
             DataError: An array has another type or shape.

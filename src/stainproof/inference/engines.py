@@ -41,8 +41,7 @@ class OnnxRuntimeEngine:
     """ONNX Runtime with a few images per thread; a single image is computed on one thread.
 
     Threads that share one image would wait for each other after every layer, which takes longer
-    than
-    the layers of a small network.
+    than the layers of a small network.
     """
 
     def __init__(self, model: bytes, threads: int | None = None):

@@ -15,8 +15,7 @@ def to_onnx(network: nn.Module, preprocessing: Preprocessing) -> bytes:
     """Return a network as an ONNX model.
 
     Its input `images` is uint8 (n, size, size, 3), RGB, of the preprocessing's size; its output
-    `probs` is
-    float32 (n, classes), rows sum to 1. The same weights give the same bytes.
+    `probs` is float32 (n, classes), rows sum to 1. The same weights give the same bytes.
     """
     size = preprocessing.size_px
     images = torch.zeros(2, size, size, 3, dtype=torch.uint8)

@@ -18,10 +18,8 @@ class FoldedNetwork(nn.Module):
 
     Every batch normalisation of our own layers is folded into the convolution before it (Jacob et
     al. 2018, "Quantization and Training of Neural Networks", section 3.2); the output stays the
-    same.
-    Group normalisation depends on the image and stays. Backbones stay as they are, because ONNX
-    Runtime
-    and OpenVINO fold them.
+    same. Group normalisation depends on the image and stays. Backbones stay as they are, because
+    ONNX Runtime and OpenVINO fold them.
     """
 
     def __init__(self, network: nn.Module, preprocessing: Preprocessing):

@@ -8,8 +8,7 @@ FILTERS = ("none", "ideal", "gaussian", "butterworth", "notch")
 BUTTERWORTH_ORDER = 2
 LEAST_RADIUS_PX, LEAST_EXCESS = 6, 4.0
 """Minimum frequency of a peak of periodic noise in cycles per image, and its minimum height above
-the
-other frequencies of its ring in robust standard deviations.
+the other frequencies of its ring in robust standard deviations.
 """
 NOTCH_PX = 1.5
 """Standard deviation of a notch in cycles per image."""
@@ -60,8 +59,7 @@ def periodic_peaks(images: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Find the frequencies of periodic noise: peaks above the other frequencies of their ring.
 
     The log spectrum under a Hann window is compared with the median and the median absolute
-    deviation
-    of the frequencies at the same distance from zero.
+    deviation of the frequencies at the same distance from zero.
 
     Args:
         images: uint8 (n, height, width, 3).

@@ -53,8 +53,8 @@ def quantise(
     Raises:
         CheckpointError: The run folder cannot be used.
         ConfigError: The seed is below 0.
-        DataError: The source cannot be read, is too small, or has a class that the model does
-            not know.
+        DataError: The source cannot be read, is too small, or has a class that the model does not
+            know.
     """
     if seed < 0:
         raise ConfigError(f"seed must be 0 or more, got {seed}")
@@ -96,8 +96,8 @@ def quantise(
 def to_int8(model: Path, calibration: Images) -> bytes:
     """Return an ONNX model with 8-bit weights and activations.
 
-    Per-channel weights of 7 bits, which no processor's 8-bit products overflow, and activations
-    of 8 bits over the range seen on the calibration images (Jacob et al. 2018, "Quantization and
+    Per-channel weights of 7 bits, which no processor's 8-bit products overflow, and activations of
+    8 bits over the range seen on the calibration images (Jacob et al. 2018, "Quantization and
     Training of Neural Networks", section 2; ONNX Runtime's static quantisation).
 
     Args:

@@ -73,8 +73,7 @@ def write_predictions(classifier: Classifier, items: Iterable[Item], path: Path)
     """Predict a stream of images and write a table.
 
     The columns are `name`, `label` and one probability for each class. The row of an image that
-    could
-    not be read has neither label nor probabilities; a last column `error` gives the reason.
+    could not be read has neither label nor probabilities; a last column `error` gives the reason.
 
     Args:
         classifier: The classifier.

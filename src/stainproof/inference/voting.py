@@ -18,8 +18,7 @@ def vote(answers: Sequence[NDArray[np.float32]], voting: str) -> NDArray[np.floa
 
     Returns:
         float32 (n, classes), rows sum to 1: the mean probability, or the fraction of votes. Under
-        hard voting
-        the mean counts as one additional vote, which breaks ties.
+        hard voting the mean counts as one additional vote, which breaks ties.
     """
     mean: NDArray[np.float32] = np.mean(answers, axis=0, dtype=np.float32)
     if voting == "soft" or len(answers) == 1:

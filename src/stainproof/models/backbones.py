@@ -39,8 +39,7 @@ def with_backbone_preprocessing(config: Config) -> Config:
     """Return the settings with the mean and standard deviation of the backbone's pretraining.
 
     timm stores both for every network. Values that the user has set stay, and so do settings
-    without
-    a backbone.
+    without a backbone.
 
     Raises:
         ConfigError: timm is not installed or does not know the backbone.
@@ -81,8 +80,7 @@ def weight_depths(network: nn.Module) -> dict[str, int]:
     """Return the depth of each weight below the head: 0 for the head, 1 for the block below it.
 
     Blocks are those of timm; the stem is the lowest. Layers between the last block and the head
-    belong
-    to the last block.
+    belong to the last block.
     """
     from timm.models import group_parameters
     from timm.optim import auto_group_layers

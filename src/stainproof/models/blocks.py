@@ -18,8 +18,7 @@ def make_norm(kind: str, channels: int, branch: int = 0) -> nn.Module:
 
     Args:
         kind: `batch`, or `group` (Wu & He 2018), which normalises a few channels of one image and
-            is
-            therefore independent of other images.
+            is therefore independent of other images.
         channels: Number of channels.
         branch: Number of channels that groups must not cross; 0: all of them.
     """
@@ -70,11 +69,9 @@ class InceptionUnit(nn.Module):
     """Four parallel branches of a quarter of the filters each (section 2 of the AN2DL paper).
 
     1x1 | 1x1 (f/8) then 3x3 | 1x1 (f/12) then 5x5 | 3x3 max pooling then 1x1, every convolution
-    with
-    normalisation and ReLU; after Szegedy et al. 2015, "Going deeper with convolutions", figure 2b.
-    Common work is computed once: the three 1x1 convolutions of the input, and the last
-    normalisation
-    and ReLU of all four branches.
+    with normalisation and ReLU; after Szegedy et al. 2015, "Going deeper with convolutions", figure
+    2b. Common work is computed once: the three 1x1 convolutions of the input, and the last
+    normalisation and ReLU of all four branches.
     """
 
     def __init__(self, in_channels: int, filters: int, norm: str = "batch"):
@@ -108,8 +105,7 @@ class CustomBlock(nn.Module):
     """A sequence of units with a skip connection, then ReLU (section 2 of the AN2DL paper).
 
     If the number of channels differs, the skip is a 1x1 convolution with normalisation. Without a
-    skip
-    connection there is only the sequence of units.
+    skip connection there is only the sequence of units.
     """
 
     def __init__(

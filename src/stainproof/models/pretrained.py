@@ -68,8 +68,7 @@ def load_pretrained(network: nn.Module, settings: NetworkConfig) -> str:
         ConfigError: There is no weights package for this backbone, it is not installed, or the hub
             does not answer.
         CheckpointError: The file is missing, damaged, contains something else, or belongs to
-            another
-            network.
+            another network.
     """
     if not settings.pretrained:
         return ""
@@ -92,8 +91,7 @@ def read_state(path: Path) -> State:
 
     Args:
         path: A `.safetensors` file; any other file is read as a PyTorch file with `weights_only`.
-            Of a
-            training state the weights are taken, averaged ones first.
+            Of a training state the weights are taken, averaged ones first.
 
     Raises:
         CheckpointError: The file is missing, damaged, or contains something else.
@@ -153,8 +151,7 @@ def fill(network: nn.Module, state: Mapping[str, Tensor], name: str, backbone: s
 
     Raises:
         CheckpointError: A weight is missing, unexpected, of another shape or type, or not finite;
-            the
-            message names the first and counts those that fit.
+            the message names the first and counts those that fit.
     """
     head = set(head_names(network))
     wanted = {key: value for key, value in network.state_dict().items() if key not in head}

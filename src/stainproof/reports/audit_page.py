@@ -90,9 +90,9 @@ def render_audit(audit: Audit, summary: AuditSummary, *, review: bool) -> str:
     Args:
         audit: The findings and the images.
         summary: The summary of the audit.
-        review: Whether a person can decide on findings and save the decisions. They are saved as
-            an `audit.csv` without the rejected findings, with `drop` for reviewed images to set
-            aside and with new labels in a further column; `stainproof clean --audit` takes it.
+        review: Whether a person can decide on findings and save the decisions. They are saved as an
+            `audit.csv` without the rejected findings, with `drop` for reviewed images to set aside
+            and with new labels in a further column; `stainproof clean --audit` takes it.
     """
     folder = common_folder(audit.listing.names)
     sections = [_section(audit, kind, folder) for kind in KINDS]

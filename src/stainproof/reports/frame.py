@@ -18,8 +18,8 @@ def render_page(template: str, **values: Any) -> str:
     """Return a page as one self-contained HTML text; values are escaped.
 
     Args:
-        template: File name in `templates/`. It extends `base.html.jinja`, which needs `source`,
-            the title of the page, and `provenance`.
+        template: File name in `templates/`. It extends `base.html.jinja`, which needs `source`, the
+            title of the page, and `provenance`.
         values: What the template uses; a missing one is an error.
     """
     return _environment().get_template(template).render(values)

@@ -44,6 +44,12 @@ class Artefact(BaseModel):
             raise CheckpointError(f"{path}: not a {cls.__name__.lower()} file (no JSON)") from error
         except ValidationError as error:
             fault = error.errors()[0]
+            if fault["loc"] == ("schema_version",):
+                raise CheckpointError(
+                    f"{path}: has schema version {fault['input']!r}, this version reads "
+                    f"{SCHEMA_VERSION}; create it again in another folder, or use the version of "
+                    "stainproof that wrote it"
+                ) from error
             place = ".".join(str(part) for part in fault["loc"]) or "the whole file"
             raise CheckpointError(
                 f"{path}: not a {cls.__name__.lower()} file of this version "

@@ -16,8 +16,7 @@ def measure_costs(config: Config, num_classes: int) -> tuple[int, float]:
     """Return the number of parameters of a run's network and its latency in milliseconds.
 
     The latency is that of one image on one thread with ONNX Runtime on this machine: the shortest
-    of
-    many predictions, because load makes predictions longer and never shorter.
+    of many predictions, because load makes predictions longer and never shorter.
 
     Raises:
         ConfigError: The network cannot be built.

@@ -49,8 +49,7 @@ class Row(Artefact):
     """Number of images in training and validation split together."""
     listings: dict[str, str] = Field(default_factory=dict)
     """Name of the training source, and `test` with the name of every test -> hash of names and
-    labels; empty
-    in rows of earlier versions.
+    labels; empty in rows of earlier versions.
     """
     best: EpochRecord
     """The epoch whose weights were evaluated."""

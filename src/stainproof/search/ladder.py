@@ -58,8 +58,7 @@ RUNGS = (
     ),
 )  # fmt: skip
 """The steps. Networks have the width of `light`, so that a laptop can train them; from the fifth
-step on the
-paper's had ten times as many parameters.
+step on the paper's had ten times as many parameters.
 """
 
 

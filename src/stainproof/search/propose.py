@@ -31,12 +31,9 @@ def propose(
     """Return the parameters of the next trial.
 
     The result depends on the trials and the seed only, so a resumed search continues as it would
-    have.
-    Accuracy, parameters and latency each have a Gaussian process; the proposal maximises the
-    expected
-    hypervolume improvement of the Pareto front (Daulton et al. 2020, "Differentiable Expected
-    Hypervolume
-    Improvement"), given the running trials.
+    have. Accuracy, parameters and latency each have a Gaussian process; the proposal maximises the
+    expected hypervolume improvement of the Pareto front (Daulton et al. 2020, "Differentiable
+    Expected Hypervolume Improvement"), given the running trials.
 
     Args:
         trials: All trials, running ones too.
@@ -64,8 +61,7 @@ def front(trials: Sequence[Trial]) -> tuple[int, ...]:
     """Return the numbers of the finished trials on the Pareto front, the most accurate first.
 
     A trial is on the front if no other is at least as accurate, as small and as fast, and better in
-    one
-    of the three. Latencies within the measurement error count as equal.
+    one of the three. Latencies within the measurement error count as equal.
     """
     figures = {one.number: figures_of(one) for one in trials if one.outcome == "finished"}
     kept = [
@@ -93,8 +89,7 @@ def importances(trials: Sequence[Trial], space: Space) -> dict[str, float]:
     """Return each parameter's share of the variance of accuracy, the largest first.
 
     Functional ANOVA of a random forest (Hutter et al. 2014). Empty if there are too few trials, or
-    if all
-    have the same accuracy.
+    if all have the same accuracy.
     """
     from optuna.importance import FanovaImportanceEvaluator, get_param_importances
     from optuna.trial import create_trial
@@ -115,8 +110,8 @@ def _as_seen(trials: Sequence[Trial], space: Space) -> "list[FrozenTrial]":
     """Return the trials as the sampler sees them.
 
     A stopped trial counts with its accuracy so far, a failed one with the worst accuracy, so that
-    the sampler
-    does not propose similar ones again. Trials that failed before any measurement are left out.
+    the sampler does not propose similar ones again. Trials that failed before any measurement are
+    left out.
     """
     from optuna.trial import FixedTrial, TrialState, create_trial
 

@@ -29,13 +29,13 @@ class Draw(Protocol):
         """Return a number."""
 
 
-class OneOf(Settings):
+class Categorical(Settings):
     """A choice among values."""
 
     values: tuple[Scalar, ...] = Field(min_length=1)
 
     @property
-    def usual(self) -> Scalar:
+    def inactive_value(self) -> Scalar:
         """The value that stands for a parameter without effect."""
         return self.values[0]
 
@@ -53,7 +53,7 @@ class OneOf(Settings):
         return ", ".join(map(as_text, self.values))
 
 
-class Between(Settings):
+class Numeric(Settings):
     """A numeric range with both ends; an integer range if it is written with integers."""
 
     low: int | float
@@ -77,7 +77,7 @@ class Between(Settings):
         return all(isinstance(one, int) for one in (self.low, self.high, self.step or 1))
 
     @property
-    def usual(self) -> Scalar:
+    def inactive_value(self) -> Scalar:
         """The value that stands for a parameter without effect."""
         return self.low
 
@@ -121,29 +121,31 @@ class Between(Settings):
         return f"{self.low:g} to {self.high:g}{step}{', on a log scale' if self.log else ''}"
 
 
-class Items(Settings):
+class ListOf(Settings):
     """A list whose items have ranges of their own; it may be shorter than all of them."""
 
-    each: tuple[OneOf | Between, ...] = Field(min_length=1)
-    least: int = Field(1, ge=0)
+    each: tuple[Categorical | Numeric, ...] = Field(min_length=1)
+    min_length: int = Field(1, ge=0)
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if self.least > len(self.each):
-            raise ValueError(f"least {self.least} is more than the {len(self.each)} items")
+        if self.min_length > len(self.each):
+            raise ValueError(
+                f"min_length {self.min_length} is more than the {len(self.each)} items"
+            )
         return self
 
     def describe(self) -> str:
         """Return the ranges as text."""
         ranges = "; ".join(item.describe() for item in self.each)
-        return f"{self.least} to {len(self.each)} of: {ranges}"
+        return f"{self.min_length} to {len(self.each)} of: {ranges}"
 
 
-class By(Settings):
+class Conditional(Settings):
     """A range that depends on the value of another setting; the position in it is drawn."""
 
     by: str
-    ranges: dict[str, Between]
+    ranges: dict[str, Numeric]
 
     def describe(self) -> str:
         """Return the ranges as text."""

@@ -59,7 +59,6 @@ class Search(Artefact):
     first."""
     importances: dict[str, float]
     """Parameter -> its share of the variance of accuracy, 0 to 1, the largest first; empty while
-    there are too
-    few trials.
+    there are too few trials.
     """
     provenance: Provenance

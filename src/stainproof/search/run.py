@@ -19,7 +19,7 @@ from stainproof.search.study import Study
 from stainproof.search.trial import run_trial
 from stainproof.training.loop import Step
 
-LOOK_S = 1.0
+POLL_S = 1.0
 """Interval at which the trials of other processes are polled."""
 
 OnTrial = Callable[[Search, Trial | None], None]
@@ -72,16 +72,14 @@ def search(
         track: Shows progress of listing the source.
         on_step: Called after every training step of this process.
         on_trial: Called with the results so far, at the start and after every trial that ends, and
-            with
-            that trial.
+            with that trial.
 
     Returns:
         All results of the folder, including trials that other processes are running.
 
     Raises:
         ConfigError: A setting is invalid, the folder contains another search, or the first trials
-            all
-            failed.
+            all failed.
         DataError: The source cannot be used for training.
         CheckpointError: The storage cannot be used.
         KeyboardInterrupt: The search was interrupted; the same call continues it.
@@ -96,45 +94,47 @@ def search(
     task = Task(str(source), folder, plan, storage, num_trials)
     study = task.open()
     if jobs > 1:
-        _work_together(study, task, min(jobs, num_trials), on_trial)
-    return _work(study, task, on_step, on_trial)
+        _run_workers(study, task, min(jobs, num_trials), on_trial)
+    return _run_trials(study, task, on_step, on_trial)
 
 
-def _work(study: Study, task: Task, on_step: Callable[[Step], None], on_trial: OnTrial) -> Search:
+def _run_trials(
+    study: Study, task: Task, on_step: Callable[[Step], None], on_trial: OnTrial
+) -> Search:
     """Run trials until there are enough, including those that killed processes left unfinished."""
     ended = None
     while True:
         found = write_results(study, task.source, task.num_trials)
         on_trial(found, ended)
-        taken = study.take(task.num_trials)
-        if taken is None:
+        claimed = study.claim(task.num_trials)
+        if claimed is None:
             return found
         try:
-            ended = run_trial(study, taken.trial, task.source, on_step)
+            ended = run_trial(study, claimed.trial, task.source, on_step)
         except (KeyboardInterrupt, StainproofError, OSError):
-            study.leave(taken.trial.number)
+            study.release(claimed.trial.number)
             raise
         finally:
-            taken.lock.release()
+            claimed.lock.release()
 
 
-def _work_together(study: Study, task: Task, jobs: int, on_trial: OnTrial) -> None:
+def _run_workers(study: Study, task: Task, jobs: int, on_trial: OnTrial) -> None:
     """Start worker processes; report each trial that ends, and raise their errors."""
     context = multiprocessing.get_context("spawn")
-    faults: SimpleQueue[str] = context.SimpleQueue()
+    errors: SimpleQueue[str] = context.SimpleQueue()
     workers = [
-        context.Process(target=_be_worker, args=(task, faults), daemon=True) for _ in range(jobs)
+        context.Process(target=_run_worker, args=(task, errors), daemon=True) for _ in range(jobs)
     ]
     found = summarise(study, task.source, task.num_trials)
-    told = {one.number for one in found.trials if one.outcome != "running"}
+    reported = {one.number for one in found.trials if one.outcome != "running"}
     on_trial(found, None)
     try:
         for worker in workers:
             worker.start()
         while any(worker.is_alive() for worker in workers):
-            wait([worker.sentinel for worker in workers if worker.is_alive()], LOOK_S)
-            _tell(study, task, told, on_trial)
-            _pass_faults_on(workers, faults)
+            wait([worker.sentinel for worker in workers if worker.is_alive()], POLL_S)
+            _report(study, task, reported, on_trial)
+            _raise_errors(workers, errors)
     finally:
         started = [worker for worker in workers if worker.pid is not None]
         for worker in started:
@@ -143,27 +143,29 @@ def _work_together(study: Study, task: Task, jobs: int, on_trial: OnTrial) -> No
             worker.join()
 
 
-def _tell(study: Study, task: Task, told: set[int], on_trial: OnTrial) -> None:
-    ended = [one for one in study.trials() if one.outcome != "running" and one.number not in told]
+def _report(study: Study, task: Task, reported: set[int], on_trial: OnTrial) -> None:
+    ended = [
+        one for one in study.trials() if one.outcome != "running" and one.number not in reported
+    ]
     for trial in ended:
-        told.add(trial.number)
+        reported.add(trial.number)
         on_trial(summarise(study, task.source, task.num_trials), trial)
 
 
-def _pass_faults_on(workers: Sequence[BaseProcess], faults: "SimpleQueue[str]") -> None:
-    if not faults.empty():
-        raise StainproofError(faults.get())
+def _raise_errors(workers: Sequence[BaseProcess], errors: "SimpleQueue[str]") -> None:
+    if not errors.empty():
+        raise StainproofError(errors.get())
     codes = [worker.exitcode for worker in workers]
     if 1 in codes:
-        raise RuntimeError(f"the processes of the search ended with {codes}")
+        raise RuntimeError(f"the processes of the search exited with {codes}")
     if not any(code is None or code == 0 for code in codes):
         raise StainproofError(
-            f"all processes of the search were ended from outside ({codes}), perhaps for want of "
-            "memory; the same command goes on, with fewer --jobs if need be"
+            f"all processes of the search were killed ({codes}), perhaps for lack of memory; "
+            "the same command resumes it; use fewer --jobs if memory is short"
         )
 
 
-def _be_worker(task: Task, faults: "SimpleQueue[str]") -> None:
+def _run_worker(task: Task, errors: "SimpleQueue[str]") -> None:
     """Run trials in a worker process until there are enough or the parent process ends."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     parent = multiprocessing.parent_process()
@@ -173,9 +175,9 @@ def _be_worker(task: Task, faults: "SimpleQueue[str]") -> None:
             signal.raise_signal(signal.SIGINT)
 
     try:
-        _work(task.open(), task, end_with_parent, lambda found, trial: None)
+        _run_trials(task.open(), task, end_with_parent, lambda found, trial: None)
     except (StainproofError, OSError) as error:
-        faults.put(in_words(error) if isinstance(error, OSError) else str(error))
+        errors.put(in_words(error) if isinstance(error, OSError) else str(error))
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -1,8 +1,7 @@
 """The search space: settings and their ranges, read from TOML.
 
 Every trial has a value for every parameter, including those without effect (items beyond the end of
-a
-list keep a default), because samplers and importances need one fixed space.
+a list keep a default), because samplers and importances need one fixed space.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +15,16 @@ from stainproof.config.parsing import key_of, read_toml
 from stainproof.config.presets import make_config
 from stainproof.config.schema import Config
 from stainproof.errors import ConfigError
-from stainproof.search.ranges import Between, By, Draw, Items, OneOf, Scalar, Value, as_text
+from stainproof.search.ranges import (
+    Numeric,
+    Conditional,
+    Draw,
+    ListOf,
+    Categorical,
+    Scalar,
+    Value,
+    as_text,
+)
 
 if TYPE_CHECKING:
     import optuna
@@ -29,7 +37,7 @@ YARDSTICK = ("preset", "seed", "split", "audit", "augment.validation", "training
 NUM_CHECKED = 64
 """Number of random draws that are checked before a search starts."""
 
-Setting = OneOf | Between | Items | By
+Setting = Categorical | Numeric | ListOf | Conditional
 
 
 @dataclass(frozen=True)
@@ -44,16 +52,15 @@ class Space:
         """Draw a value for every setting from an Optuna trial.
 
         List items are named `key[0]`, `key[1]`, ..., the list's length `len(key)`; of a range that
-        depends on
-        another setting, the position in it is named `key (0 to 1)`.
+        depends on another setting, the position in it is named `key (0 to 1)`.
         """
         drawn: dict[str, Value] = {}
         for key, setting in self.settings.items():
-            if isinstance(setting, Items):
-                length = trial.suggest_int(f"len({key})", setting.least, len(setting.each))
+            if isinstance(setting, ListOf):
+                length = trial.suggest_int(f"len({key})", setting.min_length, len(setting.each))
                 items = [item.draw(f"{key}[{i}]", trial) for i, item in enumerate(setting.each)]
                 drawn[key] = items[:length]
-            elif isinstance(setting, By):
+            elif isinstance(setting, Conditional):
                 position = trial.suggest_float(f"{key} (0 to 1)", 0.0, 1.0)
                 drawn[key] = setting.ranges[as_text(drawn[setting.by])].at(position)
             else:
@@ -67,32 +74,31 @@ class Space:
         """
         settled = dict(names)
         for key, setting in self.settings.items():
-            if isinstance(setting, Items):
+            if isinstance(setting, ListOf):
                 length = int(names[f"len({key})"])
                 idle = list(enumerate(setting.each))[length:]
-                settled |= {f"{key}[{i}]": item.usual for i, item in idle}
+                settled |= {f"{key}[{i}]": item.inactive_value for i, item in idle}
         return settled
 
     def locate(self, config: Config) -> dict[str, Scalar] | None:
         """Return the parameters with which `draw` gives the settings of a run.
 
-        The result is None if one of them lies
-        outside of the space.
+        The result is None if one of them lies outside of the space.
         """
         tree = config.model_dump()
         names: dict[str, Scalar] = {}
         inside = True
         for key, setting in self.settings.items():
             value = _value_at(tree, key)
-            if isinstance(setting, Items):
+            if isinstance(setting, ListOf):
                 items = list(value or ())
-                inside &= setting.least <= len(items) <= len(setting.each)
+                inside &= setting.min_length <= len(items) <= len(setting.each)
                 names[f"len({key})"] = len(items)
-                items += [item.usual for item in setting.each[len(items) :]]
+                items += [item.inactive_value for item in setting.each[len(items) :]]
                 for i, item in enumerate(setting.each):
                     inside &= item.holds(items[i])
                     names[f"{key}[{i}]"] = items[i]
-            elif isinstance(setting, By):
+            elif isinstance(setting, Conditional):
                 one = setting.ranges.get(as_text(_value_at(tree, setting.by)))
                 inside &= one is not None and one.holds(value)
                 names[f"{key} (0 to 1)"] = one.position(value) if inside and one else 0.0
@@ -151,7 +157,7 @@ def parse_space(tree: dict[str, Any]) -> Space:
             place = ".".join(map(str, (key, *fault["loc"])))
             message = fault["msg"].removeprefix("Value error, ")
             raise ConfigError(f"{place}: {message}, got {fault['input']!r}") from error
-        _check_by(key, settings)
+        _check_conditional(key, settings)
     if not settings:
         raise ConfigError("no setting to search")
     return Space(settings, tree)
@@ -169,24 +175,24 @@ def study_in_memory(
 
 def _parse(node: Any) -> Setting:
     if isinstance(node, dict) and isinstance(node.get("each"), list):
-        return Items.model_validate({**node, "each": [_parse_one(one) for one in node["each"]]})
+        return ListOf.model_validate({**node, "each": [_parse_one(one) for one in node["each"]]})
     if isinstance(node, dict) and "by" in node:
         ranges = {name: one for name, one in node.items() if name != "by"}
-        return By.model_validate({"by": node["by"], "ranges": ranges})
+        return Conditional.model_validate({"by": node["by"], "ranges": ranges})
     return _parse_one(node)
 
 
-def _parse_one(node: Any) -> OneOf | Between:
+def _parse_one(node: Any) -> Categorical | Numeric:
     if isinstance(node, list):
-        return OneOf.model_validate({"values": node})
-    return Between.model_validate(node)
+        return Categorical.model_validate({"values": node})
+    return Numeric.model_validate(node)
 
 
-def _check_by(key: str, settings: Mapping[str, Setting]) -> None:
+def _check_conditional(key: str, settings: Mapping[str, Setting]) -> None:
     setting = settings[key]
-    if isinstance(setting, By):
+    if isinstance(setting, Conditional):
         other = settings.get(setting.by)
-        if not isinstance(other, OneOf):
+        if not isinstance(other, Categorical):
             raise ConfigError(f"{key}: by {setting.by!r}, which is no choice that stands above")
         for value in map(as_text, other.values):
             if value not in setting.ranges:

@@ -1,9 +1,9 @@
-"""A search in its folder: what it is about, which trials there are, which one is next.
+"""Trials of a search: storage, claims by processes, and the next trial.
 
-The trials themselves are rows of an Optuna study, in SQLite beside the run folders or in a
-database that `--storage` names. A trial that runs is locked by the process that runs it; the
-system frees the lock when the process ends, however it ends, so a trial that runs without a lock
-was cut short, and the next process that looks for work takes it over.
+The trials are rows of an Optuna study, in SQLite beside the run folders or in a database that
+`--storage` names. The process that runs a trial holds its lock file. The operating system frees the
+lock when the process ends, also after a crash, so a running trial without a lock was interrupted,
+and the next process that looks for work resumes it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -30,22 +30,22 @@ if TYPE_CHECKING:
 
 PLAN_FILE, STORAGE_FILE, LOCK_FILE, TRIALS_FOLDER = "study.json", "study.db", ".lock", "trials"
 ONE_THREAD = "training.threads=1"
-"""So that trials are equal however many of them run at once."""
+"""Makes trials comparable, however many of them run at once."""
 MAX_STARTS = 3
-"""A trial that took its process down with it this often has failed."""
+"""A trial that crashed its process this often has failed."""
 NUM_FAILED = 5
-"""Trials that may fail before the first one finishes."""
+"""The search stops if this many trials fail before the first one finishes."""
 WAIT_S = 60
-"""For a database that others write to."""
+"""Timeout for a SQLite database that other processes write to."""
 
 
 class StorageError(CheckpointError):
-    """The database of the trials cannot be used; no trial is to blame."""
+    """The database of the trials cannot be used; this is not the fault of a trial."""
 
 
 @dataclass(frozen=True)
-class Taken:
-    """A trial that is this process's to run."""
+class ClaimedTrial:
+    """A trial that this process runs."""
 
     trial: Trial
     lock: "BaseFileLock"
@@ -56,11 +56,11 @@ class Study:
     """The trials of a search, shared by all processes that work on it."""
 
     def __init__(self, folder: Path, plan: Plan, url: str):
-        """Open the search in a folder, or begin it.
+        """Open the search in a folder, or create it.
 
         Args:
             folder: Of the search.
-            plan: What it is to be about; its name and storage are settled here.
+            plan: Plan of the search; an existing folder keeps its own name and storage.
             url: Of the storage; empty for SQLite in the folder.
 
         Raises:
@@ -79,12 +79,13 @@ class Study:
                 self._check_folder()
                 if not (folder / PLAN_FILE).exists():
                     self.plan.write(folder / PLAN_FILE)
-                self.study = self._open(storage or self._connect())
+                self.storage = storage or self._connect()
+                self.study = self._open(self.storage)
                 self._check_complete(len(self.trials()))
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Let no other process choose a trial or write results meanwhile."""
+        """Hold the lock for choosing trials and writing results."""
         from filelock import FileLock
 
         with FileLock(self.folder / LOCK_FILE):
@@ -104,18 +105,18 @@ class Study:
         return RunFolder(self.folder / TRIALS_FOLDER / f"{number:04d}")
 
     def preset(self) -> dict[str, Scalar] | None:
-        """Return what a trial with the preset's own settings draws, if the space holds them."""
+        """Return the parameters of a trial with the preset's settings; None if outside the space."""
         return self.space.locate(make_config(assignments=self.plan.fixed))
 
     def config(self, trial: Trial, *shared: str) -> Config:
-        """Return the settings of a trial, less what only its running side by side asks for.
+        """Return the settings of a trial.
 
         Args:
             trial: Its assignments come last.
             shared: Assignments before the fixed ones.
 
         Raises:
-            ConfigError: They do not fit.
+            ConfigError: They are invalid together.
         """
         return make_config(
             seed=self.plan.seed,
@@ -123,38 +124,38 @@ class Study:
             assignments=(*shared, *self.plan.fixed, *trial.assignments),
         )
 
-    def take(self, num_trials: int) -> Taken | None:
-        """Return a trial to run: one that was cut short, or else a new one.
+    def claim(self, num_trials: int) -> ClaimedTrial | None:
+        """Claim a trial to run: an interrupted one, or else a new one.
 
         Args:
-            num_trials: How many there are to be in all; nothing is returned when they are there.
+            num_trials: Total number of trials; None is returned when all are claimed.
 
         Raises:
             ConfigError: The first trials all failed.
         """
         with self.locked(), storage_faults(self.place):
             trials = self.trials()
-            taken = self._take_over(trials)
-            if taken or len(trials) >= num_trials:
-                return taken
+            claimed = self._resume(trials)
+            if claimed or len(trials) >= num_trials:
+                return claimed
             failed = [one for one in trials if one.outcome == "failed"]
             if len(failed) == len(trials) >= NUM_FAILED:
                 raise ConfigError(
                     f"{self.folder}: the first {len(failed)} trials failed; the last: "
                     f"{failed[-1].reason}"
                 )
-            return self._begin(trials)
+            return self._create(trials)
 
-    def keep(self, trial: Trial) -> None:
-        """Keep what a trial that runs has shown so far."""
-        shown = trial.model_dump(exclude={"number", "outcome", "params", "assignments"})
-        self._set(trial.number, "shown", shown)
+    def record(self, trial: Trial) -> None:
+        """Store the results of a running trial so far."""
+        results = trial.model_dump(exclude={"number", "outcome", "params", "assignments"})
+        self._set(trial.number, "results", results)
 
-    def end(self, trial: Trial) -> None:
-        """Keep what a trial has shown, and that it has ended."""
+    def finish(self, trial: Trial) -> None:
+        """Store the results and the outcome of a trial that has ended."""
         from optuna.trial import TrialState
 
-        self.keep(trial)
+        self.record(trial)
         with storage_faults(self.place):
             if trial.outcome == "finished":
                 self.study.tell(trial.number, list(figures_of(trial)))
@@ -162,12 +163,12 @@ class Study:
                 state = {"stopped": TrialState.PRUNED, "failed": TrialState.FAIL}
                 self.study.tell(trial.number, state=state[trial.outcome])
 
-    def leave(self, number: int) -> None:
-        """Note that a trial was left in good order, to be taken up again."""
+    def release(self, number: int) -> None:
+        """Record that a trial was interrupted without a crash, to be resumed."""
         self._set(number, "starts", self._frozen(number).user_attrs["starts"] - 1)
 
     def _check_folder(self) -> None:
-        """Take over the folder's plan, and refuse a folder that cannot be worked in."""
+        """Use the folder's plan if it has one, and refuse a folder that cannot be used."""
         plan, storage = self.folder / PLAN_FILE, self.folder / STORAGE_FILE
         if plan.exists():
             kept = Plan.read(plan)
@@ -207,32 +208,32 @@ class Study:
         )
 
     def _check_complete(self, num_trials: int) -> None:
-        """Refuse a storage that was swapped or emptied under its run folders."""
+        """Refuse a storage that lacks the trials of the run folders."""
         names = [one.name for one in (self.folder / TRIALS_FOLDER).glob("*")]
-        begun = [int(name) for name in names if name.isdecimal()]
-        if begun and max(begun) >= num_trials:
+        started = [int(name) for name in names if name.isdecimal()]
+        if started and max(started) >= num_trials:
             raise CheckpointError(
                 f"{self.place}: holds {num_trials} trials of this search, but {self.folder} holds "
-                f"the run of trial {max(begun)}; put the storage back or choose another --out"
+                f"the run of trial {max(started)}; put the storage back or choose another --out"
             )
 
-    def _take_over(self, trials: Sequence[Trial]) -> Taken | None:
-        """Return a trial that runs without a process, if there is one."""
+    def _resume(self, trials: Sequence[Trial]) -> ClaimedTrial | None:
+        """Claim a running trial whose process has ended, if there is one."""
         for trial in trials:
             if trial.outcome != "running" or not (lock := self._claim(trial.number)):
                 continue
-            now = self._frozen(trial.number)
-            starts = now.user_attrs["starts"]
-            if not now.state.is_finished():
+            frozen = self._frozen(trial.number)
+            starts = frozen.user_attrs["starts"]
+            if not frozen.state.is_finished():
                 if starts < MAX_STARTS:
                     self._set(trial.number, "starts", starts + 1)
-                    return Taken(self._read(now), lock)
-                reason = f"its process ended {starts} times before it did"
-                self.end(trial.model_copy(update={"outcome": "failed", "reason": reason}))
+                    return ClaimedTrial(self._read(frozen), lock)
+                reason = f"its process crashed {starts} times"
+                self.finish(trial.model_copy(update={"outcome": "failed", "reason": reason}))
             lock.release()
         return None
 
-    def _begin(self, trials: Sequence[Trial]) -> Taken:
+    def _create(self, trials: Sequence[Trial]) -> ClaimedTrial:
         from optuna.trial import FixedTrial, TrialState, create_trial
 
         drawn = FixedTrial(propose(trials, self.space, self.plan.seed, self.preset()))
@@ -247,10 +248,10 @@ class Study:
         )
         lock = self._claim(len(trials))
         assert lock, "a new trial was claimed by another process"
-        return Taken(self._read(self._frozen(len(trials))), lock)
+        return ClaimedTrial(self._read(self._frozen(len(trials))), lock)
 
     def _claim(self, number: int) -> "BaseFileLock | None":
-        """Return the lock of a trial, or nothing where a live process holds it."""
+        """Return the lock of a trial; None if a live process holds it."""
         from filelock import FileLock, Timeout
 
         lock = FileLock(f"{self.run_folder(number)}.lock")
@@ -264,11 +265,10 @@ class Study:
         return self.study.get_trials(deepcopy=False)[number]
 
     def _set(self, number: int, name: str, value: object) -> None:
-        import optuna
-
         with storage_faults(self.place):
-            running = optuna.trial.Trial(self.study, self._frozen(number)._trial_id)
-            running.set_user_attr(name, value)
+            study_id = self.storage.get_study_id_from_name(self.plan.name)
+            trial_id = self.storage.get_trial_id_from_study_id_trial_number(study_id, number)
+            self.storage.set_trial_user_attr(trial_id, name, value)
 
     def _read(self, frozen: "optuna.trial.FrozenTrial") -> Trial:
         from optuna.trial import FixedTrial
@@ -277,7 +277,7 @@ class Study:
             drawn = self.space.draw(FixedTrial(frozen.params))
             return Trial.model_validate(
                 {
-                    **frozen.user_attrs.get("shown", {}),
+                    **frozen.user_attrs.get("results", {}),
                     "number": frozen.number,
                     "outcome": OUTCOMES[frozen.state.name],
                     "params": frozen.params,
@@ -286,7 +286,7 @@ class Study:
             )
         except (ValidationError, ValueError, KeyError, TypeError) as error:
             raise CheckpointError(
-                f"{self.place}: trial {frozen.number} is none of this search"
+                f"{self.place}: trial {frozen.number} does not belong to this search"
             ) from error
 
 
@@ -296,12 +296,12 @@ OUTCOMES: dict[str, Literal["running", "finished", "stopped", "failed"]] = {
     "PRUNED": "stopped",
     "FAIL": "failed",
 }
-"""Optuna's state -> ours."""
+"""State in Optuna -> outcome."""
 
 
 @contextmanager
 def storage_faults(place: str) -> Iterator[None]:
-    """Turn what a database may complain of into one line that names it.
+    """Turn the errors of a database into one line that names it.
 
     Raises:
         StorageError: It cannot be reached, read or written.
@@ -312,5 +312,5 @@ def storage_faults(place: str) -> Iterator[None]:
     try:
         yield
     except (SQLAlchemyError, StorageInternalError) as error:
-        said = first_line(error.__cause__ or error)
-        raise StorageError(f"{place}: not a storage that can be used ({said})") from error
+        reason = first_line(error.__cause__ or error)
+        raise StorageError(f"{place}: not a storage that can be used ({reason})") from error

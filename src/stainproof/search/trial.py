@@ -18,7 +18,7 @@ from stainproof.search.study import ONE_THREAD, StorageError, Study
 from stainproof.training.loop import Step
 from stainproof.training.validation import selection_accuracy
 
-ENOUGH_TO_JUDGE = 5
+MIN_FINISHED_TRIALS = 5
 """Number of finished trials from which the possible gain of a trial is estimated."""
 
 
@@ -60,7 +60,7 @@ def run_trial(
         if trial.latency_ms is None:
             num, latency_ms = measure_costs(config, len(study.plan.classes))
             trial = trial.model_copy(update={"num_parameters": num, "latency_ms": latency_ms})
-            study.keep(trial)
+            study.record(trial)
         watch = _Watch(study, trial, on_step)
         card = finish_training(run, source, config, silent, watch)
         num_val = sum(card.data.class_counts[VAL].values())
@@ -71,9 +71,9 @@ def run_trial(
         outcome, reason = "stopped", str(error)
     except FAILURES as error:
         outcome, reason = "failed", " ".join(f"{error}".split())[:300] or type(error).__name__
-    shown = {} if outcome == "failed" else _shown(run.read_history())
-    ended = trial.model_copy(update={"outcome": outcome, "reason": reason, **shown})
-    study.end(ended)
+    results = {} if outcome == "failed" else _results(run.read_history())
+    ended = trial.model_copy(update={"outcome": outcome, "reason": reason, **results})
+    study.finish(ended)
     return ended
 
 
@@ -98,9 +98,9 @@ class _Watch:
             raise DivergedError(f"the loss became {step.loss} in epoch {step.epoch}")
         if step.epoch != self.epoch:
             self.epoch = step.epoch
-            self._judge()
+            self._check()
 
-    def _judge(self) -> None:
+    def _check(self) -> None:
         history = self.study.run_folder(self.trial.number).read_history()
         if not history:
             return
@@ -126,8 +126,8 @@ def beaten_by(
     """Return a finished trial that dominates this one even if it gains as much as any before.
 
     The largest gain that a finished trial made from the same time on is added to the trial's
-    accuracy. If
-    a trial that is no larger and no slower is still more accurate, this one is dominated.
+    accuracy. If a trial that is no larger and no slower is still more accurate, this one is
+    dominated.
 
     Args:
         trial: Its parameters and latency are known.
@@ -140,7 +140,7 @@ def beaten_by(
         for _, epochs in finished
         if (early := [one for one in epochs if one.elapsed_s <= elapsed_s])
     ]
-    if len(gains) < ENOUGH_TO_JUDGE:
+    if len(gains) < MIN_FINISHED_TRIALS:
         return None
     within_reach = _reached(history) + max(gains)
     accuracy, *own_costs = figures_of(trial.model_copy(update={"accuracy": within_reach}))
@@ -155,7 +155,7 @@ def _reached(history: Sequence[EpochRecord]) -> float:
     return max(map(selection_accuracy, history))
 
 
-def _shown(history: Sequence[EpochRecord]) -> dict[str, float | int | None]:
+def _results(history: Sequence[EpochRecord]) -> dict[str, float | int | None]:
     """Return the fields of a trial that its history determines."""
     best = max(history, key=selection_accuracy)
     return {

@@ -2,8 +2,8 @@
 
 Lengths are micrometres; positions are complex numbers (x right, y down) from the image centre.
 Sizes and appearance follow Bain, Blood Cells: A Practical Guide (5th ed., ch. 1 and 3), the
-nomenclature of Palmer et al. 2015 (ICSH recommendations, Int J Lab Hematol 37:287) and the
-images of Acevedo et al. 2020 (Data in Brief 30:105474).
+nomenclature of Palmer et al. 2015 (ICSH recommendations, Int J Lab Hematol 37:287) and the images
+of Acevedo et al. 2020 (Data in Brief 30:105474).
 """
 
 from dataclasses import dataclass

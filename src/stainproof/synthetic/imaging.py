@@ -67,8 +67,7 @@ LABS: dict[str, Scene] = {
     ),
 }
 """Laboratory -> its scene. `home` resembles the PBC data set; `other` has another stain,
-illumination, optics
-and magnification.
+illumination, optics and magnification.
 """
 
 

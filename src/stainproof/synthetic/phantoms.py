@@ -1,9 +1,8 @@
 """Phantom cells: seeded, labelled synthetic images of the eight classes, without any real image.
 
 A cell is painted as amounts of three dyes on a canvas; a `Scene` (stain, illumination, optics,
-sensor)
-renders them, so the same cells can be shown in another laboratory. Positions are complex numbers,
-x right and y down, in micrometres from the image centre.
+sensor) renders them, so the same cells can be shown in another laboratory. Positions are complex
+numbers, x right and y down, in micrometres from the image centre.
 """
 
 import signal

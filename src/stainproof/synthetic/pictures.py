@@ -13,8 +13,7 @@ def make_picture(shape: tuple[int, ...], rng: np.random.Generator) -> Images:
     """Draw an image: shapes on a colour mosaic, 1/f noise, or both.
 
     Networks learn much of what they learn from photographs also from random shapes and noise with
-    the
-    spectrum of photographs (Baradad et al. 2021, "Learning to See by Looking at Noise").
+    the spectrum of photographs (Baradad et al. 2021, "Learning to See by Looking at Noise").
 
     Args:
         shape: Height, width and 3.
@@ -58,8 +57,7 @@ def photograph_noise(shape: tuple[int, ...], rng: np.random.Generator) -> Images
     """Draw noise with a power-law amplitude spectrum, like that of photographs.
 
     The exponent is 0.7 to 1.6; photographs have about 1 (Field 1987, J. Opt. Soc. Am. A 4, 2379).
-    The
-    three channels share a random part of the noise.
+    The three channels share a random part of the noise.
 
     Returns:
         uint8 of this shape.

@@ -43,8 +43,7 @@ def tile(name: str, side_px: int, px_per_um: float) -> NDArray[np.float32]:
 
     Returns:
         float32 (side, side, 3): fine unevenness (mean 0, standard deviation 1), granules (0 to 1)
-        and slow
-        unevenness.
+        and slow unevenness.
     """
     recipe = TILES[name]
     rng = np.random.default_rng(sorted(TILES).index(name))

@@ -23,8 +23,7 @@ class Batch:
 
     images: Images
     """uint8 (b, height, width, 3); with the consistency loss (3b, ...): the images, then two
-    augmented
-    versions of each.
+    augmented versions of each.
     """
     targets: Targets
     """float32 (b, classes), rows sum to 1."""

@@ -19,8 +19,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 MEASURED_IMAGES, ROUNDS = 16, 4
 WORTH_A_CORE = 1.5
 """All cores are used unless one thread is this much faster, as on a loaded machine. The factor is
-large,
-because a passing load must not cost a long run its second core.
+large, because a passing load must not cost a long run its second core.
 """
 WORTH_THE_BITS = 1.15
 """bfloat16 is used if it is this much faster, as on processors that compute it natively."""

@@ -37,8 +37,8 @@ class Teacher:
 
         Args:
             model: The trained classifier.
-            settings: `distillation_weight` is the weight of its predictions in the targets, 0 to
-                1; the label has the rest.
+            settings: `distillation_weight` is the weight of its predictions in the targets, 0 to 1;
+                the label has the rest.
             classes: Class names in the order of the targets.
 
         Raises:

@@ -67,10 +67,8 @@ class Trainer:
     """Trains one network and writes its weights and history into a run folder.
 
     After every epoch `best.safetensors`, `last.safetensors`, `state.safetensors` and
-    `history.jsonl` are
-    complete on disk. The same settings, images, machine, threads and precision give the same
-    weights,
-    unless a time budget determines the number of steps.
+    `history.jsonl` are complete on disk. The same settings, images, machine, threads and precision
+    give the same weights, unless a time budget determines the number of steps.
     """
 
     def __init__(
@@ -93,15 +91,13 @@ class Trainer:
             run: The run folder.
             resume: Whether to resume from `state.safetensors` in it.
             load_teacher: Loads the classifier of `training.teacher`, given a number of threads;
-                None if
-                there is no teacher.
+                None if there is no teacher.
 
         Raises:
             CheckpointError: There is nothing to resume, or it does not fit the settings or the
                 teacher.
             ConfigError: The network cannot be built, the device is not available, or the teacher
-                cannot
-                be used.
+                cannot be used.
         """
         self.config, self.settings, self.run = config, config.training, run
         self.device = compute.choose_device(self.settings.device)

@@ -9,8 +9,7 @@ def jensen_shannon_divergence(*logits: Tensor) -> Tensor:
     """Return the Jensen-Shannon divergence of predictions for versions of the same images.
 
     Hendrycks et al. 2020, "AugMix", section 3: the mean Kullback-Leibler divergence of each
-    version's
-    prediction from the mean prediction, in nats; 0 if all are equal.
+    version's prediction from the mean prediction, in nats; 0 if all are equal.
 
     Args:
         logits: Tensors (b, classes), one for each version.

@@ -14,15 +14,13 @@ def make_optimizer(network: nn.Module, settings: TrainingConfig) -> Optimizer:
     """Build the optimizer. Weight decay is not applied to biases and normalisation weights.
 
     Adam (Kingma & Ba 2015) is AdamW without weight decay; AdamW (Loshchilov & Hutter 2019); SGD
-    with
-    Nesterov momentum 0.9; Lion (Chen et al. 2023); Muon (Jordan et al. 2024) for weights with two
-    or more
-    dimensions, with update sizes matched to AdamW (Liu et al. 2025, section 2.2), and AdamW for all
-    others.
+    with Nesterov momentum 0.9; Lion (Chen et al. 2023); Muon (Jordan et al. 2024) for weights with
+    two or more dimensions, with update sizes matched to AdamW (Liu et al. 2025, section 2.2), and
+    AdamW for all others.
 
     If `layer_decay` is below 1, the learning rate of a backbone's weights decreases with their
-    depth below
-    the head (Bao et al. 2022, "BEiT", section 3.1). The first parameter group has the head's rate.
+    depth below the head (Bao et al. 2022, "BEiT", section 3.1). The first parameter group has the
+    head's rate.
     """
     depths = weight_depths(network) if settings.layer_decay < 1 else {}
     kinds: defaultdict[tuple[int, bool], list[nn.Parameter]] = defaultdict(list)

@@ -26,8 +26,7 @@ def size_px(progress: float, config: Config) -> int:
     """Return the height and width of training images at a point of the run.
 
     They grow in steps of 8 px and are full after two thirds of the run (progressive resizing, as in
-    Tan &
-    Le 2021, "EfficientNetV2", section 4).
+    Tan & Le 2021, "EfficientNetV2", section 4).
 
     Args:
         progress: 0 at the start of training, 1 at its end.

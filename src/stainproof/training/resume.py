@@ -31,9 +31,8 @@ def resolve_config(run: RunFolder, config: Config | None, resume: bool, audited:
     Raises:
         CheckpointError: There is nothing to resume.
         ConfigError: The folder contains a run, the network cannot be built, an audit is requested
-            on
-            resume or present without being requested, or a resumed run would change a setting that
-            it cannot change.
+            on resume or present without being requested, or a resumed run would change a setting
+            that it cannot change.
     """
     if resume:
         if audited:

@@ -111,10 +111,8 @@ def average_weights(
     Args:
         candidates: The weights to choose from.
         choice: `threshold`: all below a validation loss, as in the AN2DL paper; `last`: the last
-            quarter
-            (stochastic weight averaging, Izmailov et al. 2018); `greedy`: from the best on, each
-            that
-            does not lower the validation accuracy (model soup, Wortsman et al. 2022).
+            quarter (stochastic weight averaging, Izmailov et al. 2018); `greedy`: from the best on,
+            each that does not lower the validation accuracy (model soup, Wortsman et al. 2022).
         config: Settings of the candidates' run.
         train: Its training images.
         val: Its validation images.
@@ -203,8 +201,7 @@ def measure_norms(
     """Return weights with recomputed means and variances of batch normalisation.
 
     Statistics stored with weights fit these weights only; their mean does not fit the mean of the
-    weights
-    (Izmailov et al. 2018, "Averaging Weights", section 3.2).
+    weights (Izmailov et al. 2018, "Averaging Weights", section 3.2).
 
     Args:
         network: Receives the weights.

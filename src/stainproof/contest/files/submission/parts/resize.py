@@ -11,8 +11,8 @@ WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 def resize(images: NDArray[np.uint8], size_px: int) -> NDArray[np.uint8]:
     """Return images of another size.
 
-    The interpolation is linear and separable, so one matrix for each pair of sizes defines it.
-    The matrices are files of the submission, computed by OpenCV: averaged areas for a smaller size,
+    The interpolation is linear and separable, so one matrix for each pair of sizes defines it. The
+    matrices are files of the submission, computed by OpenCV: averaged areas for a smaller size,
     bicubic for a larger one.
 
     Args:
