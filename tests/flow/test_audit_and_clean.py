@@ -8,10 +8,12 @@ import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -20,7 +22,7 @@ from stainproof.audit import measurements
 from stainproof.audit.checks import run_checks
 from stainproof.audit.findings import Finding, files_to_drop, read_csv, to_csv, write_csv
 from stainproof.audit.summary import AuditSummary
-from stainproof.cli import app
+from stainproof.cli.app import app
 from stainproof.config.presets import with_assignments
 from stainproof.config.schema import AuditConfig
 from stainproof.data import sources
@@ -34,13 +36,13 @@ from tests.common.tiny import tiny_config
 NUM = 480
 
 
-def write(path, rgb, **how):
+def write(path: Path, rgb: NDArray[np.uint8], **how: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(rgb).save(path, **how)
 
 
 @pytest.fixture(scope="module")
-def faulty(tmp_path_factory):
+def faulty(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, list[str]]]:
     """Phantoms with every fault planted; gives the folder and kind -> names."""
     folder = tmp_path_factory.mktemp("audit") / "cells"
     images, labels = phantoms.generate(NUM, seed=6)
@@ -72,27 +74,33 @@ def faulty(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def audited(faulty, tmp_path_factory):
+def audited(
+    faulty: tuple[Path, dict[str, list[str]]], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, AuditSummary]:
     out = tmp_path_factory.mktemp("audited") / "audit"
     summary = api.audit(faulty[0], out, review=True)
     return out, summary
 
 
-def test_every_planted_fault_is_found_under_its_kind(faulty, audited):
-    found = {}
+def test_every_planted_fault_is_found_under_its_kind(
+    faulty: tuple[Path, dict[str, list[str]]], audited: tuple[Path, AuditSummary]
+) -> None:
+    found: dict[str, Any] = {}
     for one in read_csv(audited[0] / "audit.csv"):
         found.setdefault(one.kind, set()).add(one.file)
     for kind, names in faulty[1].items():
         assert set(names) <= found.get(kind, set()), kind
 
 
-def test_hardly_any_sound_image_is_found(faulty, audited):
+def test_hardly_any_sound_image_is_found(
+    faulty: tuple[Path, dict[str, list[str]]], audited: tuple[Path, AuditSummary]
+) -> None:
     planted = {name for names in faulty[1].values() for name in names}
     found = {one.file for one in read_csv(audited[0] / "audit.csv")}
     assert len(found - planted) <= 0.02 * NUM
 
 
-def test_the_table_the_summary_and_the_page_agree(audited):
+def test_the_table_the_summary_and_the_page_agree(audited: tuple[Path, AuditSummary]) -> None:
     out, summary = audited
     with (out / "audit.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -107,15 +115,20 @@ def test_the_table_the_summary_and_the_page_agree(audited):
 
 
 def test_a_large_set_is_measured_in_a_file_with_the_same_findings(
-    faulty, audited, tmp_path, monkeypatch
-):
+    faulty: tuple[Path, dict[str, list[str]]],
+    audited: tuple[Path, AuditSummary],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(measurements, "IN_MEMORY", 10)
     assert isinstance(measurements.measure(sources.list_source(faulty[0])).small, np.memmap)
     api.audit(faulty[0], tmp_path / "audit")
     assert read_csv(tmp_path / "audit" / "audit.csv") == read_csv(audited[0] / "audit.csv")
 
 
-def test_cleaning_keeps_one_of_each_copy_and_none_of_a_conflict(faulty, audited, tmp_path):
+def test_cleaning_keeps_one_of_each_copy_and_none_of_a_conflict(
+    faulty: tuple[Path, dict[str, list[str]]], audited: tuple[Path, AuditSummary], tmp_path: Path
+) -> None:
     folder, truth = faulty
     before = sorted((path, path.stat().st_mtime_ns) for path in folder.rglob("*"))
     num_kept, num_aside = api.clean(folder, audited[0], tmp_path / "clean.csv")
@@ -131,7 +144,9 @@ def test_cleaning_keeps_one_of_each_copy_and_none_of_a_conflict(faulty, audited,
     assert names >= set(truth["outlier"]) - others
 
 
-def test_cleaning_into_a_folder_copies_the_same_files(faulty, audited, tmp_path):
+def test_cleaning_into_a_folder_copies_the_same_files(
+    faulty: tuple[Path, dict[str, list[str]]], audited: tuple[Path, AuditSummary], tmp_path: Path
+) -> None:
     api.clean(faulty[0], audited[0], tmp_path / "clean")
     copies = sources.list_source(tmp_path / "clean")
     assert copies.class_counts() == audited[1].class_counts_clean
@@ -139,7 +154,7 @@ def test_cleaning_into_a_folder_copies_the_same_files(faulty, audited, tmp_path)
         api.clean(faulty[0], audited[0], tmp_path / "clean")
 
 
-def test_an_npz_file_is_audited_and_cleaned_into_another(tmp_path):
+def test_an_npz_file_is_audited_and_cleaned_into_another(tmp_path: Path) -> None:
     images, labels = phantoms.generate(120, seed=8)
     images[5] = images[13]
     np.savez(tmp_path / "set.npz", images=images, labels=labels)
@@ -151,9 +166,9 @@ def test_an_npz_file_is_audited_and_cleaned_into_another(tmp_path):
         api.clean(tmp_path / "set.npz", tmp_path / "audit", tmp_path / "clean.csv")
 
 
-def test_an_npz_file_keeps_its_split_when_it_is_cleaned(tmp_path):
+def test_an_npz_file_keeps_its_split_when_it_is_cleaned(tmp_path: Path) -> None:
     images, labels = phantoms.generate(60, seed=3)
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for part, chosen in (("train", slice(0, 40)), ("val", slice(40, 50)), ("test", slice(50, 60))):
         arrays |= {f"{part}_images": images[chosen], f"{part}_labels": labels[chosen]}
     np.savez(tmp_path / "cells.npz", **arrays)
@@ -162,11 +177,14 @@ def test_an_npz_file_keeps_its_split_when_it_is_cleaned(tmp_path):
     assert api.clean(tmp_path / "cells.npz", tmp_path / "audit.csv", out) == (59, 1)
     kept = sources.list_source(out)
     assert Counter(kept.parts) == {"train": 40, "val": 9, "test": 10}
+    assert kept.arrays is not None
     assert np.array_equal(kept.arrays, np.delete(images, 45, axis=0))
     assert np.array_equal(kept.labels, np.delete(labels, 45))
 
 
-def test_a_folder_cannot_keep_groups_and_the_source_is_never_written_over(faulty, tmp_path):
+def test_a_folder_cannot_keep_groups_and_the_source_is_never_written_over(
+    faulty: tuple[Path, dict[str, list[str]]], tmp_path: Path
+) -> None:
     names = [path.as_posix() for path in sorted(faulty[0].rglob("cell_*.png"))[:60]]
     manifest = tmp_path / "cells.csv"
     rows = [f"{name},{Path(name).parent.name},patient {n % 3}" for n, name in enumerate(names)]
@@ -179,11 +197,12 @@ def test_a_folder_cannot_keep_groups_and_the_source_is_never_written_over(faulty
         api.clean(manifest, tmp_path / "audit.csv", manifest)
     assert manifest.read_bytes() == before
     api.clean(manifest, tmp_path / "audit.csv", tmp_path / "clean.csv")
-    assert len(set(sources.list_source(tmp_path / "clean.csv").groups)) == 3
+    groups = sources.list_source(tmp_path / "clean.csv").groups
+    assert groups and len(set(groups)) == 3
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a name be any bytes")
-def test_a_file_name_that_a_manifest_cannot_hold_is_named(tmp_path):
+def test_a_file_name_that_a_manifest_cannot_hold_is_named(tmp_path: Path) -> None:
     folder = api.make_phantoms(tmp_path / "cells", 16, seed=1, size_px=32)
     cell = min((folder / "ig").iterdir())
     cell.rename(os.fsdecode(os.fsencode(folder / "ig" / "cell_") + b"\xff.png"))
@@ -193,7 +212,7 @@ def test_a_file_name_that_a_manifest_cannot_hold_is_named(tmp_path):
     assert not (tmp_path / "clean.csv").exists()
 
 
-def test_an_audit_of_other_images_under_the_same_names_is_refused(tmp_path):
+def test_an_audit_of_other_images_under_the_same_names_is_refused(tmp_path: Path) -> None:
     for name, seed in (("old", 1), ("new", 2)):
         images, labels = phantoms.generate(60, seed=seed)
         (tmp_path / name).mkdir()
@@ -204,7 +223,7 @@ def test_an_audit_of_other_images_under_the_same_names_is_refused(tmp_path):
             api.clean(tmp_path / "new" / "cells.npz", audit, tmp_path / "clean.npz")
 
 
-def test_duplicates_of_near_duplicates_are_one_group():
+def test_duplicates_of_near_duplicates_are_one_group() -> None:
     images, labels = phantoms.generate(60, seed=9)
     images[[1, 3]] = images[[0, 2]] = np.stack([images[0], images[0].clip(0, 254) + 1])
     labels[:4] = 0
@@ -218,7 +237,7 @@ def test_duplicates_of_near_duplicates_are_one_group():
     assert conflicts == {"0", "1", "2", "3", "5"}
 
 
-def test_checks_that_were_skipped_are_named(tmp_path):
+def test_checks_that_were_skipped_are_named(tmp_path: Path) -> None:
     folder = api.make_phantoms(tmp_path / "cells", 24, seed=4)
     done = CliRunner().invoke(app, ["audit", str(folder), "--out", str(tmp_path / "audit")])
     assert done.exit_code == 0
@@ -234,7 +253,9 @@ def test_checks_that_were_skipped_are_named(tmp_path):
     assert not (tmp_path / "other" / "audit.csv").exists()
 
 
-def test_an_audit_of_another_source_is_refused(audited, tmp_path):
+def test_an_audit_of_another_source_is_refused(
+    audited: tuple[Path, AuditSummary], tmp_path: Path
+) -> None:
     other = api.make_phantoms(tmp_path / "other", 40, seed=1, size_px=32)
     with pytest.raises(DataError, match="which is not in other"):
         api.clean(other, audited[0], tmp_path / "clean")
@@ -242,7 +263,9 @@ def test_an_audit_of_another_source_is_refused(audited, tmp_path):
 
 
 @pytest.mark.slow
-def test_training_leaves_out_what_its_audit_drops(faulty, tmp_path):
+def test_training_leaves_out_what_its_audit_drops(
+    faulty: tuple[Path, dict[str, list[str]]], tmp_path: Path
+) -> None:
     config = tiny_config("training.epochs=1")
     card = api.train(faulty[0], tmp_path / "run", config, audited=True)
     summary = AuditSummary.read(tmp_path / "run" / "audit" / "audit.json")
@@ -258,15 +281,17 @@ def test_training_leaves_out_what_its_audit_drops(faulty, tmp_path):
     assert resumed.data == card.data
 
 
-def test_an_audit_left_by_a_kill_is_not_used_without_the_option(faulty, audited, tmp_path):
+def test_an_audit_left_by_a_kill_is_not_used_without_the_option(
+    faulty: tuple[Path, dict[str, list[str]]], audited: tuple[Path, AuditSummary], tmp_path: Path
+) -> None:
     shutil.copytree(audited[0], tmp_path / "run" / "audit")
     with pytest.raises(ConfigError, match="holds the audit of a run"):
         api.train(faulty[0], tmp_path / "run")
 
 
-def test_a_part_of_a_source_is_not_audited_by_itself(tmp_path):
+def test_a_part_of_a_source_is_not_audited_by_itself(tmp_path: Path) -> None:
     images, labels = phantoms.generate(16, seed=8, size_px=32)
-    parts = {f"{part}_{kind}": values for part in ("train", "val", "test")
+    parts: dict[str, Any] = {f"{part}_{kind}": values for part in ("train", "val", "test")
              for kind, values in (("images", images), ("labels", labels))}  # fmt: skip
     np.savez(tmp_path / "set.npz", **parts)
     with pytest.raises(DataError, match="as a whole here; leave @train out"):
@@ -274,19 +299,20 @@ def test_a_part_of_a_source_is_not_audited_by_itself(tmp_path):
 
 
 @pytest.mark.slow
-def test_two_sources_of_one_kind_are_alike_and_another_lab_is_not(tmp_path):
+def test_two_sources_of_one_kind_are_alike_and_another_lab_is_not(tmp_path: Path) -> None:
     folders = [
         api.make_phantoms(tmp_path / name, 160, seed=seed, lab=lab)
         for name, seed, lab in (("a", 1, "home"), ("b", 2, "home"), ("c", 3, "other"))
     ]
     alike = api.audit(folders[0], tmp_path / "ab", against=folders[1])
     apart = api.audit(folders[0], tmp_path / "ac", against=folders[2])
+    assert alike.two_sample_auc and apart.two_sample_auc
     assert alike.two_sample_auc.low < 0.6
     assert apart.two_sample_auc.low > 0.9
 
 
-def test_cleaning_keeps_the_first_file_of_a_group():
-    def one(file, kind, group, action):
+def test_cleaning_keeps_the_first_file_of_a_group() -> None:
+    def one(file: Any, kind: Any, group: Any, action: Any) -> Any:
         return Finding(file, kind, group, 0.0, 0.0, action)
 
     findings = [
@@ -304,14 +330,14 @@ def test_cleaning_keeps_the_first_file_of_a_group():
     "text",
     ["file,kind\na,b\n", "\0", "file,kind,group,score,threshold,action\na,wrong,,1,1,drop\n"],
 )
-def test_a_table_that_is_no_audit_is_refused(tmp_path, text):
+def test_a_table_that_is_no_audit_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "audit.csv").write_text(text)
     with pytest.raises(DataError, match=r"audit\.csv"):
         read_csv(tmp_path / "audit.csv")
 
 
-def test_groups_that_share_a_file_keep_one_together():
-    groups = [("exact_duplicate", "C1", "za"), ("near_duplicate", "N1", "zm"),
+def test_groups_that_share_a_file_keep_one_together() -> None:
+    groups: list[tuple[Any, str, str]] = [("exact_duplicate", "C1", "za"), ("near_duplicate", "N1", "zm"),
               ("near_duplicate", "N2", "pq")]  # fmt: skip
     findings = [
         Finding(file, kind, group, 0.0, 0.0, "keep one")
@@ -321,19 +347,21 @@ def test_groups_that_share_a_file_keep_one_together():
     assert files_to_drop(findings) == {"z", "m", "q"}
 
 
-def test_a_table_saved_by_a_spreadsheet_is_read(tmp_path):
+def test_a_table_saved_by_a_spreadsheet_is_read(tmp_path: Path) -> None:
     finding = Finding("a.png", "outlier", "", 1.0, 0.0, "drop")
     (tmp_path / "audit.csv").write_text(to_csv([finding]), encoding="utf-8-sig")
     assert read_csv(tmp_path / "audit.csv") == [finding]
 
 
-def test_findings_survive_the_table(tmp_path):
+def test_findings_survive_the_table(tmp_path: Path) -> None:
     found = [Finding('odd, "name"\n.png', "doctored", "F1", 0.25, 0.125, "drop")]
     (tmp_path / "audit.csv").write_text(to_csv(found))
     assert read_csv(tmp_path / "audit.csv") == found
 
 
-def test_the_command_says_what_it_found_and_where_to_look(faulty, tmp_path):
+def test_the_command_says_what_it_found_and_where_to_look(
+    faulty: tuple[Path, dict[str, list[str]]], tmp_path: Path
+) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "stainproof", "audit", faulty[0], "--out", tmp_path / "a",
          "--set", "outlier_threshold=100"],
@@ -343,7 +371,7 @@ def test_the_command_says_what_it_found_and_where_to_look(faulty, tmp_path):
     assert "dark.png" not in (tmp_path / "a" / "audit.csv").read_text()
 
 
-def test_a_new_label_in_the_table_is_applied_by_cleaning(tmp_path):
+def test_a_new_label_in_the_table_is_applied_by_cleaning(tmp_path: Path) -> None:
     folder = api.make_phantoms(tmp_path / "cells", 24, seed=4, size_px=32)
     listing = sources.list_source(folder)
     suspect, dropped = (str(name) for name in listing.names[:2])
@@ -365,7 +393,7 @@ def test_a_new_label_in_the_table_is_applied_by_cleaning(tmp_path):
     assert (folder / suspect).exists()
 
 
-def test_a_new_label_is_applied_to_an_npz_file_too(tmp_path):
+def test_a_new_label_is_applied_to_an_npz_file_too(tmp_path: Path) -> None:
     images, labels = phantoms.generate(16, seed=8, size_px=32)
     np.savez(tmp_path / "set.npz", images=images, labels=labels)
     found = Finding("set_00003", "label_suspect", "", 0.01, 0.02, "review")
@@ -377,7 +405,7 @@ def test_a_new_label_is_applied_to_an_npz_file_too(tmp_path):
     assert np.array_equal(sources.list_source(tmp_path / "clean.npz").labels, expected)
 
 
-def test_new_labels_that_cannot_be_applied_are_refused(tmp_path):
+def test_new_labels_that_cannot_be_applied_are_refused(tmp_path: Path) -> None:
     folder = api.make_phantoms(tmp_path / "cells", 16, seed=4, size_px=32)
     name = sources.list_source(folder).names[0]
     one = Finding(name, "label_suspect", "", 0.01, 0.02, "review", new_label="blast")
@@ -390,7 +418,7 @@ def test_new_labels_that_cannot_be_applied_are_refused(tmp_path):
         api.clean(folder, tmp_path / "reviewed.csv", tmp_path / "clean.csv")
 
 
-def test_hostile_file_names_are_text_on_the_page(tmp_path):
+def test_hostile_file_names_are_text_on_the_page(tmp_path: Path) -> None:
     folder = api.make_phantoms(tmp_path / "cells", 16, seed=4, size_px=32)
     hostile = "<script>alert(1)</script>\"'&.jpg".replace("/", "")
     (folder / "ig" / hostile).write_bytes(b"no image")
@@ -400,7 +428,7 @@ def test_hostile_file_names_are_text_on_the_page(tmp_path):
     assert "&lt;script&gt;alert(1)" in page
 
 
-def test_names_are_shown_relative_to_the_folder_that_they_share():
+def test_names_are_shown_relative_to_the_folder_that_they_share() -> None:
     assert common_folder(["/data/cells/ig/a.png", "/data/cells/platelet/b.png"]) == "/data/cells"
     assert common_folder(["ig/a.png", "platelet/b.png"]) == ""
     assert common_folder(["a", "ig/b.png"]) == common_folder(["/a/b.png", "c/d.png"]) == ""
@@ -412,7 +440,9 @@ BROWSER = shutil.which("chromium") and shutil.which("chromedriver")
 @pytest.mark.skipif(
     not BROWSER and not os.environ.get("CI"), reason="needs Debian's chromium and chromium-driver"
 )
-def test_a_person_decides_in_a_browser_and_cleaning_applies_it(faulty, audited, tmp_path):
+def test_a_person_decides_in_a_browser_and_cleaning_applies_it(
+    faulty: tuple[Path, dict[str, list[str]]], audited: tuple[Path, AuditSummary], tmp_path: Path
+) -> None:
     from selenium import webdriver
     from selenium.webdriver.common.action_chains import ActionChains
     from selenium.webdriver.common.by import By
@@ -457,7 +487,7 @@ def test_a_person_decides_in_a_browser_and_cleaning_applies_it(faulty, audited, 
         browser.find_element(By.ID, "save").click()
         WebDriverWait(browser, 10).until(lambda _: (tmp_path / "reviewed.csv").exists())
     everything = read_csv(audited[0] / "audit.csv")
-    changes = {
+    changes: dict[Any, dict[str, Any]] = {
         asked_key: {"action": "drop"},
         relabelled_key: {"action": "keep one", "new_label": "monocyte"},
     }

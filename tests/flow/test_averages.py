@@ -3,6 +3,7 @@
 import re
 import shutil
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from stainproof.models.network import build_network
 from stainproof.models.preprocessing import to_tensor
 from stainproof.runs.card import Card
 from stainproof.runs.folder import RunFolder
+from stainproof.runs.history import EpochRecord
 from stainproof.training.weight_averaging import (
     Candidate,
     greedy,
@@ -30,7 +32,7 @@ KEPT = ("training.epochs=5", "training.ema_decay=0", "training.keep_every_epoch=
 
 
 @pytest.fixture(scope="module")
-def runs(phantoms, tmp_path_factory):
+def runs(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Two runs that differ by their learning rate."""
     folder = tmp_path_factory.mktemp("runs")
     for rate in ("2e-3", "4e-3"):
@@ -39,7 +41,9 @@ def runs(phantoms, tmp_path_factory):
     return [folder / "2e-3", folder / "4e-3"]
 
 
-def test_a_mean_keeps_the_audit_that_its_run_left_images_out_by(runs, phantoms, tmp_path):
+def test_a_mean_keeps_the_audit_that_its_run_left_images_out_by(
+    runs: list[Path], phantoms: Path, tmp_path: Path
+) -> None:
     copy = Path(shutil.copytree(runs[0], tmp_path / "copy"))
     (copy / "audit").mkdir()
     write_csv(copy / "audit" / "audit.csv", [])
@@ -47,7 +51,7 @@ def test_a_mean_keeps_the_audit_that_its_run_left_images_out_by(runs, phantoms, 
     assert (tmp_path / "mean" / "audit" / "audit.csv").exists()
 
 
-def test_the_mean_of_weights_is_their_mean_and_counts_are_kept():
+def test_the_mean_of_weights_is_their_mean_and_counts_are_kept() -> None:
     states = [{"w": torch.full((2,), value), "n": torch.tensor(7)} for value in (1.0, 2.0, 6.0)]
     mean = mean_state(states)
     assert torch.equal(mean["w"], torch.full((2,), 3.0)) and mean["w"].dtype == torch.float32
@@ -55,14 +59,14 @@ def test_the_mean_of_weights_is_their_mean_and_counts_are_kept():
     assert torch.equal(states[0]["w"], torch.full((2,), 1.0))
 
 
-def test_greedy_takes_what_does_not_lower_the_figure():
-    worth = {"a": 5, "b": -1, "c": 0, "d": 2}
-    ranked = [Candidate(name, None) for name in worth]
+def test_greedy_takes_what_does_not_lower_the_figure() -> None:
+    worth = {Path("a"): 5, Path("b"): -1, Path("c"): 0, Path("d"): 2}
+    ranked = [Candidate(path, cast(EpochRecord, None)) for path in worth]
     chosen = greedy(ranked, lambda some: sum(worth[one.path] for one in some))
-    assert [one.path for one in chosen] == ["a", "c", "d"]
+    assert [one.path for one in chosen] == [Path("a"), Path("c"), Path("d")]
 
 
-def test_the_mean_of_statistics_is_not_what_the_mean_of_weights_gives(phantoms):
+def test_the_mean_of_statistics_is_not_what_the_mean_of_weights_gives(phantoms: Path) -> None:
     """Why batch normalisation is measured anew: answers are then as by the images' own figures."""
     config = tiny_config("augment.recipe=none", "network.dropout=0")
     data = sources.load(phantoms, config.preprocessing)
@@ -75,7 +79,7 @@ def test_the_mean_of_statistics_is_not_what_the_mean_of_weights_gives(phantoms):
     anew = measure_norms(network, mean, images, config.preprocessing)
     assert all(torch.equal(anew[key], mean[key]) for key, _ in network.named_parameters())
 
-    def answers(state, training):
+    def answers(state: Any, training: Any) -> Any:
         network.load_state_dict(state)
         with torch.no_grad():
             x_bchw = to_tensor(torch.from_numpy(data.images), config.preprocessing)
@@ -89,7 +93,9 @@ def test_the_mean_of_statistics_is_not_what_the_mean_of_weights_gives(phantoms):
 
 
 @pytest.mark.parametrize("choice", ["threshold", "last", "greedy"])
-def test_the_epochs_of_a_run_become_a_run_folder_that_answers(runs, phantoms, tmp_path, choice):
+def test_the_epochs_of_a_run_become_a_run_folder_that_answers(
+    runs: list[Path], phantoms: Path, tmp_path: Path, choice: str
+) -> None:
     card = api.average(runs[:1], phantoms, tmp_path / "mean", choice=choice)
     assert card.mean_of.startswith("mean of ")
     assert card.stopped == "all 5 epochs done"
@@ -104,7 +110,9 @@ def test_the_epochs_of_a_run_become_a_run_folder_that_answers(runs, phantoms, tm
     np.testing.assert_allclose(torch_probs, onnx_probs, atol=1e-5)
 
 
-def test_epochs_within_a_tenth_of_the_lowest_loss_are_near_it(runs, phantoms, tmp_path):
+def test_epochs_within_a_tenth_of_the_lowest_loss_are_near_it(
+    runs: list[Path], phantoms: Path, tmp_path: Path
+) -> None:
     copy = Path(shutil.copytree(runs[0], tmp_path / "copy"))
     records = [
         record.model_copy(update={"val_augmented_loss": loss})
@@ -123,7 +131,9 @@ def test_epochs_within_a_tenth_of_the_lowest_loss_are_near_it(runs, phantoms, tm
     np.testing.assert_allclose(found, (third + fourth) / 2, atol=1e-7)
 
 
-def test_the_last_quarter_of_epochs_is_at_least_two(runs, phantoms, tmp_path):
+def test_the_last_quarter_of_epochs_is_at_least_two(
+    runs: list[Path], phantoms: Path, tmp_path: Path
+) -> None:
     api.average(runs[:1], phantoms, tmp_path / "mean", choice="last")
     found = load_file(tmp_path / "mean" / "best.safetensors")["0.0.weight"]
     fourth, fifth = (
@@ -132,13 +142,17 @@ def test_the_last_quarter_of_epochs_is_at_least_two(runs, phantoms, tmp_path):
     np.testing.assert_allclose(found, (fourth + fifth) / 2, atol=1e-7)
 
 
-def test_a_greedy_soup_of_runs_is_a_run_with_the_first_ones_history(runs, phantoms, tmp_path):
+def test_a_greedy_soup_of_runs_is_a_run_with_the_first_ones_history(
+    runs: list[Path], phantoms: Path, tmp_path: Path
+) -> None:
     card = api.average(runs, phantoms, tmp_path / "soup", choice="greedy")
     assert "of 2 chosen greedily" in card.mean_of
     assert card.best.epoch == Card.read(runs[0] / "card.json").best.epoch
 
 
-def test_what_cannot_be_averaged_is_refused_and_leaves_nothing(runs, phantoms, tmp_path):
+def test_what_cannot_be_averaged_is_refused_and_leaves_nothing(
+    runs: list[Path], phantoms: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "out"
     with pytest.raises(ConfigError, match=r"'best' .* threshold, last, greedy"):
         api.average(runs, phantoms, out, choice="best")

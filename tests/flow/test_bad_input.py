@@ -9,6 +9,9 @@ import subprocess
 import sys
 import warnings
 import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +26,7 @@ SIX_IMAGES = np.zeros((6, 32, 32, 3), np.uint8)
 
 
 @pytest.fixture(scope="module")
-def run(shared_cell_folder, tmp_path_factory):
+def run(shared_cell_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder with weights, made by one epoch on 24 tiny images; tests only read it."""
     folder = tmp_path_factory.mktemp("runs") / "run"
     api.train(shared_cell_folder, folder, tiny_config("training.epochs=1", "augment.recipe=none"))
@@ -31,20 +34,22 @@ def run(shared_cell_folder, tmp_path_factory):
 
 
 @pytest.fixture
-def run_copy(run, tmp_path):
+def run_copy(run: Path, tmp_path: Path) -> Path:
     return shutil.copytree(run, tmp_path / "run")
 
 
-def tree(folder):
+def tree(folder: Path) -> dict[Path, bytes | None]:
     """Return every path below a folder with the bytes of the files."""
     return {path: path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
 
 
 @pytest.fixture
-def refused(tmp_path, monkeypatch, capfd):
+def refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., Any]:
     """Run the command; it must end as a user's mistake does. Return the line it says."""
 
-    def call(*arguments):
+    def call(*arguments: Any) -> Any:
         before = tree(tmp_path)
         monkeypatch.setattr(sys, "argv", ["stainproof", *map(str, arguments)])
         handler = signal.getsignal(signal.SIGTERM)
@@ -70,41 +75,41 @@ def refused(tmp_path, monkeypatch, capfd):
 # Images that cannot be learnt from or measured on
 
 
-def no_such_path(folder, cells):
+def no_such_path(folder: Any, cells: Any) -> Any:
     return "gone"
 
 
-def name_of_two_lines(folder, cells):
+def name_of_two_lines(folder: Any, cells: Any) -> Any:
     return "go\nne"
 
 
-def name_that_is_too_long(folder, cells):
+def name_that_is_too_long(folder: Any, cells: Any) -> Any:
     return "a" * 300
 
 
-def empty_folder(folder, cells):
+def empty_folder(folder: Any, cells: Any) -> Any:
     (folder / "empty").mkdir()
     return "empty"
 
 
-def class_folder_without_images(folder, cells):
+def class_folder_without_images(folder: Any, cells: Any) -> Any:
     (cells / "monocyte").mkdir()
     return "cells"
 
 
-def text_named_jpg(folder, cells):
+def text_named_jpg(folder: Any, cells: Any) -> Any:
     (cells / "platelet" / "odd.jpg").write_text("a text\nof two lines")
     return "cells"
 
 
-def truncated_jpeg(folder, cells):
+def truncated_jpeg(folder: Any, cells: Any) -> Any:
     whole = next((cells / "platelet").glob("*.jpg")).read_bytes()
     (cells / "platelet" / "odd.jpg").write_bytes(whole[: len(whole) // 2])
     return "cells"
 
 
-def png_header(width, height):
-    def chunk(kind, content):
+def png_header(width: int, height: int) -> bytes:
+    def chunk(kind: Any, content: Any) -> Any:
         checksum = zlib.crc32(kind + content)
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
 
@@ -112,33 +117,33 @@ def png_header(width, height):
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
 
 
-def png_of_900_megapixels(folder, cells):
+def png_of_900_megapixels(folder: Any, cells: Any) -> Any:
     (cells / "platelet" / "odd.png").write_bytes(png_header(30_000, 30_000))
     return "cells"
 
 
-def png_of_120_megapixels(folder, cells):
+def png_of_120_megapixels(folder: Path, cells: Path) -> str:
     (cells / "platelet" / "odd.png").write_bytes(png_header(12_000, 10_000))
     return "cells"
 
 
-def labels_out_of_range(folder, cells):
+def labels_out_of_range(folder: Any, cells: Any) -> Any:
     np.savez(folder / "set.npz", images=SIX_IMAGES, labels=[0, 1, 2, 0, 1, 8])
     return "set.npz"
 
 
-def npz_without_the_keys(folder, cells):
+def npz_without_the_keys(folder: Any, cells: Any) -> Any:
     np.savez(folder / "set.npz", x=SIX_IMAGES, y=[0, 1, 2, 0, 1, 2])
     return "set.npz"
 
 
-def npz_with_object_arrays(folder, cells):
+def npz_with_object_arrays(folder: Any, cells: Any) -> Any:
     labels = np.array([0, "b", None, 1, 2, 3], dtype=object)
     np.savez(folder / "set.npz", allow_pickle=True, images=SIX_IMAGES, labels=labels)
     return "set.npz"
 
 
-def damaged_npz(folder, cells):
+def damaged_npz(folder: Any, cells: Any) -> Any:
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, SIX_IMAGES.shape, dtype=np.uint8)
     np.savez_compressed(folder / "set.npz", images=images, labels=[0, 1, 2, 0, 1, 2])
@@ -148,21 +153,21 @@ def damaged_npz(folder, cells):
     return "set.npz"
 
 
-def table_without_labels(folder, cells):
+def table_without_labels(folder: Any, cells: Any) -> Any:
     (folder / "cells.csv").write_text("path,class\na.png,ig\n")
     return "cells.csv"
 
 
-def unknown_kind(folder, cells):
+def unknown_kind(folder: Any, cells: Any) -> Any:
     (folder / "cells.zip").write_bytes(b"PK")
     return "cells.zip"
 
 
-def part_that_is_not_there(folder, cells):
+def part_that_is_not_there(folder: Any, cells: Any) -> Any:
     return "cells@exam"
 
 
-def unknown_size_of_bloodmnist(folder, cells):
+def unknown_size_of_bloodmnist(folder: Any, cells: Any) -> Any:
     return "bloodmnist:29"
 
 
@@ -189,14 +194,22 @@ BAD_SOURCES = {
 
 @pytest.mark.parametrize("command", ["train", "evaluate"])
 @pytest.mark.parametrize("make", BAD_SOURCES, ids=lambda make: make.__name__)
-def test_a_bad_source_is_refused(refused, command, make, cell_folder, tmp_path, run, monkeypatch):
+def test_a_bad_source_is_refused(
+    refused: Callable[..., Any],
+    command: str,
+    make: Callable[..., Any],
+    cell_folder: Path,
+    tmp_path: Path,
+    run: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.chdir(tmp_path)
     source = make(tmp_path, cell_folder)
     arguments = (run, source) if command == "evaluate" else (source, *OPTIONS)
     assert BAD_SOURCES[make] in refused(command, *arguments, "--out", tmp_path / "out")
 
 
-def test_the_installed_command_ends_the_same_way(cell_folder, tmp_path):
+def test_the_installed_command_ends_the_same_way(cell_folder: Path, tmp_path: Path) -> None:
     source = png_of_120_megapixels(tmp_path, cell_folder)
     done = subprocess.run(
         [sys.executable, "-m", "stainproof", "train", source, "--out", "out"],
@@ -209,14 +222,18 @@ def test_the_installed_command_ends_the_same_way(cell_folder, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_one_class_is_nothing_to_learn_from(refused, cell_folder, tmp_path):
+def test_one_class_is_nothing_to_learn_from(
+    refused: Callable[..., Any], cell_folder: Path, tmp_path: Path
+) -> None:
     for name in ("basophil", "platelet"):
         shutil.rmtree(cell_folder / name)
     said = refused("train", cell_folder, "--out", tmp_path / "out", *OPTIONS)
     assert "cells: one class only (lymphocyte)" in said
 
 
-def test_a_class_too_small_to_part_is_named(refused, cell_folder, tmp_path):
+def test_a_class_too_small_to_part_is_named(
+    refused: Callable[..., Any], cell_folder: Path, tmp_path: Path
+) -> None:
     for path in sorted((cell_folder / "platelet").iterdir())[1:]:
         path.unlink()
     said = refused("train", cell_folder, "--out", tmp_path / "out", *OPTIONS)
@@ -224,8 +241,8 @@ def test_a_class_too_small_to_part_is_named(refused, cell_folder, tmp_path):
 
 
 def test_a_class_that_the_model_does_not_know_is_named_with_those_it_knows(
-    refused, run, cell_folder, tmp_path
-):
+    refused: Callable[..., Any], run: Path, cell_folder: Path, tmp_path: Path
+) -> None:
     (cell_folder / "platelet").rename(cell_folder / "blast")
     said = refused("evaluate", run, cell_folder, "--out", tmp_path / "out")
     assert "class 'blast' is unknown to the model; allowed: basophil" in said
@@ -259,7 +276,14 @@ def test_a_class_that_the_model_does_not_know_is_named_with_those_it_knows(
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_a_bad_setting_is_refused(refused, cell_folder, tmp_path, monkeypatch, arguments, message):
+def test_a_bad_setting_is_refused(
+    refused: Callable[..., Any],
+    cell_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    message: str,
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "unknown.toml").write_text("[training]\nepoch = 3\n")
     (tmp_path / "good.toml").write_text("[training]\nepochs = 3\n")
@@ -268,7 +292,9 @@ def test_a_bad_setting_is_refused(refused, cell_folder, tmp_path, monkeypatch, a
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
-def test_a_device_that_is_not_there_is_named(refused, cell_folder, tmp_path):
+def test_a_device_that_is_not_there_is_named(
+    refused: Callable[..., Any], cell_folder: Path, tmp_path: Path
+) -> None:
     said = refused(
         "train", cell_folder, "--out", tmp_path / "out", *OPTIONS, "--set", "training.device=cuda"
     )
@@ -278,31 +304,37 @@ def test_a_device_that_is_not_there_is_named(refused, cell_folder, tmp_path):
 # Run folders
 
 
-def test_a_run_is_never_written_over(refused, cell_folder, run_copy):
+def test_a_run_is_never_written_over(
+    refused: Callable[..., Any], cell_folder: Path, run_copy: Path
+) -> None:
     said = refused("train", cell_folder, "--out", run_copy, *OPTIONS)
     assert "run: already holds a run; add --resume" in said
 
 
-def test_a_run_that_finished_no_epoch_says_how_to_begin_anew(refused, cell_folder, run_copy):
+def test_a_run_that_finished_no_epoch_says_how_to_begin_anew(
+    refused: Callable[..., Any], cell_folder: Path, run_copy: Path
+) -> None:
     for name in ("state.safetensors", "card.json"):
         (run_copy / name).unlink()
     said = refused("train", cell_folder, "--out", run_copy, *OPTIONS)
     assert "run: holds the settings" in said
 
 
-def test_a_file_is_no_run_folder(refused, cell_folder, tmp_path):
+def test_a_file_is_no_run_folder(
+    refused: Callable[..., Any], cell_folder: Path, tmp_path: Path
+) -> None:
     (tmp_path / "out").write_text("mine")
     assert "out" in refused("train", cell_folder, "--out", tmp_path / "out", *OPTIONS)
     assert "out" in refused("train", cell_folder, "--out", tmp_path / "out" / "deeper", *OPTIONS)
 
 
-def alter(path):
+def alter(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
 
 
-def set_in_card(path, **values):
+def set_in_card(path: Path, **values: dict[str, str] | int | list[str]) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | values))
 
 
@@ -327,7 +359,14 @@ BAD_WEIGHTS = {
 
 @pytest.mark.parametrize("command", ["evaluate", "predict"])
 @pytest.mark.parametrize("fault", BAD_RUNS)
-def test_a_bad_run_folder_is_refused(refused, command, fault, run_copy, cell_folder, tmp_path):
+def test_a_bad_run_folder_is_refused(
+    refused: Callable[..., Any],
+    command: str,
+    fault: str,
+    run_copy: Path,
+    cell_folder: Path,
+    tmp_path: Path,
+) -> None:
     damage, message = BAD_RUNS[fault]
     damage(run_copy)
     out = tmp_path / ("out.csv" if command == "predict" else "out")
@@ -345,8 +384,15 @@ def test_a_bad_run_folder_is_refused(refused, command, fault, run_copy, cell_fol
 @pytest.mark.parametrize("fault", BAD_WEIGHTS)
 @pytest.mark.parametrize("command", ["evaluate", "predict"])
 def test_bad_weights_are_refused(
-    refused, command, engine, weights, fault, run_copy, cell_folder, tmp_path
-):
+    refused: Callable[..., Any],
+    command: str,
+    engine: str,
+    weights: str,
+    fault: str,
+    run_copy: Path,
+    cell_folder: Path,
+    tmp_path: Path,
+) -> None:
     damage, message = BAD_WEIGHTS[fault]
     damage(run_copy / weights)
     arguments = (run_copy, cell_folder, "--out", tmp_path / "out.csv", "--engine", engine)
@@ -364,12 +410,16 @@ def test_bad_weights_are_refused(
     ],
     ids=["missing", "no card", "no config", "bad history", "bad evaluation"],
 )
-def test_a_report_of_a_damaged_run_folder_is_refused(refused, run_copy, damage, message):
+def test_a_report_of_a_damaged_run_folder_is_refused(
+    refused: Callable[..., Any], run_copy: Path, damage: Callable[..., Any], message: str
+) -> None:
     damage(run_copy)
     assert message.removesuffix(" an") in refused("report", run_copy)
 
 
-def test_a_report_with_an_evaluation_that_is_not_there_is_refused(refused, run_copy, tmp_path):
+def test_a_report_with_an_evaluation_that_is_not_there_is_refused(
+    refused: Callable[..., Any], run_copy: Path, tmp_path: Path
+) -> None:
     assert "gone/eval.json" in refused("report", run_copy, "--eval", tmp_path / "gone")
 
 
@@ -385,13 +435,21 @@ def test_a_report_with_an_evaluation_that_is_not_there_is_refused(refused, run_c
     ],
     ids=["no state", "bad state", "no split", "altered split", "bad history", "bad config"],
 )
-def test_a_run_that_cannot_go_on_is_refused(refused, run_copy, shared_cell_folder, damage, message):
+def test_a_run_that_cannot_go_on_is_refused(
+    refused: Callable[..., Any],
+    run_copy: Path,
+    shared_cell_folder: Path,
+    damage: Callable[..., Any],
+    message: str,
+) -> None:
     damage(run_copy)
     assert message in refused("train", shared_cell_folder, "--out", run_copy, "--resume")
 
 
 @pytest.mark.parametrize("option", [["--seed", "1"], ["--preset", "light"], ["--config", "x.toml"]])
-def test_a_resumed_run_keeps_its_settings(refused, run_copy, shared_cell_folder, option):
+def test_a_resumed_run_keeps_its_settings(
+    refused: Callable[..., Any], run_copy: Path, shared_cell_folder: Path, option: list[str]
+) -> None:
     said = refused("train", shared_cell_folder, "--out", run_copy, "--resume", *option)
     assert f"{option[0]}: not allowed here; a resumed run keeps its own" in said
 
@@ -400,13 +458,13 @@ def test_a_resumed_run_keeps_its_settings(refused, run_copy, shared_cell_folder,
 
 
 @pytest.fixture
-def without_timm(monkeypatch):
+def without_timm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "timm", None)
 
 
 def test_a_backbone_without_timm_is_refused_with_what_to_install(
-    refused, cell_folder, tmp_path, without_timm
-):
+    refused: Callable[..., Any], cell_folder: Path, tmp_path: Path, without_timm: None
+) -> None:
     backbone = ("--set", "network.backbone=resnet18")
     said = refused("train", cell_folder, "--out", tmp_path / "out", *backbone)
     assert "'resnet18' is a network of timm" in said
@@ -414,8 +472,12 @@ def test_a_backbone_without_timm_is_refused_with_what_to_install(
 
 
 def test_a_backbone_needs_timm_for_inference_with_torch_only(
-    refused, run_copy, cell_folder, tmp_path, without_timm
-):
+    refused: Callable[..., Any],
+    run_copy: Path,
+    cell_folder: Path,
+    tmp_path: Path,
+    without_timm: None,
+) -> None:
     set_in_card(run_copy / "card.json", network={"backbone": "resnet18"})
     arguments = (str(run_copy), [str(cell_folder)])
     assert api.predict(*arguments, tmp_path / "out.csv", engine="onnxruntime") == (24, 0)
@@ -428,7 +490,9 @@ def test_a_backbone_needs_timm_for_inference_with_torch_only(
 # Phantoms, audits and cleaning
 
 
-def test_phantoms_never_land_in_a_folder_that_holds_something(refused, tmp_path):
+def test_phantoms_never_land_in_a_folder_that_holds_something(
+    refused: Callable[..., Any], tmp_path: Path
+) -> None:
     (tmp_path / "mine.txt").write_text("keep me")
     assert "not an empty folder" in refused("phantom", "--out", tmp_path, "--n", 8)
 
@@ -441,23 +505,29 @@ def test_phantoms_never_land_in_a_folder_that_holds_something(refused, tmp_path)
         ("near_duplicate_deviations", "write key=value"),
     ],
 )
-def test_a_bad_setting_of_an_audit_is_refused(refused, cell_folder, tmp_path, setting, said):
+def test_a_bad_setting_of_an_audit_is_refused(
+    refused: Callable[..., Any], cell_folder: Path, tmp_path: Path, setting: str, said: str
+) -> None:
     assert said in refused("audit", cell_folder, "--out", tmp_path / "a", "--set", setting)
 
 
-def test_an_audit_of_nothing_is_refused(refused, tmp_path):
+def test_an_audit_of_nothing_is_refused(refused: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert "empty" in refused("audit", tmp_path / "empty", "--out", tmp_path / "a")
     assert "gone" in refused("audit", tmp_path / "gone", "--out", tmp_path / "a")
 
 
-def test_an_audit_that_cannot_be_written_is_refused_before_the_work(refused, cell_folder, tmp_path):
+def test_an_audit_that_cannot_be_written_is_refused_before_the_work(
+    refused: Callable[..., Any], cell_folder: Path, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("mine")
     said = refused("audit", cell_folder, "--out", tmp_path / "file")
     assert "file" in said and "cannot be written" in said
 
 
-def test_cleaning_by_no_audit_is_refused(refused, cell_folder, tmp_path):
+def test_cleaning_by_no_audit_is_refused(
+    refused: Callable[..., Any], cell_folder: Path, tmp_path: Path
+) -> None:
     said = refused("clean", cell_folder, "--audit", tmp_path / "gone", "--out", tmp_path / "c.csv")
     assert "gone" in said
     (tmp_path / "a.csv").write_text("file,kind\nx,y\n")
@@ -486,12 +556,14 @@ def test_cleaning_by_no_audit_is_refused(refused, cell_folder, tmp_path):
     ],
 )
 def test_an_invalid_search_is_refused_before_it_begins(
-    refused, cell_folder, tmp_path, options, message
-):
+    refused: Callable[..., Any], cell_folder: Path, tmp_path: Path, options: list[str], message: str
+) -> None:
     assert message in refused("search", cell_folder, "--out", tmp_path / "study", *options)
 
 
-def test_a_search_does_not_overwrite_other_files(refused, cell_folder, tmp_path):
+def test_a_search_does_not_overwrite_other_files(
+    refused: Callable[..., Any], cell_folder: Path, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("mine")
     assert "is a file" in refused("search", cell_folder, "--out", tmp_path / "file")
     (tmp_path / "folder").mkdir()
@@ -507,20 +579,26 @@ def test_a_search_does_not_overwrite_other_files(refused, cell_folder, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["out.xlsx", "out", "out.csv.gz"])
-def test_an_unknown_kind_of_table_is_refused(refused, run, cell_folder, tmp_path, name):
+def test_an_unknown_kind_of_table_is_refused(
+    refused: Callable[..., Any], run: Path, cell_folder: Path, tmp_path: Path, name: str
+) -> None:
     said = refused("predict", run, cell_folder, "--out", tmp_path / name)
     assert f"{name}: unknown kind of table; allowed: .csv, .parquet, .jsonl" in said
 
 
 @pytest.mark.parametrize("images", ["gone.png", "*.png", "empty", "a" * 300])
-def test_images_that_are_not_there_are_named(refused, run, tmp_path, images):
+def test_images_that_are_not_there_are_named(
+    refused: Callable[..., Any], run: Path, tmp_path: Path, images: str
+) -> None:
     (tmp_path / "empty").mkdir()
     said = refused("predict", run, tmp_path / images, "--out", tmp_path / "out.csv")
     assert f"{images}: no images there; allowed: image files, folders, globs, .npz" in said
 
 
 @pytest.mark.parametrize("name", ["folder.csv", "folder.jsonl", "file/out.csv"])
-def test_a_table_that_cannot_be_written_is_named(refused, run, cell_folder, tmp_path, name):
+def test_a_table_that_cannot_be_written_is_named(
+    refused: Callable[..., Any], run: Path, cell_folder: Path, tmp_path: Path, name: str
+) -> None:
     (tmp_path / "folder.csv").mkdir()
     (tmp_path / "folder.jsonl").mkdir()
     (tmp_path / "file").write_text("mine")
@@ -528,19 +606,25 @@ def test_a_table_that_cannot_be_written_is_named(refused, run, cell_folder, tmp_
     assert f"{name}" in said and "cannot be written" in said
 
 
-def test_an_evaluation_that_cannot_be_written_is_an_error(refused, run, cell_folder, tmp_path):
+def test_an_evaluation_that_cannot_be_written_is_an_error(
+    refused: Callable[..., Any], run: Path, cell_folder: Path, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("mine")
     said = refused("evaluate", run, cell_folder, "--out", tmp_path / "file")
     assert "file" in said and "cannot be written" in said
 
 
-def test_a_measurement_takes_no_seed_below_zero(refused, run, cell_folder, tmp_path):
+def test_a_measurement_takes_no_seed_below_zero(
+    refused: Callable[..., Any], run: Path, cell_folder: Path, tmp_path: Path
+) -> None:
     said = refused("evaluate", run, cell_folder, "--out", tmp_path / "out", "--seed", "-1")
     assert "seed" in said
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a name be any bytes")
-def test_a_file_name_that_is_no_text_does_not_stop_a_prediction(run, cell_folder, tmp_path):
+def test_a_file_name_that_is_no_text_does_not_stop_a_prediction(
+    run: Path, cell_folder: Path, tmp_path: Path
+) -> None:
     png = next(cell_folder.rglob("*.png")).read_bytes()
     with open(os.path.join(os.fsencode(cell_folder), b"cell_\xff.png"), "wb") as file:  # noqa: PTH118, PTH123
         file.write(png)
@@ -548,8 +632,8 @@ def test_a_file_name_that_is_no_text_does_not_stop_a_prediction(run, cell_folder
 
 
 def test_images_of_odd_kinds_are_predicted_and_an_unreadable_one_is_a_row(
-    run, cell_folder, tmp_path
-):
+    run: Path, cell_folder: Path, tmp_path: Path
+) -> None:
     odd = tmp_path / "odd"
     odd.mkdir()
     Image.new("L", (40, 20), 90).save(odd / "a.png")

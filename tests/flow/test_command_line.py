@@ -3,11 +3,14 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
-from stainproof.cli import app
+from stainproof.cli.app import app
 from tests.common.tiny import tiny_config
 
 COMMANDS = (
@@ -16,31 +19,31 @@ COMMANDS = (
 )  # fmt: skip
 
 
-def stainproof(*arguments):
+def stainproof(*arguments: Path | int | str) -> CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "stainproof", *map(str, arguments)],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
 
 
-def in_process(*arguments):
+def in_process(*arguments: Path | int | str) -> Any:
     return CliRunner().invoke(app, [str(one) for one in arguments])
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_explains_itself_with_an_example(command):
+def test_every_command_explains_itself_with_an_example(command: str) -> None:
     done = stainproof(command, "--help")
     assert done.returncode == 0
     assert f"stainproof {command} " in done.stdout
     assert "Example" in done.stdout
 
 
-def test_help_lists_every_command():
+def test_help_lists_every_command() -> None:
     done = stainproof("--help")
     assert all(command in done.stdout for command in COMMANDS)
 
 
-def test_help_and_import_load_neither_torch_nor_scipy():
+def test_help_and_import_load_neither_torch_nor_scipy() -> None:
     code = (
         "import sys, stainproof, stainproof.cli\n"
         "from typer.testing import CliRunner\n"
@@ -53,7 +56,7 @@ def test_help_and_import_load_neither_torch_nor_scipy():
 
 
 @pytest.mark.parametrize("signal_name", ["SIGINT", "SIGTERM"])
-def test_an_interrupt_is_one_line_and_leaves_no_files(tmp_path, signal_name):
+def test_an_interrupt_is_one_line_and_leaves_no_files(tmp_path: Path, signal_name: str) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "stainproof", "phantom", "--n", "100000", "--out", tmp_path / "out"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
@@ -72,7 +75,7 @@ def test_an_interrupt_is_one_line_and_leaves_no_files(tmp_path, signal_name):
     assert not list(tmp_path.iterdir())
 
 
-def test_phantoms_are_the_same_bytes_for_the_same_seed_in_every_process(tmp_path):
+def test_phantoms_are_the_same_bytes_for_the_same_seed_in_every_process(tmp_path: Path) -> None:
     arguments = ("--n", 16, "--seed", 7)
     assert stainproof("phantom", "--out", tmp_path / "a", *arguments).returncode == 0
     assert in_process("phantom", "--out", tmp_path / "b", *arguments).exit_code == 0
@@ -82,7 +85,9 @@ def test_phantoms_are_the_same_bytes_for_the_same_seed_in_every_process(tmp_path
         assert file.read_bytes() == (tmp_path / "b" / file.relative_to(tmp_path / "a")).read_bytes()
 
 
-def test_a_budget_beside_a_file_of_settings_takes_the_place_of_its_epochs(phantoms, tmp_path):
+def test_a_budget_beside_a_file_of_settings_takes_the_place_of_its_epochs(
+    phantoms: Path, tmp_path: Path
+) -> None:
     settings = tmp_path / "one_epoch.toml"
     settings.write_text(tiny_config("training.epochs=1").to_toml())
     done = in_process(

@@ -3,14 +3,16 @@
 import shutil
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from stainproof import Classifier, api
-from stainproof.cli import app
+from stainproof.cli.app import app
 from stainproof.config.presets import make_inference_config
 from stainproof.config.schema import Preprocessing
 from stainproof.contest import submission as submissions
@@ -37,18 +39,18 @@ WRITES = "import sys; open(sys.argv[2] + '/confusion.json', 'w').write('{}')"
 
 
 @pytest.fixture(scope="module")
-def cells(tmp_path_factory):
+def cells(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Cells of a contest's size."""
     return api.make_phantoms(tmp_path_factory.mktemp("data") / "cells", 96, seed=1)
 
 
 @pytest.fixture(scope="module")
-def elsewhere(tmp_path_factory):
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return api.make_phantoms(tmp_path_factory.mktemp("data") / "elsewhere", 48, seed=2, lab="other")
 
 
 @pytest.fixture(scope="module")
-def run(cells, tmp_path_factory):
+def run(cells: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A run on images of a contest's own size."""
     out = tmp_path_factory.mktemp("runs") / "px96"
     api.train(cells, out, tiny_config("preprocessing.size_px=96", "network.stem=[4,8,16]", *VARIED))
@@ -56,7 +58,7 @@ def run(cells, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def small(cells, tmp_path_factory):
+def small(cells: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A run on smaller images, standardised."""
     standard = ("preprocessing.mean=[0.7,0.6,0.7]", "preprocessing.std=[0.2,0.2,0.1]")
     out = tmp_path_factory.mktemp("runs") / "px48"
@@ -65,20 +67,20 @@ def small(cells, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def bundle(cells, elsewhere, tmp_path_factory):
+def bundle(cells: Any, elsewhere: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     out = tmp_path_factory.mktemp("contest") / "bundle.zip"
     competition(cells, elsewhere, out)
     return out
 
 
 @pytest.fixture(scope="module")
-def zipped(run, tmp_path_factory):
+def zipped(run: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     out = tmp_path_factory.mktemp("zips") / "submission.zip"
     submit(run, out, runtime="onnx")
     return out
 
 
-def labels_of(zipped, images, tmp_path):
+def labels_of(zipped: Any, images: Any, tmp_path: Path) -> Any:
     """Return the labels that a submission predicts in the contest's grader."""
     np.save(tmp_path / "images.npy", images)
     predictions, _ = run_submission(zipped, Task(tmp_path, tmp_path), Limits())
@@ -88,7 +90,9 @@ def labels_of(zipped, images, tmp_path):
 # The loop
 
 
-def test_a_submission_scores_what_its_run_does_to_the_image(run, zipped, cells, elsewhere, bundle):
+def test_a_submission_scores_what_its_run_does_to_the_image(
+    run: Any, zipped: Any, cells: Any, elsewhere: Any, bundle: Any
+) -> None:
     for phase, source in (("development", cells), ("final", elsewhere)):
         evaluated = api.evaluate(run, source)
         scored = score(zipped, bundle, phase=phase)
@@ -98,13 +102,15 @@ def test_a_submission_scores_what_its_run_does_to_the_image(run, zipped, cells, 
         assert scored.source == f"bundle, {phase}"
         assert scored.confusion == score(zipped, source).confusion
         assert (np.array(scored.confusion).sum(axis=0) > 0).sum() >= 3
-    assert scored.seconds > 0 and scored.peak_mb > 20
+    assert scored.seconds > 0 and scored.peak_mb and scored.peak_mb > 20
     assert scored.sandboxed == (shutil.which("bwrap") is not None)
     assert scored.submission == "submission.zip" and len(scored.submission_sha256) == 64
 
 
-def test_the_command_line_goes_round_the_loop(run, cells, elsewhere, tmp_path):
-    def say(*words):
+def test_the_command_line_goes_round_the_loop(
+    run: Any, cells: Any, elsewhere: Any, tmp_path: Path
+) -> None:
+    def say(*words: Any) -> Any:
         done = CliRunner().invoke(app, [str(word) for word in words])
         assert done.exit_code == 0, done.output
         return done.stdout
@@ -122,7 +128,7 @@ def test_the_command_line_goes_round_the_loop(run, cells, elsewhere, tmp_path):
     assert f"accuracy                   {accuracy}" in said and "platelet" in said
 
 
-def test_a_submission_is_clean_files_that_name_nothing_of_ours(zipped, tmp_path):
+def test_a_submission_is_clean_files_that_name_nothing_of_ours(zipped: Any, tmp_path: Path) -> None:
     with zipfile.ZipFile(zipped) as archive:
         names = set(archive.namelist())
         code = {name: archive.read(name).decode() for name in names if name.endswith(".py")}
@@ -134,15 +140,16 @@ def test_a_submission_is_clean_files_that_name_nothing_of_ours(zipped, tmp_path)
         assert "stainproof" not in text
 
 
-def test_the_same_run_gives_the_same_zip(run, zipped, tmp_path):
+def test_the_same_run_gives_the_same_zip(run: Any, zipped: Any, tmp_path: Path) -> None:
     submit(run, tmp_path / "again.zip", runtime="onnx")
     assert (tmp_path / "again.zip").read_bytes() == zipped.read_bytes()
 
 
-def test_the_starting_kit_is_a_submission_that_scores(elsewhere, tmp_path):
+def test_the_starting_kit_is_a_submission_that_scores(elsewhere: Any, tmp_path: Path) -> None:
     shutil.make_archive(str(tmp_path / "kit"), "zip", FILES / "starting_kit")
     scored = score(tmp_path / "kit.zip", elsewhere)
     assert scored.accuracy.value == 6 / 48
+    assert scored.per_class[6].sensitivity
     assert scored.per_class[6].sensitivity.value == 1
 
 
@@ -158,8 +165,8 @@ def test_the_starting_kit_is_a_submission_that_scores(elsewhere, tmp_path):
     ],
 )
 def test_what_another_teachers_bundle_lacks_is_not_laid_on_the_submission(
-    zipped, bundle, tmp_path, file, text, message
-):
+    zipped: Any, bundle: Any, tmp_path: Path, file: Any, text: Any, message: Any
+) -> None:
     shutil.unpack_archive(bundle, tmp_path / "bundle")
     for path in (tmp_path / "bundle").rglob(file):
         path.write_text(text)
@@ -167,7 +174,7 @@ def test_what_another_teachers_bundle_lacks_is_not_laid_on_the_submission(
         score(zipped, tmp_path / "bundle", phase="final")
 
 
-def test_a_phase_of_plain_images_is_refused(zipped, elsewhere):
+def test_a_phase_of_plain_images_is_refused(zipped: Any, elsewhere: Any) -> None:
     with pytest.raises(ConfigError, match="not a contest bundle"):
         score(zipped, elsewhere, phase="final")
 
@@ -176,7 +183,9 @@ def test_a_phase_of_plain_images_is_refused(zipped, elsewhere):
 
 
 @pytest.mark.parametrize("how", [("d4",), ("none", "notch"), ("flips", "butterworth", 0.3)])
-def test_views_and_filters_travel_inside(small, elsewhere, tmp_path, how):
+def test_views_and_filters_travel_inside(
+    small: Any, elsewhere: Any, tmp_path: Path, how: Any
+) -> None:
     inference = make_inference_config(*how)
     submit(small, tmp_path / "s.zip", runtime="onnx", inference=inference)
     expected = api.evaluate(small, elsewhere, tmp_path / "eval", inference=inference)
@@ -185,8 +194,8 @@ def test_views_and_filters_travel_inside(small, elsewhere, tmp_path, how):
 
 @pytest.mark.parametrize("voting", ["soft", "hard"])
 def test_a_submission_contains_an_ensemble_with_sizes_and_voting(
-    run, small, elsewhere, tmp_path, voting
-):
+    run: Any, small: Any, elsewhere: Any, tmp_path: Path, voting: Any
+) -> None:
     turned = shutil.copytree(small, tmp_path / "turned")
     card = Card.read(turned / "card.json")
     card.model_copy(update={"classes": card.classes[::-1]}).write(turned / "card.json")
@@ -200,7 +209,9 @@ def test_a_submission_contains_an_ensemble_with_sizes_and_voting(
 
 
 @pytest.mark.parametrize("size_px", [40, 112])
-def test_images_are_resized_as_the_run_resizes_them(cells, elsewhere, tmp_path, size_px):
+def test_images_are_resized_as_the_run_resizes_them(
+    cells: Any, elsewhere: Any, tmp_path: Path, size_px: Any
+) -> None:
     config = tiny_config(f"preprocessing.size_px={size_px}", *VARIED)
     api.train(cells, tmp_path / "run", config)
     submit(tmp_path / "run", tmp_path / "s.zip", runtime="onnx")
@@ -209,17 +220,19 @@ def test_images_are_resized_as_the_run_resizes_them(cells, elsewhere, tmp_path, 
     assert np.array_equal(labels_of(tmp_path / "s.zip", images, tmp_path), expected)
 
 
-def test_images_of_another_size_than_the_contests_are_refused(zipped, tmp_path):
+def test_images_of_another_size_than_the_contests_are_refused(zipped: Any, tmp_path: Path) -> None:
     message = r"ValueError: X must be uint8 \(n, 96, 96, 3\), got uint8 \(2, 96, 128, 3\)"
     with pytest.raises(SubmissionError, match=message):
         labels_of(zipped, np.zeros((2, 96, 128, 3), np.uint8), tmp_path)
 
 
-def test_no_images_get_no_labels(zipped, tmp_path):
+def test_no_images_get_no_labels(zipped: Any, tmp_path: Path) -> None:
     assert len(labels_of(zipped, np.empty((0, 96, 96, 3), np.uint8), tmp_path)) == 0
 
 
-def test_classes_in_another_order_and_spelling_get_the_contests_labels(run, elsewhere, tmp_path):
+def test_classes_in_another_order_and_spelling_get_the_contests_labels(
+    run: Any, elsewhere: Any, tmp_path: Path
+) -> None:
     other = shutil.copytree(run, tmp_path / "other")
     card = Card.read(other / "card.json")
     names = {"ig": "Immature Granulocytes", "platelet": "PLATELETS"}
@@ -233,7 +246,7 @@ def test_classes_in_another_order_and_spelling_get_the_contests_labels(run, else
 
 
 @pytest.mark.parametrize("names", [("blast", *BLOOD_CLASSES[1:]), ("Platelet", *BLOOD_CLASSES[1:])])
-def test_a_run_with_other_classes_is_refused(run, tmp_path, names):
+def test_a_run_with_other_classes_is_refused(run: Any, tmp_path: Path, names: Any) -> None:
     other = shutil.copytree(run, tmp_path / "other")
     card = Card.read(other / "card.json")
     card.model_copy(update={"classes": names}).write(other / "card.json")
@@ -246,10 +259,10 @@ def test_a_run_with_other_classes_is_refused(run, tmp_path, names):
 
 
 @pytest.fixture
-def spoilt(monkeypatch, tmp_path):
+def spoilt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Any]:
     """Change a file of every submission that is made from here on."""
 
-    def spoil(name, old, new):
+    def spoil(name: Any, old: Any, new: Any) -> None:
         files = shutil.copytree(FILES, tmp_path / "files")
         path = files / "submission" / name
         text = path.read_text()
@@ -264,7 +277,7 @@ def spoilt(monkeypatch, tmp_path):
     ("old", "new", "message"),
     [
         ("return labels[", "return 7 - labels[", r"s\.zip: not written: \d+ of 200 labels differ"),
-        ("if X.dtype", "if True or X.dtype", r"test failed: model\.py, line \d+: ValueError: X must be"),
+        ("if X.dtype", "if True or X.dtype", r"failed: model\.py, line \d+: ValueError: X must"),
         ("import json", "import json, stainproof", r"ModuleNotFoundError: .*stainproof"),
         ("import json", "import json, torch", r"ModuleNotFoundError: .*torch"),
         ("import json", "import json, urllib.request as r; r.urlopen('http://localhost')",
@@ -275,7 +288,9 @@ def spoilt(monkeypatch, tmp_path):
         ("return labels[", "import os; os.abort()\n        return labels[", "ended by signal 6"),
     ],
 )  # fmt: skip
-def test_a_zip_that_fails_its_test_is_not_written(run, tmp_path, spoilt, old, new, message):
+def test_a_zip_that_fails_its_test_is_not_written(
+    run: Any, tmp_path: Path, spoilt: Callable[..., Any], old: Any, new: Any, message: Any
+) -> None:
     spoilt("model.py", old, new)
     (tmp_path / "s.zip").write_text("an earlier one")
     with pytest.raises(SubmissionError, match=message):
@@ -293,7 +308,9 @@ def test_a_zip_that_fails_its_test_is_not_written(run, tmp_path, spoilt, old, ne
         ({"python": "/no/python"}, ConfigError, "/no/python: is no Python"),
     ],
 )
-def test_what_cannot_be_submitted_is_said_at_once(run, tmp_path, options, error, message):
+def test_what_cannot_be_submitted_is_said_at_once(
+    run: Any, tmp_path: Path, options: Any, error: Any, message: Any
+) -> None:
     given = {"out": "s.zip", "runtime": "onnx", **options}
     out = tmp_path / given.pop("out")
     with pytest.raises(error, match=message):
@@ -301,7 +318,9 @@ def test_what_cannot_be_submitted_is_said_at_once(run, tmp_path, options, error,
     assert not list(tmp_path.iterdir())
 
 
-def test_without_keras_the_keras_runtime_says_what_to_install(run, tmp_path, monkeypatch):
+def test_without_keras_the_keras_runtime_says_what_to_install(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(submissions, "missing_packages", lambda python, names: [])
     monkeypatch.setitem(sys.modules, "keras", None)
     with pytest.raises(ConfigError, match=r"pip install 'stainproof\[keras\]'"):
@@ -310,8 +329,8 @@ def test_without_keras_the_keras_runtime_says_what_to_install(run, tmp_path, mon
 
 
 def test_without_the_graders_tensorflow_the_message_says_what_to_install(
-    run, tmp_path, monkeypatch
-):
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert missing_packages(Path(sys.executable), ["numpy", "no_such", "json"]) == ["no_such"]
     monkeypatch.setattr(submissions, "missing_packages", lambda python, names: [list(names)[1]])
     message = r"has no tensorflow, .* pip install keras==3\.4\.1 tensorflow-cpu==2\.17\.1 in an env"

@@ -1,33 +1,32 @@
-import importlib.util
 import re
 from pathlib import Path
+from typing import Any
+
+from tests.common.scripts import load_script
 
 ROOT = Path(__file__).parents[2]
 
 
-def load_generator(name):
-    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def load_generator(name: str) -> Any:
+    return load_script(ROOT / "docs" / f"{name}.py")
 
 
-def words(text):
+def words(text: str) -> list[str]:
     return re.findall(r"[A-Za-z][\w-]*", text.replace("--", " option-"))
 
 
-def test_the_page_of_commands_is_up_to_date():
+def test_the_page_of_commands_is_up_to_date() -> None:
     generator = load_generator("command_line")
     written = generator.PAGE.read_text(encoding="utf-8")
     assert words(written) == words(generator.page_text()), "run `make docs`"
 
 
-def test_the_page_of_operations_is_up_to_date():
+def test_the_page_of_operations_is_up_to_date() -> None:
     generator = load_generator("operations")
     assert generator.PAGE.read_text(encoding="utf-8") == generator.page_text(), "run `make docs`"
 
 
-def test_the_tables_of_results_are_those_of_the_benchmarks():
+def test_the_tables_of_results_are_those_of_the_benchmarks() -> None:
     generator = load_generator("results_tables")
     page = generator.PAGE.read_text(encoding="utf-8")
     benchmarks = generator.BENCHMARKS.read_text(encoding="utf-8")
@@ -35,7 +34,7 @@ def test_the_tables_of_results_are_those_of_the_benchmarks():
     assert generator.filled(page, benchmarks) == page, "run `make docs`"
 
 
-def test_every_file_that_the_readme_points_to_is_there():
+def test_every_file_that_the_readme_points_to_is_there() -> None:
     for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
         for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
             if "://" not in target:

@@ -5,10 +5,14 @@ import shutil
 import subprocess
 import sys
 from hashlib import sha256
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
+from numpy.typing import NDArray
 
 from stainproof import Classifier, api
 from stainproof.errors import CheckpointError, ConfigError, DataError
@@ -16,6 +20,7 @@ from stainproof.files import sha256_of
 from stainproof.inference import engines, int8
 from stainproof.inference.engines import EXACT, choose_engine
 from stainproof.inference.export import to_onnx
+from stainproof.inference.int8 import QuantisationResult
 from stainproof.models.weights import load_network
 from stainproof.runs.card import Card
 from stainproof.runs.folder import RunFolder
@@ -23,18 +28,20 @@ from tests.common.tiny import tiny_config
 
 
 @pytest.fixture(scope="module")
-def run(phantoms, tmp_path_factory):
+def run(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "first"
     api.train(phantoms, folder, tiny_config())
     return folder
 
 
-def noise(number):
+def noise(number: int) -> NDArray[np.uint8]:
     return np.random.default_rng(0).integers(256, size=(number, 32, 32, 3), dtype=np.uint8)
 
 
 @pytest.mark.parametrize("name", EXACT)
-def test_every_engine_gives_the_same_probabilities_for_any_number_of_images(run, name):
+def test_every_engine_gives_the_same_probabilities_for_any_number_of_images(
+    run: Path, name: str
+) -> None:
     reference = Classifier.load(run, "torch")
     found = Classifier.load(run, name)
     for number in (1, 5, 64, 65):
@@ -45,7 +52,7 @@ def test_every_engine_gives_the_same_probabilities_for_any_number_of_images(run,
     assert found.predict_proba(noise(0)).shape == (0, 8)
 
 
-def test_engines_agree_on_a_network_with_group_norm(phantoms, tmp_path):
+def test_engines_agree_on_a_network_with_group_norm(phantoms: Path, tmp_path: Path) -> None:
     config = tiny_config("training.epochs=1", "network.norm=group")
     api.train(phantoms, tmp_path / "run", config)
     answers = [Classifier.load(tmp_path / "run", name).predict_proba(noise(5)) for name in EXACT]
@@ -53,7 +60,7 @@ def test_engines_agree_on_a_network_with_group_norm(phantoms, tmp_path):
         np.testing.assert_allclose(one, answers[0], atol=1e-5)
 
 
-def test_predictions_are_not_overwritten_by_the_next_batch(run):
+def test_predictions_are_not_overwritten_by_the_next_batch(run: Path) -> None:
     for name in EXACT:
         engine = Classifier.load(run, name).members[0].engine
         first = engine(noise(3))
@@ -62,7 +69,7 @@ def test_predictions_are_not_overwritten_by_the_next_batch(run):
         assert np.array_equal(first, kept)
 
 
-def test_the_runs_own_engine_is_taken_unless_another_is_asked_for(run):
+def test_the_runs_own_engine_is_taken_unless_another_is_asked_for(run: Path) -> None:
     card = Card.read(run / "card.json")
     assert card.engine in EXACT
     assert type(Classifier.load(run).members[0].engine) is type(
@@ -70,7 +77,9 @@ def test_the_runs_own_engine_is_taken_unless_another_is_asked_for(run):
     )
 
 
-def test_the_fastest_engine_is_chosen_where_it_is_clearly_faster(run, monkeypatch):
+def test_the_fastest_engine_is_chosen_where_it_is_clearly_faster(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     card = Card.read(run / "card.json")
     seconds = {"onnxruntime": 1.0, "openvino": 0.9, "torch": 2.0}
     monkeypatch.setattr(engines, "batch_seconds", lambda name, *_: seconds[name])
@@ -79,27 +88,31 @@ def test_the_fastest_engine_is_chosen_where_it_is_clearly_faster(run, monkeypatc
     assert choose_engine(RunFolder(run), card) == "openvino"
 
 
-def test_onnx_runtime_replaces_an_engine_that_is_not_installed(run, tmp_path, monkeypatch):
+def test_onnx_runtime_replaces_an_engine_that_is_not_installed(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     copy = tmp_path / "run"
     copy.mkdir()
     for name in ("best.onnx", "best.safetensors"):
         (copy / name).write_bytes((run / name).read_bytes())
     card = Card.read(run / "card.json").model_copy(update={"engine": "openvino"})
     card.write(copy / "card.json")
-    there = engines.find_spec
-    monkeypatch.setattr(engines, "find_spec", lambda name: name != "openvino" and there(name))
+    monkeypatch.setattr(
+        "stainproof.inference.engines.find_spec",
+        lambda name: name != "openvino" and find_spec(name),
+    )
     assert type(Classifier.load(copy).members[0].engine).__name__ == "OnnxRuntimeEngine"
     with pytest.raises(ConfigError, match=r"not installed: pip install openvino; installed: onnx"):
         Classifier.load(copy, "openvino")
 
 
-def test_an_unknown_engine_is_refused(run):
+def test_an_unknown_engine_is_refused(run: Path) -> None:
     with pytest.raises(ConfigError, match=r"'tf' .* onnxruntime, openvino, torch,"):
         Classifier.load(run, "tf")
 
 
 @pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
-def test_an_altered_or_missing_onnx_file_is_refused(run, tmp_path, name):
+def test_an_altered_or_missing_onnx_file_is_refused(run: Path, tmp_path: Path, name: str) -> None:
     (tmp_path / "card.json").write_bytes((run / "card.json").read_bytes())
     with pytest.raises(CheckpointError, match=r"best\.onnx: missing"):
         Classifier.load(tmp_path, name)
@@ -111,7 +124,9 @@ def test_an_altered_or_missing_onnx_file_is_refused(run, tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
-def test_a_file_that_is_no_network_is_refused_though_the_card_names_it(run, tmp_path, name):
+def test_a_file_that_is_no_network_is_refused_though_the_card_names_it(
+    run: Path, tmp_path: Path, name: str
+) -> None:
     (tmp_path / "best.onnx").write_bytes(b"no network at all")
     card = Card.read(run / "card.json")
     named = card.model_copy(update={"onnx_sha256": sha256_of(tmp_path / "best.onnx")})
@@ -120,7 +135,7 @@ def test_a_file_that_is_no_network_is_refused_though_the_card_names_it(run, tmp_
         Classifier.load(tmp_path, name)
 
 
-def test_a_run_that_is_still_training_predicts_with_torch(run, tmp_path):
+def test_a_run_that_is_still_training_predicts_with_torch(run: Path, tmp_path: Path) -> None:
     (tmp_path / "best.safetensors").write_bytes((run / "best.safetensors").read_bytes())
     card = Card.read(run / "card.json").model_copy(update={"engine": "torch", "onnx_sha256": ""})
     card.write(tmp_path / "card.json")
@@ -129,7 +144,9 @@ def test_a_run_that_is_still_training_predicts_with_torch(run, tmp_path):
         Classifier.load(tmp_path, "onnxruntime")
 
 
-def test_the_same_weights_give_the_same_onnx_bytes_without_a_trace_of_the_machine(run, tmp_path):
+def test_the_same_weights_give_the_same_onnx_bytes_without_a_trace_of_the_machine(
+    run: Path, tmp_path: Path
+) -> None:
     card = Card.read(run / "card.json")
     again = tmp_path / "again"
     again.mkdir()
@@ -143,7 +160,9 @@ def test_the_same_weights_give_the_same_onnx_bytes_without_a_trace_of_the_machin
     assert b".py" not in model.SerializeToString()
 
 
-def test_prediction_needs_neither_torch_nor_what_only_other_stages_need(run, phantoms, tmp_path):
+def test_prediction_needs_neither_torch_nor_what_only_other_stages_need(
+    run: Path, phantoms: Path, tmp_path: Path
+) -> None:
     """Each of them costs a second or so at every start."""
     program = (
         "import json, sys\n"
@@ -161,21 +180,23 @@ def test_prediction_needs_neither_torch_nor_what_only_other_stages_need(run, pha
 
 
 @pytest.fixture
-def run_copy(run, tmp_path):
+def run_copy(run: Path, tmp_path: Path) -> Path:
     shutil.copytree(run, tmp_path / "run")
     return tmp_path / "run"
 
 
 @pytest.fixture(scope="module")
-def many(tmp_path_factory):
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return api.make_phantoms(tmp_path_factory.mktemp("data") / "more", 440, seed=2, size_px=32)
 
 
-def quantise_losing(num_lost, run, data, monkeypatch, **options):
+def quantise_losing(
+    num_lost: int, run: Path, data: Path, monkeypatch: pytest.MonkeyPatch, **options: Any
+) -> QuantisationResult:
     """Quantise; both networks are right, but for so many answers of the one in 8 bits."""
     turns = iter((0, num_lost))
 
-    def answers(classifier, measured, track=None):
+    def answers(classifier: Any, measured: Any, track: Any = None) -> Any:
         labels = measured.labels.copy()
         wrong = slice(next(turns))
         labels[wrong] = (labels[wrong] + 1) % 8
@@ -188,7 +209,9 @@ def quantise_losing(num_lost, run, data, monkeypatch, **options):
     return found
 
 
-def test_an_int8_network_is_kept_if_it_is_faster_and_as_accurate(run_copy, many, monkeypatch):
+def test_an_int8_network_is_kept_if_it_is_faster_and_as_accurate(
+    run_copy: Path, many: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seconds = {"onnxruntime": 1.5, "int8": 1.0}
     monkeypatch.setattr(int8, "batch_seconds", lambda name, *_: seconds[name])
     found = quantise_losing(0, run_copy, many, monkeypatch)
@@ -196,7 +219,8 @@ def test_an_int8_network_is_kept_if_it_is_faster_and_as_accurate(run_copy, many,
     assert found.num_images == 240
     assert found.times_faster == 1.5
     small, exact = (Classifier.load(run_copy, name) for name in ("int8", "onnxruntime"))
-    assert small.members[0].engine.num_classes == 8
+    engine = small.members[0].engine
+    assert isinstance(engine, engines.OnnxRuntimeEngine) and engine.num_classes == 8
     lost = np.abs(small.predict_proba(noise(20)) - exact.predict_proba(noise(20)))
     assert 0 < lost.max() < 0.1
     for engine, name in (("int8", "more, 8 bits"), ("auto", "more")):
@@ -206,7 +230,9 @@ def test_an_int8_network_is_kept_if_it_is_faster_and_as_accurate(run_copy, many,
 
 
 @pytest.mark.parametrize(("faster", "num_lost"), [(1.1, 0), (1.5, 1)])
-def test_an_int8_network_is_not_kept_otherwise(run_copy, many, monkeypatch, faster, num_lost):
+def test_an_int8_network_is_not_kept_otherwise(
+    run_copy: Path, many: Path, monkeypatch: pytest.MonkeyPatch, faster: float, num_lost: int
+) -> None:
     seconds = {"onnxruntime": faster, "int8": 1.0}
     monkeypatch.setattr(int8, "batch_seconds", lambda name, *_: seconds[name])
     before = (run_copy / "card.json").read_bytes()
@@ -217,7 +243,9 @@ def test_an_int8_network_is_not_kept_otherwise(run_copy, many, monkeypatch, fast
         Classifier.load(run_copy, "int8")
 
 
-def test_a_rejected_second_quantisation_keeps_the_first_int8_network(run_copy, many, monkeypatch):
+def test_a_rejected_second_quantisation_keeps_the_first_int8_network(
+    run_copy: Path, many: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seconds = {"onnxruntime": 1.5, "int8": 1.0}
     monkeypatch.setattr(int8, "batch_seconds", lambda name, *_: seconds[name])
     assert quantise_losing(0, run_copy, many, monkeypatch).kept
@@ -227,19 +255,21 @@ def test_a_rejected_second_quantisation_keeps_the_first_int8_network(run_copy, m
     assert np.array_equal(Classifier.load(run_copy, "int8").predict_proba(noise(4)), expected)
 
 
-def test_too_few_images_to_calibrate_are_refused(run_copy, phantoms):
+def test_too_few_images_to_calibrate_are_refused(run_copy: Path, phantoms: Path) -> None:
     with pytest.raises(DataError, match="needs 400 images or more, got 120"):
         api.quantise(run_copy, phantoms)
     with pytest.raises(ConfigError, match="seed must be 0 or more, got -1"):
         api.quantise(run_copy, phantoms, seed=-1)
 
 
-def test_a_thread_gets_a_few_images_whole_and_every_thread_some(run, monkeypatch):
+def test_a_thread_gets_a_few_images_whole_and_every_thread_some(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     engine = engines.OnnxRuntimeEngine((run / "best.onnx").read_bytes(), threads=3)
     asked = []
 
     class Session:
-        def run(self, names, inputs):
+        def run(self, names: Any, inputs: Any) -> Any:
             asked.append(len(inputs["images"]))
             return [np.zeros((len(inputs["images"]), 8), np.float32)]
 
@@ -250,8 +280,10 @@ def test_a_thread_gets_a_few_images_whole_and_every_thread_some(run, monkeypatch
         assert sorted(asked) == parts
 
 
-def test_an_engine_that_cannot_compute_the_network_is_not_chosen(run, monkeypatch):
-    def broken(model, threads):
+def test_an_engine_that_cannot_compute_the_network_is_not_chosen(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(model: Any, threads: Any) -> None:
         raise ValueError("no such operation")
 
     monkeypatch.setattr(engines, "OpenVinoEngine", broken)

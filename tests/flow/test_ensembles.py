@@ -3,18 +3,23 @@
 import json
 import re
 import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from stainproof import Classifier, api
-from stainproof.cli import app
+from stainproof.cli.app import app
 from stainproof.config.presets import make_config, make_inference_config
 from stainproof.config.schema import TrainingConfig
 from stainproof.data import sources
 from stainproof.errors import CheckpointError, ConfigError, DataError
+from stainproof.inference.engines import OnnxRuntimeEngine
 from stainproof.inference.folding import FoldedNetwork
 from stainproof.inference.frequency_filters import apply_filter
 from stainproof.inference.teacher import load_teacher
@@ -30,7 +35,7 @@ from tests.common.tiny import tiny_config
 
 
 @pytest.fixture(scope="module")
-def runs(phantoms, tmp_path_factory):
+def runs(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Two runs, of 32 and of 24 pixels."""
     folder = tmp_path_factory.mktemp("runs")
     for size_px in (32, 24):
@@ -40,19 +45,21 @@ def runs(phantoms, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def both(runs, tmp_path_factory):
+def both(runs: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("both") / "ensemble"
     api.ensemble(runs, out)
     return out
 
 
-def noise(number, size_px=32):
+def noise(number: int, size_px: Any = 32) -> NDArray[np.uint8]:
     return np.random.default_rng(0).integers(
         256, size=(number, size_px, size_px, 3), dtype=np.uint8
     )
 
 
-def test_a_soft_vote_is_the_mean_of_members_with_images_of_different_sizes(runs, both):
+def test_a_soft_vote_is_the_mean_of_members_with_images_of_different_sizes(
+    runs: list[Path], both: Path
+) -> None:
     one, other = (Classifier.load(run).predict_proba(noise(70)) for run in runs)
     together = Classifier.load(both)
     np.testing.assert_allclose(together.predict_proba(noise(70)), (one + other) / 2, atol=1e-6)
@@ -60,7 +67,7 @@ def test_a_soft_vote_is_the_mean_of_members_with_images_of_different_sizes(runs,
     assert together.predict_proba(noise(0)).shape == (0, 8)
 
 
-def test_a_hard_vote_goes_by_number_and_decides_ties_by_probability():
+def test_a_hard_vote_goes_by_number_and_decides_ties_by_probability() -> None:
     sure = np.array([[0.9, 0.1, 0.0]], dtype=np.float32)
     unsure = np.array([[0.3, 0.4, 0.3]], dtype=np.float32)
     assert vote([sure, unsure, unsure], "soft").argmax() == 0
@@ -69,7 +76,9 @@ def test_a_hard_vote_goes_by_number_and_decides_ties_by_probability():
     assert vote([unsure, sure], "hard").sum() == pytest.approx(1)
 
 
-def test_members_with_classes_in_another_order_vote_for_the_right_ones(runs, tmp_path):
+def test_members_with_classes_in_another_order_vote_for_the_right_ones(
+    runs: list[Path], tmp_path: Path
+) -> None:
     turned = tmp_path / "turned"
     shutil.copytree(runs[0], turned)
     card = Card.read(turned / "card.json")
@@ -84,8 +93,8 @@ def test_members_with_classes_in_another_order_vote_for_the_right_ones(runs, tmp
 
 
 def test_an_ensemble_stands_alone_and_is_evaluated_and_predicted_like_a_run(
-    runs, both, phantoms, tmp_path
-):
+    runs: list[Path], both: Path, phantoms: Path, tmp_path: Path
+) -> None:
     moved = tmp_path / "moved"
     shutil.copytree(both, moved)
     result = api.evaluate(moved, phantoms)
@@ -104,13 +113,19 @@ def test_an_ensemble_stands_alone_and_is_evaluated_and_predicted_like_a_run(
         (lambda runs: [runs[0], runs[0] / "nowhere"], CheckpointError, "card.json: missing"),
     ],
 )
-def test_what_cannot_be_put_together_leaves_no_folder(runs, tmp_path, change, error, message):
+def test_what_cannot_be_put_together_leaves_no_folder(
+    runs: list[Path],
+    tmp_path: Path,
+    change: Callable[..., Any],
+    error: type[Exception],
+    message: str,
+) -> None:
     with pytest.raises(error, match=message):
         api.ensemble(change(runs), tmp_path / "out")
     assert not list(tmp_path.iterdir())
 
 
-def test_runs_that_fit_images_in_another_way_are_refused(runs, tmp_path):
+def test_runs_that_fit_images_in_another_way_are_refused(runs: list[Path], tmp_path: Path) -> None:
     padded = shutil.copytree(runs[1], tmp_path / "padded")
     card = Card.read(padded / "card.json")
     preprocessing = card.preprocessing.model_copy(update={"fit": "pad"})
@@ -120,7 +135,7 @@ def test_runs_that_fit_images_in_another_way_are_refused(runs, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_runs_with_other_classes_are_refused(runs, tmp_path):
+def test_runs_with_other_classes_are_refused(runs: list[Path], tmp_path: Path) -> None:
     strange = tmp_path / "strange"
     shutil.copytree(runs[0], strange)
     card = Card.read(strange / "card.json")
@@ -131,7 +146,9 @@ def test_runs_with_other_classes_are_refused(runs, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_an_ensemble_is_refused_where_a_run_is_needed(runs, both, phantoms, tmp_path):
+def test_an_ensemble_is_refused_where_a_run_is_needed(
+    runs: list[Path], both: Path, phantoms: Path, tmp_path: Path
+) -> None:
     for act in (
         lambda: api.quantise(both, phantoms),
         lambda: api.report(both),
@@ -145,7 +162,7 @@ def test_an_ensemble_is_refused_where_a_run_is_needed(runs, both, phantoms, tmp_
         api.ensemble(runs, tmp_path / "out", voting="loud")
 
 
-def test_a_damaged_or_hostile_list_of_members_is_one_error(both, tmp_path):
+def test_a_damaged_or_hostile_list_of_members_is_one_error(both: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     shutil.copytree(both, broken)
     ensemble = Ensemble.read(broken / "ensemble.json")
@@ -156,7 +173,7 @@ def test_a_damaged_or_hostile_list_of_members_is_one_error(both, tmp_path):
             Classifier.load(broken)
 
 
-def test_views_are_averaged_and_the_filter_comes_first(runs):
+def test_views_are_averaged_and_the_filter_comes_first(runs: list[Path]) -> None:
     images = noise(6)
     how = make_inference_config("d4", "gaussian", 0.4)
     plain = Classifier.load(runs[0], "torch")
@@ -169,7 +186,9 @@ def test_views_are_averaged_and_the_filter_comes_first(runs):
     np.testing.assert_allclose(again.predict_proba(images), again.predict_proba(turned), atol=1e-5)
 
 
-def test_an_evaluation_with_tta_or_a_filter_has_a_folder_of_its_own(runs, phantoms):
+def test_an_evaluation_with_tta_or_a_filter_has_a_folder_of_its_own(
+    runs: list[Path], phantoms: Path
+) -> None:
     plain = api.evaluate(runs[0], phantoms)
     changed = api.evaluate(runs[0], phantoms, inference=make_inference_config("flips", "notch"))
     assert (plain.source, changed.source) == ("home", "home, flips, notch")
@@ -185,12 +204,16 @@ def test_an_evaluation_with_tta_or_a_filter_has_a_folder_of_its_own(runs, phanto
         (["--cutoff", "0"], "cutoff: Input should be greater than 0, got 0"),
     ],
 )
-def test_unknown_inference_settings_are_refused_before_anything_is_read(options, message):
+def test_unknown_inference_settings_are_refused_before_anything_is_read(
+    options: list[str], message: str
+) -> None:
     found = CliRunner().invoke(app, ["evaluate", "nowhere", "nothing", *options])
     assert re.search(message, " ".join(f"{found.exception} {found.output}".split()))
 
 
-def test_distillation_trains_a_network_to_predict_as_the_ensemble(both, phantoms, tmp_path):
+def test_distillation_trains_a_network_to_predict_as_the_ensemble(
+    both: Path, phantoms: Path, tmp_path: Path
+) -> None:
     taught = (f"training.teacher={both}", "training.distillation_weight=1")
     teacher = Classifier.load(both).predict_proba(noise(40))
     adamw = ("training.optimizer=adamw", "training.learning_rate=4e-3")
@@ -209,7 +232,7 @@ def test_distillation_trains_a_network_to_predict_as_the_ensemble(both, phantoms
     assert off_by[1] < 0.7 * off_by[0]
 
 
-def test_a_teachers_predictions_are_mixed_into_the_labels_in_their_order(runs):
+def test_a_teachers_predictions_are_mixed_into_the_labels_in_their_order(runs: list[Path]) -> None:
     model = load_teacher(str(runs[0]), threads=1)
     classes = model.classes[::-1]
     labels = np.eye(8, dtype=np.float32)[:5]
@@ -218,10 +241,13 @@ def test_a_teachers_predictions_are_mixed_into_the_labels_in_their_order(runs):
     probs = Classifier.load(runs[0]).predict_proba(noise(5))[:, ::-1]
     np.testing.assert_allclose(targets, 0.25 * probs + 0.75 * labels, atol=1e-6)
     assert targets.dtype == np.float32
-    assert Classifier.load(runs[0], "onnxruntime", threads=1).members[0].engine.num_threads == 1
+    engine = Classifier.load(runs[0], "onnxruntime", threads=1).members[0].engine
+    assert isinstance(engine, OnnxRuntimeEngine) and engine.num_threads == 1
 
 
-def test_an_unusable_teacher_is_refused_and_nothing_is_written(phantoms, tmp_path):
+def test_an_unusable_teacher_is_refused_and_nothing_is_written(
+    phantoms: Path, tmp_path: Path
+) -> None:
     nowhere, message = "training.teacher=nowhere", r"training.teacher: nowhere: no such run folder"
     with pytest.raises(ConfigError, match=message):
         api.train(phantoms, tmp_path / "run", tiny_config(nowhere), audited=True)
@@ -232,7 +258,7 @@ def test_an_unusable_teacher_is_refused_and_nothing_is_written(phantoms, tmp_pat
         make_config("light", assignments=("training.teacher=a", "augment.consistency=12"))
 
 
-def test_a_resumed_run_keeps_its_teacher(runs, phantoms, tmp_path):
+def test_a_resumed_run_keeps_its_teacher(runs: list[Path], phantoms: Path, tmp_path: Path) -> None:
     teacher = shutil.copytree(runs[0], tmp_path / "teacher")
     first = tiny_config("training.epochs=1", f"training.teacher={teacher}")
     card = api.train(phantoms, tmp_path / "run", first)

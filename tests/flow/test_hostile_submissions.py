@@ -6,25 +6,26 @@ import shutil
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from stainproof import api, cli
-from stainproof.contest import sandbox
+from stainproof.cli.app import app
 from stainproof.contest.competition import competition
 from stainproof.contest.scoring import score
 from stainproof.errors import SubmissionError
 
 
 @pytest.fixture(scope="module")
-def cells(tmp_path_factory):
+def cells(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Cells of a contest's size."""
     return api.make_phantoms(tmp_path_factory.mktemp("data") / "cells", 48, seed=2)
 
 
 @pytest.fixture(scope="module")
-def bundle(cells, tmp_path_factory):
+def bundle(cells: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     out = tmp_path_factory.mktemp("contest") / "bundle"
     competition(cells, cells, out)
     return out
@@ -35,7 +36,7 @@ needs_bubblewrap = pytest.mark.skipif(
 )
 
 
-def submission(folder, body, name="model.py"):
+def submission(folder: Path, body: str, name: str = "model.py") -> Path:
     """Write a zip whose predict runs `body`; `X` are the images."""
     code = f"import os, sys\nimport numpy as np\nclass Model:\n    def predict(self, X):\n{body}\n"
     lines = "\n".join(f"        {line}" for line in body.splitlines())
@@ -75,12 +76,18 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("body", "message"), WRONG.values(), ids=WRONG.keys())
-def test_a_submission_that_goes_wrong_is_one_line(cells, tmp_path, body, message, capfd,
-                                                  monkeypatch):  # fmt: skip
+def test_a_submission_that_goes_wrong_is_one_line(
+    cells: Path,
+    tmp_path: Path,
+    body: str,
+    message: str,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     zipped = submission(tmp_path, body)
     arguments = ["stainproof", "score", str(zipped), "--on", str(cells)]
     monkeypatch.setattr(sys, "argv", arguments)
-    monkeypatch.setattr(cli.signal, "signal", lambda *_: None)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
     with pytest.raises(SystemExit) as ended:
         cli.main()
     out, err = capfd.readouterr()
@@ -90,7 +97,7 @@ def test_a_submission_that_goes_wrong_is_one_line(cells, tmp_path, body, message
     assert not Path("/tmp/evil-submission").exists()
 
 
-def test_a_submission_that_does_not_end_is_ended(cells, tmp_path):
+def test_a_submission_that_does_not_end_is_ended(cells: Path, tmp_path: Path) -> None:
     zipped = submission(tmp_path, "while True: pass")
     with pytest.raises(SubmissionError, match="took longer than 2 s"):
         score(zipped, cells, time_limit_s=2)
@@ -108,7 +115,9 @@ REACHING_OUT = {
 
 @needs_bubblewrap
 @pytest.mark.parametrize("body", REACHING_OUT.values(), ids=REACHING_OUT.keys())
-def test_a_submission_cannot_reach_out_of_the_sandbox(bundle, cells, tmp_path, body):
+def test_a_submission_cannot_reach_out_of_the_sandbox(
+    bundle: Any, cells: Path, tmp_path: Path, body: Any
+) -> None:
     truth = bundle / "final" / "reference_data" / "labels.json"
     assert len(json.loads(truth.read_text())["labels"]) == 48
     body = body.format(truth=str(truth), cells=str(cells), pid=os.getpid())
@@ -116,7 +125,9 @@ def test_a_submission_cannot_reach_out_of_the_sandbox(bundle, cells, tmp_path, b
         score(submission(tmp_path, body), bundle, phase="final")
 
 
-def test_a_submission_finds_no_label_in_the_files_that_it_is_given(bundle, tmp_path):
+def test_a_submission_finds_no_label_in_the_files_that_it_is_given(
+    bundle: Any, tmp_path: Path
+) -> None:
     search = (
         "seen = []\n"
         "for root, _, names in os.walk(os.path.abspath('..')):\n"
@@ -130,21 +141,23 @@ def test_a_submission_finds_no_label_in_the_files_that_it_is_given(bundle, tmp_p
 
 
 @needs_bubblewrap
-def test_what_a_submission_writes_elsewhere_is_gone(cells, tmp_path):
+def test_what_a_submission_writes_elsewhere_is_gone(cells: Path, tmp_path: Path) -> None:
     score(submission(tmp_path, f"open('/tmp/evil-submission', 'w')\n{SIXES}"), cells)
     assert not Path("/tmp/evil-submission").exists()
 
 
-def test_scoring_without_a_sandbox_says_so(cells, tmp_path, monkeypatch):
-    monkeypatch.setattr(sandbox.shutil, "which", lambda name: None)
+def test_scoring_without_a_sandbox_says_so(
+    cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: None)
     zipped = submission(tmp_path, SIXES)
-    done = CliRunner().invoke(cli.app, ["score", str(zipped), "--on", str(cells)])
+    done = CliRunner().invoke(app, ["score", str(zipped), "--on", str(cells)])
     assert done.exit_code == 0 and "accuracy" in done.stdout
     (line,) = done.stderr.splitlines()
     assert "not sandboxed" in line and "bubblewrap" in line
 
 
-def test_a_model_in_a_folder_of_the_zip_is_found_and_named(cells, tmp_path):
+def test_a_model_in_a_folder_of_the_zip_is_found_and_named(cells: Path, tmp_path: Path) -> None:
     zipped = submission(tmp_path, SIXES, name="mine/model.py")
     with pytest.raises(SubmissionError, match=r"no model\.py .* mine/"):
         score(zipped, cells)
@@ -153,7 +166,9 @@ def test_a_model_in_a_folder_of_the_zip_is_found_and_named(cells, tmp_path):
         score(zipped, cells)
 
 
-def test_a_zip_that_reaches_out_of_its_folder_is_not_even_unpacked(cells, tmp_path):
+def test_a_zip_that_reaches_out_of_its_folder_is_not_even_unpacked(
+    cells: Path, tmp_path: Path
+) -> None:
     zipped = submission(tmp_path, SIXES)
     with zipfile.ZipFile(zipped, "a") as archive:
         archive.writestr("../../../../../../../../tmp/evil-submission", "evil")
@@ -162,7 +177,7 @@ def test_a_zip_that_reaches_out_of_its_folder_is_not_even_unpacked(cells, tmp_pa
     assert not Path("/tmp/evil-submission").exists()
 
 
-def test_a_missing_package_is_named_with_what_helps(cells, tmp_path):
+def test_a_missing_package_is_named_with_what_helps(cells: Path, tmp_path: Path) -> None:
     zipped = submission(tmp_path, "import no_such_package")
     with pytest.raises(SubmissionError, match="no_such_package'; --python"):
         score(zipped, cells)

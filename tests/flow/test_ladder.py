@@ -1,10 +1,12 @@
 """The ladder and its queue on small synthetic cells."""
 
 import json
-import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,43 +14,48 @@ from stainproof import api
 from stainproof.config.presets import make_config
 from stainproof.errors import CheckpointError, ConfigError
 from stainproof.search import ladder as ladders
-from stainproof.search.experiment import Experiment
+from stainproof.search.experiment import Experiment, Row
 from stainproof.search.ladder import RUNGS, ladder
 from stainproof.search.queue import read_rows, run_queue
+from tests.common.signals import call_handler
 from tests.common.tiny import TINY
 
 ONE_EPOCH = (*TINY, "training.epochs=1")
 
 
 @pytest.fixture(scope="module")
-def cells(tmp_path_factory):
+def cells(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
     api.make_phantoms(folder / "home", 80, seed=1, size_px=32)
     api.make_phantoms(folder / "other", 40, seed=2, size_px=32, lab="other")
     return folder
 
 
-def queue(cells, folder, experiments, **options):
+def queue(
+    cells: Path, folder: Path, experiments: list[Experiment], **options: Callable[..., Any]
+) -> list[Row]:
     return run_queue(
         experiments, cells / "home", [cells / "other"], folder / "runs", folder / "rows.jsonl",
         **options,
     )  # fmt: skip
 
 
-def experiment(name, *assignments):
+def experiment(name: str, *assignments: str) -> Experiment:
     return Experiment(name=name, assignments=(*ONE_EPOCH, *assignments))
 
 
-def test_every_rung_has_settings_that_can_be_built():
+def test_every_rung_has_settings_that_can_be_built() -> None:
     for rung in RUNGS:
         make_config(network=rung.network, assignments=rung.assignments)
     assert [rung.reported for rung in RUNGS[:6]] == [0.20, 0.25, 0.53, 0.71, 0.80, 0.88]
 
 
-def test_a_queue_writes_each_row_at_once_and_resumes_after_a_kill(cells, tmp_path):
+def test_a_queue_writes_each_row_at_once_and_resumes_after_a_kill(
+    cells: Path, tmp_path: Path
+) -> None:
     begun = []
 
-    def stop_at_second(one):
+    def stop_at_second(one: Any) -> None:
         begun.append(one.name)
         if len(begun) == 2:
             raise KeyboardInterrupt
@@ -68,8 +75,8 @@ def test_a_queue_writes_each_row_at_once_and_resumes_after_a_kill(cells, tmp_pat
 
 
 @pytest.mark.slow
-def test_a_training_killed_within_a_queue_is_resumed(cells, tmp_path):
-    def kill(step):
+def test_a_training_killed_within_a_queue_is_resumed(cells: Path, tmp_path: Path) -> None:
+    def kill(step: Any) -> None:
         if step.epoch == 2:
             raise RuntimeError("the machine goes down")
 
@@ -80,10 +87,12 @@ def test_a_training_killed_within_a_queue_is_resumed(cells, tmp_path):
 
 
 @pytest.mark.slow
-def test_an_interrupted_training_stops_the_queue_and_is_finished_by_the_next_call(cells, tmp_path):
-    def interrupt(step):
+def test_an_interrupted_training_stops_the_queue_and_is_finished_by_the_next_call(
+    cells: Path, tmp_path: Path
+) -> None:
+    def interrupt(step: Any) -> None:
         if step.epoch == 2:
-            signal.getsignal(signal.SIGINT)(signal.SIGINT, None)
+            call_handler()
 
     both = [experiment("a", "training.epochs=3"), experiment("b")]
     with pytest.raises(KeyboardInterrupt):
@@ -94,18 +103,20 @@ def test_an_interrupted_training_stops_the_queue_and_is_finished_by_the_next_cal
 
 
 @pytest.mark.slow
-def test_a_resumed_training_that_is_killed_is_not_taken_for_a_finished_one(cells, tmp_path):
-    def stop_in(epoch, stop):
-        def on_step(step):
+def test_a_resumed_training_that_is_killed_is_not_taken_for_a_finished_one(
+    cells: Path, tmp_path: Path
+) -> None:
+    def stop_in(epoch: Any, stop: Any) -> Any:
+        def on_step(step: Any) -> None:
             if step.epoch == epoch:
                 stop()
 
         return on_step
 
-    def interrupt():
-        signal.getsignal(signal.SIGINT)(signal.SIGINT, None)
+    def interrupt() -> None:
+        call_handler()
 
-    def kill():
+    def kill() -> None:
         raise RuntimeError("the machine goes down")
 
     one = experiment("a", "training.epochs=4")
@@ -117,20 +128,22 @@ def test_a_resumed_training_that_is_killed_is_not_taken_for_a_finished_one(cells
 
 
 @pytest.mark.slow
-def test_a_training_interrupted_in_its_first_epoch_is_begun_again(cells, tmp_path):
+def test_a_training_interrupted_in_its_first_epoch_is_begun_again(
+    cells: Path, tmp_path: Path
+) -> None:
     one = experiment("a", "training.epochs=2", "training.batch_size=16")
     whole = queue(cells, tmp_path / "whole", [one])[0]
 
-    def interrupt(step):
-        signal.getsignal(signal.SIGINT)(signal.SIGINT, None)
+    def interrupt(step: Any) -> None:
+        call_handler()
 
     with pytest.raises(KeyboardInterrupt):
         queue(cells, tmp_path / "cut", [one], on_step=interrupt)
     assert queue(cells, tmp_path / "cut", [one])[0].best.loss == whole.best.loss
 
 
-def test_a_run_killed_before_its_first_epoch_is_begun_again(cells, tmp_path):
-    def kill(step):
+def test_a_run_killed_before_its_first_epoch_is_begun_again(cells: Path, tmp_path: Path) -> None:
+    def kill(step: Any) -> None:
         raise RuntimeError("the machine goes down")
 
     with pytest.raises(RuntimeError):
@@ -139,8 +152,10 @@ def test_a_run_killed_before_its_first_epoch_is_begun_again(cells, tmp_path):
     assert queue(cells, tmp_path, [experiment("a")])[0].num_epochs == 1
 
 
-def test_a_run_begun_under_other_settings_is_not_continued_under_these(cells, tmp_path):
-    def kill(step):
+def test_a_run_begun_under_other_settings_is_not_continued_under_these(
+    cells: Path, tmp_path: Path
+) -> None:
+    def kill(step: Any) -> None:
         if step.epoch == 2:
             raise RuntimeError("the machine goes down")
 
@@ -150,7 +165,7 @@ def test_a_run_begun_under_other_settings_is_not_continued_under_these(cells, tm
         queue(cells, tmp_path, [experiment("a", "training.epochs=4")])
 
 
-def test_rows_of_other_images_or_tests_are_not_taken_for_these(cells, tmp_path):
+def test_rows_of_other_images_or_tests_are_not_taken_for_these(cells: Path, tmp_path: Path) -> None:
     queue(cells, tmp_path, [experiment("a")])
     places = tmp_path / "runs", tmp_path / "rows.jsonl"
     for source, test in (("home", "home"), ("other", "other")):
@@ -164,34 +179,38 @@ def test_rows_of_other_images_or_tests_are_not_taken_for_these(cells, tmp_path):
         run_queue([experiment("a")], again, [cells / "other"], *places)
 
 
-def test_tests_of_one_name_are_refused_before_anything_runs(cells, tmp_path):
+def test_tests_of_one_name_are_refused_before_anything_runs(cells: Path, tmp_path: Path) -> None:
     places = tmp_path / "runs", tmp_path / "rows.jsonl"
     with pytest.raises(ConfigError, match="tests: each needs a name of its own"):
         run_queue([experiment("a")], cells / "home", [cells / "other", cells / "other"], *places)
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_queue_measures_what_its_owner_asks_for(cells, tmp_path):
-    def measure(run):
+def test_a_queue_measures_what_its_owner_asks_for(cells: Path, tmp_path: Path) -> None:
+    def measure(run: Any) -> Any:
         return {"weights": float((run / "best.safetensors").stat().st_size)}
 
     rows = queue(cells, tmp_path, [experiment("a")], measure=measure)
     assert rows[0].extra["weights"] > 1000
 
 
-def test_a_row_of_other_settings_is_not_taken_for_this_experiment(cells, tmp_path):
+def test_a_row_of_other_settings_is_not_taken_for_this_experiment(
+    cells: Path, tmp_path: Path
+) -> None:
     queue(cells, tmp_path, [experiment("a")])
     with pytest.raises(ConfigError, match="'a' was run with other settings"):
         queue(cells, tmp_path, [experiment("a", "augment.recipe=none")])
 
 
-def test_two_experiments_of_one_name_are_refused_before_anything_runs(cells, tmp_path):
+def test_two_experiments_of_one_name_are_refused_before_anything_runs(
+    cells: Path, tmp_path: Path
+) -> None:
     with pytest.raises(ConfigError, match="a name of its own"):
         queue(cells, tmp_path, [experiment("a"), experiment("a", "seed=1")])
     assert not (tmp_path / "runs").exists()
 
 
-def test_damaged_rows_are_refused_and_left_as_they_are(cells, tmp_path):
+def test_damaged_rows_are_refused_and_left_as_they_are(cells: Path, tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text('{"half a line')
     with pytest.raises(CheckpointError, match="not one row a line"):
         queue(cells, tmp_path, [experiment("a")])
@@ -199,7 +218,9 @@ def test_damaged_rows_are_refused_and_left_as_they_are(cells, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_ladder_is_climbed_to_its_end_and_leaves_a_page(cells, tmp_path, monkeypatch):
+def test_the_ladder_is_climbed_to_its_end_and_leaves_a_page(
+    cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     small = [replace(rung, assignments=(*ONE_EPOCH, *rung.assignments)) for rung in RUNGS[2::2]]
     monkeypatch.setattr(ladders, "RUNGS", tuple(small))
     seen = []
@@ -225,7 +246,9 @@ def test_the_ladder_is_climbed_to_its_end_and_leaves_a_page(cells, tmp_path, mon
         (["--test", "{cells}/other", "--out", "{cells}/home/ig/phantom_000003.png"], "is a file"),
     ],
 )
-def test_a_mistake_on_the_ladder_is_one_line_before_any_training(cells, tmp_path, options, message):
+def test_a_mistake_on_the_ladder_is_one_line_before_any_training(
+    cells: Path, tmp_path: Path, options: list[str], message: str
+) -> None:
     words = [word.format(cells=cells) for word in options]
     done = subprocess.run(
         [sys.executable, "-m", "stainproof", "ladder", cells / "home", *words],
@@ -237,7 +260,7 @@ def test_a_mistake_on_the_ladder_is_one_line_before_any_training(cells, tmp_path
     assert not (tmp_path / "x").exists()
 
 
-def test_rows_are_plain_json_lines(cells, tmp_path):
+def test_rows_are_plain_json_lines(cells: Path, tmp_path: Path) -> None:
     queue(cells, tmp_path, [experiment("a")])
     line = json.loads((tmp_path / "rows.jsonl").read_text())
     assert line["experiment"]["name"] == "a"

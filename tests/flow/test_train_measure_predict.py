@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet
@@ -29,22 +30,23 @@ from stainproof.synthetic import phantoms
 from stainproof.training import checkpoint
 from stainproof.training.loop import Trainer
 from stainproof.training.resume import resolve_config
+from tests.common.signals import call_handler
 from tests.common.tiny import TINY, set_options, tiny_config
 
 
 @pytest.fixture(scope="module")
-def cells(tmp_path_factory):
+def cells(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return api.make_phantoms(tmp_path_factory.mktemp("data") / "home", 240, seed=1, size_px=32)
 
 
 @pytest.fixture(scope="module")
-def run(cells, tmp_path_factory):
+def run(cells: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "first"
     train(cells, folder, tiny_config("training.epochs=24", "augment.recipe='d4'", seed=1))
     return folder
 
 
-def test_a_run_folder_holds_everything_that_people_keep(run):
+def test_a_run_folder_holds_everything_that_people_keep(run: Path) -> None:
     names = {path.name for path in run.iterdir()}
     assert names >= {
         "config.toml", "history.jsonl", "last.safetensors", "best.safetensors",
@@ -57,7 +59,7 @@ def test_a_run_folder_holds_everything_that_people_keep(run):
     assert not list(run.rglob("*.part"))
 
 
-def test_the_model_is_far_above_chance_on_cells_it_never_saw(run, tmp_path):
+def test_the_model_is_far_above_chance_on_cells_it_never_saw(run: Path, tmp_path: Path) -> None:
     fresh = api.make_phantoms(tmp_path / "fresh", 160, seed=2, size_px=32)
     result = evaluate(run, fresh, tmp_path / "eval")
     assert result.accuracy.low > 0.3
@@ -66,7 +68,9 @@ def test_the_model_is_far_above_chance_on_cells_it_never_saw(run, tmp_path):
     assert len(list((tmp_path / "eval" / "mistakes").glob("*.png"))) == len(result.mistakes)
 
 
-def test_a_source_with_fewer_classes_in_another_order_is_measured_right(run, tmp_path):
+def test_a_source_with_fewer_classes_in_another_order_is_measured_right(
+    run: Path, tmp_path: Path
+) -> None:
     images, labels = phantoms.generate(80, seed=5, size_px=32)
     kept = [i for i in range(80) if BLOOD_CLASSES[labels[i]] in ("platelet", "monocyte")]
     classes = np.array(["Platelets", "monocyte"])
@@ -78,9 +82,9 @@ def test_a_source_with_fewer_classes_in_another_order_is_measured_right(run, tmp
     assert len(result.absent_classes) == 6
 
 
-def test_of_a_source_with_a_split_of_its_own_the_test_part_is_measured(tmp_path):
+def test_of_a_source_with_a_split_of_its_own_the_test_part_is_measured(tmp_path: Path) -> None:
     images, labels = phantoms.generate(240, seed=7, size_px=32)
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for part, chosen in (
         ("train", slice(160)),
         ("val", slice(160, 200)),
@@ -101,7 +105,9 @@ def test_of_a_source_with_a_split_of_its_own_the_test_part_is_measured(tmp_path)
     assert at_home.num_images == 40
 
 
-def test_figures_of_other_images_of_one_name_are_not_written_over(run, tmp_path):
+def test_figures_of_other_images_of_one_name_are_not_written_over(
+    run: Path, tmp_path: Path
+) -> None:
     ours, theirs = (
         api.make_phantoms(tmp_path / lab / "test", 16, seed=seed, size_px=32)
         for seed, lab in ((3, "ours"), (4, "theirs"))
@@ -116,7 +122,9 @@ def test_figures_of_other_images_of_one_name_are_not_written_over(run, tmp_path)
     assert evaluate(run, ours, tmp_path / "figures").accuracy == first.accuracy
 
 
-def test_predictions_are_those_of_the_classifier_in_every_format(run, cells, tmp_path):
+def test_predictions_are_those_of_the_classifier_in_every_format(
+    run: Path, cells: Path, tmp_path: Path
+) -> None:
     outs = [tmp_path / f"p{suffix}" for suffix in (".csv", ".parquet", ".jsonl")]
     for out in outs:
         assert predict(run, [str(cells / "ig")], out) == (30, 0)
@@ -139,8 +147,8 @@ def test_predictions_are_those_of_the_classifier_in_every_format(run, cells, tmp
 
 
 def test_a_broken_image_gives_a_row_with_an_error_and_the_others_are_predicted(
-    run, cells, tmp_path
-):
+    run: Path, cells: Path, tmp_path: Path
+) -> None:
     good = sorted((cells / "ig").iterdir())[0]
     bad = tmp_path / "bad.jpg"
     bad.write_text("no image")
@@ -157,7 +165,7 @@ def test_a_broken_image_gives_a_row_with_an_error_and_the_others_are_predicted(
     assert whole["label"] in BLOOD_CLASSES and not whole["error"]
 
 
-def test_classifier_takes_one_image_a_batch_or_a_list(run):
+def test_classifier_takes_one_image_a_batch_or_a_list(run: Path) -> None:
     classifier = Classifier.load(run)
     images, _ = phantoms.generate(4, seed=9, size_px=32)
     batch = classifier.predict_proba(images)
@@ -173,11 +181,11 @@ def test_classifier_takes_one_image_a_batch_or_a_list(run):
     }
     for message, value in refused.items():
         with pytest.raises(DataError, match=message):
-            classifier.predict_proba(value)
+            classifier.predict_proba(value)  # type: ignore[arg-type]
 
 
 @pytest.mark.slow
-def test_the_same_seed_gives_the_same_weights_byte_for_byte(cells, tmp_path):
+def test_the_same_seed_gives_the_same_weights_byte_for_byte(cells: Path, tmp_path: Path) -> None:
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):
         train(cells, tmp_path / name, tiny_config("training.epochs=2", seed=seed))
     a, b, c = (tmp_path / name for name in "abc")
@@ -188,14 +196,16 @@ def test_the_same_seed_gives_the_same_weights_byte_for_byte(cells, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("schedule", ["one-cycle", "plateau"])
-def test_a_run_killed_between_epochs_resumes_to_the_same_numbers(cells, tmp_path, schedule):
+def test_a_run_killed_between_epochs_resumes_to_the_same_numbers(
+    cells: Path, tmp_path: Path, schedule: Any
+) -> None:
     config = tiny_config(
         "training.epochs=4", f"training.schedule='{schedule}'", "training.plateau_patience=0"
     )
     train(cells, tmp_path / "whole", config)
     epochs_done = []
 
-    def kill_in_third_epoch(step):
+    def kill_in_third_epoch(step: Any) -> None:
         if step.epoch == 3:
             epochs_done.append(step.epoch)
             raise RuntimeError("the machine goes down")
@@ -210,13 +220,13 @@ def test_a_run_killed_between_epochs_resumes_to_the_same_numbers(cells, tmp_path
         assert all(np.array_equal(whole[key], parted[key]) for key in whole)
 
 
-def test_resuming_on_other_images_is_refused(run, tmp_path):
+def test_resuming_on_other_images_is_refused(run: Path, tmp_path: Path) -> None:
     other = api.make_phantoms(tmp_path / "other", 80, seed=8, size_px=32)
     with pytest.raises(CheckpointError, match="other images"):
         train(other, run, resume=True)
 
 
-def test_a_run_is_never_written_over(run, cells):
+def test_a_run_is_never_written_over(run: Path, cells: Path) -> None:
     before = (run / "best.safetensors").read_bytes()
     with pytest.raises(ConfigError, match="already holds a run"):
         train(cells, run, tiny_config("training.epochs=1"))
@@ -224,7 +234,7 @@ def test_a_run_is_never_written_over(run, cells):
 
 
 @pytest.mark.slow
-def test_a_time_budget_ends_with_a_complete_run_folder_in_time(cells, tmp_path):
+def test_a_time_budget_ends_with_a_complete_run_folder_in_time(cells: Path, tmp_path: Path) -> None:
     began = time.monotonic()
     card = train(cells, tmp_path / "run", tiny_config("training.epochs=100000", budget_s=3))
     assert "time budget" in card.stopped
@@ -235,7 +245,7 @@ def test_a_time_budget_ends_with_a_complete_run_folder_in_time(cells, tmp_path):
     assert last["learning_rate"] < 1e-3
 
 
-def test_early_stopping_keeps_the_best_epoch(cells, tmp_path):
+def test_early_stopping_keeps_the_best_epoch(cells: Path, tmp_path: Path) -> None:
     config = tiny_config(
         "training.epochs=40", "training.stop_patience=2", "training.learning_rate=1e-9"
     )
@@ -246,7 +256,7 @@ def test_early_stopping_keeps_the_best_epoch(cells, tmp_path):
     assert len(history) == card.num_epochs
 
 
-def test_every_epochs_weights_are_kept_on_request(cells, tmp_path):
+def test_every_epochs_weights_are_kept_on_request(cells: Path, tmp_path: Path) -> None:
     train(
         cells, tmp_path / "run", tiny_config("training.epochs=2", "training.keep_every_epoch=true")
     )
@@ -254,7 +264,7 @@ def test_every_epochs_weights_are_kept_on_request(cells, tmp_path):
     assert names == ["0001.safetensors", "0002.safetensors"]
 
 
-def test_the_settings_in_the_run_folder_are_those_used(run):
+def test_the_settings_in_the_run_folder_are_those_used(run: Path) -> None:
     assert read_config(run / "config.toml") == tiny_config(
         "training.epochs=24", "augment.recipe='d4'", seed=1
     )
@@ -262,7 +272,9 @@ def test_the_settings_in_the_run_folder_are_those_used(run):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("signal_name", ["SIGINT", "SIGTERM"])
-def test_an_interrupt_ends_with_a_usable_run_folder(cells, tmp_path, signal_name):
+def test_an_interrupt_ends_with_a_usable_run_folder(
+    cells: Path, tmp_path: Path, signal_name: Any
+) -> None:
     settings = set_options(*TINY)
     process = subprocess.Popen(
         [sys.executable, "-m", "stainproof", "train", cells, "--out", tmp_path / "run",
@@ -282,10 +294,10 @@ def test_an_interrupt_ends_with_a_usable_run_folder(cells, tmp_path, signal_name
 
 @pytest.mark.slow
 def test_an_interrupt_while_an_epoch_is_being_kept_is_obeyed_when_it_is_whole(
-    cells, tmp_path, monkeypatch
-):
-    def interrupted(*arguments):
-        signal.getsignal(signal.SIGINT)(signal.SIGINT, None)
+    cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*arguments: Any) -> None:
+        call_handler()
         save_state(*arguments)
 
     save_state = checkpoint.save_state
@@ -297,10 +309,10 @@ def test_an_interrupt_while_an_epoch_is_being_kept_is_obeyed_when_it_is_whole(
 
 
 def test_a_run_interrupted_in_its_first_epoch_is_usable_for_inference_but_not_resumable(
-    cells, tmp_path
-):
-    def interrupt(step):
-        signal.getsignal(signal.SIGINT)(signal.SIGINT, None)
+    cells: Path, tmp_path: Path
+) -> None:
+    def interrupt(step: Any) -> None:
+        call_handler()
 
     card = train(cells, tmp_path / "run", tiny_config("training.epochs=3"), on_step=interrupt)
     assert (card.stopped, card.num_epochs) == ("interrupted", 1)
@@ -312,7 +324,9 @@ def test_a_run_interrupted_in_its_first_epoch_is_usable_for_inference_but_not_re
 
 
 @pytest.mark.slow
-def test_the_best_weights_are_written_again_where_a_kill_came_before(cells, tmp_path):
+def test_the_best_weights_are_written_again_where_a_kill_came_before(
+    cells: Path, tmp_path: Path
+) -> None:
     train(cells, tmp_path / "run", tiny_config("training.epochs=1"))
     best = (tmp_path / "run" / "best.safetensors").read_bytes()
     (tmp_path / "run" / "best.safetensors").write_bytes(b"an older epoch's")
@@ -329,7 +343,9 @@ def test_the_best_weights_are_written_again_where_a_kill_came_before(cells, tmp_
         ("training.ema_decay=0", "training.ema_decay"),
     ],
 )
-def test_a_run_is_not_resumed_with_another_network_or_optimizer(cells, tmp_path, changed, message):
+def test_a_run_is_not_resumed_with_another_network_or_optimizer(
+    cells: Path, tmp_path: Path, changed: str, message: str
+) -> None:
     train(cells, tmp_path / "run", tiny_config("training.epochs=1"))
     before = (tmp_path / "run" / "config.toml").read_bytes()
     with pytest.raises(CheckpointError, match=message):
@@ -347,7 +363,9 @@ def test_a_run_is_not_resumed_with_another_network_or_optimizer(cells, tmp_path,
         ("training.learning_rate", 1e-5, "plateau"),
     ],
 )
-def test_a_resumed_run_does_not_become_another(tmp_path, key, value, schedule):
+def test_a_resumed_run_does_not_become_another(
+    tmp_path: Path, key: str, value: float | str, schedule: str
+) -> None:
     kept = tiny_config(f"training.schedule={schedule}")
     (tmp_path / "config.toml").write_text(kept.to_toml())
     (tmp_path / "state.safetensors").touch()
@@ -358,7 +376,7 @@ def test_a_resumed_run_does_not_become_another(tmp_path, key, value, schedule):
         resolve_config(RunFolder(tmp_path), other, resume=True, audited=False)
 
 
-def test_a_resumed_run_takes_the_weight_decay_that_it_is_given(cells, tmp_path):
+def test_a_resumed_run_takes_the_weight_decay_that_it_is_given(cells: Path, tmp_path: Path) -> None:
     train(cells, tmp_path / "run", tiny_config("training.epochs=1"))
     more = tiny_config("training.epochs=2", "training.weight_decay=0.5")
     data = sources.load(cells, more.preprocessing)
@@ -370,22 +388,22 @@ def test_a_resumed_run_takes_the_weight_decay_that_it_is_given(cells, tmp_path):
 class Loss:
     """Cross-entropy that becomes NaN after a number of calls."""
 
-    def __init__(self, finite=10**9):
+    def __init__(self, finite: Any = 10**9) -> None:
         self.finite, self.function = finite, cross_entropy
 
-    def __call__(self, *given, **options):
+    def __call__(self, *given: Any, **options: Any) -> Any:
         self.finite -= 1
         return self.function(*given, **options) * (1 if self.finite >= 0 else math.nan)
 
-    def end_after(self, epoch):
+    def end_after(self, epoch: Any) -> None:
         """Give no finite loss once the second epoch has begun."""
         if epoch == 2:
             self.finite = 0
 
 
 def test_a_loss_that_is_no_number_before_an_epoch_is_done_names_the_rate(
-    cells, tmp_path, monkeypatch
-):
+    cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("torch.nn.functional.cross_entropy", Loss(finite=0))
     with pytest.raises(ConfigError, match=r"learning_rate: with 0\.5 the loss .* lower one"):
         train(cells, tmp_path / "run", tiny_config("training.learning_rate=0.5"))
@@ -393,8 +411,8 @@ def test_a_loss_that_is_no_number_before_an_epoch_is_done_names_the_rate(
 
 
 def test_a_loss_that_is_no_number_later_ends_with_the_best_epoch_so_far(
-    cells, tmp_path, monkeypatch
-):
+    cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     loss = Loss()
     monkeypatch.setattr("torch.nn.functional.cross_entropy", loss)
     card = train(
@@ -407,7 +425,7 @@ def test_a_loss_that_is_no_number_later_ends_with_the_best_epoch_so_far(
 
 
 @pytest.mark.slow
-def test_a_kill_at_any_moment_leaves_a_folder_that_resumes(cells, tmp_path):
+def test_a_kill_at_any_moment_leaves_a_folder_that_resumes(cells: Path, tmp_path: Path) -> None:
     settings = set_options(*TINY)
     process = subprocess.Popen(
         [sys.executable, "-m", "stainproof", "train", cells, "--out", tmp_path / "run",

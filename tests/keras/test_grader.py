@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,12 +30,12 @@ LEARNS = (
 
 
 @pytest.fixture(scope="module")
-def cells(tmp_path_factory):
+def cells(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return api.make_phantoms(tmp_path_factory.mktemp("data") / "cells", 96, seed=1)
 
 
 @pytest.fixture(scope="module")
-def runs(cells, tmp_path_factory):
+def runs(cells: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Two runs, of 96 and of 48 pixels, with batch and with group normalisation."""
     folder = tmp_path_factory.mktemp("runs")
     for size_px, norm, stem in ((96, "batch", "[4,8,16]"), (48, "group", "[8,16]")):
@@ -45,7 +46,7 @@ def runs(cells, tmp_path_factory):
     return [folder / "px96", folder / "px48"]
 
 
-def test_this_is_the_graders_keras():
+def test_this_is_the_graders_keras() -> None:
     code = "import keras, tensorflow; print(keras.__version__, tensorflow.__version__)"
     done = subprocess.run([GRADER, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split()[-2] == "3.4.1"
@@ -53,7 +54,9 @@ def test_this_is_the_graders_keras():
 
 
 @pytest.mark.parametrize("number", [0, 1])
-def test_a_keras_submission_scores_what_its_run_does_to_the_image(runs, cells, tmp_path, number):
+def test_a_keras_submission_scores_what_its_run_does_to_the_image(
+    runs: Any, cells: Any, tmp_path: Path, number: Any
+) -> None:
     made = submit(runs[number], tmp_path / "s.zip", python=GRADER)
     assert made.runtime == "keras" and made.num_images == 200
     found = score(tmp_path / "s.zip", cells, python=GRADER)
@@ -61,7 +64,9 @@ def test_a_keras_submission_scores_what_its_run_does_to_the_image(runs, cells, t
     assert (np.array(found.confusion).sum(axis=0) > 0).sum() >= 3
 
 
-def test_a_keras_submission_contains_an_ensemble_with_tta_and_a_filter(runs, cells, tmp_path):
+def test_a_keras_submission_contains_an_ensemble_with_tta_and_a_filter(
+    runs: Any, cells: Any, tmp_path: Path
+) -> None:
     turned = shutil.copytree(runs[1], tmp_path / "turned")
     card = Card.read(turned / "card.json")
     card.model_copy(update={"classes": card.classes[::-1]}).write(turned / "card.json")
@@ -73,10 +78,12 @@ def test_a_keras_submission_contains_an_ensemble_with_tta_and_a_filter(runs, cel
     assert found.confusion == expected.confusion
 
 
-def test_weights_that_differ_in_keras_are_noticed_and_not_written(runs, tmp_path, monkeypatch):
+def test_weights_that_differ_in_keras_are_noticed_and_not_written(
+    runs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     save_keras = keras_network.save_keras
 
-    def save_negated(network, preprocessing, path):
+    def save_negated(network: Any, preprocessing: Any, path: Any) -> None:
         with torch.no_grad():
             for weight in network.parameters():
                 weight.neg_()

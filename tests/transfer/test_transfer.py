@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,39 +33,41 @@ WITHOUT_TIMM = "import sys; sys.modules['timm'] = None; from stainproof.cli impo
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
+def data(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return tmp_path_factory.mktemp("data")
 
 
 @pytest.fixture(scope="module")
-def cells(data):
+def cells(data: Any) -> Any:
     return api.make_phantoms(data / "home", 120, seed=1, size_px=32)
 
 
 @pytest.fixture(scope="module")
-def weights(data):
+def weights(data: Any) -> Any:
     torch.manual_seed(5)
     save_file(timm.create_model(NAME).state_dict(), data / "weights.safetensors")
     return data / "weights.safetensors"
 
 
-def settings(weights, *assignments):
+def settings(weights: Any, *assignments: Any) -> Any:
     return make_config(assignments=(*TINY_BACKBONE, f"network.pretrained={weights}", *assignments))
 
 
 @pytest.fixture(scope="module")
-def run(cells, weights, data):
+def run(cells: Any, weights: Any, data: Any) -> Any:
     frozen = ("training.unfrozen_blocks=0", "training.freeze_norms=true")
     api.train(cells, data / "run", settings(weights, *frozen))
     return data / "run"
 
 
-def noise(number, size_px=32):
+def noise(number: Any, size_px: Any = 32) -> Any:
     shape = (number, size_px, size_px, 3)
     return np.random.default_rng(0).integers(256, size=shape, dtype=np.uint8)
 
 
-def test_the_card_names_the_backbone_the_weights_it_began_with_and_its_input(run, weights):
+def test_the_card_names_the_backbone_the_weights_it_began_with_and_its_input(
+    run: Any, weights: Any
+) -> None:
     card = Card.read(run / "card.json")
     known = timm.get_pretrained_cfg(NAME)
     assert card.network.backbone == NAME
@@ -75,7 +79,7 @@ def test_the_card_names_the_backbone_the_weights_it_began_with_and_its_input(run
     )
 
 
-def test_what_is_frozen_is_kept_to_the_bit_and_the_head_has_learnt(run, weights):
+def test_what_is_frozen_is_kept_to_the_bit_and_the_head_has_learnt(run: Any, weights: Any) -> None:
     before, after = load_file(weights), load_file(run / "best.safetensors")
     assert set(before) == set(after)
     changed = {key for key in before if not np.array_equal(before[key], after[key])}
@@ -83,7 +87,7 @@ def test_what_is_frozen_is_kept_to_the_bit_and_the_head_has_learnt(run, weights)
     assert after["head.fc.weight"].any()
 
 
-def test_the_kept_weights_fit_into_timms_own_network(run):
+def test_the_kept_weights_fit_into_timms_own_network(run: Any) -> None:
     network = timm.create_model(
         NAME, num_classes=8, checkpoint_path=str(run / "best.safetensors")
     ).eval()
@@ -98,14 +102,18 @@ def test_the_kept_weights_fit_into_timms_own_network(run):
 
 
 @pytest.mark.parametrize("name", [name for name in EXACT if name in installed()])
-def test_every_engine_gives_the_same_probabilities_for_any_number_of_images(run, name):
+def test_every_engine_gives_the_same_probabilities_for_any_number_of_images(
+    run: Any, name: Any
+) -> None:
     reference = Classifier.load(run, "torch")
     for number in (1, 5, 65):
         probs = Classifier.load(run, name).predict_proba(noise(number))
         np.testing.assert_allclose(probs, reference.predict_proba(noise(number)), atol=1e-5)
 
 
-def test_torch_is_never_the_engine_of_a_backbone_since_it_needs_timm(run, monkeypatch):
+def test_torch_is_never_the_engine_of_a_backbone_since_it_needs_timm(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seconds = {"onnxruntime": 9.0, "openvino": 9.0, "torch": 1.0}
     monkeypatch.setattr(
         "stainproof.inference.engines.batch_seconds", lambda name, folder, card: seconds[name]
@@ -117,11 +125,12 @@ def test_torch_is_never_the_engine_of_a_backbone_since_it_needs_timm(run, monkey
     "name",
     ["tf_efficientnet_lite0", "mobilenetv3_small_050", "test_convnext", "test_resnet"],
 )
-def test_every_kind_of_network_is_exported_with_the_same_probabilities(name):
+def test_every_kind_of_network_is_exported_with_the_same_probabilities(name: Any) -> None:
     config = make_config(assignments=(f"network.backbone={name}", "preprocessing.size_px=64"))
     network = build_network(config, num_classes=8).eval()
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
+            assert module.running_mean is not None and module.running_var is not None
             torch.nn.init.uniform_(module.running_mean, -0.5, 0.5)
             torch.nn.init.uniform_(module.running_var, 0.5, 2.0)
     engine = OnnxRuntimeEngine(to_onnx(network, config.preprocessing))
@@ -132,7 +141,7 @@ def test_every_kind_of_network_is_exported_with_the_same_probabilities(name):
     np.testing.assert_allclose(engine(noise(5, 64)), expected, atol=1e-5)
 
 
-def command(*words):
+def command(*words: Any) -> Any:
     """Run the command line in a process that has no timm."""
     return subprocess.run(
         [sys.executable, "-c", WITHOUT_TIMM, *map(str, words)],
@@ -141,7 +150,9 @@ def command(*words):
 
 
 @pytest.mark.parametrize("stage", ["evaluate", "predict", "report"])
-def test_a_finished_run_is_used_without_timm(run, cells, tmp_path, stage):
+def test_a_finished_run_is_used_without_timm(
+    run: Any, cells: Any, tmp_path: Path, stage: Any
+) -> None:
     out = ("--out", tmp_path / "out.csv") if stage == "predict" else ()
     sources = () if stage == "report" else (cells,)
     done = command(stage, run, *sources, *out)
@@ -156,7 +167,9 @@ def test_a_finished_run_is_used_without_timm(run, cells, tmp_path, stage):
         ("train", "CELLS", "--out", "OUT", "--set", f"network.backbone={NAME}"),
     ],
 )
-def test_what_needs_timm_says_so_in_one_line(run, cells, tmp_path, words):
+def test_what_needs_timm_says_so_in_one_line(
+    run: Any, cells: Any, tmp_path: Path, words: Any
+) -> None:
     places = {"RUN": run, "CELLS": cells, "OUT": tmp_path / "out.csv"}
     done = command(*(places.get(word, word) for word in words))
     assert done.returncode == 2
@@ -176,8 +189,8 @@ def test_what_needs_timm_says_so_in_one_line(run, cells, tmp_path, words):
     ],
 )
 def test_an_invalid_option_is_refused_before_anything_is_written(
-    cells, weights, tmp_path, assignments, message
-):
+    cells: Any, weights: Any, tmp_path: Path, assignments: Any, message: Any
+) -> None:
     words = [text.replace("WEIGHTS", str(weights)) for text in (*TINY_BACKBONE, *assignments)]
     done = subprocess.run(
         [sys.executable, "-m", "stainproof", "train", cells, "--out", "out",
@@ -189,15 +202,17 @@ def test_an_invalid_option_is_refused_before_anything_is_written(
     assert not list(tmp_path.iterdir())
 
 
-def kill_in_epoch(number):
-    def on_step(step):
+def kill_in_epoch(number: Any) -> Any:
+    def on_step(step: Any) -> None:
         if step.epoch == number:
             raise RuntimeError("the machine goes down")
 
     return on_step
 
 
-def test_a_run_resumes_without_its_pretrained_weights(cells, weights, tmp_path):
+def test_a_run_resumes_without_its_pretrained_weights(
+    cells: Any, weights: Any, tmp_path: Path
+) -> None:
     own = tmp_path / "first.safetensors"
     own.write_bytes(weights.read_bytes())
     deep = ("training.epochs=3", "training.layer_decay=0.75", "training.unfrozen_blocks=2")
@@ -214,8 +229,8 @@ def test_a_run_resumes_without_its_pretrained_weights(cells, weights, tmp_path):
 
 
 def test_the_mean_of_epochs_keeps_frozen_norms_and_needs_the_first_weights_no_more(
-    cells, weights, tmp_path
-):
+    cells: Any, weights: Any, tmp_path: Path
+) -> None:
     own = tmp_path / "first.safetensors"
     own.write_bytes(weights.read_bytes())
     frozen = ("training.freeze_norms=true", "training.keep_every_epoch=true")
@@ -229,7 +244,9 @@ def test_the_mean_of_epochs_keeps_frozen_norms_and_needs_the_first_weights_no_mo
     assert not np.array_equal(before["stem.conv.weight"], after["stem.conv.weight"])
 
 
-def test_a_queue_resumes_with_a_backbone_and_its_preprocessing(cells, weights, tmp_path):
+def test_a_queue_resumes_with_a_backbone_and_its_preprocessing(
+    cells: Any, weights: Any, tmp_path: Path
+) -> None:
     one = Experiment(name="one", assignments=(*TINY_BACKBONE, f"network.pretrained={weights}"))
     places = (cells, [cells], tmp_path / "runs", tmp_path / "rows.jsonl")
     with pytest.raises(RuntimeError):
@@ -238,7 +255,7 @@ def test_a_queue_resumes_with_a_backbone_and_its_preprocessing(cells, weights, t
     assert row.num_epochs == 2
 
 
-def test_bfloat16_and_progressive_resizing_work_with_a_backbone(cells, tmp_path):
+def test_bfloat16_and_progressive_resizing_work_with_a_backbone(cells: Any, tmp_path: Path) -> None:
     config = make_config(
         assignments=(
             *TINY_BACKBONE,
@@ -254,7 +271,9 @@ def test_bfloat16_and_progressive_resizing_work_with_a_backbone(cells, tmp_path)
     assert np.isfinite(card.best.loss)
 
 
-def test_the_settings_that_a_search_writes_have_the_input_that_timm_gave(cells, tmp_path):
+def test_the_settings_that_a_search_writes_have_the_input_that_timm_gave(
+    cells: Any, tmp_path: Path
+) -> None:
     (tmp_path / "space.toml").write_text("training.weight_decay = { low = 0.01, high = 0.02 }")
     search(cells, tmp_path / "found", 1, 20.0, space=tmp_path / "space.toml", fixed=TINY_BACKBONE)
     trained = read_config(tmp_path / "found" / "trials" / "0000" / "config.toml")
@@ -263,7 +282,9 @@ def test_the_settings_that_a_search_writes_have_the_input_that_timm_gave(cells, 
         assert read_config(tmp_path / "found" / name).preprocessing == trained.preprocessing
 
 
-def test_every_size_of_progressive_resizing_is_checked_beforehand(monkeypatch):
+def test_every_size_of_progressive_resizing_is_checked_beforehand(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     tried = []
     monkeypatch.setattr(
         "stainproof.models.network.check_input_size", lambda net, name, px: tried.append(px)

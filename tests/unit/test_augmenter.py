@@ -1,24 +1,27 @@
 """Recipes: what is drawn for an image, and that nothing but seed, epoch and visit decides it."""
 
+from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from stainproof.augment.augmenter import FAMILY_OF, Augmenter
 from stainproof.config.recipes import FAMILIES, LIMITS, RANGES, RECIPES, Recipe
 
 
-def photos(num=12, height=32, width=32):
+def photos(num: int = 12, height: int = 32, width: int = 32) -> NDArray[np.uint8]:
     rng = np.random.default_rng(0)
     return rng.integers(256, size=(num, height, width, 3), dtype=np.uint8)
 
 
-def named(name, **settings):
+def named(name: str, **settings: float | str) -> Recipe:
     return Recipe.model_validate(RECIPES[name] | settings)
 
 
-def only(*names, **settings):
+def only(*names: str, **settings: float | str) -> Recipe:
     """Return a recipe that always applies these operations."""
     operations = {name: {"probability": 1.0} for name in names}
     return Recipe.model_validate({"operations": operations, **settings})
@@ -26,7 +29,9 @@ def only(*names, **settings):
 
 @pytest.mark.parametrize("name", RECIPES)
 @pytest.mark.parametrize("shape", [(32, 32), (24, 40)])
-def test_every_recipe_keeps_the_shape_and_does_not_modify_the_images(name, shape):
+def test_every_recipe_keeps_the_shape_and_does_not_modify_the_images(
+    name: str, shape: tuple[int, int]
+) -> None:
     images = photos(6, *shape)
     before = images.copy()
     batch = Augmenter(images, named(name), 0).batch(np.arange(6), 1)
@@ -36,7 +41,7 @@ def test_every_recipe_keeps_the_shape_and_does_not_modify_the_images(name, shape
 
 
 @pytest.mark.parametrize("name", sorted(set(RECIPES) - {"none"}))
-def test_every_recipe_depends_on_seed_epoch_visit_and_view_only(name):
+def test_every_recipe_depends_on_seed_epoch_visit_and_view_only(name: str) -> None:
     images = photos()
     augmenter = Augmenter(images, named(name), 1)
     whole = augmenter.batch(np.arange(12), 3)
@@ -52,7 +57,7 @@ def test_every_recipe_depends_on_seed_epoch_visit_and_view_only(name):
 
 
 @pytest.mark.parametrize("workers", [2, 5, 40])
-def test_the_number_of_workers_does_not_change_a_byte(workers):
+def test_the_number_of_workers_does_not_change_a_byte(workers: int) -> None:
     images, recipe = photos(30), named("stainproof")
     alone, together = (
         Augmenter(images, recipe, 0, workers=num).batch(np.arange(30), 1) for num in (1, workers)
@@ -60,7 +65,7 @@ def test_the_number_of_workers_does_not_change_a_byte(workers):
     assert np.array_equal(alone, together)
 
 
-def test_the_recipe_none_and_zero_strength_give_the_images_as_they_are():
+def test_the_recipe_none_and_zero_strength_give_the_images_as_they_are() -> None:
     images = photos()
     none = Augmenter(images, named("none"), 0)
     weak = Augmenter(images, named("stainproof"), 0, strength=0.0)
@@ -68,14 +73,14 @@ def test_the_recipe_none_and_zero_strength_give_the_images_as_they_are():
         assert np.array_equal(augmenter.batch(np.arange(12), 1), images)
 
 
-def test_an_operation_is_applied_with_its_probability():
+def test_an_operation_is_applied_with_its_probability() -> None:
     recipe = Recipe.model_validate({"operations": {"brightness": {"probability": 0.3}}})
     images = np.full((1000, 8, 8, 3), 100, dtype=np.uint8)
     batch = Augmenter(images, recipe, 0).batch(np.arange(1000), 1)
     assert 250 < (batch != 100).any(axis=(1, 2, 3)).sum() < 350
 
 
-def test_amounts_fill_their_range_and_strength_scales_them():
+def test_amounts_fill_their_range_and_strength_scales_them() -> None:
     recipe = Recipe.model_validate(
         {"operations": {"brightness": {"probability": 1, "low": 0.0, "high": 0.4}}}
     )
@@ -87,7 +92,7 @@ def test_amounts_fill_their_range_and_strength_scales_them():
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_twice_the_strength_stays_within_the_limits(name):
+def test_twice_the_strength_stays_within_the_limits(name: str) -> None:
     augmenter = Augmenter(photos(), named(name), 0, strength=2.0)
     for operation, (low, high) in zip(augmenter.names, augmenter.ends, strict=True):
         least, most = LIMITS[operation]
@@ -97,7 +102,7 @@ def test_twice_the_strength_stays_within_the_limits(name):
 
 
 @pytest.mark.parametrize("policy", ["independent", "randaugment", "augmix"])
-def test_a_recipe_with_d4_alone_only_permutes_pixels(policy):
+def test_a_recipe_with_d4_alone_only_permutes_pixels(policy: str) -> None:
     recipe = named("randaugment", policy=policy)
     rest = [name for name in recipe.operations if name != "d4"]
     batch = Augmenter(photos(), recipe, 0, without=rest).batch(np.arange(12), 1)
@@ -107,7 +112,7 @@ def test_a_recipe_with_d4_alone_only_permutes_pixels(policy):
 
 
 @pytest.mark.parametrize("left_out", ["symmetries", "overlays", "noise"])
-def test_operations_left_out_are_never_applied(left_out):
+def test_operations_left_out_are_never_applied(left_out: str) -> None:
     augmenter = Augmenter(photos(), named("stainproof"), 0, without=[left_out])
     gone = set(FAMILIES.get(left_out, (left_out,)))
     assert gone.isdisjoint(augmenter.names)
@@ -115,13 +120,13 @@ def test_operations_left_out_are_never_applied(left_out):
 
 
 @pytest.fixture
-def steps_of(monkeypatch):
+def steps_of(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Return the operations that a recipe applies to each of many images."""
 
-    def call(recipe, num=300):
+    def call(recipe: Any, num: Any = 300) -> Any:
         found = []
 
-        def note(rgb, steps, *rest):
+        def note(rgb: Any, steps: Any, *rest: Any) -> Any:
             found.append(steps)
             return rgb
 
@@ -133,14 +138,16 @@ def steps_of(monkeypatch):
     return call
 
 
-def test_operations_come_from_the_slide_to_the_file_unless_shuffled(steps_of):
+def test_operations_come_from_the_slide_to_the_file_unless_shuffled(
+    steps_of: Callable[..., Any],
+) -> None:
     order = list(RANGES)
     for steps in steps_of(named("stainproof", shuffle_probability=0.0)):
         ranks = [order.index(name) for name, _ in steps]
         assert ranks == sorted(ranks)
 
 
-def test_any_range_within_the_limits_stays_in_order_at_any_strength():
+def test_any_range_within_the_limits_stays_in_order_at_any_strength() -> None:
     recipe = Recipe.model_validate(
         {
             "operations": {
@@ -158,7 +165,7 @@ def test_any_range_within_the_limits_stays_in_order_at_any_strength():
 
 @pytest.mark.parametrize("name", RANGES)
 @pytest.mark.parametrize("side", [0, 1])
-def test_every_operation_can_be_done_at_its_limits(name, side):
+def test_every_operation_can_be_done_at_its_limits(name: str, side: int) -> None:
     recipe = Recipe.model_validate(
         {
             "operations": {
@@ -171,13 +178,13 @@ def test_every_operation_can_be_done_at_its_limits(name, side):
 
 
 @pytest.mark.parametrize("policy", ["independent", "randaugment", "augmix"])
-def test_probability_zero_switches_an_operation_off_under_every_policy(policy):
+def test_probability_zero_switches_an_operation_off_under_every_policy(policy: str) -> None:
     operations = {"brightness": {"probability": 0.0}, "d4": {"probability": 1.0}}
     recipe = Recipe.model_validate({"operations": operations, "policy": policy})
     assert Augmenter(photos(), recipe, 0).names == ["d4"]
 
 
-def test_busy_s_sums_the_cpu_time_of_all_workers():
+def test_busy_s_sums_the_cpu_time_of_all_workers() -> None:
     images = photos(200, 96, 96)
     alone, together = (Augmenter(images, named("stainproof"), 0, workers=num) for num in (1, 2))
     for augmenter in (alone, together):
@@ -185,7 +192,7 @@ def test_busy_s_sums_the_cpu_time_of_all_workers():
     assert 0.75 * alone.busy_s < together.busy_s < 5 * alone.busy_s
 
 
-def test_shuffling_keeps_families_together(steps_of):
+def test_shuffling_keeps_families_together(steps_of: Callable[..., Any]) -> None:
     seen = set()
     for steps in steps_of(named("stainproof", shuffle_probability=1.0)):
         families = [FAMILY_OF[name] for name, _ in steps]
@@ -195,7 +202,9 @@ def test_shuffling_keeps_families_together(steps_of):
     assert ("grain", "geometry") in {pair for runs in seen for pair in pairwise(runs)}
 
 
-def test_clustered_families_keep_probabilities_and_come_together(steps_of):
+def test_clustered_families_keep_probabilities_and_come_together(
+    steps_of: Callable[..., Any],
+) -> None:
     recipe = named("stainproof", family_probability=0.3)
     found = [dict(steps) for steps in steps_of(recipe, 4000)]
     for name in ("zoom", "contrast", "noise", "d4"):
@@ -211,7 +220,9 @@ def test_clustered_families_keep_probabilities_and_come_together(steps_of):
     assert np.mean([bool(moves & steps) for steps in alone]) > 0.5
 
 
-def test_randaugment_takes_as_many_operations_as_it_says_at_one_magnitude(steps_of):
+def test_randaugment_takes_as_many_operations_as_it_says_at_one_magnitude(
+    steps_of: Callable[..., Any],
+) -> None:
     recipe = named("randaugment", num_ops=4, magnitude=0.25)
     for steps in steps_of(recipe):
         picked = [(name, amount) for name, amount in steps if name != "d4"]
@@ -221,14 +232,14 @@ def test_randaugment_takes_as_many_operations_as_it_says_at_one_magnitude(steps_
             assert amount in (0.25 * draw.high, 0.25 * draw.low)
 
 
-def test_trivialaugment_takes_one_operation_of_any_magnitude(steps_of):
+def test_trivialaugment_takes_one_operation_of_any_magnitude(steps_of: Callable[..., Any]) -> None:
     found = steps_of(named("trivialaugment"), 600)
     amounts = [abs(a) for steps in found for name, a in steps if name == "rotate"]
     assert all(sum(name != "d4" for name, _ in steps) == 1 for steps in found)
     assert min(amounts) < 10 and max(amounts) > 35
 
 
-def test_augmix_stays_between_the_image_and_its_augmented_copies():
+def test_augmix_stays_between_the_image_and_its_augmented_copies() -> None:
     images = np.full((40, 16, 16, 3), 100, dtype=np.uint8)
     recipe = only("brightness", policy="augmix", magnitude=1.0)
     batch = Augmenter(images, recipe, 0).batch(np.arange(40), 1).astype(int)

@@ -1,5 +1,8 @@
+from typing import Any
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from stainproof.config.presets import make_config
 from stainproof.data.dataset import Dataset
@@ -7,18 +10,18 @@ from stainproof.training.batches import Batches
 
 
 @pytest.fixture
-def data(cells):
+def data(cells: tuple[NDArray[np.uint8], NDArray[np.int64]]) -> Dataset:
     images, labels = cells
     names = tuple(map(str, range(len(labels))))
     return Dataset("cells", images, labels, names, ("a", "b", "c"))
 
 
-def batches(data, *assignments, seed=0):
+def batches(data: Dataset, *assignments: str, seed: int = 0) -> Batches:
     fixed = ("training.batch_size=5", "preprocessing.size_px=32", "network.stages=[24]")
     return Batches(data, make_config(seed=seed, assignments=(*fixed, *assignments)))
 
 
-def test_an_epoch_visits_every_image_once_with_its_label(data):
+def test_an_epoch_visits_every_image_once_with_its_label(data: Dataset) -> None:
     found = list(batches(data, "augment.recipe=none").epoch(1))
     images = np.concatenate([batch.images for batch in found])
     labels = np.concatenate([batch.targets for batch in found]).argmax(axis=1)
@@ -33,8 +36,8 @@ def test_an_epoch_visits_every_image_once_with_its_label(data):
 
 
 @pytest.mark.parametrize("mix", ["none", "either"])
-def test_the_same_seed_and_epoch_give_the_same_bytes(data, mix):
-    def content(seed, epoch):
+def test_the_same_seed_and_epoch_give_the_same_bytes(data: Dataset, mix: str) -> None:
+    def content(seed: Any, epoch: Any) -> Any:
         made = batches(data, f"augment.mix={mix}", seed=seed)
         return [(b.images.tobytes(), b.targets.tobytes()) for b in made.epoch(epoch)]
 
@@ -43,13 +46,15 @@ def test_the_same_seed_and_epoch_give_the_same_bytes(data, mix):
     assert content(1, 2) != content(2, 2)
 
 
-def test_a_last_batch_of_one_is_left_out_since_batch_norm_cannot_learn_from_it(data):
+def test_a_last_batch_of_one_is_left_out_since_batch_norm_cannot_learn_from_it(
+    data: Dataset,
+) -> None:
     made = batches(data, "training.batch_size=11")
     assert [len(batch.targets) for batch in made.epoch(1)] == [11]
     assert made.num_an_epoch == 1
 
 
-def test_consistency_gives_each_image_and_two_augmented_copies(data):
+def test_consistency_gives_each_image_and_two_augmented_copies(data: Dataset) -> None:
     made = batches(data, "augment.consistency=12", "augment.recipe=stains")
     batch = next(made.epoch(1))
     plain, first, second = np.split(batch.images, 3)
@@ -59,7 +64,7 @@ def test_consistency_gives_each_image_and_two_augmented_copies(data):
     assert not np.array_equal(first, second)
 
 
-def test_oversampling_lengthens_the_epoch(data):
+def test_oversampling_lengthens_the_epoch(data: Dataset) -> None:
     fewer = data.subset(np.flatnonzero((data.labels > 0) | (np.arange(12) == 0)))
     assert batches(fewer).num_an_epoch == 2
     made = list(batches(fewer, "augment.class_balance=oversample").epoch(1))

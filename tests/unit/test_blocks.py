@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -7,7 +9,7 @@ from stainproof.models.blocks import CustomBlock, InceptionUnit, SiblingConvs, S
 from stainproof.models.network import build_network
 
 
-def test_an_inception_unit_shares_its_filters_out_evenly():
+def test_an_inception_unit_shares_its_filters_out_evenly() -> None:
     unit = InceptionUnit(6, 24)
     assert unit(torch.rand(2, 6, 9, 7)).shape == (2, 24, 9, 7)
     assert unit.point.widths[0] == 6
@@ -15,15 +17,16 @@ def test_an_inception_unit_shares_its_filters_out_evenly():
         assert branch.out_channels == 6
 
 
-def test_groups_are_of_eight_channels_or_a_few_more_and_cross_no_branch():
+def test_groups_are_of_eight_channels_or_a_few_more_and_cross_no_branch() -> None:
     groups = {(144, 36): 9, (240, 60): 10, (30, 6): 6, (60, 0): 10, (96, 0): 8, (7, 0): 7}
     for (channels, branch), size in groups.items():
         norm = make_norm("group", channels, branch)
+        assert isinstance(norm, nn.GroupNorm)
         assert channels // norm.num_groups == size
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_an_inception_unit_computes_its_four_branches(training):
+def test_an_inception_unit_computes_its_four_branches(training: bool) -> None:
     """Beside the branches one after another, each convolution with its own norm and ReLU."""
     torch.manual_seed(0)
     unit = InceptionUnit(6, 24).train(training)
@@ -32,7 +35,7 @@ def test_an_inception_unit_computes_its_four_branches(training):
             torch.nn.init.uniform_(weight, 0.2, 1.0)
     x_bchw = torch.randn(3, 6, 9, 7)
 
-    def convolved(x, conv, channels, norm, norm_channels):
+    def convolved(x: Any, conv: Any, channels: Any, norm: Any, norm_channels: Any) -> Any:
         outs, at = slice(*channels), slice(*norm_channels)
         x = F.conv2d(x, conv.weight[outs], conv.bias[outs], padding=conv.kernel_size[0] // 2)
         mean, var = norm.running_mean[at].clone(), norm.running_var[at].clone()
@@ -51,7 +54,7 @@ def test_an_inception_unit_computes_its_four_branches(training):
     torch.testing.assert_close(unit(x_bchw), torch.cat(branches, dim=1))
 
 
-def test_sibling_convolutions_start_as_they_would_alone():
+def test_sibling_convolutions_start_as_they_would_alone() -> None:
     """Glorot's range is of each convolution's own outputs, not of all siblings together."""
     network = build_network(make_config("an2dl"), 8)
     siblings = next(m for m in network.modules() if isinstance(m, SiblingConvs))
@@ -60,7 +63,7 @@ def test_sibling_convolutions_start_as_they_would_alone():
         assert 0.98 * limit < weight.abs().max() <= limit
 
 
-def test_a_stem_units_pool_before_the_relu_changes_neither_values_nor_gradients():
+def test_a_stem_units_pool_before_the_relu_changes_neither_values_nor_gradients() -> None:
     unit = StemUnit(3, 4).train()
     x_bchw = torch.randn(2, 3, 12, 12)
     expected_x, x = (x_bchw.clone().requires_grad_() for _ in range(2))
@@ -73,7 +76,7 @@ def test_a_stem_units_pool_before_the_relu_changes_neither_values_nor_gradients(
     torch.testing.assert_close(x.grad, expected_x.grad)
 
 
-def test_a_custom_block_with_equal_channels_adds_its_input_unchanged():
+def test_a_custom_block_with_equal_channels_adds_its_input_unchanged() -> None:
     block = CustomBlock(12, 12, InceptionUnit, units=1, skip=True).eval()
     for weight in block.units.parameters():
         torch.nn.init.zeros_(weight)
@@ -81,7 +84,8 @@ def test_a_custom_block_with_equal_channels_adds_its_input_unchanged():
     assert torch.equal(block(x_bchw), torch.relu(x_bchw))
 
 
-def test_a_custom_block_projects_its_skip_only_where_channels_differ():
-    assert not list(CustomBlock(12, 12, InceptionUnit, 2, True).skip.parameters())
-    assert len(list(CustomBlock(8, 12, InceptionUnit, 2, True).skip.parameters())) == 4
+def test_a_custom_block_projects_its_skip_only_where_channels_differ() -> None:
+    equal, wider = (CustomBlock(num, 12, InceptionUnit, 2, True).skip for num in (12, 8))
+    assert equal and not list(equal.parameters())
+    assert wider and len(list(wider.parameters())) == 4
     assert CustomBlock(8, 12, InceptionUnit, 2, False).skip is None

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 from torch import nn
 
@@ -10,7 +12,7 @@ from stainproof.training.optimizers import make_optimizer
 from stainproof.training.schedule import Schedule
 
 
-def save(folder):
+def save(folder: Path) -> Path:
     network, settings = nn.Linear(2, 2), TrainingConfig()
     optimizer = make_optimizer(network, settings)
     run = RunFolder(folder)
@@ -18,11 +20,13 @@ def save(folder):
     return run.state
 
 
-def test_the_position_in_a_training_is_read_back(tmp_path):
+def test_the_position_in_a_training_is_read_back(tmp_path: Path) -> None:
     assert read_position(save(tmp_path)) == Position(epoch=3)
 
 
-def test_a_state_of_another_version_is_refused_in_one_line(tmp_path, monkeypatch):
+def test_a_state_of_another_version_is_refused_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(checkpoint, "STATE_VERSION", 1)
     state = save(tmp_path)
     monkeypatch.undo()

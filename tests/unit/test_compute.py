@@ -1,4 +1,5 @@
 import time
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -7,25 +8,30 @@ from torch import nn
 from stainproof.config.schema import TrainingConfig
 from stainproof.errors import ConfigError
 from stainproof.training import compute
-from stainproof.training.compute import Compute, choose_compute, choose_device
+from stainproof.training.compute import Compute, Precision, choose_compute, choose_device
 
 X_BCHW = torch.zeros(4, 3, 8, 8)
 
 
 @pytest.fixture(autouse=True)
-def _threads_as_before():
+def _threads_as_before() -> Iterator[None]:
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
 
 
-def choose(monkeypatch, seconds, earlier=None, **settings):
+def choose(
+    monkeypatch: pytest.MonkeyPatch,
+    seconds: dict[Compute, float],
+    earlier: Compute | None = None,
+    **settings: int | str,
+) -> Compute:
     """Choose on a machine of four cores where a step takes so many seconds."""
     now = [0.0]
 
     class Network(nn.Conv2d):
-        def forward(self, x_bchw):
-            precision = "bfloat16" if torch.is_autocast_enabled("cpu") else "float32"
+        def forward(self, x_bchw: torch.Tensor) -> torch.Tensor:
+            precision: Precision = "bfloat16" if torch.is_autocast_enabled("cpu") else "float32"
             now[0] += seconds[Compute(torch.get_num_threads(), precision)]
             return super().forward(x_bchw)
 
@@ -49,21 +55,25 @@ ONE_MIXED, ALL_MIXED = Compute(1, "bfloat16"), Compute(4, "bfloat16")
         ({ONE: 1, ALL: 2, ONE_MIXED: 2}, ONE),
     ],
 )
-def test_the_clearly_fastest_choice_is_taken(monkeypatch, seconds, chosen):
+def test_the_clearly_fastest_choice_is_taken(
+    monkeypatch: pytest.MonkeyPatch, seconds: dict[Compute, float], chosen: Compute
+) -> None:
     assert choose(monkeypatch, seconds) == chosen
     assert torch.get_num_threads() == chosen.threads
 
 
-def test_settings_that_are_given_are_not_timed(monkeypatch):
+def test_settings_that_are_given_are_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose(monkeypatch, {}, threads=2, precision="bfloat16") == Compute(2, "bfloat16")
 
 
-def test_a_resumed_run_keeps_what_it_began_with(monkeypatch):
+def test_a_resumed_run_keeps_what_it_began_with(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose(monkeypatch, {}, earlier=ONE_MIXED) == ONE_MIXED
     assert choose(monkeypatch, {}, earlier=ONE_MIXED, precision="float32") == ONE
 
 
-def test_measuring_changes_neither_the_network_nor_the_random_numbers(monkeypatch):
+def test_measuring_changes_neither_the_network_nor_the_random_numbers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.5))
     before = {key: value.clone() for key, value in network.state_dict().items()}
     torch.manual_seed(1)
@@ -75,12 +85,12 @@ def test_measuring_changes_neither_the_network_nor_the_random_numbers(monkeypatc
     assert all(weight.grad is None for weight in network.parameters())
 
 
-def test_float16_without_a_gpu_is_refused():
+def test_float16_without_a_gpu_is_refused() -> None:
     with pytest.raises(ConfigError, match="float16 needs a GPU, got cpu; here: auto, float32"):
         choose_compute(nn.Conv2d(3, 3, 1), X_BCHW, TrainingConfig(precision="float16"))
 
 
-def test_gradients_are_scaled_in_float16_alone_and_the_steps_stay_the_same():
+def test_gradients_are_scaled_in_float16_alone_and_the_steps_stay_the_same() -> None:
     device, losses = torch.device("cpu"), {}
     for precision in ("float32", "bfloat16", "float16"):
         torch.manual_seed(0)
@@ -100,7 +110,7 @@ def test_gradients_are_scaled_in_float16_alone_and_the_steps_stay_the_same():
     assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.05)
 
 
-def test_a_device_that_is_not_there_is_refused():
+def test_a_device_that_is_not_there_is_refused() -> None:
     if torch.cuda.is_available():
         assert choose_device("cuda").type == "cuda"
     else:

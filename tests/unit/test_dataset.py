@@ -5,7 +5,7 @@ from stainproof.data.splits import TRAIN, VAL
 from tests.common.cells import make_dataset
 
 
-def test_a_subset_keeps_what_belongs_to_each_image():
+def test_a_subset_keeps_what_belongs_to_each_image() -> None:
     parts = (TRAIN, VAL) * 15
     source = make_dataset(np.arange(30) % 3, groups=range(30), parts=parts)
     subset = source.subset(np.array([7, 3, 20]))
@@ -16,7 +16,7 @@ def test_a_subset_keeps_what_belongs_to_each_image():
     assert np.array_equal(subset.images, source.images[[7, 3, 20]])
 
 
-def test_the_hash_of_a_set_tells_pixels_labels_and_names_apart():
+def test_the_hash_of_a_set_tells_pixels_labels_and_names_apart() -> None:
     source = make_dataset(np.arange(6) % 3)
     pixel = source.images.copy()
     pixel[3, 0, 0, 0] ^= 1

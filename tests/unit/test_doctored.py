@@ -1,15 +1,17 @@
 from types import SimpleNamespace
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from stainproof.audit.doctored import find_doctored, foreign_picture
+from stainproof.audit.doctored import Doctored, find_doctored, foreign_picture
 from stainproof.config.schema import AuditConfig
 from stainproof.synthetic import phantoms
 
 
-def landscape(seed, size_px=96):
+def landscape(seed: int, size_px: Any = 96) -> NDArray[np.float32]:
     """A made-up photograph: coarse and fine colour patches."""
     rng = np.random.default_rng(seed)
     picture = np.zeros((size_px, size_px, 3), np.float32)
@@ -19,15 +21,17 @@ def landscape(seed, size_px=96):
     return np.clip(picture, 0, 255)
 
 
-def blend(images, picture, weight):
+def blend(
+    images: NDArray[np.uint8], picture: NDArray[np.float32], weight: float
+) -> NDArray[np.uint8]:
     return np.clip((1 - weight) * images + weight * picture, 0, 255).astype(np.uint8)
 
 
-def small(images):
+def small(images: NDArray[np.uint8] | list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     return np.stack([cv2.resize(rgb, (48, 48), interpolation=cv2.INTER_AREA) for rgb in images])
 
 
-def find(images, seed=0):
+def find(images: NDArray[np.uint8], seed: Any = 0) -> Doctored:
     lines = AuditConfig()
     return find_doctored(
         images, margin=lines.doctored_margin, reach=lines.doctored_threshold, seed=seed
@@ -35,18 +39,20 @@ def find(images, seed=0):
 
 
 @pytest.fixture(scope="module")
-def cells():
+def cells() -> NDArray[np.uint8]:
     return phantoms.generate(900, seed=4)[0]
 
 
 @pytest.mark.slow
-def test_a_set_with_nothing_wrong_has_hardly_any_findings(cells):
+def test_a_set_with_nothing_wrong_has_hardly_any_findings(cells: NDArray[np.uint8]) -> None:
     assert len(find(small(cells)).images) <= 4
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("num", "weight"), [(12, 0.5), (150, 0.5), (150, 0.3)])
-def test_all_images_that_share_an_overlay_are_found(cells, num, weight):
+def test_all_images_that_share_an_overlay_are_found(
+    cells: NDArray[np.uint8], num: Any, weight: Any
+) -> None:
     images = cells.copy()
     images[:num] = blend(cells[:num], landscape(1), weight)
     found = find(small(images))
@@ -56,7 +62,7 @@ def test_all_images_that_share_an_overlay_are_found(cells, num, weight):
     assert all(one.score > one.threshold for one in found.images)
 
 
-def test_two_overlays_make_two_groups(cells):
+def test_two_overlays_make_two_groups(cells: NDArray[np.uint8]) -> None:
     images = cells.copy()
     images[:100] = blend(cells[:100], landscape(1), 0.5)
     images[100:150] = blend(cells[100:150], landscape(2), 0.5)
@@ -68,7 +74,7 @@ def test_two_overlays_make_two_groups(cells):
     assert len(found.pictures) >= 2
 
 
-def test_single_images_with_a_strong_overlay_are_found(cells):
+def test_single_images_with_a_strong_overlay_are_found(cells: NDArray[np.uint8]) -> None:
     images = cells.copy()
     for index in range(10):
         images[index] = blend(cells[index], landscape(10 + index), 0.5)
@@ -78,19 +84,19 @@ def test_single_images_with_a_strong_overlay_are_found(cells):
 
 
 @pytest.mark.slow
-def test_fewer_than_six_copies_of_a_cell_make_no_group(cells):
+def test_fewer_than_six_copies_of_a_cell_make_no_group(cells: NDArray[np.uint8]) -> None:
     images = np.concatenate([cells, np.repeat(cells[[7]], 4, axis=0)])
     assert all(one.group is None for one in find(small(images)).images)
 
 
 @pytest.mark.slow
-def test_cells_seen_twice_under_a_small_shift_make_no_group(cells):
+def test_cells_seen_twice_under_a_small_shift_make_no_group(cells: NDArray[np.uint8]) -> None:
     twice = [np.roll(cells[index], (3, 2), axis=(0, 1)) for index in range(6)]
     found = find(small(np.concatenate([cells[:300], twice])))
     assert all(one.group is None for one in found.images)
 
 
-def test_the_shared_overlay_is_recovered(cells):
+def test_the_shared_overlay_is_recovered(cells: NDArray[np.uint8]) -> None:
     picture = landscape(1)
     images = cells.copy()
     images[:200] = blend(cells[:200], picture, 0.5)
@@ -100,7 +106,7 @@ def test_the_shared_overlay_is_recovered(cells):
 
 
 @pytest.mark.slow
-def test_the_same_seed_finds_the_same_and_images_are_not_changed(cells):
+def test_the_same_seed_finds_the_same_and_images_are_not_changed(cells: NDArray[np.uint8]) -> None:
     images = small(cells)
     images[:40] = small(blend(cells[:40], landscape(3), 0.4))
     before = images.copy()
@@ -109,21 +115,23 @@ def test_the_same_seed_finds_the_same_and_images_are_not_changed(cells):
 
 
 @pytest.mark.parametrize("num", [0, 1, 49])
-def test_few_images_have_no_findings(cells, num):
+def test_few_images_have_no_findings(cells: NDArray[np.uint8], num: int) -> None:
     assert find(small(cells)[:num]).images == []
 
 
-def test_noise_has_no_findings():
+def test_noise_has_no_findings() -> None:
     noise = np.random.default_rng(0).integers(256, size=(80, 48, 48, 3), dtype=np.uint8)
     assert len(find(noise).images) <= 4
 
 
-def test_images_of_one_colour_do_not_stop_the_search():
+def test_images_of_one_colour_do_not_stop_the_search() -> None:
     flat = np.repeat(np.arange(60, 140, dtype=np.uint8), 48 * 48 * 3).reshape(-1, 48, 48, 3)
     assert all(one.group is None for one in find(flat).images)
 
 
-def test_single_overlays_need_images_outside_the_groups(cells, monkeypatch):
+def test_single_overlays_need_images_outside_the_groups(
+    cells: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
     group = SimpleNamespace(members=np.arange(80), scores=np.full(80, 2.0), threshold=1.0)
     monkeypatch.setattr("stainproof.audit.doctored.find_shared_overlays", lambda *what: [group])
     for num in (80, 81, 120):

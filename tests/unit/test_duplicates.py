@@ -1,6 +1,7 @@
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from stainproof.audit import duplicates
 from stainproof.synthetic import phantoms
@@ -21,29 +22,29 @@ COPIES = {
 
 
 @pytest.fixture(scope="module")
-def cells():
+def cells() -> NDArray[np.uint8]:
     return phantoms.generate(160, seed=3)[0]
 
 
-def thumbs_of(images):
+def thumbs_of(images: NDArray[np.uint8] | list[NDArray[np.uint8]]) -> NDArray[np.float32]:
     return np.stack([duplicates.thumbnail(rgb) for rgb in images])
 
 
-def test_all_eight_symmetries_share_a_key_and_other_cells_do_not(cells):
+def test_all_eight_symmetries_share_a_key_and_other_cells_do_not(cells: NDArray[np.uint8]) -> None:
     views = [np.rot90(side, k) for side in (cells[0], cells[0][:, ::-1]) for k in range(4)]
     keys = {duplicates.invariant_key(np.ascontiguousarray(view)) for view in views}
     assert keys == {duplicates.invariant_key(cells[0])}
     assert len({duplicates.invariant_key(rgb) for rgb in cells}) == len(cells)
 
 
-def test_exact_groups_are_the_planted_ones(cells):
+def test_exact_groups_are_the_planted_ones(cells: NDArray[np.uint8]) -> None:
     images = np.concatenate([cells, cells[[4]], np.rot90(cells[[9]], 1, axes=(1, 2)), cells[[4]]])
     keys = [duplicates.invariant_key(rgb) for rgb in images]
     groups = duplicates.exact_groups(keys, lambda index: images[index])
     assert sorted(map(list, groups)) == [[4, 160, 162], [9, 161]]
 
 
-def test_the_same_pixels_in_another_order_are_no_duplicate(cells):
+def test_the_same_pixels_in_another_order_are_no_duplicate(cells: NDArray[np.uint8]) -> None:
     shuffled = np.random.default_rng(0).permutation(cells[0].reshape(-1, 3)).reshape(96, 96, 3)
     images = [cells[0], shuffled]
     keys = [duplicates.invariant_key(rgb) for rgb in images]
@@ -52,7 +53,7 @@ def test_the_same_pixels_in_another_order_are_no_duplicate(cells):
 
 
 @pytest.mark.parametrize("name", COPIES)
-def test_near_duplicates_are_found_and_nothing_else(cells, name):
+def test_near_duplicates_are_found_and_nothing_else(cells: NDArray[np.uint8], name: str) -> None:
     copies = np.stack([COPIES[name](rgb) for rgb in cells[::8]])
     pairs, distances, threshold = duplicates.near_pairs(thumbs_of([*cells, *copies]))
     planted = {(8 * i, 160 + i) for i in range(len(copies))}
@@ -60,20 +61,20 @@ def test_near_duplicates_are_found_and_nothing_else(cells, name):
     assert (distances <= threshold).all()
 
 
-def test_a_set_without_duplicates_has_no_pairs(cells):
+def test_a_set_without_duplicates_has_no_pairs(cells: NDArray[np.uint8]) -> None:
     pairs, _, threshold = duplicates.near_pairs(thumbs_of(cells))
     assert len(pairs) == 0
     assert 0 < threshold <= duplicates.MOST_DISTANCE
 
 
 @pytest.mark.parametrize("num", [0, 1, 2, 3])
-def test_sets_of_a_few_images_have_no_pairs(cells, num):
+def test_sets_of_a_few_images_have_no_pairs(cells: NDArray[np.uint8], num: int) -> None:
     thumbs = thumbs_of(cells[:num]) if num else np.empty((0, 24, 24), np.float32)
     pairs, _, _ = duplicates.near_pairs(thumbs)
     assert pairs.shape == (0, 2)
 
 
-def test_pairs_that_share_an_image_are_one_group():
+def test_pairs_that_share_an_image_are_one_group() -> None:
     pairs = np.array([[0, 3], [3, 5], [1, 2]])
     groups = duplicates.chained(pairs, np.array([0.1, 0.3, 0.2]))
     assert [(members.tolist(), distance) for members, distance in groups] == [
@@ -83,7 +84,7 @@ def test_pairs_that_share_an_image_are_one_group():
 
 
 @pytest.mark.parametrize("num", [40, 80, 160])
-def test_duplicates_are_found_whatever_their_number(cells, num):
+def test_duplicates_are_found_whatever_their_number(cells: NDArray[np.uint8], num: int) -> None:
     copies = np.stack([COPIES["jpeg 40"](rgb) for rgb in cells[:num]])
     pairs, _, _ = duplicates.near_pairs(thumbs_of([*cells, *copies]))
     assert set(map(tuple, pairs.tolist())) == {(i, 160 + i) for i in range(num)}

@@ -3,7 +3,9 @@ import torch
 from stainproof.training.ema import MovingAverage
 
 
-def test_the_moving_average_of_constant_weights_is_those_weights_and_lags_behind_moving_ones():
+def test_the_moving_average_of_constant_weights_is_those_weights_and_lags_behind_moving_ones() -> (
+    None
+):
     network = torch.nn.BatchNorm1d(2)
     average = MovingAverage(network, 0.9)
     for _ in range(3):

@@ -2,6 +2,7 @@ import hashlib
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from stainproof import files
 from stainproof.errors import DataError
 
 
-def test_the_file_appears_when_the_block_ends_and_not_before(tmp_path):
+def test_the_file_appears_when_the_block_ends_and_not_before(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "er" / "file.txt"
     with files.atomic_path(path) as part:
         part.write_text("new")
@@ -25,7 +26,9 @@ def test_the_file_appears_when_the_block_ends_and_not_before(tmp_path):
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
 @pytest.mark.parametrize("old", [None, "old"])
-def test_an_error_inside_the_block_leaves_the_old_file_and_no_leftovers(tmp_path, old, error):
+def test_an_error_inside_the_block_leaves_the_old_file_and_no_leftovers(
+    tmp_path: Path, old: str | None, error: type[BaseException]
+) -> None:
     path = tmp_path / "file.txt"
     if old:
         path.write_text(old)
@@ -35,20 +38,22 @@ def test_an_error_inside_the_block_leaves_the_old_file_and_no_leftovers(tmp_path
     assert [file.read_text() for file in tmp_path.iterdir()] == ([old] if old else [])
 
 
-def test_a_file_is_replaced_whole(tmp_path):
+def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
     path = tmp_path / "file.txt"
     files.write_text(path, "a long old text")
     files.write_text(path, "ä")
     assert path.read_bytes() == "ä".encode()
 
 
-def test_others_may_read_what_is_written(tmp_path):
+def test_others_may_read_what_is_written(tmp_path: Path) -> None:
     files.write_text(tmp_path / "file.txt", "x")
     assert stat.S_IMODE((tmp_path / "file.txt").stat().st_mode) == 0o644
 
 
 @pytest.mark.parametrize("name", ["file/below.txt", "folder", "a" * 300])
-def test_a_path_that_cannot_be_written_is_named_and_nothing_is_left(tmp_path, name):
+def test_a_path_that_cannot_be_written_is_named_and_nothing_is_left(
+    tmp_path: Path, name: str
+) -> None:
     (tmp_path / "file").write_text("a file")
     (tmp_path / "folder").mkdir()
     with pytest.raises(DataError, match="cannot be written"):
@@ -56,7 +61,7 @@ def test_a_path_that_cannot_be_written_is_named_and_nothing_is_left(tmp_path, na
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "folder"]
 
 
-def test_a_written_image_is_read_back_unchanged(tmp_path):
+def test_a_written_image_is_read_back_unchanged(tmp_path: Path) -> None:
     rgb = np.random.default_rng(0).integers(0, 256, (9, 14, 3), dtype=np.uint8)
     files.write_picture(tmp_path / "a.png", rgb)
     with Image.open(tmp_path / "a.png") as image:
@@ -64,13 +69,15 @@ def test_a_written_image_is_read_back_unchanged(tmp_path):
 
 
 @given(content=st.binary(max_size=300))
-def test_the_hash_is_that_of_the_bytes(tmp_path_factory, content):
+def test_the_hash_is_that_of_the_bytes(
+    tmp_path_factory: pytest.TempPathFactory, content: Any
+) -> None:
     path = tmp_path_factory.mktemp("hash") / "file"
     files.write_bytes(path, content)
     assert files.sha256_of(path) == hashlib.sha256(content).hexdigest()
 
 
-def test_a_new_folder_appears_whole_or_not_at_all(tmp_path):
+def test_a_new_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "cells"
     with pytest.raises(RuntimeError), files.new_folder(path) as part:
         (part / "a.txt").write_text("half")
@@ -86,14 +93,18 @@ def test_a_new_folder_appears_whole_or_not_at_all(tmp_path):
         pass
 
 
-def test_a_line_that_is_cut_short_is_an_error(tmp_path, monkeypatch):
+def test_a_line_that_is_cut_short_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(os, "write", lambda handle, content: len(content) - 1)
     with pytest.raises(DataError, match=r"rows\.jsonl: cannot be written whole"):
         files.append_line(tmp_path / "rows.jsonl", "a row")
 
 
 @pytest.mark.parametrize("place", ["here", "link", "mount"])
-def test_an_empty_folder_that_cannot_be_replaced_is_filled(tmp_path, monkeypatch, place):
+def test_an_empty_folder_that_cannot_be_replaced_is_filled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
     folder = tmp_path / "here"
     folder.mkdir()
     (tmp_path / "link").symlink_to(folder)

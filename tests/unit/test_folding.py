@@ -9,7 +9,9 @@ from stainproof.models.preprocessing import to_tensor
 
 @pytest.mark.parametrize("norm", ["batch", "group"])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_a_folded_network_gives_the_same_probabilities_without_batch_norm(name, norm):
+def test_a_folded_network_gives_the_same_probabilities_without_batch_norm(
+    name: str, norm: str
+) -> None:
     config = with_assignments(
         make_config(network=name),
         ("preprocessing.size_px=32", "preprocessing.mean=[0.5,0.4,0.3]", f"network.norm={norm}"),

@@ -1,17 +1,20 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from stainproof.config.schema import Preprocessing
 from stainproof.data.images import to_square
 
 
-def noise(height, width):
+def noise(height: int, width: int) -> NDArray[np.uint8]:
     return np.random.default_rng(0).integers(256, size=(height, width, 3), dtype=np.uint8)
 
 
-def oblong(fit, size_px, height, width):
+def oblong(fit: str, size_px: int, height: int, width: int) -> NDArray[np.uint8]:
     """A white image whose middle square is blue, brought to a square."""
     rgb = np.full((height, width, 3), 255, np.uint8)
     side = min(height, width)
@@ -21,12 +24,12 @@ def oblong(fit, size_px, height, width):
 
 
 @pytest.mark.parametrize("shape", [(64, 96), (96, 64), (31, 90), (16, 16)])
-def test_crop_keeps_the_middle_square(shape):
+def test_crop_keeps_the_middle_square(shape: tuple[int, int]) -> None:
     assert (oblong("crop", 32, *shape) == (0, 0, 200)).all()
 
 
 @pytest.mark.parametrize("shape", [(32, 64), (64, 32)])
-def test_pad_keeps_the_whole_image_between_grey_borders(shape):
+def test_pad_keeps_the_whole_image_between_grey_borders(shape: tuple[int, int]) -> None:
     square = oblong("pad", 64, *shape)
     if shape[0] > shape[1]:
         square = square.transpose(1, 0, 2)
@@ -36,7 +39,7 @@ def test_pad_keeps_the_whole_image_between_grey_borders(shape):
 
 
 @pytest.mark.parametrize("shape", [(32, 64), (64, 32)])
-def test_stretch_squeezes_the_whole_image(shape):
+def test_stretch_squeezes_the_whole_image(shape: tuple[int, int]) -> None:
     square = oblong("stretch", 32, *shape)
     if shape[0] > shape[1]:
         square = square.transpose(1, 0, 2)
@@ -49,7 +52,9 @@ def test_stretch_squeezes_the_whole_image(shape):
     fit=st.sampled_from(["crop", "pad", "stretch"]),
     size=st.integers(16, 70), height=st.integers(1, 90), width=st.integers(1, 90),
 )  # fmt: skip
-def test_any_image_becomes_the_size_and_a_flat_one_stays_flat(fit, size, height, width):
+def test_any_image_becomes_the_size_and_a_flat_one_stays_flat(
+    fit: Any, size: Any, height: Any, width: Any
+) -> None:
     rgb = np.full((height, width, 3), 128, np.uint8)
     square = to_square(rgb, Preprocessing(size_px=size, fit=fit))
     assert square.shape == (size, size, 3)
@@ -57,21 +62,21 @@ def test_any_image_becomes_the_size_and_a_flat_one_stays_flat(fit, size, height,
     assert (square == 128).all()
 
 
-def test_shrinking_averages_areas():
+def test_shrinking_averages_areas() -> None:
     checks = np.indices((64, 64)).sum(0)[..., None] % 2 * np.full(3, 254)
     square = to_square(checks.astype(np.uint8), Preprocessing(size_px=32))
     assert (square == 127).all()
 
 
 @pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
-def test_an_image_that_fits_is_returned_as_it_is(fit):
+def test_an_image_that_fits_is_returned_as_it_is(fit: str) -> None:
     rgb = noise(32, 32)
     assert np.array_equal(to_square(rgb, Preprocessing(size_px=32, fit=fit)), rgb)
 
 
 @pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
 @pytest.mark.parametrize("shape", [(20, 40), (70, 50), (32, 32)])
-def test_the_input_is_not_modified(fit, shape):
+def test_the_input_is_not_modified(fit: str, shape: tuple[int, int]) -> None:
     rgb = noise(*shape)
     before = rgb.copy()
     rgb.flags.writeable = False
@@ -81,7 +86,7 @@ def test_the_input_is_not_modified(fit, shape):
 
 @pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
 @pytest.mark.parametrize("shape", [(1, 200_000), (200_000, 1)])
-def test_an_image_one_pixel_wide_needs_little_memory(fit, shape):
+def test_an_image_one_pixel_wide_needs_little_memory(fit: str, shape: tuple[int, int]) -> None:
     rgb = np.full((*shape, 3), 7, np.uint8)
     square = to_square(rgb, Preprocessing(size_px=32, fit=fit))
     assert square.shape == (32, 32, 3)

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -7,12 +9,12 @@ from tests.common.scripts import load_script
 
 
 @pytest.fixture(scope="module")
-def ingestion():
+def ingestion() -> Any:
     return load_script(INGESTION / "ingestion.py")
 
 
 @pytest.mark.parametrize("dtype", [np.int64, np.int32, np.uint8])
-def test_labels_of_any_integer_type_are_accepted(ingestion, dtype):
+def test_labels_of_any_integer_type_are_accepted(ingestion: Any, dtype: type[Any]) -> None:
     assert ingestion.check_labels(np.array([0, 7, 3], dtype=dtype), 3) == ""
     assert len(BLOOD_CLASSES) == ingestion.NUM_CLASSES
 
@@ -31,5 +33,5 @@ def test_labels_of_any_integer_type_are_accepted(ingestion, dtype):
         (np.array([0, -1, 1]), "labels from 0 to 7, got -1"),
     ],
 )
-def test_predictions_of_another_form_are_refused(ingestion, labels, fault):
+def test_predictions_of_another_form_are_refused(ingestion: Any, labels: Any, fault: str) -> None:
     assert ingestion.check_labels(labels, 3) == fault

@@ -10,22 +10,23 @@ import threading
 import pytest
 
 from stainproof.training.interrupts import SIGNALS, deferred_interrupts
+from tests.common.signals import call_handler
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_the_first_interrupt_is_noted_and_the_second_acts(number):
+def test_the_first_interrupt_is_noted_and_the_second_acts(number: int) -> None:
     usual = signal.signal(number, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt), deferred_interrupts() as interrupt:
-            signal.getsignal(number)(number, None)
+            call_handler(number)
             assert interrupt.noted
-            signal.getsignal(number)(number, None)
+            call_handler(number)
         assert signal.getsignal(number) is signal.default_int_handler
     finally:
         signal.signal(number, usual)
 
 
-def test_signal_handlers_are_restored():
+def test_signal_handlers_are_restored() -> None:
     before = [signal.getsignal(number) for number in SIGNALS]
     with deferred_interrupts() as interrupt:
         assert [signal.getsignal(number) for number in SIGNALS] != before
@@ -33,11 +34,11 @@ def test_signal_handlers_are_restored():
     assert [signal.getsignal(number) for number in SIGNALS] == before
 
 
-def test_another_thread_trains_without_touching_signals():
+def test_another_thread_trains_without_touching_signals() -> None:
     before = [signal.getsignal(number) for number in SIGNALS]
     seen = []
 
-    def work():
+    def work() -> None:
         with deferred_interrupts() as interrupt:
             seen.append((interrupt.noted, [signal.getsignal(number) for number in SIGNALS]))
 

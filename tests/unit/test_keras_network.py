@@ -1,11 +1,16 @@
 """A network in Keras is the network: the same logits, whatever its layers."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
+from torch import nn
 
 from stainproof.config.presets import NETWORKS, make_config
-from stainproof.config.schema import Preprocessing
+from stainproof.config.schema import Config, Preprocessing
 from stainproof.contest.keras_network import import_keras, save_keras, to_keras
 from stainproof.errors import ConfigError
 from stainproof.models.network import build_network, num_parameters
@@ -20,7 +25,7 @@ SMALL = (
 )
 
 
-def trained_looking(config):
+def trained_looking(config: Config) -> nn.Module:
     """Return a network whose every weight and statistic is its own, unlike a fresh one's."""
     network = build_network(config, NUM_CLASSES)
     generator = torch.Generator().manual_seed(0)
@@ -32,16 +37,16 @@ def trained_looking(config):
     return network.eval()
 
 
-def noise(number, size_px):
+def noise(number: int, size_px: int) -> NDArray[np.uint8]:
     rng = np.random.default_rng(0)
     return rng.integers(256, size=(number, size_px, size_px, 3), dtype=np.uint8)
 
 
-def predict(model, images):
+def predict(model: Any, images: Any) -> Any:
     return import_keras().ops.convert_to_numpy(model(images, training=False))
 
 
-def logits_apart(config):
+def logits_apart(config: Config) -> float:
     """Return the largest difference of logits between our network and Keras's."""
     import_keras()
     network, images = trained_looking(config), noise(2, config.preprocessing.size_px)
@@ -55,7 +60,7 @@ def logits_apart(config):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_every_network_of_the_paper_gives_the_same_logits(name):
+def test_every_network_of_the_paper_gives_the_same_logits(name: str) -> None:
     assert logits_apart(make_config(network=name)) < 1e-4
 
 
@@ -71,11 +76,11 @@ def test_every_network_of_the_paper_gives_the_same_logits(name):
     ],
     ids=" ".join,
 )
-def test_every_setting_of_the_layers_gives_the_same_logits(more):
+def test_every_setting_of_the_layers_gives_the_same_logits(more: tuple[Any, ...]) -> None:
     assert logits_apart(make_config(assignments=(*SMALL, *more))) < 1e-4
 
 
-def test_the_file_takes_images_as_they_are_and_gives_probabilities(tmp_path):
+def test_the_file_takes_images_as_they_are_and_gives_probabilities(tmp_path: Path) -> None:
     preprocessing = Preprocessing(size_px=40, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.25))
     config = make_config(assignments=SMALL).model_copy(update={"preprocessing": preprocessing})
     network, images = trained_looking(config), noise(5, 40)
@@ -90,7 +95,7 @@ def test_the_file_takes_images_as_they_are_and_gives_probabilities(tmp_path):
     np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
 
 
-def test_a_network_of_other_layers_is_refused_with_what_to_do(tmp_path):
+def test_a_network_of_other_layers_is_refused_with_what_to_do(tmp_path: Path) -> None:
     other = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 40 * 40, NUM_CLASSES))
     with pytest.raises(ConfigError, match="not Sequential; use --runtime onnx"):
         save_keras(other, Preprocessing(size_px=40), tmp_path / "network.keras")

@@ -30,17 +30,17 @@ def faults(how: str) -> int:
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has the parameters")
-def test_freed_memory_is_used_again_without_new_pages():
+def test_freed_memory_is_used_again_without_new_pages() -> None:
     assert faults("keep") * 20 < faults("as usual")
 
 
-def test_other_c_libraries_are_left_as_they_are(monkeypatch):
+def test_other_c_libraries_are_left_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
     assert not machine.keep_freed_memory()
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="Linux sets the cores")
-def test_cores_are_those_the_process_may_use():
+def test_cores_are_those_the_process_may_use() -> None:
     allowed = os.sched_getaffinity(0)
     try:
         os.sched_setaffinity(0, {min(allowed)})

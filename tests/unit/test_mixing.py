@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from stainproof.augment.mixing import mix, visits
 from stainproof.config.schema import AugmentConfig
@@ -8,13 +9,15 @@ CELLS = np.stack([np.full((20, 30, 3), 10 * i, dtype=np.uint8) for i in range(12
 TARGETS = np.eye(12, dtype=np.float32)
 
 
-def mixed(kind, seed=0, probability=1.0):
+def mixed(
+    kind: str, seed: int = 0, probability: float = 1.0
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     settings = AugmentConfig(mix=kind, mix_probability=probability)
     return mix(CELLS, TARGETS, settings, np.random.default_rng(seed))
 
 
 @pytest.mark.parametrize("kind", ["cutmix", "mixup", "either"])
-def test_mixed_labels_are_the_fractions_of_the_mixed_images(kind):
+def test_mixed_labels_are_the_fractions_of_the_mixed_images(kind: str) -> None:
     for seed in range(10):
         images, targets = mixed(kind, seed)
         assert images.dtype == np.uint8 and targets.dtype == np.float32
@@ -24,7 +27,7 @@ def test_mixed_labels_are_the_fractions_of_the_mixed_images(kind):
         assert np.abs(means - expected).max() < 0.6
 
 
-def test_cutmix_leaves_every_pixel_one_of_the_two_and_mixup_makes_new_ones():
+def test_cutmix_leaves_every_pixel_one_of_the_two_and_mixup_makes_new_ones() -> None:
     cut, _ = mixed("cutmix")
     blended, _ = mixed("mixup")
     assert set(np.unique(cut)) <= set(range(0, 120, 10))
@@ -32,7 +35,7 @@ def test_cutmix_leaves_every_pixel_one_of_the_two_and_mixup_makes_new_ones():
 
 
 @pytest.mark.parametrize("kind", ["cutmix", "mixup", "either"])
-def test_mixing_does_not_modify_its_input_and_repeats_for_the_same_seed(kind):
+def test_mixing_does_not_modify_its_input_and_repeats_for_the_same_seed(kind: str) -> None:
     before = CELLS.copy(), TARGETS.copy()
     first, again, other = (mixed(kind, seed) for seed in (3, 3, 4))
     assert np.array_equal(CELLS, before[0]) and np.array_equal(TARGETS, before[1])
@@ -40,18 +43,18 @@ def test_mixing_does_not_modify_its_input_and_repeats_for_the_same_seed(kind):
     assert not np.array_equal(first[1], other[1])
 
 
-def test_none_and_zero_probability_mix_nothing():
+def test_none_and_zero_probability_mix_nothing() -> None:
     for images, targets in (mixed("none"), mixed("mixup", probability=0.0)):
         assert np.array_equal(images, CELLS)
         assert np.array_equal(targets, TARGETS)
 
 
-def test_without_oversampling_every_image_is_visited_once():
+def test_without_oversampling_every_image_is_visited_once() -> None:
     labels = np.array([0, 0, 0, 1, 2])
     assert sorted(visits(labels, "none", np.random.default_rng(0))) == [0, 1, 2, 3, 4]
 
 
-def test_oversampling_repeats_images_of_small_classes_as_different_visits():
+def test_oversampling_repeats_images_of_small_classes_as_different_visits() -> None:
     labels = np.array([0] * 7 + [1] * 3 + [2])
     order = visits(labels, "oversample", np.random.default_rng(0))
     assert len(set(order.tolist())) == len(order) == 21
@@ -60,7 +63,7 @@ def test_oversampling_repeats_images_of_small_classes_as_different_visits():
     assert per_image.max() - per_image.min() <= 1
 
 
-def test_oversampling_ignores_a_class_without_images():
+def test_oversampling_ignores_a_class_without_images() -> None:
     labels = np.array([0, 0, 2])
     order = visits(labels, "oversample", np.random.default_rng(0))
     assert np.bincount(labels[order % 3], minlength=3).tolist() == [2, 0, 2]

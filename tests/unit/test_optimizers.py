@@ -1,8 +1,10 @@
-from typing import get_args
+from pathlib import Path
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from stainproof.config.presets import make_config
 from stainproof.config.schema import TrainingConfig
@@ -13,7 +15,7 @@ from stainproof.training.optimizers import make_optimizer
 from stainproof.training.schedule import Schedule
 
 
-def test_adam_takes_the_steps_of_torch():
+def test_adam_takes_the_steps_of_torch() -> None:
     torch.manual_seed(0)
     ours, theirs = torch.nn.Linear(3, 2), torch.nn.Linear(3, 2)
     theirs.load_state_dict(ours.state_dict())
@@ -32,14 +34,15 @@ OPTIMIZERS = get_args(TrainingConfig.model_fields["optimizer"].annotation)
 RATES = {"sgd": 0.02, "lion": 1e-3}
 
 
-def small_network():
+def small_network() -> nn.Module:
     torch.manual_seed(0)
     layers = (torch.nn.Conv2d(3, 8, 3), torch.nn.BatchNorm2d(8), torch.nn.ReLU())
     head = (torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(8, 3))
-    return torch.nn.Sequential(*layers, *head).to(memory_format=torch.channels_last)
+    network: nn.Module = torch.nn.Sequential(*layers, *head)
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
-def take_steps(network, optimizer, numbers):
+def take_steps(network: nn.Module, optimizer: Any, numbers: Any) -> list[float]:
     losses = []
     for number in numbers:
         torch.manual_seed(number)
@@ -53,19 +56,21 @@ def take_steps(network, optimizer, numbers):
     return losses
 
 
-def settings_for(name):
+def settings_for(name: str) -> TrainingConfig:
     return TrainingConfig(optimizer=name, learning_rate=RATES.get(name, 1e-2))
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_every_optimizer_lowers_the_loss(name):
+def test_every_optimizer_lowers_the_loss(name: str) -> None:
     network = small_network()
     losses = take_steps(network, make_optimizer(network, settings_for(name)), range(60))
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_every_optimizer_resumes_from_a_saved_state_with_the_same_steps(name, tmp_path):
+def test_every_optimizer_resumes_from_a_saved_state_with_the_same_steps(
+    name: str, tmp_path: Path
+) -> None:
     networks = []
     for stop in (False, True):
         network = small_network()
@@ -86,7 +91,7 @@ def test_every_optimizer_resumes_from_a_saved_state_with_the_same_steps(name, tm
 
 
 @pytest.mark.parametrize("name", sorted(set(OPTIMIZERS) - {"adam"}))
-def test_weights_decay_and_biases_do_not(name):
+def test_weights_decay_and_biases_do_not(name: str) -> None:
     network = torch.nn.Linear(3, 2)
     torch.nn.init.ones_(network.bias)
     before = network.weight.detach().clone()
@@ -99,6 +104,6 @@ def test_weights_decay_and_biases_do_not(name):
     assert torch.equal(network.bias, torch.ones(2))
 
 
-def test_adam_refuses_a_decay_that_it_would_not_apply():
+def test_adam_refuses_a_decay_that_it_would_not_apply() -> None:
     with pytest.raises(ConfigError, match=r"weight_decay .*adam"):
         make_config("an2dl", assignments=("training.weight_decay=0.1",))

@@ -1,3 +1,6 @@
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -8,7 +11,7 @@ from stainproof.config.recipes import Recipe
 from stainproof.errors import DataError
 
 
-def test_a_folder_of_overlays_is_used_exclusively(tmp_path):
+def test_a_folder_of_overlays_is_used_exclusively(tmp_path: Path) -> None:
     red = np.zeros((50, 20, 3), dtype=np.uint8)
     red[..., 0] = 255
     Image.fromarray(red).save(tmp_path / "red.png")
@@ -23,7 +26,7 @@ def test_a_folder_of_overlays_is_used_exclusively(tmp_path):
 
 
 @pytest.mark.parametrize("what", ["empty", "absent"])
-def test_a_folder_without_images_is_refused(tmp_path, what):
+def test_a_folder_without_images_is_refused(tmp_path: Path, what: str) -> None:
     folder = tmp_path / what
     if what == "empty":
         folder.mkdir()
@@ -31,8 +34,8 @@ def test_a_folder_without_images_is_refused(tmp_path, what):
         OverlayPictures(np.zeros((8, 32, 32, 3), dtype=np.uint8), str(folder), 0)
 
 
-def test_synthetic_overlays_depend_on_seed_and_epoch_only():
-    def drawn(epoch, seed=0):
+def test_synthetic_overlays_depend_on_seed_and_epoch_only() -> None:
+    def drawn(epoch: Any, seed: Any = 0) -> Any:
         source = OverlayPictures(np.zeros((8, 32, 32, 3), dtype=np.uint8), "", seed)
         overlays = [source.any(np.random.default_rng(number), epoch) for number in range(8)]
         return np.stack([rgb for rgb in overlays if rgb.any()])

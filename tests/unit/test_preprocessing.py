@@ -4,7 +4,7 @@ from stainproof.config.schema import Preprocessing
 from stainproof.models.preprocessing import to_tensor
 
 
-def test_preprocessing_scales_and_standardises():
+def test_preprocessing_scales_and_standardises() -> None:
     images = torch.full((1, 2, 3, 3), 255, dtype=torch.uint8)
     images[..., 1] = 0
     preprocessing = Preprocessing(mean=(0.5, 0.5, 0.5), std=(0.25, 0.5, 1.0))

@@ -1,3 +1,7 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,14 +20,14 @@ PLAIN = Config()
 TO_BACKBONE = ("network.backbone=resnet18", "network.pretrained=hub")
 
 
-def read_text(tmp_path, text):
+def read_text(tmp_path: Path, text: str) -> Config:
     path = tmp_path / "config.toml"
     path.write_text(text, encoding="utf-8")
     return read_config(path)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_every_preset_comes_back_from_toml_as_it_was(tmp_path, preset):
+def test_every_preset_comes_back_from_toml_as_it_was(tmp_path: Path, preset: str) -> None:
     config = make_config(preset, seed=7, budget_s=90)
     assert read_text(tmp_path, config.to_toml()) == config
 
@@ -38,8 +42,14 @@ def test_every_preset_comes_back_from_toml_as_it_was(tmp_path, preset):
     skip=st.booleans(),
 )
 def test_any_settings_come_back_from_toml_as_they_were(
-    tmp_path_factory, seed, rate, budget_s, stem, mean, skip
-):
+    tmp_path_factory: pytest.TempPathFactory,
+    seed: Any,
+    rate: Any,
+    budget_s: Any,
+    stem: Any,
+    mean: Any,
+    skip: Any,
+) -> None:
     config = Config.model_validate(
         {
             "seed": seed,
@@ -51,15 +61,15 @@ def test_any_settings_come_back_from_toml_as_they_were(
     assert read_text(tmp_path_factory.mktemp("config"), config.to_toml()) == config
 
 
-def test_settings_that_a_file_leaves_out_have_their_defaults(tmp_path):
+def test_settings_that_a_file_leaves_out_have_their_defaults(tmp_path: Path) -> None:
     config = read_text(tmp_path, "seed = 3\n[training]\nepochs = 5\n")
     assert (config.seed, config.training.epochs) == (3, 5)
     assert config.network == PLAIN.network
 
 
-def test_settings_cannot_be_changed_in_place():
+def test_settings_cannot_be_changed_in_place() -> None:
     with pytest.raises(ValueError, match="frozen"):
-        PLAIN.seed = 3
+        PLAIN.seed = 3  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(
@@ -85,13 +95,15 @@ def test_settings_cannot_be_changed_in_place():
     lambda text: make_config("an2dl", assignments=(text,)),
     lambda text: with_assignments(PLAIN, (text,)),
 ])  # fmt: skip
-def test_one_setting_of_each_type_can_be_assigned(assign, assignment, group, key, value):
+def test_one_setting_of_each_type_can_be_assigned(
+    assign: Callable[..., Any], assignment: str, group: str | None, key: str, value: Any
+) -> None:
     config = assign(assignment)
     got = getattr(getattr(config, group) if group else config, key)
     assert got == value and type(got) is type(value)
 
 
-def test_the_last_assignment_wins_and_beats_the_other_arguments():
+def test_the_last_assignment_wins_and_beats_the_other_arguments() -> None:
     config = make_config(
         seed=1, budget_s=60, assignments=("seed=2", "seed=3", "training.budget_s=30")
     )
@@ -144,14 +156,14 @@ def test_the_last_assignment_wins_and_beats_the_other_arguments():
     lambda text: with_assignments(PLAIN, (text,)),
 ])  # fmt: skip
 def test_a_bad_assignment_names_the_key_what_is_allowed_and_what_was_got(
-    assign, assignment, message
-):
+    assign: Callable[..., Any], assignment: str, message: str
+) -> None:
     with pytest.raises(ConfigError, match=message):
         assign(assignment)
 
 
 @pytest.mark.parametrize("preset", ["light", "an2dl", "nonsense"])
-def test_a_preset_is_no_single_setting_that_could_be_assigned_without_effect(preset):
+def test_a_preset_is_no_single_setting_that_could_be_assigned_without_effect(preset: str) -> None:
     with pytest.raises(ConfigError, match="preset"):
         make_config("light", assignments=(f"preset={preset}",))
 
@@ -168,20 +180,20 @@ def test_a_preset_is_no_single_setting_that_could_be_assigned_without_effect(pre
         ("seed = 1\nseed = 2\n", "not a readable TOML file"),
     ],
 )
-def test_a_bad_file_is_named_with_its_fault(tmp_path, text, message):
+def test_a_bad_file_is_named_with_its_fault(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=rf"config\.toml.*{message}"):
         read_text(tmp_path, text)
 
 
 @pytest.mark.parametrize("content", [None, b"\xff\xfe"])
-def test_a_file_that_is_missing_or_no_text_is_named(tmp_path, content):
+def test_a_file_that_is_missing_or_no_text_is_named(tmp_path: Path, content: bytes | None) -> None:
     if content:
         (tmp_path / "config.toml").write_bytes(content)
     with pytest.raises(ConfigError, match=r"config\.toml: not a readable TOML file"):
         read_config(tmp_path / "config.toml")
 
 
-def test_a_preset_is_a_network_and_a_schedule_and_each_can_be_replaced():
+def test_a_preset_is_a_network_and_a_schedule_and_each_can_be_replaced() -> None:
     assert make_config("an2dl").network == PLAIN.network
     assert make_config("an2dl").training == PLAIN.training
     mixed = make_config("light", network="an2dl-simple", schedule="an2dl")
@@ -197,13 +209,15 @@ def test_a_preset_is_a_network_and_a_schedule_and_each_can_be_replaced():
         ({"schedule": "slow"}, "schedule 'slow' is unknown; allowed: an2dl, one-cycle"),
     ],
 )
-def test_an_unknown_name_is_refused_with_the_allowed_ones(names, message):
+def test_an_unknown_name_is_refused_with_the_allowed_ones(
+    names: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ConfigError, match=message):
         make_config(**names)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_a_time_budget_takes_the_place_of_the_epochs_unless_they_are_set_too(preset):
+def test_a_time_budget_takes_the_place_of_the_epochs_unless_they_are_set_too(preset: str) -> None:
     usual, timed = make_config(preset).training, make_config(preset, budget_s=60).training
     assert (usual.budget_s, timed.budget_s) == (None, 60)
     assert timed.epochs >= 100 * usual.epochs
@@ -211,18 +225,18 @@ def test_a_time_budget_takes_the_place_of_the_epochs_unless_they_are_set_too(pre
     assert (both.budget_s, both.epochs) == (60, 3)
 
 
-def test_making_settings_does_not_change_the_presets():
+def test_making_settings_does_not_change_the_presets() -> None:
     before = make_config("light")
     make_config("light", budget_s=5, assignments=("training.epochs=1", "network.units=3"))
     assert make_config("light") == before
 
 
-def test_small_images_at_the_start_need_a_schedule_that_knows_how_far_the_run_is():
+def test_small_images_at_the_start_need_a_schedule_that_knows_how_far_the_run_is() -> None:
     with pytest.raises(ConfigError, match=r"start_scale .*one-cycle"):
         make_config("an2dl", assignments=("training.start_scale=0.5",))
 
 
-def test_a_backbone_takes_the_place_of_our_own_layers_and_their_input():
+def test_a_backbone_takes_the_place_of_our_own_layers_and_their_input() -> None:
     config = make_config("light", assignments=("preprocessing.mean=[0.1,0.1,0.1]", *TO_BACKBONE))
     assert config.network.stem == config.network.stages == ()
     assert config.network.dropout == 0.2
@@ -234,19 +248,19 @@ def test_a_backbone_takes_the_place_of_our_own_layers_and_their_input():
     assert "std" not in replaced.preprocessing.model_fields_set
 
 
-def test_what_is_left_to_the_network_stays_so_when_something_else_is_assigned():
+def test_what_is_left_to_the_network_stays_so_when_something_else_is_assigned() -> None:
     config = with_assignments(make_config(assignments=TO_BACKBONE), ("preprocessing.size_px=64",))
     assert config.preprocessing.model_fields_set == {"size_px"}
 
 
-def test_settings_with_a_backbone_come_back_from_toml_as_they_were(tmp_path):
+def test_settings_with_a_backbone_come_back_from_toml_as_they_were(tmp_path: Path) -> None:
     config = make_config(assignments=(*TO_BACKBONE, "training.unfrozen_blocks=0"))
     assert read_text(tmp_path, config.to_toml()) == config
     short = read_text(tmp_path, "[network]\nbackbone = 'resnet18'\n")
     assert short.network.stem == () and short.network.backbone == "resnet18"
 
 
-def test_no_backbone_leaves_our_own_layers_as_they_are():
+def test_no_backbone_leaves_our_own_layers_as_they_are() -> None:
     assert make_config("light", assignments=("network.backbone=''",)) == make_config("light")
 
 
@@ -261,6 +275,8 @@ def test_no_backbone_leaves_our_own_layers_as_they_are():
         (("training.freeze_norms=true",), "freeze_norms .*network.pretrained"),
     ],
 )
-def test_what_goes_with_a_backbone_alone_is_refused_without_it(assignments, message):
+def test_what_goes_with_a_backbone_alone_is_refused_without_it(
+    assignments: tuple[Any, ...], message: str
+) -> None:
     with pytest.raises(ConfigError, match=message):
         make_config(assignments=assignments)

@@ -1,17 +1,21 @@
 import os
 import sys
 
+import pytest
+
 from stainproof import provenance
 from stainproof.provenance import without_password
 
 
-def test_a_command_with_bytes_that_are_no_text_can_be_written_down(monkeypatch):
+def test_a_command_with_bytes_that_are_no_text_can_be_written_down(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(sys, "argv", ["stainproof", "train", os.fsdecode(b"z\xe4hlung")])
     said = provenance.collect()
     assert said.model_validate_json(said.model_dump_json()) == said
 
 
-def test_a_password_in_an_address_is_not_kept():
+def test_a_password_in_an_address_is_not_kept() -> None:
     assert without_password("postgresql://me:p/w@host/db") == "postgresql://me:***@host/db"
     assert without_password("postgresql://host/db?password=pw&a=1").endswith("password=***&a=1")
     for harmless in ("postgresql://me@host/db", "sqlite:///x.db", "cells:64", "a=b@c"):

@@ -6,7 +6,7 @@ from stainproof.config.schema import AugmentConfig
 from stainproof.errors import ConfigError
 
 
-def test_settings_fill_in_the_named_recipe_operation_by_operation():
+def test_settings_fill_in_the_named_recipe_operation_by_operation() -> None:
     chosen = AugmentConfig.model_validate(
         {"recipe": "stains", "operations": {"hue": {"probability": 0.5}, "stain": {"high": 0.1}}}
     )
@@ -16,7 +16,7 @@ def test_settings_fill_in_the_named_recipe_operation_by_operation():
     assert chosen.operations["stain"].probability == 0.6
 
 
-def test_choosing_another_recipe_drops_the_operations_of_the_one_before():
+def test_choosing_another_recipe_drops_the_operations_of_the_one_before() -> None:
     chosen = make_config(assignments=("augment.operations.hue.probability=0.9",)).augment
     assert chosen.operations["hue"].probability == 0.9
     simple = make_config("an2dl", assignments=("augment.recipe=simple",)).augment
@@ -24,7 +24,7 @@ def test_choosing_another_recipe_drops_the_operations_of_the_one_before():
     assert simple.policy == "independent"
 
 
-def test_the_order_of_assignments_does_not_lose_any():
+def test_the_order_of_assignments_does_not_lose_any() -> None:
     first = ("augment.pictures=foreign", "augment.operations.hue.probability=0.4")
     for assignments in ((*first, "augment.recipe=stains"), ("augment.recipe=stains", *first)):
         chosen = make_config(assignments=assignments).augment
@@ -57,12 +57,14 @@ def test_the_order_of_assignments_does_not_lose_any():
         ("augment.workers=0", "augment.workers"),
     ],
 )
-def test_a_setting_that_no_recipe_can_have_is_refused_by_name(assignment, message):
+def test_a_setting_that_no_recipe_can_have_is_refused_by_name(
+    assignment: str, message: str
+) -> None:
     with pytest.raises(ConfigError, match=message) as caught:
         make_config(assignments=(assignment,))
     assert len(str(caught.value)) < 700
 
 
-def test_consistency_excludes_mixing():
+def test_consistency_excludes_mixing() -> None:
     with pytest.raises(ConfigError, match="mix"):
         make_config("an2dl", assignments=("augment.consistency=12",))

@@ -2,6 +2,8 @@ import re
 import subprocess
 import sys
 from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from stainproof.evaluation.result import Evaluation, Mistake
 from stainproof.labels import BLOOD_CLASSES
 from stainproof.provenance import Provenance
 from stainproof.reports.run_report import render
+from stainproof.runs.artefact import Estimate
 from stainproof.runs.card import Card, DataSummary
 from stainproof.runs.folder import RunFolder
 from stainproof.runs.history import EpochRecord
@@ -34,12 +37,18 @@ WEIGHTS = "ab" * 32
 HOSTILE = '<script>alert("1")</script>\'$\\frac{'
 
 
-def write_picture(path, rng):
+def write_picture(path: Path, rng: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(rng.integers(0, 256, (96, 96, 3), dtype=np.uint8)).save(path)
 
 
-def make_run(folder, classes=BLOOD_CLASSES, source="ds1", num_epochs=30, examples=6):
+def make_run(
+    folder: Path,
+    classes: tuple[Any, ...] = BLOOD_CLASSES,
+    source: str = "ds1",
+    num_epochs: int = 30,
+    examples: int = 6,
+) -> RunFolder:
     rng = np.random.default_rng(0)
     progress = np.linspace(0, 1, num_epochs)
     history = [
@@ -93,9 +102,9 @@ def make_run(folder, classes=BLOOD_CLASSES, source="ds1", num_epochs=30, example
 
 
 def make_evaluation(
-    folder, source="validation", accuracy=0.97, classes=BLOOD_CLASSES, absent=(), num=600,
-    num_mistakes=5, weights=WEIGHTS, mistake_name="cell_00017.jpg",
-):  # fmt: skip
+    folder: Path, source: str="validation", accuracy: float=0.97, classes: tuple[Any, ...]=BLOOD_CLASSES, absent: tuple[str, ...]=(), num: int=600,
+    num_mistakes: int=5, weights: str=WEIGHTS, mistake_name: str="cell_00017.jpg",
+) -> Path:  # fmt: skip
     rng = np.random.default_rng(len(source))
     present = [index for index, name in enumerate(classes) if name not in absent]
     labels = rng.choice(present, num)
@@ -141,40 +150,42 @@ class Page(HTMLParser):
 
     VOID = frozenset({"meta", "img", "br", "link", "input"})
 
-    def __init__(self, page):
+    def __init__(self, page: Any) -> None:
         super().__init__()
-        self.elements, self.texts, self.open = [], [], []
+        self.elements: list[Any] = []
+        self.texts: list[str] = []
+        self.open: list[str] = []
         self.feed(page)
 
-    def handle_starttag(self, tag, attrs):
+    def handle_starttag(self, tag: Any, attrs: Any) -> None:
         self.elements.append((tag, dict(attrs)))
         if tag not in self.VOID:
             self.open.append(tag)
 
-    def handle_startendtag(self, tag, attrs):
+    def handle_startendtag(self, tag: Any, attrs: Any) -> None:
         self.elements.append((tag, dict(attrs)))
 
-    def handle_endtag(self, tag):
+    def handle_endtag(self, tag: Any) -> None:
         assert self.open.pop() == tag
 
-    def handle_data(self, data):
+    def handle_data(self, data: Any) -> None:
         self.texts.append(data)
 
-    def all(self, tag):
+    def all(self, tag: Any) -> Any:
         return [attrs for name, attrs in self.elements if name == tag]
 
     @property
-    def text(self):
+    def text(self) -> Any:
         return " ".join(" ".join(self.texts).split())
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path: Path) -> RunFolder:
     return make_run(tmp_path / "run", examples=1)
 
 
 @pytest.fixture(scope="module")
-def four(tmp_path_factory):
+def four(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Page, list[Evaluation]]:
     """Return a page of a run at home, on a worse source, on one without two classes, on a twin."""
     folder = tmp_path_factory.mktemp("four")
     evaluations = [
@@ -187,7 +198,7 @@ def four(tmp_path_factory):
     return text, Page(text), [Evaluation.read(path / "eval.json") for path in evaluations]
 
 
-def test_the_page_loads_nothing(four):
+def test_the_page_loads_nothing(four: tuple[str, Page, list[Evaluation]]) -> None:
     text, page, _ = four
     assert "http:" not in text and "https:" not in text and "@import" not in text
     for tag, attrs in page.elements:
@@ -197,7 +208,9 @@ def test_the_page_loads_nothing(four):
     assert not page.all("script") and not page.all("link")
 
 
-def test_every_image_is_embedded_in_the_page_with_a_text(four):
+def test_every_image_is_embedded_in_the_page_with_a_text(
+    four: tuple[str, Page, list[Evaluation]],
+) -> None:
     _, page, results = four
     num_mistakes = sum(len(result.mistakes) for result in results)
     assert num_mistakes and len(page.all("img")) == 6 * len(BLOOD_CLASSES) + num_mistakes
@@ -208,7 +221,9 @@ def test_every_image_is_embedded_in_the_page_with_a_text(four):
     assert all(svg["aria-label"] for svg in figures)
 
 
-def test_every_element_is_closed_and_every_reference_arrives(four):
+def test_every_element_is_closed_and_every_reference_arrives(
+    four: tuple[str, Page, list[Evaluation]],
+) -> None:
     text, page, _ = four
     assert page.open == []
     ids = {attrs["id"] for _, attrs in page.elements if "id" in attrs}
@@ -217,10 +232,16 @@ def test_every_element_is_closed_and_every_reference_arrives(four):
     assert set(re.findall(r"url\(#(\w+)\)", text)) <= ids
 
 
-def test_every_estimate_is_printed_with_its_interval(four):
+def test_every_estimate_is_printed_with_its_interval(
+    four: tuple[str, Page, list[Evaluation]],
+) -> None:
     _, page, results = four
     for result in results:
-        estimates = [result.accuracy, result.balanced_accuracy, result.macro_f1]
+        estimates: list[Estimate | None] = [
+            result.accuracy,
+            result.balanced_accuracy,
+            result.macro_f1,
+        ]
         estimates += [result.expected_calibration_error]
         for item in result.per_class:
             estimates += [item.sensitivity, item.specificity, item.precision]
@@ -231,7 +252,7 @@ def test_every_estimate_is_printed_with_its_interval(four):
             assert f"{value} % {low} to {high}" in page.text
 
 
-def test_absent_classes_are_named(four):
+def test_absent_classes_are_named(four: tuple[str, Page, list[Evaluation]]) -> None:
     _, page, _ = four
     assert "No image of erythroblast, platelet in this source" in page.text
     assert "6 of 8 classes" in page.text
@@ -239,7 +260,7 @@ def test_absent_classes_are_named(four):
     assert sum(attrs.get("class") == "absent" for attrs in page.all("tr")) == 2
 
 
-def test_the_loss_away_from_home_is_said_in_words(four):
+def test_the_loss_away_from_home_is_said_in_words(four: tuple[str, Page, list[Evaluation]]) -> None:
     _, page, (home, worse, lab, _) = four
     at_home = home.accuracy.value
     interval = f"95 % interval {100 * home.accuracy.low:.1f} to {100 * home.accuracy.high:.1f}"
@@ -250,7 +271,9 @@ def test_the_loss_away_from_home_is_said_in_words(four):
     assert f"−{on_worse} against validation" in page.text
 
 
-def test_a_source_that_is_called_validation_is_not_taken_for_the_runs_own(run, tmp_path):
+def test_a_source_that_is_called_validation_is_not_taken_for_the_runs_own(
+    run: RunFolder, tmp_path: Path
+) -> None:
     own = make_evaluation(run.home / "val", "validation", 0.97)
     other = make_evaluation(tmp_path / "validation", "validation", 0.5)
     text = Page(render(run, [own, other])).text
@@ -259,7 +282,7 @@ def test_a_source_that_is_called_validation_is_not_taken_for_the_runs_own(run, t
     assert "points against validation" in text
 
 
-def test_a_mean_of_weights_has_no_selected_epoch(run):
+def test_a_mean_of_weights_has_no_selected_epoch(run: RunFolder) -> None:
     card = run.read_card()
     selected = f"Epoch {card.best.epoch} of {card.num_epochs} is selected"
     assert selected in Page(render(run, [])).text
@@ -269,7 +292,9 @@ def test_a_mean_of_weights_has_no_selected_epoch(run):
     assert selected not in text
 
 
-def test_only_an_evaluation_of_other_weights_is_marked(four, run, tmp_path):
+def test_only_an_evaluation_of_other_weights_is_marked(
+    four: tuple[str, Page, list[Evaluation]], run: RunFolder, tmp_path: Path
+) -> None:
     stale = make_evaluation(tmp_path / "old", "ds2", weights="99" * 32)
     page = Page(render(run, [stale]))
     assert "measured other weights" in page.text
@@ -277,7 +302,7 @@ def test_only_an_evaluation_of_other_weights_is_marked(four, run, tmp_path):
     assert "measured other weights" not in four[1].text
 
 
-def test_hostile_names_are_text(tmp_path):
+def test_hostile_names_are_text(tmp_path: Path) -> None:
     classes = ("basophil", HOSTILE, '"><img src=x>')
     run = make_run(tmp_path / "run", classes, source=HOSTILE, examples=0)
     folder = make_evaluation(tmp_path / "e", HOSTILE, 0.5, classes, mistake_name=HOSTILE)
@@ -290,7 +315,9 @@ def test_hostile_names_are_text(tmp_path):
     assert page.text.count(HOSTILE) > 10
 
 
-def test_the_same_files_give_the_same_page_in_every_process_without_torch(run, tmp_path):
+def test_the_same_files_give_the_same_page_in_every_process_without_torch(
+    run: RunFolder, tmp_path: Path
+) -> None:
     evaluation = make_evaluation(tmp_path / "val")
     code = (
         "import sys, pathlib\n"
@@ -306,13 +333,13 @@ def test_the_same_files_give_the_same_page_in_every_process_without_torch(run, t
 
 
 @pytest.mark.parametrize("name", ["card.json", "history.jsonl", "config.toml"])
-def test_a_missing_file_of_the_run_is_named(run, name):
+def test_a_missing_file_of_the_run_is_named(run: RunFolder, name: str) -> None:
     (run.path / name).unlink()
     with pytest.raises(CheckpointError, match=re.escape(name)):
         render(run, [])
 
 
-def test_a_missing_evaluation_or_picture_is_named(run, tmp_path):
+def test_a_missing_evaluation_or_picture_is_named(run: RunFolder, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"eval\.json"):
         render(run, [tmp_path / "nowhere"])
     folder = make_evaluation(tmp_path / "val")
@@ -322,14 +349,16 @@ def test_a_missing_evaluation_or_picture_is_named(run, tmp_path):
 
 
 @pytest.mark.parametrize("content", ["", '{"epoch": 1}\n', "no json\n"])
-def test_a_history_that_is_none_is_named(run, content):
+def test_a_history_that_is_none_is_named(run: RunFolder, content: str) -> None:
     run.history.write_text(content, encoding="utf-8")
     with pytest.raises(CheckpointError, match=r"history\.jsonl"):
         render(run, [])
 
 
 @pytest.mark.parametrize("num", [0, 1, 4])
-def test_every_evaluation_has_a_tile_and_a_section(four, run, tmp_path, num):
+def test_every_evaluation_has_a_tile_and_a_section(
+    four: tuple[str, Page, list[Evaluation]], run: RunFolder, tmp_path: Path, num: int
+) -> None:
     folders = [make_evaluation(tmp_path / "ds2", "ds2")] if num == 1 else []
     page = four[1] if num == 4 else Page(render(run, folders))
     assert sum(attrs.get("id", "").startswith("source-") for _, attrs in page.elements) == num
@@ -338,7 +367,9 @@ def test_every_evaluation_has_a_tile_and_a_section(four, run, tmp_path, num):
     assert ("has not been evaluated since" in page.text) == (num == 0)
 
 
-def test_a_run_of_one_epoch_without_augmented_validation_or_examples_makes_a_page(tmp_path):
+def test_a_run_of_one_epoch_without_augmented_validation_or_examples_makes_a_page(
+    tmp_path: Path,
+) -> None:
     run = make_run(tmp_path / "run", num_epochs=1, examples=0)
     bare = run.read_history()[0].model_copy(update={"val_augmented_accuracy": None})
     run.write_history([bare])
@@ -348,13 +379,13 @@ def test_a_run_of_one_epoch_without_augmented_validation_or_examples_makes_a_pag
     assert "augmented validation" not in page.text.lower()
 
 
-def test_an_evaluation_without_mistakes_says_so(run, tmp_path):
+def test_an_evaluation_without_mistakes_says_so(run: RunFolder, tmp_path: Path) -> None:
     page = Page(render(run, [make_evaluation(tmp_path / "val", accuracy=1.1)]))
     assert "No mistake." in page.text
     assert "Most confident mistakes" not in page.text
 
 
-def test_a_report_of_two_hundred_classes_stays_small(tmp_path):
+def test_a_report_of_two_hundred_classes_stays_small(tmp_path: Path) -> None:
     classes = tuple(f"class {index:03d}" for index in range(200))
     run = make_run(tmp_path / "run", classes)
     folders = [
@@ -367,12 +398,14 @@ def test_a_report_of_two_hundred_classes_stays_small(tmp_path):
     assert page.open == []
     for name in classes:
         assert page.text.count(f"{name} ") >= len(folders)
-    worst = Evaluation.read(folders[1] / "eval.json").per_class
-    worst = min(worst, key=lambda item: item.sensitivity.value)
+    rows = Evaluation.read(folders[1] / "eval.json").per_class
+    worst = min(rows, key=lambda item: item.sensitivity.value if item.sensitivity else 1.0)
     assert f"Lowest sensitivity: {worst.name}" in page.text
 
 
-def test_the_class_with_the_lowest_sensitivity_comes_first(four):
+def test_the_class_with_the_lowest_sensitivity_comes_first(
+    four: tuple[str, Page, list[Evaluation]],
+) -> None:
     text, _, results = four
     for rank, result in enumerate(results, 1):
         found = {c.name: c.sensitivity.value for c in result.per_class if c.sensitivity}

@@ -7,12 +7,13 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from stainproof.contest import sandbox
 from stainproof.contest.sandbox import Limits, missing_packages, run_program
 from stainproof.errors import ConfigError, DataError, SubmissionError
 
@@ -23,10 +24,10 @@ needs_bubblewrap = pytest.mark.skipif(
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path: Path) -> Callable[..., Any]:
     """Run the text of a program; return its usage and what it printed."""
 
-    def call(program, command=COMMAND, **limits):
+    def call(program: Any, command: Any = COMMAND, **limits: Any) -> Any:
         root = tmp_path / "root"
         shutil.rmtree(root, ignore_errors=True)
         folder, output = root / "app" / "program", root / "app" / "output"
@@ -42,12 +43,12 @@ def run(tmp_path):
 
 
 @pytest.fixture
-def without_bubblewrap(monkeypatch):
-    monkeypatch.setattr(sandbox.shutil, "which", lambda name: None)
+def without_bubblewrap(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: None)
 
 
 @pytest.fixture
-def secret(tmp_path):
+def secret(tmp_path: Path) -> Path:
     """A file beside the program's folder."""
     path = tmp_path / "labels.json"
     path.write_text("the labels")
@@ -80,7 +81,7 @@ ATTACKS = {
 
 @needs_bubblewrap
 @pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS.keys())
-def test_an_attack_fails(run, secret, attack):
+def test_an_attack_fails(run: Callable[..., Any], secret: Path, attack: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(0.2)
         port = server.getsockname()[1]
@@ -106,7 +107,9 @@ CHANGES = {
 
 @needs_bubblewrap
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
-def test_nothing_outside_of_its_folder_changes(run, tmp_path, secret, change):
+def test_nothing_outside_of_its_folder_changes(
+    run: Callable[..., Any], tmp_path: Path, secret: Path, change: str
+) -> None:
     before, mode = secret.stat(), tmp_path.stat().st_mode
     with suppress(SubmissionError):
         run(f"import os; {change.format(secret=str(secret))}")
@@ -119,7 +122,9 @@ def test_nothing_outside_of_its_folder_changes(run, tmp_path, secret, change):
 
 
 @needs_bubblewrap
-def test_environment_and_processes_of_the_machine_are_hidden(run, monkeypatch):
+def test_environment_and_processes_of_the_machine_are_hidden(
+    run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SECRET_TOKEN", "123")
     program = (
         "import os; print(sorted(os.environ), [n for n in os.listdir('/proc') if n.isdigit()])"
@@ -130,7 +135,7 @@ def test_environment_and_processes_of_the_machine_are_hidden(run, monkeypatch):
 
 
 @needs_bubblewrap
-def test_report_of_memory_and_exit_code_cannot_be_forged(run):
+def test_report_of_memory_and_exit_code_cannot_be_forged(run: Callable[..., Any]) -> None:
     forge = (
         "import os\n"
         "for name in os.listdir('/proc/1/fd'):\n"
@@ -151,8 +156,8 @@ FORKS = "import os, time\n{loop}:\n    if os.fork() == 0:\n        os.setsid()\n
 
 
 @needs_bubblewrap
-def test_no_process_survives(run, tmp_path):
-    def num_alive():
+def test_no_process_survives(run: Callable[..., Any], tmp_path: Path) -> None:
+    def num_alive() -> Any:
         lines = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
         return sum(str(tmp_path) in line for line in lines.splitlines())
 
@@ -166,7 +171,7 @@ def test_no_process_survives(run, tmp_path):
 
 
 @needs_bubblewrap
-def test_sandbox_ends_when_the_process_that_started_it_is_killed(tmp_path):
+def test_sandbox_ends_when_the_process_that_started_it_is_killed(tmp_path: Path) -> None:
     for name in ("program", "output"):
         (tmp_path / "app" / name).mkdir(parents=True)
     program = "import sys, time; open(sys.argv[1] + '/started', 'w'); time.sleep(60)"
@@ -191,7 +196,7 @@ def test_sandbox_ends_when_the_process_that_started_it_is_killed(tmp_path):
     assert not alive
 
 
-def test_its_own_folder_and_the_libraries_can_be_used(run):
+def test_its_own_folder_and_the_libraries_can_be_used(run: Callable[..., Any]) -> None:
     program = (
         "import sys, numpy, json, ssl, sqlite3, tempfile, os, subprocess\n"
         "from pathlib import Path\n"
@@ -208,7 +213,9 @@ def test_its_own_folder_and_the_libraries_can_be_used(run):
     assert usage.seconds > 0
 
 
-def test_an_environment_elsewhere_is_visible_through_links(run, tmp_path):
+def test_an_environment_elsewhere_is_visible_through_links(
+    run: Callable[..., Any], tmp_path: Path
+) -> None:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "real"], check=True)
     (tmp_path / "link").symlink_to(tmp_path / "real")
     for python in (tmp_path / "real", tmp_path / "link"):
@@ -217,20 +224,20 @@ def test_an_environment_elsewhere_is_visible_through_links(run, tmp_path):
         assert usage.sandboxed == (shutil.which("bwrap") is not None)
 
 
-def test_a_hidden_package_cannot_be_imported(run):
+def test_a_hidden_package_cannot_be_imported(run: Callable[..., Any]) -> None:
     with pytest.raises(SubmissionError, match=r"ModuleNotFoundError: .*numpy"):
         run("import numpy", hidden=("stainproof", "numpy"))
     run("import numpy", hidden=("stainproof",))
 
 
-def test_peak_memory_is_that_of_the_largest_process(run):
+def test_peak_memory_is_that_of_the_largest_process(run: Callable[..., Any]) -> None:
     small = run("")[0].peak_mb
     assert 1 < small < 50
     child = "import os\nif os.fork() == 0: x = bytearray(2**28); sys.exit()\nos.wait()"
     assert 256 < run(child)[0].peak_mb < 320
 
 
-def test_resources_are_limited(run):
+def test_resources_are_limited(run: Callable[..., Any]) -> None:
     _, printed = run(
         "import resource as r\n"
         "for name in ('DATA', 'AS', 'FSIZE', 'NPROC', 'CORE'):\n"
@@ -247,7 +254,9 @@ def test_resources_are_limited(run):
         run("import mmap; mmap.mmap(-1, 2**42)")
 
 
-def test_without_bubblewrap_the_program_runs_with_limits(run, without_bubblewrap):
+def test_without_bubblewrap_the_program_runs_with_limits(
+    run: Callable[..., Any], without_bubblewrap: None
+) -> None:
     usage, printed = run("import os; print(os.getcwd())")
     assert not usage.sandboxed and printed.strip().endswith("home") and usage.peak_mb > 1
     with pytest.raises(SubmissionError, match="took longer than 1 s"):
@@ -258,7 +267,9 @@ def test_without_bubblewrap_the_program_runs_with_limits(run, without_bubblewrap
         run("open('big', 'wb').truncate(2**40)")
 
 
-def test_bubblewrap_that_cannot_create_namespaces_counts_as_missing(run, tmp_path, monkeypatch):
+def test_bubblewrap_that_cannot_create_namespaces_counts_as_missing(
+    run: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     refusing = tmp_path / "bwrap"
     refusing.write_text("#!/bin/sh\necho 'bwrap: No permissions' >&2; exit 1")
     refusing.chmod(0o755)
@@ -275,12 +286,14 @@ def test_bubblewrap_that_cannot_create_namespaces_counts_as_missing(run, tmp_pat
         ("command: bash program.sh", "metadata.yaml: runs 'bash'; only Python"),
     ],
 )
-def test_a_program_that_cannot_be_run_is_an_error_of_the_contest(run, command, message):
+def test_a_program_that_cannot_be_run_is_an_error_of_the_contest(
+    run: Callable[..., Any], command: str, message: str
+) -> None:
     with pytest.raises(DataError, match=message):
         run("", command)
 
 
-def test_an_interpreter_that_cannot_be_started_is_named(run):
+def test_an_interpreter_that_cannot_be_started_is_named(run: Callable[..., Any]) -> None:
     for python in (Path("/no/python"), Path("/bin/false")):
         with pytest.raises(ConfigError, match=f"{python}: is no Python"):
             run("", python=python)

@@ -6,7 +6,7 @@ from stainproof.training.optimizers import make_optimizer
 from stainproof.training.schedule import Schedule, one_cycle
 
 
-def test_one_cycle_rises_to_the_peak_then_falls_to_zero():
+def test_one_cycle_rises_to_the_peak_then_falls_to_zero() -> None:
     rates = [one_cycle(step / 100) for step in range(101)]
     peak = rates.index(max(rates))
     assert rates[peak] == pytest.approx(1.0)
@@ -16,7 +16,7 @@ def test_one_cycle_rises_to_the_peak_then_falls_to_zero():
     assert one_cycle(7.0) == pytest.approx(0.0)
 
 
-def test_a_plateau_run_lowers_its_rate_by_the_factor_after_the_patience():
+def test_a_plateau_run_lowers_its_rate_by_the_factor_after_the_patience() -> None:
     network = torch.nn.Linear(2, 2)
     settings = TrainingConfig(plateau_patience=2, plateau_factor=0.2)
     schedule = Schedule(make_optimizer(network, settings), settings)

@@ -1,6 +1,8 @@
 """The programs of a contest: what they accept of a submission and how they count."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,11 +13,13 @@ from tests.common.scripts import load_script
 
 
 @pytest.fixture(scope="module")
-def scoring():
+def scoring() -> Any:
     return load_script(SCORING / "scoring.py")
 
 
-def score(scoring, tmp_path, labels, predictions):
+def score(
+    scoring: Any, tmp_path: Path, labels: list[int], predictions: bytes | None
+) -> dict[str, dict[str, float] | list[list[int]]]:
     for name in ("ref", "res", "out"):
         (tmp_path / name).mkdir()
     reference = {"classes": BLOOD_CLASSES, "labels": labels}
@@ -26,7 +30,9 @@ def score(scoring, tmp_path, labels, predictions):
     return {file.name: json.loads(file.read_text()) for file in (tmp_path / "out").iterdir()}
 
 
-def test_scores_are_accuracy_and_the_sensitivity_of_each_class_with_images(scoring, tmp_path):
+def test_scores_are_accuracy_and_the_sensitivity_of_each_class_with_images(
+    scoring: Any, tmp_path: Path
+) -> None:
     written = score(scoring, tmp_path, [0, 0, 0, 5, 7], b"0\n0\n1\n5\n6\n")
     assert written["scores.json"] == {
         "accuracy": 3 / 5, "basophil": 2 / 3, "monocyte": 1.0, "platelet": 0.0
@@ -49,14 +55,17 @@ def test_scores_are_accuracy_and_the_sensitivity_of_each_class_with_images(scori
         (b"1" * 100_000, "contains more than 3 labels"),
     ],
 )
-def test_predictions_that_are_no_list_of_labels_are_one_line(scoring, tmp_path, predictions, fault):
+def test_predictions_that_are_no_list_of_labels_are_one_line(
+    scoring: Any, tmp_path: Path, predictions: bytes | None, fault: str
+) -> None:
     with pytest.raises(SystemExit) as ended:
         score(scoring, tmp_path, [0, 1, 2], predictions)
-    assert ended.value.code.startswith("scoring: ") and fault in ended.value.code
+    said = str(ended.value.code)
+    assert said.startswith("scoring: ") and fault in said
     assert not list((tmp_path / "out").iterdir())
 
 
-def test_predictions_that_are_a_link_are_refused(scoring, tmp_path):
+def test_predictions_that_are_a_link_are_refused(scoring: Any, tmp_path: Path) -> None:
     (tmp_path / "truth").write_bytes(b"0\n1\n2\n")
     (tmp_path / "predictions.txt").symlink_to(tmp_path / "truth")
     with pytest.raises(ValueError, match="is missing"):

@@ -105,7 +105,10 @@ def test_the_preset_is_found_in_a_space_of_how_often_an_operation_comes() -> Non
         ("network.units = []", "network.units.values"),
         ("network.units = { low = nan, high = 1.0 }", "finite"),
         ("network.units = { low = 1, high = 2, most = 3 }", "network.units.most"),
-        ("network.stem = { each = [[8]], min_length = 2 }", "min_length 2 is more than the 1 items"),
+        (
+            "network.stem = { each = [[8]], min_length = 2 }",
+            "min_length 2 is more than the 1 items",
+        ),
         ("network.stem = { each = 3 }", "network.stem"),
         ("network.breadth = [1, 2]", "network.breadth is unknown"),
         ("network.units = [1, 99]", "units: Input should be less than or equal to 16, got 99"),

@@ -1,13 +1,17 @@
 """What a training step and an answer may cost, counted and not timed."""
 
 from collections import Counter
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from stainproof.config.presets import make_config
+from stainproof.config.schema import NetworkConfig, Preprocessing
 from stainproof.inference.folding import FoldedNetwork
 from stainproof.models.network import build_network
 from stainproof.models.preprocessing import to_tensor
@@ -18,20 +22,22 @@ PROJECTED = {"light": 1, "an2dl": 2}
 """Blocks whose skip is a convolution."""
 
 
-def parts(name):
+def parts(name: str) -> tuple[nn.Module, Tensor, Preprocessing]:
     config = make_config(network=name)
     images = torch.randint(0, 256, (2, 96, 96, 3), dtype=torch.uint8)
     return build_network(config, 8).train(), images, config.preprocessing
 
 
-def operations(function):
+def operations(function: Callable[..., Any]) -> Counter[str]:
     with profile(activities=[ProfilerActivity.CPU]) as seen:
         function()
     return Counter({event.key: event.count for event in seen.key_averages()})
 
 
 @pytest.mark.parametrize("name", ["light", "an2dl"])
-def test_a_step_computes_four_convolutions_and_two_normalisations_an_inception_unit(name):
+def test_a_step_computes_four_convolutions_and_two_normalisations_an_inception_unit(
+    name: str,
+) -> None:
     """The report's unit, branch by branch, would make six of each."""
     network, images, preprocessing = parts(name)
     found = operations(lambda: network(to_tensor(images, preprocessing)).sum().backward())
@@ -42,12 +48,12 @@ def test_a_step_computes_four_convolutions_and_two_normalisations_an_inception_u
 
 
 @pytest.mark.parametrize("name", ["light", "an2dl"])
-def test_no_convolution_is_computed_in_another_memory_order(name):
+def test_no_convolution_is_computed_in_another_memory_order(name: str) -> None:
     """A copy from or to channels-last at every layer would cost a third of the step."""
     network, images, preprocessing = parts(name)
     dense = []
 
-    def note(module, given, answer):
+    def note(module: Any, given: Any, answer: Any) -> None:
         dense.append(given[0].is_contiguous(memory_format=torch.channels_last))
         dense.append(answer.is_contiguous(memory_format=torch.channels_last))
 
@@ -59,7 +65,7 @@ def test_no_convolution_is_computed_in_another_memory_order(name):
     assert all(dense)
 
 
-def products(settings, size_px=96, num_classes=8):
+def products(settings: NetworkConfig, size_px: Any = 96, num_classes: Any = 8) -> int:
     """Count the multiplications of an answer from the report's description of the layers."""
     total, channels, pixels = 0, 3, size_px**2
     for filters in settings.stem:
@@ -78,7 +84,7 @@ def products(settings, size_px=96, num_classes=8):
 
 
 @pytest.mark.parametrize("name", ["light", "an2dl"])
-def test_inference_takes_the_macs_of_the_layers_and_no_more(name):
+def test_inference_takes_the_macs_of_the_layers_and_no_more(name: str) -> None:
     network, images, preprocessing = parts(name)
     folded = FoldedNetwork(network.eval(), preprocessing)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:

@@ -1,5 +1,4 @@
 from typing import Any
-from typing import Any
 
 from stainproof.runs.history import EpochRecord
 from stainproof.search.trial import MIN_FINISHED_TRIALS, beaten_by

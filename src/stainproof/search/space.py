@@ -16,11 +16,11 @@ from stainproof.config.presets import make_config
 from stainproof.config.schema import Config
 from stainproof.errors import ConfigError
 from stainproof.search.ranges import (
-    Numeric,
+    Categorical,
     Conditional,
     Draw,
     ListOf,
-    Categorical,
+    Numeric,
     Scalar,
     Value,
     as_text,

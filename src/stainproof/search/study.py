@@ -105,7 +105,7 @@ class Study:
         return RunFolder(self.folder / TRIALS_FOLDER / f"{number:04d}")
 
     def preset(self) -> dict[str, Scalar] | None:
-        """Return the parameters of a trial with the preset's settings; None if outside the space."""
+        """Return the parameters of the preset's settings; None if they lie outside the space."""
         return self.space.locate(make_config(assignments=self.plan.fixed))
 
     def config(self, trial: Trial, *shared: str) -> Config:
