@@ -4,11 +4,8 @@ TORCH  ?= torch==2.13.0
 BIN     = .venv/bin
 READY   = .venv/.ready
 KERAS   = .venv-keras/.ready
-AUDIT   = .venv-audit/.ready
+BENCH   = .venv-bench/.ready
 FASTDUP = .venv-fastdup/.ready
-AUGMENT = .venv-augment/.ready
-NEIGHBOURS = .venv-neighbours/.ready
-TRANSFER = .venv-transfer/.ready
 
 # make demo                                        synthetic cells, then another lab's stain
 # make demo DATA=my/train TEST=my/test BUDGET=20m  your own images
@@ -17,7 +14,7 @@ TEST   ?= demo/other
 BUDGET ?= 100s
 SEED   ?= 0
 
-.PHONY: demo test test-slow test-keras test-transfer check bench docs clean
+.PHONY: demo test test-slow test-keras test-transfer check bench bench-smoke docs pictures clean
 
 demo: $(READY)
 	rm -rf demo
@@ -40,9 +37,9 @@ test-slow: $(READY)
 test-keras: $(READY) $(KERAS)
 	OMP_NUM_THREADS=1 GRADER=.venv-keras/bin/python $(BIN)/pytest tests/keras
 
-# Transfer learning needs torchvision, which wants PyPI's own torch: an environment of its own.
-test-transfer: $(TRANSFER)
-	OMP_NUM_THREADS=1 .venv-transfer/bin/pytest tests/transfer
+# Transfer learning needs torchvision, which needs PyPI's own torch: the benchmarks' environment.
+test-transfer: $(BENCH)
+	OMP_NUM_THREADS=1 .venv-bench/bin/pytest tests/transfer
 
 check: $(READY)
 	$(BIN)/ruff check .
@@ -52,61 +49,67 @@ check: $(READY)
 
 # make bench                                       what needs no real image
 # make bench REAL=../shared/data                   all of it, on the ds1, ds1_truth.csv, clean, ds2,
-#                                                  ds2_truth.csv and other_lab in there; begins with
-#                                                  no row, then goes on where it was stopped
+#                                                  ds2_truth.csv and other_lab in there
+# A training that has a row in benchmarks/ is not repeated. Run folders are in runs/.
+RUN   = $(BIN)/python -m benchmarks
 TESTS = --tests $(REAL)/clean $(REAL)/ds2 $(REAL)/other_lab
 STUDY = --data runs/ds1_clean.csv $(TESTS)
-ROWS = $(foreach study,augmentation techniques transfer search time_to_accuracy,benchmarks/$(study)_rows.jsonl)
-bench: $(READY) $(KERAS) $(AUDIT) $(FASTDUP) $(AUGMENT) $(NEIGHBOURS) $(TRANSFER)
-	$(BIN)/python benchmarks/phantoms.py
-	.venv-keras/bin/python benchmarks/reference_network.py
-	$(BIN)/python benchmarks/training_step.py
-	$(BIN)/python benchmarks/inference.py
-	$(BIN)/python benchmarks/augmentation.py
-	$(BIN)/python benchmarks/near_copies.py
-	$(BIN)/python benchmarks/growth.py
-	$(BIN)/python benchmarks/search_proposals.py
-	.venv-audit/bin/python benchmarks/audit_doctored.py $(if $(REAL),--real $(REAL)/clean)
+TRUTH = --data $(REAL)/ds1 --truth $(REAL)/ds1_truth.csv
+LONG  = $(foreach seed,0 1 2,runs/techniques/muon-long-$(seed))
+bench: $(READY) $(KERAS) $(BENCH) $(if $(REAL),$(FASTDUP))
+	$(RUN).synthetic.speed
+	.venv-keras/bin/python -m benchmarks.training.step_beside_keras
+	$(RUN).training.step
+	$(RUN).inference.beside_other_tools
+	$(RUN).inference.growth
+	$(RUN).augmentation.beside_other_tools
+	$(RUN).audit.near_duplicates
+	$(RUN).search.proposals
+	.venv-bench/bin/python -m benchmarks.audit.doctored $(if $(REAL),--real $(REAL)/clean)
 ifdef REAL
-	.venv-audit/bin/python benchmarks/audit_methods.py --real $(REAL)/clean
 	mkdir -p runs
-	test -e runs/begun || rm -f $(ROWS)
-	touch runs/begun
-	$(BIN)/python benchmarks/phantom_transfer.py --real $(REAL)/clean
-	$(BIN)/python benchmarks/audit_score.py --data $(REAL)/ds1 --truth $(REAL)/ds1_truth.csv $(REAL)/clean $(REAL)/other_lab
-	$(BIN)/python benchmarks/audit_neighbours.py --data $(REAL)/ds1 --truth $(REAL)/ds1_truth.csv
-	$(BIN)/stainproof audit $(REAL)/ds1 --out runs/audit
-	$(BIN)/stainproof clean $(REAL)/ds1 --audit runs/audit --out runs/ds1_clean.csv
-	$(BIN)/python benchmarks/augmentation_study.py $(STUDY) --truth $(REAL)/ds2_truth.csv --runs runs/augmentation
-	$(BIN)/python benchmarks/augmentation_tables.py
-	.venv-transfer/bin/python benchmarks/transfer_study.py $(STUDY) --truth $(REAL)/ds2_truth.csv --runs runs/transfer
-	$(BIN)/python benchmarks/selection_criteria.py --data runs/ds1_clean.csv --shifted $(REAL)/ds2 --other $(REAL)/other_lab runs/augmentation/*
-	$(BIN)/python benchmarks/engines_agree.py runs/augmentation/long-randaugment-2 --tests $(REAL)/clean $(REAL)/ds2
-	$(BIN)/python benchmarks/time_to_accuracy.py $(STUDY)
-	$(BIN)/python benchmarks/time_to_accuracy.py $(STUDY) --only stainproof --minutes 3
-	$(BIN)/python benchmarks/time_to_accuracy.py $(STUDY) --only stainproof --minutes 1
-	$(BIN)/python benchmarks/techniques_study.py $(STUDY) --truth $(REAL)/ds2_truth.csv --runs runs/techniques --only baseline start start-long sizes optimizers muon-long techniques searched
-	rm -rf teacher
-	$(BIN)/stainproof ensemble runs/techniques/muon-long-0 runs/techniques/muon-long-1 --out teacher
-	$(BIN)/python benchmarks/techniques_study.py $(STUDY) --truth $(REAL)/ds2_truth.csv --runs runs/techniques --only teacher teacher-long taught
+	.venv-bench/bin/python -m benchmarks.audit.single_overlay_methods --real $(REAL)/clean
+	$(RUN).synthetic.transfer_to_real_cells --real $(REAL)/clean
+	$(RUN).audit.against_truth $(TRUTH) $(REAL)/clean $(REAL)/other_lab
+	$(RUN).audit.beside_other_tools $(TRUTH)
+	test -e runs/audit || $(BIN)/stainproof audit $(REAL)/ds1 --out runs/audit
+	test -e runs/ds1_clean.csv || $(BIN)/stainproof clean $(REAL)/ds1 --audit runs/audit --out runs/ds1_clean.csv
+	$(RUN).audit.cleaning_effect --data $(REAL)/ds1 --test $(REAL)/clean $(REAL)/ds2 $(REAL)/other_lab --budget 10m
+	$(RUN).augmentation.study $(STUDY) --truth $(REAL)/ds2_truth.csv --runs runs/augmentation
+	$(RUN).augmentation.tables
+	.venv-bench/bin/python -m benchmarks.training.transfer $(STUDY) --truth $(REAL)/ds2_truth.csv --runs runs/transfer
+	$(RUN).training.selection_criteria --data runs/ds1_clean.csv --shifted $(REAL)/ds2 --other $(REAL)/other_lab runs/augmentation/*
+	$(RUN).inference.engines_agree runs/augmentation/long-randaugment-2 --tests $(REAL)/clean $(REAL)/ds2
+	$(RUN).training.time_to_accuracy $(STUDY)
+	$(RUN).training.time_to_accuracy $(STUDY) --only stainproof --minutes 3
+	$(RUN).training.time_to_accuracy $(STUDY) --only stainproof --minutes 1
+	$(RUN).training.study $(STUDY) --truth $(REAL)/ds2_truth.csv --runs runs/techniques --only baseline start start-long sizes optimizers muon-long techniques searched
+	test -e teacher || $(BIN)/stainproof ensemble runs/techniques/muon-long-0 runs/techniques/muon-long-1 --out teacher
+	$(RUN).training.study $(STUDY) --truth $(REAL)/ds2_truth.csv --runs runs/techniques --only teacher teacher-long taught
 	$(BIN)/stainproof search runs/ds1_clean.csv --out runs/search --trials 30 --budget 2m
-	$(BIN)/python benchmarks/search_study.py runs/search $(STUDY) --runs runs/searched
-	$(BIN)/python benchmarks/techniques_tables.py
-	$(BIN)/python benchmarks/answering.py runs/techniques/muon-long-0 runs/techniques/muon-long-1 runs/techniques/muon-long-2 $(TESTS)
-	$(BIN)/python benchmarks/averages.py runs/techniques/no-average $(STUDY)
-	$(BIN)/python benchmarks/submission.py runs/techniques/muon-long-0 --on $(REAL)/ds2
-	$(BIN)/python benchmarks/cleaning_effect.py --data $(REAL)/ds1 --test $(REAL)/clean $(REAL)/ds2 $(REAL)/other_lab --budget 10m
+	$(RUN).search.study runs/search $(STUDY) --runs runs/searched
+	$(RUN).training.tables
+	$(RUN).inference.tta_and_ensembles $(LONG) $(TESTS)
+	$(RUN).training.weight_averaging runs/techniques/no-average $(STUDY)
+	$(RUN).contest.submission runs/techniques/muon-long-0 --on $(REAL)/ds2
 endif
-	$(BIN)/python benchmarks/networks.py
+	$(RUN).training.networks
 
+# Every benchmark in seconds on synthetic cells; nothing is published.
+bench-smoke: $(READY)
+	OMP_NUM_THREADS=1 $(RUN).smoke
+
+# The generated pages, then the site in build/site; a broken link is an error.
 docs: $(READY)
 	$(BIN)/python docs/command_line.py
-	$(BIN)/python docs/pictures.py
 	$(BIN)/python docs/operations.py
-	$(BIN)/python docs/results_tables.py
+	$(BIN)/zensical build --clean --strict
+
+pictures: $(READY)
+	$(BIN)/python docs/pictures.py
 
 clean:
-	rm -rf .venv .venv-keras .venv-audit .venv-fastdup .venv-augment .venv-neighbours .venv-transfer demo
+	rm -rf .venv .venv-keras .venv-bench .venv-fastdup demo build
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -120,29 +123,14 @@ $(KERAS): pyproject.toml benchmarks/requirements-keras.txt
 	.venv-keras/bin/pip install -q --disable-pip-version-check -r benchmarks/requirements-keras.txt -e .
 	touch $@
 
-$(AUDIT): pyproject.toml benchmarks/requirements-audit.txt
-	$(PYTHON) -m venv .venv-audit
-	.venv-audit/bin/pip install -q --disable-pip-version-check "$(TORCH)"
-	.venv-audit/bin/pip install -q --disable-pip-version-check -r benchmarks/requirements-audit.txt -e .
+$(BENCH): pyproject.toml benchmarks/requirements-bench.txt
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/pip install -q --disable-pip-version-check torch==2.14.1 torchvision==0.29.1
+	.venv-bench/bin/pip install -q --disable-pip-version-check -r benchmarks/requirements-bench.txt -e ".[transfer,openvino]"
 	touch $@
 
-$(FASTDUP): benchmarks/requirements-fastdup.txt
+# fastdup pins older versions of the other tools' packages: pip finds no common solution.
+$(FASTDUP): Makefile
 	$(PYTHON) -m venv .venv-fastdup
-	.venv-fastdup/bin/pip install -q --disable-pip-version-check -r $<
-	touch $@
-
-$(NEIGHBOURS): pyproject.toml benchmarks/requirements-neighbours.txt
-	$(PYTHON) -m venv .venv-neighbours
-	.venv-neighbours/bin/pip install -q --disable-pip-version-check -r benchmarks/requirements-neighbours.txt -e .
-	touch $@
-
-$(TRANSFER): pyproject.toml tests/transfer/requirements.txt
-	$(PYTHON) -m venv .venv-transfer
-	.venv-transfer/bin/pip install -q --disable-pip-version-check torch==2.14.1 torchvision==0.29.1
-	.venv-transfer/bin/pip install -q --disable-pip-version-check -r tests/transfer/requirements.txt -e ".[transfer,openvino]"
-	touch $@
-
-$(AUGMENT): benchmarks/requirements-augmentation.txt
-	$(PYTHON) -m venv .venv-augment
-	.venv-augment/bin/pip install -q --disable-pip-version-check -r $<
+	.venv-fastdup/bin/pip install -q --disable-pip-version-check "fastdup>=2.50"
 	touch $@

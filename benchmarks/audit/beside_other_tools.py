@@ -20,6 +20,8 @@ from benchmarks.common.child import MAIN, run_module
 from benchmarks.common.child import TOOLS as TOOLS_ENVIRONMENT
 from benchmarks.common.page import made_on, peak_memory_mb, write_section
 
+FASTDUP = ".venv-fastdup"
+"""Pins older versions of the other tools' packages: pip finds no common solution."""
 Found = dict[str, list[str]]
 
 
@@ -74,7 +76,7 @@ def _relative(name: str, data: Path) -> str:
 
 
 TOOLS = {"stainproof": by_stainproof, "cleanvision": by_cleanvision, "fastdup": by_fastdup}
-ENVIRONMENTS = {"stainproof": MAIN, "cleanvision": TOOLS_ENVIRONMENT, "fastdup": TOOLS_ENVIRONMENT}
+ENVIRONMENTS = {"stainproof": MAIN, "cleanvision": TOOLS_ENVIRONMENT, "fastdup": FASTDUP}
 
 
 def measure(tool: str, data: Path) -> dict[str, Any]:
