@@ -337,8 +337,11 @@ def test_a_table_that_is_no_audit_is_refused(tmp_path: Path, text: str) -> None:
 
 
 def test_groups_that_share_a_file_keep_one_together() -> None:
-    groups: list[tuple[Any, str, str]] = [("exact_duplicate", "C1", "za"), ("near_duplicate", "N1", "zm"),
-              ("near_duplicate", "N2", "pq")]  # fmt: skip
+    groups: list[tuple[Any, str, str]] = [
+        ("exact_duplicate", "C1", "za"),
+        ("near_duplicate", "N1", "zm"),
+        ("near_duplicate", "N2", "pq"),
+    ]
     findings = [
         Finding(file, kind, group, 0.0, 0.0, "keep one")
         for kind, group, names in groups

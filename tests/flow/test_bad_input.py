@@ -75,34 +75,34 @@ def refused(
 # Images that cannot be learnt from or measured on
 
 
-def no_such_path(folder: Any, cells: Any) -> Any:
+def no_such_path(folder: Path, cells: Path) -> Any:
     return "gone"
 
 
-def name_of_two_lines(folder: Any, cells: Any) -> Any:
+def name_of_two_lines(folder: Path, cells: Path) -> Any:
     return "go\nne"
 
 
-def name_that_is_too_long(folder: Any, cells: Any) -> Any:
+def name_that_is_too_long(folder: Path, cells: Path) -> Any:
     return "a" * 300
 
 
-def empty_folder(folder: Any, cells: Any) -> Any:
+def empty_folder(folder: Path, cells: Path) -> Any:
     (folder / "empty").mkdir()
     return "empty"
 
 
-def class_folder_without_images(folder: Any, cells: Any) -> Any:
+def class_folder_without_images(folder: Path, cells: Path) -> Any:
     (cells / "monocyte").mkdir()
     return "cells"
 
 
-def text_named_jpg(folder: Any, cells: Any) -> Any:
+def text_named_jpg(folder: Path, cells: Path) -> Any:
     (cells / "platelet" / "odd.jpg").write_text("a text\nof two lines")
     return "cells"
 
 
-def truncated_jpeg(folder: Any, cells: Any) -> Any:
+def truncated_jpeg(folder: Path, cells: Path) -> Any:
     whole = next((cells / "platelet").glob("*.jpg")).read_bytes()
     (cells / "platelet" / "odd.jpg").write_bytes(whole[: len(whole) // 2])
     return "cells"
@@ -117,7 +117,7 @@ def png_header(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
 
 
-def png_of_900_megapixels(folder: Any, cells: Any) -> Any:
+def png_of_900_megapixels(folder: Path, cells: Path) -> Any:
     (cells / "platelet" / "odd.png").write_bytes(png_header(30_000, 30_000))
     return "cells"
 
@@ -127,23 +127,23 @@ def png_of_120_megapixels(folder: Path, cells: Path) -> str:
     return "cells"
 
 
-def labels_out_of_range(folder: Any, cells: Any) -> Any:
+def labels_out_of_range(folder: Path, cells: Path) -> Any:
     np.savez(folder / "set.npz", images=SIX_IMAGES, labels=[0, 1, 2, 0, 1, 8])
     return "set.npz"
 
 
-def npz_without_the_keys(folder: Any, cells: Any) -> Any:
+def npz_without_the_keys(folder: Path, cells: Path) -> Any:
     np.savez(folder / "set.npz", x=SIX_IMAGES, y=[0, 1, 2, 0, 1, 2])
     return "set.npz"
 
 
-def npz_with_object_arrays(folder: Any, cells: Any) -> Any:
+def npz_with_object_arrays(folder: Path, cells: Path) -> Any:
     labels = np.array([0, "b", None, 1, 2, 3], dtype=object)
     np.savez(folder / "set.npz", allow_pickle=True, images=SIX_IMAGES, labels=labels)
     return "set.npz"
 
 
-def damaged_npz(folder: Any, cells: Any) -> Any:
+def damaged_npz(folder: Path, cells: Path) -> Any:
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, SIX_IMAGES.shape, dtype=np.uint8)
     np.savez_compressed(folder / "set.npz", images=images, labels=[0, 1, 2, 0, 1, 2])
@@ -153,21 +153,21 @@ def damaged_npz(folder: Any, cells: Any) -> Any:
     return "set.npz"
 
 
-def table_without_labels(folder: Any, cells: Any) -> Any:
+def table_without_labels(folder: Path, cells: Path) -> Any:
     (folder / "cells.csv").write_text("path,class\na.png,ig\n")
     return "cells.csv"
 
 
-def unknown_kind(folder: Any, cells: Any) -> Any:
+def unknown_kind(folder: Path, cells: Path) -> Any:
     (folder / "cells.zip").write_bytes(b"PK")
     return "cells.zip"
 
 
-def part_that_is_not_there(folder: Any, cells: Any) -> Any:
+def part_that_is_not_there(folder: Path, cells: Path) -> Any:
     return "cells@exam"
 
 
-def unknown_size_of_bloodmnist(folder: Any, cells: Any) -> Any:
+def unknown_size_of_bloodmnist(folder: Path, cells: Path) -> Any:
     return "bloodmnist:29"
 
 

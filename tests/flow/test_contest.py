@@ -50,7 +50,7 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 @pytest.fixture(scope="module")
-def run(cells: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def run(cells: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A run on images of a contest's own size."""
     out = tmp_path_factory.mktemp("runs") / "px96"
     api.train(cells, out, tiny_config("preprocessing.size_px=96", "network.stem=[4,8,16]", *VARIED))
@@ -58,7 +58,7 @@ def run(cells: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 @pytest.fixture(scope="module")
-def small(cells: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def small(cells: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A run on smaller images, standardised."""
     standard = ("preprocessing.mean=[0.7,0.6,0.7]", "preprocessing.std=[0.2,0.2,0.1]")
     out = tmp_path_factory.mktemp("runs") / "px48"
@@ -67,20 +67,20 @@ def small(cells: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 @pytest.fixture(scope="module")
-def bundle(cells: Any, elsewhere: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def bundle(cells: Path, elsewhere: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     out = tmp_path_factory.mktemp("contest") / "bundle.zip"
     competition(cells, elsewhere, out)
     return out
 
 
 @pytest.fixture(scope="module")
-def zipped(run: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def zipped(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     out = tmp_path_factory.mktemp("zips") / "submission.zip"
     submit(run, out, runtime="onnx")
     return out
 
 
-def labels_of(zipped: Any, images: Any, tmp_path: Path) -> Any:
+def labels_of(zipped: Path, images: Any, tmp_path: Path) -> Any:
     """Return the labels that a submission predicts in the contest's grader."""
     np.save(tmp_path / "images.npy", images)
     predictions, _ = run_submission(zipped, Task(tmp_path, tmp_path), Limits())
@@ -91,7 +91,7 @@ def labels_of(zipped: Any, images: Any, tmp_path: Path) -> Any:
 
 
 def test_a_submission_scores_what_its_run_does_to_the_image(
-    run: Any, zipped: Any, cells: Any, elsewhere: Any, bundle: Any
+    run: Path, zipped: Path, cells: Path, elsewhere: Path, bundle: Any
 ) -> None:
     for phase, source in (("development", cells), ("final", elsewhere)):
         evaluated = api.evaluate(run, source)
@@ -108,7 +108,7 @@ def test_a_submission_scores_what_its_run_does_to_the_image(
 
 
 def test_the_command_line_goes_round_the_loop(
-    run: Any, cells: Any, elsewhere: Any, tmp_path: Path
+    run: Path, cells: Path, elsewhere: Path, tmp_path: Path
 ) -> None:
     def say(*words: Any) -> Any:
         done = CliRunner().invoke(app, [str(word) for word in words])
@@ -128,7 +128,9 @@ def test_the_command_line_goes_round_the_loop(
     assert f"accuracy                   {accuracy}" in said and "platelet" in said
 
 
-def test_a_submission_is_clean_files_that_name_nothing_of_ours(zipped: Any, tmp_path: Path) -> None:
+def test_a_submission_is_clean_files_that_name_nothing_of_ours(
+    zipped: Path, tmp_path: Path
+) -> None:
     with zipfile.ZipFile(zipped) as archive:
         names = set(archive.namelist())
         code = {name: archive.read(name).decode() for name in names if name.endswith(".py")}
@@ -140,12 +142,12 @@ def test_a_submission_is_clean_files_that_name_nothing_of_ours(zipped: Any, tmp_
         assert "stainproof" not in text
 
 
-def test_the_same_run_gives_the_same_zip(run: Any, zipped: Any, tmp_path: Path) -> None:
+def test_the_same_run_gives_the_same_zip(run: Path, zipped: Path, tmp_path: Path) -> None:
     submit(run, tmp_path / "again.zip", runtime="onnx")
     assert (tmp_path / "again.zip").read_bytes() == zipped.read_bytes()
 
 
-def test_the_starting_kit_is_a_submission_that_scores(elsewhere: Any, tmp_path: Path) -> None:
+def test_the_starting_kit_is_a_submission_that_scores(elsewhere: Path, tmp_path: Path) -> None:
     shutil.make_archive(str(tmp_path / "kit"), "zip", FILES / "starting_kit")
     scored = score(tmp_path / "kit.zip", elsewhere)
     assert scored.accuracy.value == 6 / 48
@@ -165,7 +167,7 @@ def test_the_starting_kit_is_a_submission_that_scores(elsewhere: Any, tmp_path: 
     ],
 )
 def test_what_another_teachers_bundle_lacks_is_not_laid_on_the_submission(
-    zipped: Any, bundle: Any, tmp_path: Path, file: Any, text: Any, message: Any
+    zipped: Path, bundle: Path, tmp_path: Path, file: Any, text: Any, message: Any
 ) -> None:
     shutil.unpack_archive(bundle, tmp_path / "bundle")
     for path in (tmp_path / "bundle").rglob(file):
@@ -174,7 +176,7 @@ def test_what_another_teachers_bundle_lacks_is_not_laid_on_the_submission(
         score(zipped, tmp_path / "bundle", phase="final")
 
 
-def test_a_phase_of_plain_images_is_refused(zipped: Any, elsewhere: Any) -> None:
+def test_a_phase_of_plain_images_is_refused(zipped: Path, elsewhere: Path) -> None:
     with pytest.raises(ConfigError, match="not a contest bundle"):
         score(zipped, elsewhere, phase="final")
 
@@ -184,7 +186,7 @@ def test_a_phase_of_plain_images_is_refused(zipped: Any, elsewhere: Any) -> None
 
 @pytest.mark.parametrize("how", [("d4",), ("none", "notch"), ("flips", "butterworth", 0.3)])
 def test_views_and_filters_travel_inside(
-    small: Any, elsewhere: Any, tmp_path: Path, how: Any
+    small: Any, elsewhere: Path, tmp_path: Path, how: Any
 ) -> None:
     inference = make_inference_config(*how)
     submit(small, tmp_path / "s.zip", runtime="onnx", inference=inference)
@@ -194,7 +196,7 @@ def test_views_and_filters_travel_inside(
 
 @pytest.mark.parametrize("voting", ["soft", "hard"])
 def test_a_submission_contains_an_ensemble_with_sizes_and_voting(
-    run: Any, small: Any, elsewhere: Any, tmp_path: Path, voting: Any
+    run: Path, small: Any, elsewhere: Path, tmp_path: Path, voting: Any
 ) -> None:
     turned = shutil.copytree(small, tmp_path / "turned")
     card = Card.read(turned / "card.json")
@@ -210,7 +212,7 @@ def test_a_submission_contains_an_ensemble_with_sizes_and_voting(
 
 @pytest.mark.parametrize("size_px", [40, 112])
 def test_images_are_resized_as_the_run_resizes_them(
-    cells: Any, elsewhere: Any, tmp_path: Path, size_px: Any
+    cells: Path, elsewhere: Path, tmp_path: Path, size_px: Any
 ) -> None:
     config = tiny_config(f"preprocessing.size_px={size_px}", *VARIED)
     api.train(cells, tmp_path / "run", config)
@@ -220,18 +222,18 @@ def test_images_are_resized_as_the_run_resizes_them(
     assert np.array_equal(labels_of(tmp_path / "s.zip", images, tmp_path), expected)
 
 
-def test_images_of_another_size_than_the_contests_are_refused(zipped: Any, tmp_path: Path) -> None:
+def test_images_of_another_size_than_the_contests_are_refused(zipped: Path, tmp_path: Path) -> None:
     message = r"ValueError: X must be uint8 \(n, 96, 96, 3\), got uint8 \(2, 96, 128, 3\)"
     with pytest.raises(SubmissionError, match=message):
         labels_of(zipped, np.zeros((2, 96, 128, 3), np.uint8), tmp_path)
 
 
-def test_no_images_get_no_labels(zipped: Any, tmp_path: Path) -> None:
+def test_no_images_get_no_labels(zipped: Path, tmp_path: Path) -> None:
     assert len(labels_of(zipped, np.empty((0, 96, 96, 3), np.uint8), tmp_path)) == 0
 
 
 def test_classes_in_another_order_and_spelling_get_the_contests_labels(
-    run: Any, elsewhere: Any, tmp_path: Path
+    run: Path, elsewhere: Path, tmp_path: Path
 ) -> None:
     other = shutil.copytree(run, tmp_path / "other")
     card = Card.read(other / "card.json")
@@ -246,7 +248,7 @@ def test_classes_in_another_order_and_spelling_get_the_contests_labels(
 
 
 @pytest.mark.parametrize("names", [("blast", *BLOOD_CLASSES[1:]), ("Platelet", *BLOOD_CLASSES[1:])])
-def test_a_run_with_other_classes_is_refused(run: Any, tmp_path: Path, names: Any) -> None:
+def test_a_run_with_other_classes_is_refused(run: Path, tmp_path: Path, names: Any) -> None:
     other = shutil.copytree(run, tmp_path / "other")
     card = Card.read(other / "card.json")
     card.model_copy(update={"classes": names}).write(other / "card.json")
@@ -289,7 +291,7 @@ def spoilt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Any
     ],
 )  # fmt: skip
 def test_a_zip_that_fails_its_test_is_not_written(
-    run: Any, tmp_path: Path, spoilt: Callable[..., Any], old: Any, new: Any, message: Any
+    run: Path, tmp_path: Path, spoilt: Callable[..., Any], old: Any, new: Any, message: Any
 ) -> None:
     spoilt("model.py", old, new)
     (tmp_path / "s.zip").write_text("an earlier one")
@@ -309,7 +311,7 @@ def test_a_zip_that_fails_its_test_is_not_written(
     ],
 )
 def test_what_cannot_be_submitted_is_said_at_once(
-    run: Any, tmp_path: Path, options: Any, error: Any, message: Any
+    run: Path, tmp_path: Path, options: Any, error: Any, message: Any
 ) -> None:
     given = {"out": "s.zip", "runtime": "onnx", **options}
     out = tmp_path / given.pop("out")
@@ -319,7 +321,7 @@ def test_what_cannot_be_submitted_is_said_at_once(
 
 
 def test_without_keras_the_keras_runtime_says_what_to_install(
-    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(submissions, "missing_packages", lambda python, names: [])
     monkeypatch.setitem(sys.modules, "keras", None)
@@ -329,7 +331,7 @@ def test_without_keras_the_keras_runtime_says_what_to_install(
 
 
 def test_without_the_graders_tensorflow_the_message_says_what_to_install(
-    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert missing_packages(Path(sys.executable), ["numpy", "no_such", "json"]) == ["no_such"]
     monkeypatch.setattr(submissions, "missing_packages", lambda python, names: [list(names)[1]])

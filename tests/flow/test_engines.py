@@ -223,8 +223,8 @@ def test_an_int8_network_is_kept_if_it_is_faster_and_as_accurate(
     assert isinstance(engine, engines.OnnxRuntimeEngine) and engine.num_classes == 8
     lost = np.abs(small.predict_proba(noise(20)) - exact.predict_proba(noise(20)))
     assert 0 < lost.max() < 0.1
-    for engine, name in (("int8", "more, 8 bits"), ("auto", "more")):
-        assert api.evaluate(run_copy, many, engine=engine).source == name
+    for choice, name in (("int8", "more, 8 bits"), ("auto", "more")):
+        assert api.evaluate(run_copy, many, engine=choice).source == name
         assert (run_copy / "evaluations" / name / "eval.json").exists()
     assert Card.read(run_copy / "card.json").engine != "int8"
 

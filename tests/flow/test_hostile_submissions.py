@@ -116,7 +116,7 @@ REACHING_OUT = {
 @needs_bubblewrap
 @pytest.mark.parametrize("body", REACHING_OUT.values(), ids=REACHING_OUT.keys())
 def test_a_submission_cannot_reach_out_of_the_sandbox(
-    bundle: Any, cells: Path, tmp_path: Path, body: Any
+    bundle: Path, cells: Path, tmp_path: Path, body: Any
 ) -> None:
     truth = bundle / "final" / "reference_data" / "labels.json"
     assert len(json.loads(truth.read_text())["labels"]) == 48
@@ -126,7 +126,7 @@ def test_a_submission_cannot_reach_out_of_the_sandbox(
 
 
 def test_a_submission_finds_no_label_in_the_files_that_it_is_given(
-    bundle: Any, tmp_path: Path
+    bundle: Path, tmp_path: Path
 ) -> None:
     search = (
         "seen = []\n"

@@ -17,6 +17,7 @@ from stainproof.search import ladder as ladders
 from stainproof.search.experiment import Experiment, Row
 from stainproof.search.ladder import RUNGS, ladder
 from stainproof.search.queue import read_rows, run_queue
+from stainproof.training.loop import Step
 from tests.common.signals import call_handler
 from tests.common.tiny import TINY
 
@@ -76,7 +77,7 @@ def test_a_queue_writes_each_row_at_once_and_resumes_after_a_kill(
 
 @pytest.mark.slow
 def test_a_training_killed_within_a_queue_is_resumed(cells: Path, tmp_path: Path) -> None:
-    def kill(step: Any) -> None:
+    def kill(step: Step) -> None:
         if step.epoch == 2:
             raise RuntimeError("the machine goes down")
 
@@ -90,7 +91,7 @@ def test_a_training_killed_within_a_queue_is_resumed(cells: Path, tmp_path: Path
 def test_an_interrupted_training_stops_the_queue_and_is_finished_by_the_next_call(
     cells: Path, tmp_path: Path
 ) -> None:
-    def interrupt(step: Any) -> None:
+    def interrupt(step: Step) -> None:
         if step.epoch == 2:
             call_handler()
 
@@ -107,7 +108,7 @@ def test_a_resumed_training_that_is_killed_is_not_taken_for_a_finished_one(
     cells: Path, tmp_path: Path
 ) -> None:
     def stop_in(epoch: Any, stop: Any) -> Any:
-        def on_step(step: Any) -> None:
+        def on_step(step: Step) -> None:
             if step.epoch == epoch:
                 stop()
 
@@ -134,7 +135,7 @@ def test_a_training_interrupted_in_its_first_epoch_is_begun_again(
     one = experiment("a", "training.epochs=2", "training.batch_size=16")
     whole = queue(cells, tmp_path / "whole", [one])[0]
 
-    def interrupt(step: Any) -> None:
+    def interrupt(step: Step) -> None:
         call_handler()
 
     with pytest.raises(KeyboardInterrupt):
@@ -143,7 +144,7 @@ def test_a_training_interrupted_in_its_first_epoch_is_begun_again(
 
 
 def test_a_run_killed_before_its_first_epoch_is_begun_again(cells: Path, tmp_path: Path) -> None:
-    def kill(step: Any) -> None:
+    def kill(step: Step) -> None:
         raise RuntimeError("the machine goes down")
 
     with pytest.raises(RuntimeError):
@@ -155,7 +156,7 @@ def test_a_run_killed_before_its_first_epoch_is_begun_again(cells: Path, tmp_pat
 def test_a_run_begun_under_other_settings_is_not_continued_under_these(
     cells: Path, tmp_path: Path
 ) -> None:
-    def kill(step: Any) -> None:
+    def kill(step: Step) -> None:
         if step.epoch == 2:
             raise RuntimeError("the machine goes down")
 
@@ -187,7 +188,7 @@ def test_tests_of_one_name_are_refused_before_anything_runs(cells: Path, tmp_pat
 
 
 def test_a_queue_measures_what_its_owner_asks_for(cells: Path, tmp_path: Path) -> None:
-    def measure(run: Any) -> Any:
+    def measure(run: Path) -> Any:
         return {"weights": float((run / "best.safetensors").stat().st_size)}
 
     rows = queue(cells, tmp_path, [experiment("a")], measure=measure)

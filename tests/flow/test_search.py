@@ -105,7 +105,7 @@ def test_a_search_killed_within_a_training_resumes(place: Path, tmp_path: Path) 
     class Killed(BaseException):
         pass
 
-    def kill(step: Any) -> None:
+    def kill(step: Step) -> None:
         if step.epoch == 2:
             raise Killed
 
@@ -140,7 +140,7 @@ def test_a_search_of_an_earlier_schema_version_is_refused_in_one_line(
     version = f'"schema_version": {SCHEMA_VERSION}'
     assert version in plan.read_text()
     plan.write_text(plan.read_text().replace(version, '"schema_version": 2'))
-    with pytest.raises(CheckpointError, match="schema version 2.*another folder"):
+    with pytest.raises(CheckpointError, match=r"schema version 2.*another folder"):
         run_search(place, tmp_path, 1)
 
 

@@ -28,7 +28,7 @@ from stainproof.runs.card import Card
 from stainproof.runs.folder import RunFolder
 from stainproof.synthetic import phantoms
 from stainproof.training import checkpoint
-from stainproof.training.loop import Trainer
+from stainproof.training.loop import Step, Trainer
 from stainproof.training.resume import resolve_config
 from tests.common.signals import call_handler
 from tests.common.tiny import TINY, set_options, tiny_config
@@ -205,7 +205,7 @@ def test_a_run_killed_between_epochs_resumes_to_the_same_numbers(
     train(cells, tmp_path / "whole", config)
     epochs_done = []
 
-    def kill_in_third_epoch(step: Any) -> None:
+    def kill_in_third_epoch(step: Step) -> None:
         if step.epoch == 3:
             epochs_done.append(step.epoch)
             raise RuntimeError("the machine goes down")
@@ -311,7 +311,7 @@ def test_an_interrupt_while_an_epoch_is_being_kept_is_obeyed_when_it_is_whole(
 def test_a_run_interrupted_in_its_first_epoch_is_usable_for_inference_but_not_resumable(
     cells: Path, tmp_path: Path
 ) -> None:
-    def interrupt(step: Any) -> None:
+    def interrupt(step: Step) -> None:
         call_handler()
 
     card = train(cells, tmp_path / "run", tiny_config("training.epochs=3"), on_step=interrupt)

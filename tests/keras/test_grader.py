@@ -35,7 +35,7 @@ def cells(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 @pytest.fixture(scope="module")
-def runs(cells: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def runs(cells: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Two runs, of 96 and of 48 pixels, with batch and with group normalisation."""
     folder = tmp_path_factory.mktemp("runs")
     for size_px, norm, stem in ((96, "batch", "[4,8,16]"), (48, "group", "[8,16]")):
@@ -55,7 +55,7 @@ def test_this_is_the_graders_keras() -> None:
 
 @pytest.mark.parametrize("number", [0, 1])
 def test_a_keras_submission_scores_what_its_run_does_to_the_image(
-    runs: Any, cells: Any, tmp_path: Path, number: Any
+    runs: Any, cells: Path, tmp_path: Path, number: Any
 ) -> None:
     made = submit(runs[number], tmp_path / "s.zip", python=GRADER)
     assert made.runtime == "keras" and made.num_images == 200
@@ -65,7 +65,7 @@ def test_a_keras_submission_scores_what_its_run_does_to_the_image(
 
 
 def test_a_keras_submission_contains_an_ensemble_with_tta_and_a_filter(
-    runs: Any, cells: Any, tmp_path: Path
+    runs: Any, cells: Path, tmp_path: Path
 ) -> None:
     turned = shutil.copytree(runs[1], tmp_path / "turned")
     card = Card.read(turned / "card.json")
@@ -83,7 +83,7 @@ def test_weights_that_differ_in_keras_are_noticed_and_not_written(
 ) -> None:
     save_keras = keras_network.save_keras
 
-    def save_negated(network: Any, preprocessing: Any, path: Any) -> None:
+    def save_negated(network: Any, preprocessing: Any, path: Path) -> None:
         with torch.no_grad():
             for weight in network.parameters():
                 weight.neg_()

@@ -59,7 +59,7 @@ def test_the_packages_weights_answer_in_timms_network_as_in_their_own(
 
 
 def test_a_network_begins_with_the_packages_weights_but_a_head_of_its_own(theirs: Any) -> None:
-    ours = build_backbone(LITE0, num_classes=8)
+    ours: Any = build_backbone(LITE0, num_classes=8)
     head = {name: ours.state_dict()[name].clone() for name in head_names(ours)}
     assert load_pretrained(ours, LITE0) == sha256_of(LITE0_FILE)
     assert all(torch.equal(ours.state_dict()[name], value) for name, value in head.items())

@@ -24,6 +24,7 @@ from stainproof.runs.folder import RunFolder
 from stainproof.search.experiment import Experiment
 from stainproof.search.queue import run_queue
 from stainproof.search.run import search
+from stainproof.training.loop import Step
 from stainproof.training.progressive_resizing import training_sizes_px
 from tests.common.tiny import TINY_TRAINING
 
@@ -49,12 +50,12 @@ def weights(data: Any) -> Any:
     return data / "weights.safetensors"
 
 
-def settings(weights: Any, *assignments: Any) -> Any:
+def settings(weights: Path, *assignments: Any) -> Any:
     return make_config(assignments=(*TINY_BACKBONE, f"network.pretrained={weights}", *assignments))
 
 
 @pytest.fixture(scope="module")
-def run(cells: Any, weights: Any, data: Any) -> Any:
+def run(cells: Path, weights: Path, data: Any) -> Any:
     frozen = ("training.unfrozen_blocks=0", "training.freeze_norms=true")
     api.train(cells, data / "run", settings(weights, *frozen))
     return data / "run"
@@ -66,7 +67,7 @@ def noise(number: Any, size_px: Any = 32) -> Any:
 
 
 def test_the_card_names_the_backbone_the_weights_it_began_with_and_its_input(
-    run: Any, weights: Any
+    run: Path, weights: Any
 ) -> None:
     card = Card.read(run / "card.json")
     known = timm.get_pretrained_cfg(NAME)
@@ -79,7 +80,9 @@ def test_the_card_names_the_backbone_the_weights_it_began_with_and_its_input(
     )
 
 
-def test_what_is_frozen_is_kept_to_the_bit_and_the_head_has_learnt(run: Any, weights: Any) -> None:
+def test_what_is_frozen_is_kept_to_the_bit_and_the_head_has_learnt(
+    run: Path, weights: Path
+) -> None:
     before, after = load_file(weights), load_file(run / "best.safetensors")
     assert set(before) == set(after)
     changed = {key for key in before if not np.array_equal(before[key], after[key])}
@@ -87,7 +90,7 @@ def test_what_is_frozen_is_kept_to_the_bit_and_the_head_has_learnt(run: Any, wei
     assert after["head.fc.weight"].any()
 
 
-def test_the_kept_weights_fit_into_timms_own_network(run: Any) -> None:
+def test_the_kept_weights_fit_into_timms_own_network(run: Path) -> None:
     network = timm.create_model(
         NAME, num_classes=8, checkpoint_path=str(run / "best.safetensors")
     ).eval()
@@ -103,7 +106,7 @@ def test_the_kept_weights_fit_into_timms_own_network(run: Any) -> None:
 
 @pytest.mark.parametrize("name", [name for name in EXACT if name in installed()])
 def test_every_engine_gives_the_same_probabilities_for_any_number_of_images(
-    run: Any, name: Any
+    run: Path, name: Any
 ) -> None:
     reference = Classifier.load(run, "torch")
     for number in (1, 5, 65):
@@ -112,7 +115,7 @@ def test_every_engine_gives_the_same_probabilities_for_any_number_of_images(
 
 
 def test_torch_is_never_the_engine_of_a_backbone_since_it_needs_timm(
-    run: Any, monkeypatch: pytest.MonkeyPatch
+    run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seconds = {"onnxruntime": 9.0, "openvino": 9.0, "torch": 1.0}
     monkeypatch.setattr(
@@ -151,7 +154,7 @@ def command(*words: Any) -> Any:
 
 @pytest.mark.parametrize("stage", ["evaluate", "predict", "report"])
 def test_a_finished_run_is_used_without_timm(
-    run: Any, cells: Any, tmp_path: Path, stage: Any
+    run: Path, cells: Path, tmp_path: Path, stage: Any
 ) -> None:
     out = ("--out", tmp_path / "out.csv") if stage == "predict" else ()
     sources = () if stage == "report" else (cells,)
@@ -168,7 +171,7 @@ def test_a_finished_run_is_used_without_timm(
     ],
 )
 def test_what_needs_timm_says_so_in_one_line(
-    run: Any, cells: Any, tmp_path: Path, words: Any
+    run: Path, cells: Path, tmp_path: Path, words: Any
 ) -> None:
     places = {"RUN": run, "CELLS": cells, "OUT": tmp_path / "out.csv"}
     done = command(*(places.get(word, word) for word in words))
@@ -189,7 +192,7 @@ def test_what_needs_timm_says_so_in_one_line(
     ],
 )
 def test_an_invalid_option_is_refused_before_anything_is_written(
-    cells: Any, weights: Any, tmp_path: Path, assignments: Any, message: Any
+    cells: Path, weights: Path, tmp_path: Path, assignments: Any, message: Any
 ) -> None:
     words = [text.replace("WEIGHTS", str(weights)) for text in (*TINY_BACKBONE, *assignments)]
     done = subprocess.run(
@@ -203,7 +206,7 @@ def test_an_invalid_option_is_refused_before_anything_is_written(
 
 
 def kill_in_epoch(number: Any) -> Any:
-    def on_step(step: Any) -> None:
+    def on_step(step: Step) -> None:
         if step.epoch == number:
             raise RuntimeError("the machine goes down")
 
@@ -211,7 +214,7 @@ def kill_in_epoch(number: Any) -> Any:
 
 
 def test_a_run_resumes_without_its_pretrained_weights(
-    cells: Any, weights: Any, tmp_path: Path
+    cells: Path, weights: Path, tmp_path: Path
 ) -> None:
     own = tmp_path / "first.safetensors"
     own.write_bytes(weights.read_bytes())
@@ -229,7 +232,7 @@ def test_a_run_resumes_without_its_pretrained_weights(
 
 
 def test_the_mean_of_epochs_keeps_frozen_norms_and_needs_the_first_weights_no_more(
-    cells: Any, weights: Any, tmp_path: Path
+    cells: Path, weights: Path, tmp_path: Path
 ) -> None:
     own = tmp_path / "first.safetensors"
     own.write_bytes(weights.read_bytes())
@@ -245,7 +248,7 @@ def test_the_mean_of_epochs_keeps_frozen_norms_and_needs_the_first_weights_no_mo
 
 
 def test_a_queue_resumes_with_a_backbone_and_its_preprocessing(
-    cells: Any, weights: Any, tmp_path: Path
+    cells: Path, weights: Path, tmp_path: Path
 ) -> None:
     one = Experiment(name="one", assignments=(*TINY_BACKBONE, f"network.pretrained={weights}"))
     places = (cells, [cells], tmp_path / "runs", tmp_path / "rows.jsonl")
@@ -255,7 +258,9 @@ def test_a_queue_resumes_with_a_backbone_and_its_preprocessing(
     assert row.num_epochs == 2
 
 
-def test_bfloat16_and_progressive_resizing_work_with_a_backbone(cells: Any, tmp_path: Path) -> None:
+def test_bfloat16_and_progressive_resizing_work_with_a_backbone(
+    cells: Path, tmp_path: Path
+) -> None:
     config = make_config(
         assignments=(
             *TINY_BACKBONE,
@@ -272,7 +277,7 @@ def test_bfloat16_and_progressive_resizing_work_with_a_backbone(cells: Any, tmp_
 
 
 def test_the_settings_that_a_search_writes_have_the_input_that_timm_gave(
-    cells: Any, tmp_path: Path
+    cells: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "space.toml").write_text("training.weight_decay = { low = 0.01, high = 0.02 }")
     search(cells, tmp_path / "found", 1, 20.0, space=tmp_path / "space.toml", fixed=TINY_BACKBONE)

@@ -24,7 +24,7 @@ def write_zip(path: Path, *members: tuple[Any, ...]) -> Path:
 def refused(tmp_path: Path) -> Callable[..., Any]:
     """Unpack a zip that must be refused; return what is said."""
 
-    def call(path: Any) -> Any:
+    def call(path: Path) -> Any:
         inside = tmp_path / "deep" / "inside"
         before = set(tmp_path.rglob("*"))
         with pytest.raises(SubmissionError) as raised:
@@ -94,24 +94,24 @@ def test_too_many_files_are_refused(
     assert "contains 4 files; allowed: 3" in refused(path)
 
 
-def damaged(path: Any) -> None:
+def damaged(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[40:60] = b"\xff" * 20
     path.write_bytes(content)
 
 
-def encrypted(path: Any) -> None:
+def encrypted(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[6] |= 1
     content[content.index(b"PK\x01\x02") + 8] |= 1
     path.write_bytes(content)
 
 
-def cut_short(path: Any) -> None:
+def cut_short(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-30])
 
 
-def text(path: Any) -> None:
+def text(path: Path) -> None:
     path.write_text("no zip at all")
 
 

@@ -21,7 +21,7 @@ def test_groups_are_of_eight_channels_or_a_few_more_and_cross_no_branch() -> Non
     groups = {(144, 36): 9, (240, 60): 10, (30, 6): 6, (60, 0): 10, (96, 0): 8, (7, 0): 7}
     for (channels, branch), size in groups.items():
         norm = make_norm("group", channels, branch)
-        assert isinstance(norm, nn.GroupNorm)
+        assert isinstance(norm, torch.nn.GroupNorm)
         assert channels // norm.num_groups == size
 
 

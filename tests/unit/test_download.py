@@ -116,7 +116,7 @@ def test_an_incomplete_download_is_an_error_and_the_next_call_continues_it(
     assert not (cache / NAME).exists()
     assert fetch(server).read_bytes() == CONTENT
     first, second = server.ranges
-    assert first is None
+    assert first is None and second
     start = int(second.removeprefix("bytes=").removesuffix("-"))
     assert 2_500_000 - download.CHUNK_BYTES <= start <= 2_500_000
     assert [file.name for file in cache.iterdir()] == [NAME]
@@ -129,7 +129,7 @@ def test_a_server_without_range_requests_sends_the_file_from_the_start(
     with pytest.raises(DataError):
         fetch(server)
     assert fetch(server).read_bytes() == CONTENT
-    assert server.ranges[1].startswith("bytes=")
+    assert server.ranges[0] is None and (server.ranges[1] or "").startswith("bytes=")
 
 
 def test_a_download_that_had_arrived_whole_but_was_not_yet_moved_is_used(

@@ -188,7 +188,7 @@ def test_parts_of_medmnist_with_different_sizes_are_refused(
 class Trap:
     """Creates a file when it is unpickled."""
 
-    def __init__(self, path: Any) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
 
     def __reduce__(self) -> Any:

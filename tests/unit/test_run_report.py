@@ -102,9 +102,16 @@ def make_run(
 
 
 def make_evaluation(
-    folder: Path, source: str="validation", accuracy: float=0.97, classes: tuple[Any, ...]=BLOOD_CLASSES, absent: tuple[str, ...]=(), num: int=600,
-    num_mistakes: int=5, weights: str=WEIGHTS, mistake_name: str="cell_00017.jpg",
-) -> Path:  # fmt: skip
+    folder: Path,
+    source: str = "validation",
+    accuracy: float = 0.97,
+    classes: tuple[str, ...] = BLOOD_CLASSES,
+    absent: tuple[str, ...] = (),
+    num: int = 600,
+    num_mistakes: int = 5,
+    weights: str = WEIGHTS,
+    mistake_name: str = "cell_00017.jpg",
+) -> Path:
     rng = np.random.default_rng(len(source))
     present = [index for index, name in enumerate(classes) if name not in absent]
     labels = rng.choice(present, num)

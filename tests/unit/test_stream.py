@@ -130,7 +130,7 @@ def test_reading_runs_only_a_few_hundred_images_ahead(
 ) -> None:
     begun = []
 
-    def counted(path: Any) -> Any:
+    def counted(path: Path) -> Any:
         begun.append(path)
         return decode(path)
 
