@@ -344,7 +344,7 @@ BAD_RUNS = {
     "card is no JSON": (lambda run: (run / "card.json").write_text("{"), "card.json: not a card"),
     "card of another version": (
         lambda run: set_in_card(run / "card.json", schema_version=999),
-        "card.json: not a card file of this version",
+        "card.json: has schema version 999",
     ),
 }
 BAD_WEIGHTS = {

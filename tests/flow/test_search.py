@@ -362,7 +362,7 @@ def test_a_folder_that_holds_something_else_is_refused_as_it_is(
     def spoil(folder: Any) -> None:
         open_storage(folder).add_trial(optuna.trial.create_trial(values=[0.5, 1.0, 1.0]))
 
-    refused("trial 1 is none of this search", spoil, CheckpointError)
+    refused("study.db: trial 1", spoil, CheckpointError)
 
 
 def test_a_database_that_goes_away_is_no_fault_of_the_trial(

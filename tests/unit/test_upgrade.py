@@ -76,5 +76,5 @@ def test_an_old_audit_is_read() -> None:
 def test_a_card_of_an_unknown_version_is_one_error(tmp_path: Path) -> None:
     card = json.loads((DATA / "run_v2" / "card.json").read_text()) | {"schema_version": 1}
     (tmp_path / "card.json").write_text(json.dumps(card))
-    with pytest.raises(CheckpointError, match=r"card\.json: not a card file of this version"):
+    with pytest.raises(CheckpointError, match=r"card\.json: .*version"):
         RunFolder(tmp_path).read_card()
