@@ -67,7 +67,7 @@ def test_greedy_takes_what_does_not_lower_the_figure() -> None:
 
 
 def test_the_mean_of_statistics_is_not_what_the_mean_of_weights_gives(phantoms: Path) -> None:
-    """Why batch normalisation is measured anew: answers are then as by the images' own figures."""
+    """Why the statistics of batch normalisation are measured again after averaging."""
     config = tiny_config("augment.recipe=none", "network.dropout=0")
     data = sources.load(phantoms, config.preprocessing)
     networks = [build_network(config.model_copy(update={"seed": seed}), 8) for seed in (0, 1)]
@@ -93,7 +93,7 @@ def test_the_mean_of_statistics_is_not_what_the_mean_of_weights_gives(phantoms: 
 
 
 @pytest.mark.parametrize("choice", ["threshold", "last", "greedy"])
-def test_the_epochs_of_a_run_become_a_run_folder_that_answers(
+def test_the_average_of_epochs_is_a_run_folder_for_inference(
     runs: list[Path], phantoms: Path, tmp_path: Path, choice: str
 ) -> None:
     card = api.average(runs[:1], phantoms, tmp_path / "mean", choice=choice)

@@ -548,7 +548,7 @@ def test_cleaning_by_no_audit_is_refused(
         (["--set", "network.breadth=3"], "network.breadth is unknown"),
         (["--set", "seed=3"], "--set seed=3: has an option of its own"),
         (["--set", "network.units=3"], "network.units: searched, and fixed by --set"),
-        (["--set", "augment.validation=none"], "needs changed validation images"),
+        (["--set", "augment.validation=none"], "augment.validation: "),
         (["--set", "training.schedule=plateau"], "start_scale below 1 needs the schedule"),
         (["--storage", "somewhere"], "--storage somewhere: unknown"),
         (["--storage", "oracle://me:secret@host/db"], "--storage oracle://me:***@host/db: unknown"),

@@ -69,7 +69,7 @@ def test_predictions_are_not_overwritten_by_the_next_batch(run: Path) -> None:
         assert np.array_equal(first, kept)
 
 
-def test_the_runs_own_engine_is_taken_unless_another_is_asked_for(run: Path) -> None:
+def test_the_runs_own_engine_is_the_default(run: Path) -> None:
     card = Card.read(run / "card.json")
     assert card.engine in EXACT
     assert type(Classifier.load(run).members[0].engine) is type(

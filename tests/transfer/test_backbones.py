@@ -114,7 +114,7 @@ def test_a_network_without_a_head_is_refused() -> None:
         ),
     ],
 )
-def test_what_a_network_cannot_do_is_told_before_the_work(
+def test_unsupported_settings_are_refused_before_the_work(
     monkeypatch: pytest.MonkeyPatch, name: Any, assignments: Any, message: Any
 ) -> None:
     monkeypatch.setattr("stainproof.models.network.load_pretrained", lambda network, settings: "")

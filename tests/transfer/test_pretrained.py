@@ -130,7 +130,7 @@ def test_a_file_of_weights_fills_all_but_the_head(tmp_path: Path, write: Any) ->
             torch.testing.assert_close(network.state_dict()[name], weight, atol=1e-3, rtol=1e-3)
 
 
-def test_where_nothing_is_asked_for_weights_stay_random() -> None:
+def test_without_pretrained_weights_the_network_stays_random() -> None:
     network, settings = tiny("")
     before = {key: weight.clone() for key, weight in network.state_dict().items()}
     assert load_pretrained(network, settings) == ""

@@ -12,7 +12,7 @@ from stainproof.synthetic import phantoms
 
 
 def landscape(seed: int, size_px: Any = 96) -> NDArray[np.float32]:
-    """A made-up photograph: coarse and fine colour patches."""
+    """A synthetic photograph: coarse and fine colour patches."""
     rng = np.random.default_rng(seed)
     picture = np.zeros((size_px, size_px, 3), np.float32)
     for cells, weight in ((3, 0.5), (9, 0.3), (24, 0.2)):

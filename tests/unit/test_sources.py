@@ -36,7 +36,7 @@ def test_class_folders_give_images_labels_names_and_classes(
     assert data.groups is None and data.parts is None and data.notes == ()
 
 
-def test_images_come_at_the_size_that_is_asked_for(cell_folder: Path) -> None:
+def test_images_are_resized_to_the_size_of_the_preprocessing(cell_folder: Path) -> None:
     assert sources.load(cell_folder, Preprocessing(size_px=20)).images.shape[1:] == (20, 20, 3)
 
 

@@ -38,7 +38,7 @@ def operations(function: Callable[..., Any]) -> Counter[str]:
 def test_a_step_computes_four_convolutions_and_two_normalisations_an_inception_unit(
     name: str,
 ) -> None:
-    """The report's unit, branch by branch, would make six of each."""
+    """The paper's unit, branch by branch, would make six of each."""
     network, images, preprocessing = parts(name)
     found = operations(lambda: network(to_tensor(images, preprocessing)).sum().backward())
     alone, units = STEM[name] + PROJECTED[name], 2 * BLOCKS[name]
@@ -66,7 +66,7 @@ def test_no_convolution_is_computed_in_another_memory_order(name: str) -> None:
 
 
 def products(settings: NetworkConfig, size_px: Any = 96, num_classes: Any = 8) -> int:
-    """Count the multiplications of an answer from the report's description of the layers."""
+    """Count the MACs of an image from the paper's description of the layers."""
     total, channels, pixels = 0, 3, size_px**2
     for filters in settings.stem:
         total += 9 * channels * filters * pixels

@@ -53,7 +53,7 @@ def test_what_stands_for_nothing_is_named(cell_folder: Path, name: str) -> None:
         stream.find([str(cell_folder / "basophil"), str(cell_folder / name)])
 
 
-def test_images_come_in_order_at_the_size_asked_for(
+def test_images_are_streamed_in_order_and_resized(
     cell_folder: Path, preprocessing: Preprocessing
 ) -> None:
     paths = stream.find([str(cell_folder)])
