@@ -210,7 +210,8 @@ def test_a_submission_contains_an_ensemble_with_sizes_and_voting(
     assert np.array_equal(found.confusion, np.array(expected.confusion)[::-1, ::-1])
 
 
-@pytest.mark.parametrize("size_px", [40, pytest.param(112, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("size_px", [40, 112])
 def test_images_are_resized_as_the_run_resizes_them(
     cells: Path, elsewhere: Path, tmp_path: Path, size_px: Any
 ) -> None:

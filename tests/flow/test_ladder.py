@@ -166,6 +166,7 @@ def test_a_run_begun_under_other_settings_is_not_continued_under_these(
         queue(cells, tmp_path, [experiment("a", "training.epochs=4")])
 
 
+@pytest.mark.slow
 def test_rows_of_other_images_or_tests_are_not_taken_for_these(cells: Path, tmp_path: Path) -> None:
     queue(cells, tmp_path, [experiment("a")])
     places = tmp_path / "runs", tmp_path / "rows.jsonl"

@@ -259,7 +259,7 @@ while taken := study.claim(6):
 """
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """Address of a database: the one in the folder, or of a PostgreSQL server of our own."""
     if request.param == "sqlite":

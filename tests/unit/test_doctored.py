@@ -62,6 +62,7 @@ def test_all_images_that_share_an_overlay_are_found(
     assert all(one.score > one.threshold for one in found.images)
 
 
+@pytest.mark.slow
 def test_two_overlays_make_two_groups(cells: NDArray[np.uint8]) -> None:
     images = cells.copy()
     images[:100] = blend(cells[:100], landscape(1), 0.5)

@@ -396,8 +396,8 @@ def test_a_report_of_two_hundred_classes_stays_small(tmp_path: Path) -> None:
     classes = tuple(f"class {index:03d}" for index in range(200))
     run = make_run(tmp_path / "run", classes)
     folders = [
-        make_evaluation(run.home / "val", "validation", 0.9, classes, num=8000, num_mistakes=24),
-        make_evaluation(tmp_path / "other", "other", 0.7, classes, num=8000, num_mistakes=24),
+        make_evaluation(run.home / "val", "validation", 0.9, classes, num=2000, num_mistakes=24),
+        make_evaluation(tmp_path / "other", "other", 0.7, classes, num=2000, num_mistakes=24),
     ]
     text = render(run, folders)
     page = Page(text)
