@@ -50,7 +50,7 @@ def score_rows(findings: list[Finding], truth: list[dict[str, str]]) -> list[str
     kinds = ", ".join(f"{count} {kind}" for kind, count in by_kind.most_common()) or "none"
     return [
         f"| doctored, recall | {hits / len(doctored):.4f} ({hits:,} of {len(doctored):,}) |",
-        f"| doctored, precision | {hits / len(named):.4f} ({hits:,} of {len(named):,}) |",
+        f"| doctored, precision | {hits / max(1, len(named)):.4f} ({hits:,} of {len(named):,}) |",
         f"| copy groups found whole | {len(whole)} of {len(groups)} |",
         f"| of those across labels, named label_conflict "
         f"| {sum(files in conflicts for files in across)} of {len(across)} |",

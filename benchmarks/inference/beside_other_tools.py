@@ -108,7 +108,7 @@ def _ultralytics() -> Answer:
 def _eager(run: Path) -> Answer:
     import torch
 
-    from stainproof.models.network import to_tensor
+    from stainproof.models.preprocessing import to_tensor
     from stainproof.models.weights import load_network
     from stainproof.runs.folder import RunFolder
 

@@ -19,7 +19,7 @@ from stainproof import api
 from stainproof.data import sources
 from stainproof.inference.classifier import Classifier
 from stainproof.inference.engines import EXACT, INT8
-from stainproof.models.network import to_tensor
+from stainproof.models.preprocessing import to_tensor
 from stainproof.models.weights import load_network
 from stainproof.runs.folder import RunFolder
 

@@ -1,10 +1,10 @@
-"""How ways to propose trials compare on a made-up response of our space, in 30 trials each.
+"""Comparison of samplers on a synthetic response surface of the default search space.
 
-python -m benchmarks.search.proposals [--seeds 6]
+python -m benchmarks.search.proposals [--seeds 6] [--trials 30]
 
-No network is trained: accuracy follows rules of thumb (an optimum of size and of every rate, a
-recipe that matters most, noise of a training), so the table says how well a way to propose copes
-with such a space, not what a real search finds.
+No network is trained: the accuracy is a function of the settings (an optimum of size and of every
+rate, a recipe that matters most, training noise). The table compares samplers on such a surface; it
+does not show what a search on real images finds.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from stainproof.search import propose as proposing
 from stainproof.search.results import Trial
 from stainproof.search.space import Scalar, Space, assignments, read_space, study_in_memory
 
-NUM_TRIALS, NOISE = 30, 0.008
+NOISE = 0.008
 CEILING, FLOOR = 0.90, 0.74
 """Accuracies between which the volume under a front is taken."""
 COSTS = ((13.0, 10.0), (-3.0, 7.0))
@@ -111,12 +111,12 @@ WAYS: dict[str, Callable[..., Draws]] = {
 }
 
 
-def search(propose: Callable[..., Draws], space: Space, seed: int) -> Run:
+def search(propose: Callable[..., Draws], space: Space, num_trials: int, seed: int) -> Run:
     """Return the trials of a search on the made-up response."""
     rng = np.random.default_rng(seed)
     preset = space.locate(make_config())
     trials: Run = []
-    for number in range(NUM_TRIALS):
+    for number in range(num_trials):
         params = propose(trials, space, seed, preset)
         drawn = space.draw(FixedTrial(params))
         num, latency_ms = costs(drawn)
@@ -152,22 +152,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Compare the ways, seed by seed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=6)
+    parser.add_argument("--trials", type=int, default=30)
     options = parser.parse_args(arguments)
     warnings.simplefilter("ignore")
     space = read_space(None)
     text = [
-        f"{NUM_TRIALS} trials each, the first one the preset; mean and standard deviation over "
+        f"{options.trials} trials each, the first one the preset; mean and standard deviation over "
         f"{options.seeds} seeds. The response is made up (see the script); nothing was trained.\n",
         "| proposed | best accuracy | volume dominated | mean accuracy of the second half | "
         "seconds a proposal |\n|---|---|---|---|---|",
     ]
     for name, propose in WAYS.items():
         began = time.perf_counter()
-        runs = [search(propose, space, seed) for seed in range(options.seeds)]
-        seconds = (time.perf_counter() - began) / options.seeds / NUM_TRIALS
+        runs = [search(propose, space, options.trials, seed) for seed in range(options.seeds)]
+        seconds = (time.perf_counter() - began) / options.seeds / options.trials
         best = [100 * max(one.accuracy for one in run) for run in runs]
         volumes = list(map(volume, runs))
-        late = [100 * np.mean([one.accuracy for one in run[NUM_TRIALS // 2 :]]) for run in runs]
+        late = [100 * np.mean([one.accuracy for one in run[options.trials // 2 :]]) for run in runs]
         text.append(
             f"| {name} | {np.mean(best):.1f} ± {np.std(best, ddof=1):.1f} % "
             f"| {np.mean(volumes):.3f} ± {np.std(volumes, ddof=1):.3f} | {np.mean(late):.1f} % "
