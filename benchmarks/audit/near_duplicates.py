@@ -54,7 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     thumbs = np.stack([thumbnail(rgb) for rgb in cells])
     pairs, _, _ = near_pairs(thumbs)
     text = [
-        f"{num_planted} copies planted in {options.cells:,} generated images; {len(pairs)} pairs are "
+        f"{num_planted} copies planted in {options.cells:,} generated images; "
+        f"{len(pairs)} pairs are "
         "found "
         "where none is planted.\n",
         "| copy | found |\n|---|---|",

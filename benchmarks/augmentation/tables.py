@@ -96,13 +96,13 @@ def _by_distortion(rows: dict[str, Row]) -> None:
 
 
 def _left_out(rows: dict[str, Row]) -> None:
-    """Write what each family brings, and how its kin in ds2 fare without it."""
+    """Write what each family brings, and the accuracy on related distortions of ds2 without it."""
     whole = rows.get("variant-bfloat16")
     parts = [rows[one.name] for q in PARTS for one in QUEUES[q] if one.name in rows]
     if not whole or not parts:
         return
     lines = [
-        f"| left out | {' | '.join(TESTS)} | kin in `ds2`: with | without |",
+        f"| left out | {' | '.join(TESTS)} | related distortion of `ds2`: trained with | without |",
         "|---|---|---|---|---|---|",
     ]
     for row in parts:
@@ -151,7 +151,7 @@ def _criteria(rows: list[Row]) -> None:
 def _ladder(rows: dict[str, Row]) -> None:
     tests = list(rows[RUNGS[0].name].accuracy)
     lines = [
-        f"| step | the report | {' | '.join(tests)} | parameters | epochs | minutes |",
+        f"| step | AN2DL paper | {' | '.join(tests)} | parameters | epochs | minutes |",
         "|---|---|" + "---|" * len(tests) + "---|---|---|",
     ]
     for rung in RUNGS:
@@ -165,7 +165,7 @@ def _ladder(rows: dict[str, Row]) -> None:
     first = rows[RUNGS[0].name]
     note = (
         f"{first.experiment.budget_s:.0f} s of training a step, two threads, one seed, the cleaned "
-        "`ds1`. The report's figures are its best on the contest's hidden DS2, with networks ten "
+        "`ds1`. The AN2DL paper's figures are its best on the contest's hidden DS2, with networks ten "
         "times as large from the fifth step on and hours of a GPU; ours are on `ds2`, another set. "
         f"{where(list(rows.values()))}"
     )

@@ -8,7 +8,7 @@ from stainproof.search.experiment import Row
 CLEAN, SHIFTED, OTHER = "clean", "ds2", "other_lab"
 TESTS = (CLEAN, SHIFTED, OTHER)
 HEAD = [
-    f"| run | seed | epochs | minutes | bits | {' | '.join(TESTS)} | validation, changed |",
+    f"| run | seed | epochs | minutes | precision | {' | '.join(TESTS)} | augmented validation |",
     "|---|---|---|---|---|---|---|---|---|",
 ]
 
@@ -31,10 +31,9 @@ def line(row: Row) -> str:
     """Return a row of the study as a row of the table."""
     found = " | ".join(row.accuracy[test].percent() for test in TESTS)
     shifted = 100 * (row.best.val_augmented_accuracy or 0)
-    bits = 16 if row.precision == "bfloat16" else 32
     return (
         f"| {row.experiment.name} | {row.experiment.seed} | {row.num_epochs} | "
-        f"{row.minutes:.0f} | {bits} | {found} | {shifted:.1f} % |"
+        f"{row.minutes:.0f} | {row.precision} | {found} | {shifted:.1f} % |"
     )
 
 

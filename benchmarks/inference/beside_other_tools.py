@@ -308,7 +308,7 @@ def compare(options: argparse.Namespace) -> None:
         "cores, 96 px."
     )
     note = f"Uint8 images in memory; {how}\n\n{made_on()}"
-    write_section("Answers a second", "\n".join([*answers, "", note]))
+    write_section("Inference throughput", "\n".join([*answers, "", note]))
     note = (
         "From the start of the process to the written table, JPEG files, the light network "
         f"(Ultralytics: its own, and by its default all cores but one); {how}\n\n{made_on()}"

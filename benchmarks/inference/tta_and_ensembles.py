@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             ]
             if not lines:
                 heads = " | ".join(one.source for one in found)
-                lines += [f"| what answers | {heads} | answers an image |", "|---" * 5 + "|"]
+                lines += [f"| model | {heads} | predictions per image |", "|---" * 5 + "|"]
             figures = " | ".join(one.accuracy.percent() for one in found)
             networks = len(options.runs) if run.parent == folder else 1
             answers = networks * NUM_VIEWS[inference.tta]
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "Accuracy with its 95 % interval (Wilson); the same images in every row, so that rows "
         f"differ by less than their intervals say. {made_on()}"
     )
-    write_section("Other ways to answer", "\n".join([*lines, "", how]))
+    write_section("Test-time augmentation and ensembles", "\n".join([*lines, "", how]))
 
 
 if __name__ == "__main__":

@@ -40,8 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ]
     write_section(
         "Drawing phantoms",
-        f"{options.images:,} images of 96 px a call, start of the processes included, {options.repeats} calls "
-        f"each, interleaved. {made_on()}\n\n"
+        f"{options.images:,} images of 96 px a call, start of the processes included, "
+        f"{options.repeats} calls each, interleaved. {made_on()}\n\n"
         "| processes | images a second, median | range |\n|---|---|---|\n" + "\n".join(rows),
     )
 

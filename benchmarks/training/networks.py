@@ -30,7 +30,7 @@ BATCH = 64
 SPEEDS = (
     "trained a second, 32 bits",
     "16 bits",
-    "answers a second, one by one",
+    "images/s in inference, one by one",
     f"in {BATCH}s",
 )
 
@@ -85,7 +85,7 @@ def draw(rows: list[Row]) -> None:
                 label=f"{test}, {optimizer}",
             )  # fmt: skip
     axes.axhline(82, color="grey", lw=1, ls=":")
-    said = "the report's light network on its DS2, 82 %"
+    said = "the AN2DL paper's light network on its DS2, 82 %"
     axes.annotate(said, (rows[-1].num_parameters, 79.2), color="grey", ha="right")
     axes.set(xscale="log", xlabel="parameters", ylabel="accuracy, %")
     axes.spines[["top", "right"]].set_visible(False)
@@ -116,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "stem, stages",
         "optimiser",
         "parameters",
-        "million products",
+        "million MACs",
         *tests,
         *SPEEDS,
     ]
@@ -137,7 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(lines[-1], flush=True)
     how = (
         f"{rows[0].num_epochs} epochs of the cleaned `ds1`, AdamW at 4e-3 or Muon at 8e-3, seed 0. "
-        f"Training on one thread (batch {BATCH}, processor time), answers on all cores. {made_on()}"
+        f"Training on one thread (batch {BATCH}, processor time), inference on all cores. {made_on()}"
     )
     write_section("Networks from small to large", "\n".join([*lines, "", how]))
     draw(rows)

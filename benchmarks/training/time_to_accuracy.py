@@ -29,7 +29,7 @@ SIDES = {
         TOOLS,
         "fastai, mobilenetv3_small_050 of timm, one cycle",
     ),
-    "keras": (TOOLS, "the report's pipeline in Keras, light network"),
+    "keras": (TOOLS, "the AN2DL paper's pipeline in Keras, light network"),
 }
 """Side -> environment, what it is."""
 Predict = Callable[[Sequence[str]], Any]
@@ -107,7 +107,7 @@ def train_fastai(folder: Path, classes: list[str], minutes: float) -> tuple[Pred
 
 
 def train_keras(folder: Path, classes: list[str], minutes: float) -> tuple[Predict, int]:
-    """Train as the report did: flips, RandAugment, CutMix, plateau, early stopping."""
+    """Train as in the AN2DL paper: flips, RandAugment, CutMix, plateau, early stopping."""
     import keras
     import tensorflow as tf
 

@@ -33,7 +33,7 @@ WAYS: dict[str, tuple[str, ...]] = {
     "report": (*IMAGENET, *FROZEN, *GENTLY, "augment.recipe=simple"),
 }
 """Way -> settings. `light` is our own small network as its preset trains it, to compare with;
-`report` is how the report's transfer learning was poor: nothing but the head learns, from weakly
+`report` repeats the weak transfer learning of the AN2DL paper: nothing but the head learns, from weakly
 changed images."""
 
 
