@@ -69,7 +69,7 @@ QUEUES: dict[str, list[Experiment]] = {
     "ablation": [
         short(f"ablation-{family}", _without(family))
         for family in FAMILIES
-        if family not in ("turns", "overlays", "occlusion")
+        if family not in ("symmetries", "overlays", "occlusion")
     ],
 }  # fmt: skip
 """Queue -> its experiments. Of the ablation, two families are rows of `unseen`."""
