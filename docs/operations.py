@@ -23,10 +23,10 @@ FUNCTIONS = {
 }
 HEAD = """# Augmentation operations
 
-Generated from the code by `make docs`. The amount of an operation is uniform within its range; 0 changes
-nothing. The share is the fraction of images to which the recipe `stainproof` applies the operation. The
-table has the order in which operations are applied; neighbouring warps, lookup tables and colour matrices
-are composed into one pass over the image.
+Generated from the code by `make docs`. The amount of an operation is uniform within its range; 0
+changes nothing. The share is the fraction of images to which the recipe `stainproof` applies the
+operation. Operations are applied in the order of this page; neighbouring warps, lookup tables and
+colour matrices are composed into one pass over the image.
 
 ![Every operation at five amounts from one end of its range to the other](pictures/operations.jpg)
 """

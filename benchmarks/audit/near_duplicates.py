@@ -23,7 +23,9 @@ COUNTS = (1_000, 5_000, 20_000, 50_000, 100_000, 200_000)
 def jpeg(rgb: Images, quality: int) -> Images:
     """Store and read again."""
     _, data = cv2.imencode(".jpg", rgb[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[:, :, ::-1], dtype=np.uint8)
+    bgr = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    assert bgr is not None
+    return np.asarray(bgr[:, :, ::-1], dtype=np.uint8)
 
 
 def gamma(rgb: Images, power: float) -> Images:

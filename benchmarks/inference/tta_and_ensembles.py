@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument("--tests", nargs="+", required=True)
     options = parser.parse_args(arguments)
-    lines = []
+    lines: list[str] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for number, (what, run, inference) in enumerate(ways(options.runs, folder)):

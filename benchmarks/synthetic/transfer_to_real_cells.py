@@ -29,8 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         real = api.evaluate(Path(folder) / "run", options.real)
     write_section(
         "From phantoms to real cells",
-        f"Light network, {card.num_epochs} epochs ({options.budget}) on {options.images:,} phantoms, "
-        f"seed {options.seed}, no real image seen. {made_on()}\n\n"
+        f"Light network, {card.num_epochs} epochs ({options.budget}) on {options.images:,} "
+        f"phantoms, seed {options.seed}, no real image seen. {made_on()}\n\n"
         "| measured on | images | accuracy | balanced accuracy |\n|---|---|---|---|\n"
         f"| {real.source} (real cells; chance is 12.5 % balanced) | {real.num_images} "
         f"| {real.accuracy.percent()} | {real.balanced_accuracy.percent()} |",

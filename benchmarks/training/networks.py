@@ -137,7 +137,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(lines[-1], flush=True)
     how = (
         f"{rows[0].num_epochs} epochs of the cleaned `ds1`, AdamW at 4e-3 or Muon at 8e-3, seed 0. "
-        f"Training on one thread (batch {BATCH}, processor time), inference on all cores. {made_on()}"
+        f"Training on one thread (batch {BATCH}, processor time), inference on all cores. "
+        f"{made_on()}"
     )
     write_section("Networks from small to large", "\n".join([*lines, "", how]))
     draw(rows)

@@ -82,7 +82,7 @@ def criteria(run: Path, data: Dataset, shifted: Dataset) -> dict[str, float]:
     return figures
 
 
-def _named(what: str, probs: Floats, val: Dataset) -> dict[str, float]:
+def _named(what: str, probs: NDArray[np.float32], val: Dataset) -> dict[str, float]:
     chosen = np.clip(probs[np.arange(len(val)), val.labels], 1e-7, 1)
     return {
         f"accuracy, {what}": float((probs.argmax(1) == val.labels).mean()),

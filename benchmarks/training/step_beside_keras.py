@@ -162,9 +162,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--case", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.side:
-        case = json.loads(options.case)
-        keras = options.side == "keras"
-        print(train_keras(*case) if keras else train_torch(*case, options.side))
+        network, *numbers = json.loads(options.case)
+        batch, threads, steps = map(int, numbers)
+        if options.side == "keras":
+            print(train_keras(network, batch, threads, steps))
+        else:
+            print(train_torch(network, batch, threads, steps, options.side))
         return
     from importlib.metadata import version
 

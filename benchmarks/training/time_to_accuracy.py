@@ -281,7 +281,7 @@ def _in_child(side: str, folder: Path, minutes: float) -> dict[str, Any]:
 
 
 def _write(rows: list[dict[str, Any]]) -> None:
-    from stainproof.evaluation.metrics import proportion
+    from stainproof.evaluation.intervals import proportion
 
     names = list(rows[0]["accuracy"])
     lines = [

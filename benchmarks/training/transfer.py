@@ -33,8 +33,8 @@ WAYS: dict[str, tuple[str, ...]] = {
     "report": (*IMAGENET, *FROZEN, *GENTLY, "augment.recipe=simple"),
 }
 """Way -> settings. `light` is our own small network as its preset trains it, to compare with;
-`report` repeats the weak transfer learning of the AN2DL paper: nothing but the head learns, from weakly
-changed images."""
+`report` repeats the weak transfer learning of the AN2DL paper: only the head is trained, on weakly
+augmented images."""
 
 
 def experiment(way: str, seed: int) -> Experiment:

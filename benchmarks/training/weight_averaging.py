@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for choice, what in CHOICES.items():
             runs[what] = Path(name) / choice
             api.average([options.run], options.data, runs[what], choice=choice)
-        lines = []
+        lines: list[str] = []
         for what, run in runs.items():
             found = [
                 api.evaluate(run, test, Path(name) / f"{what}, test {number}")
