@@ -166,7 +166,8 @@ def _ladder(rows: dict[str, Row]) -> None:
     note = (
         f"{first.experiment.budget_s:.0f} s of training a step, two threads, one seed, the cleaned "
         "`ds1`. The AN2DL paper's figures are its best on the contest's hidden DS2, with networks "
-        "ten times as large from the fifth step on and hours of a GPU; ours are on `ds2`, another set. "
+        "ten times as large from the fifth step on and hours of a GPU; ours are on `ds2`, another "
+        "set. "
         f"{where(list(rows.values()))}"
     )
     write_section("The ladder", "\n".join([*lines, "", note]))
