@@ -103,6 +103,7 @@ bench-smoke: $(READY)
 docs: $(READY)
 	$(BIN)/python docs/command_line.py
 	$(BIN)/python docs/operations.py
+	$(BIN)/python docs/results_tables.py
 	$(BIN)/zensical build --clean --strict
 
 pictures: $(READY)

@@ -96,11 +96,11 @@ def by_sampler(make: Callable[[int], BaseSampler], num_objectives: int) -> Calla
 
 def without_interest(*given: Any) -> Draws:
     """Propose as we do, but follow small and fast networks however inaccurate."""
-    usual, proposing.OF_INTEREST = proposing.OF_INTEREST, 1.0
+    usual, proposing.ACCURACY_RANGE = proposing.ACCURACY_RANGE, 1.0
     try:
         return proposing.propose(*given)
     finally:
-        proposing.OF_INTEREST = usual
+        proposing.ACCURACY_RANGE = usual
 
 
 WAYS: dict[str, Callable[..., Draws]] = {

@@ -130,7 +130,7 @@ def test_predictions_are_those_of_the_classifier_in_every_format(
         assert predict(run, [str(cells / "ig")], out) == (30, 0)
     with outs[0].open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["name", "label", *BLOOD_CLASSES]
+    assert list(rows[0]) == ["name", "label", *BLOOD_CLASSES, "error"]
     lines = [json.loads(line) for line in outs[2].read_text().splitlines()]
     table = pyarrow.parquet.read_table(outs[1]).to_pylist()
     files = sorted((cells / "ig").iterdir())

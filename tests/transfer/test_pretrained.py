@@ -272,7 +272,7 @@ def test_weights_from_the_hub_are_filled_in_and_known_by_their_hash(
 
 def test_without_a_way_to_the_hub_one_line_says_so(tmp_path: Path) -> None:
     program = (
-        "from stainproof.config import NetworkConfig\n"
+        "from stainproof.config.schema import NetworkConfig\n"
         "from stainproof.errors import ConfigError\n"
         "from stainproof.models.pretrained import load_pretrained\n"
         "from stainproof.models.backbones import build_backbone\n"

@@ -64,7 +64,7 @@ def test_near_duplicates_are_found_and_nothing_else(cells: NDArray[np.uint8], na
 def test_a_set_without_duplicates_has_no_pairs(cells: NDArray[np.uint8]) -> None:
     pairs, _, threshold = duplicates.near_pairs(thumbs_of(cells))
     assert len(pairs) == 0
-    assert 0 < threshold <= duplicates.MOST_DISTANCE
+    assert 0 < threshold <= duplicates.MAX_DISTANCE
 
 
 @pytest.mark.parametrize("num", [0, 1, 2, 3])

@@ -7,13 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stainproof import provenance
-from stainproof.audit.doctored import FEWEST_IMAGES as MIN_IMAGES_DOCTORED
+from stainproof.audit.doctored import MIN_IMAGES as MIN_IMAGES_DOCTORED
 from stainproof.audit.doctored import find_doctored
 from stainproof.audit.duplicates import chained, exact_groups, near_pairs
 from stainproof.audit.findings import Action, Finding, Kind, count_groups, files_to_drop
-from stainproof.audit.label_issues import FEWEST_A_CLASS, find_label_issues
+from stainproof.audit.label_issues import MIN_PER_CLASS, find_label_issues
 from stainproof.audit.measurements import QUALITIES, Measurements, measure, square
-from stainproof.audit.outliers import FEWEST_IMAGES as MIN_IMAGES_OUTLIERS
+from stainproof.audit.outliers import MIN_IMAGES as MIN_IMAGES_OUTLIERS
 from stainproof.audit.outliers import find_outliers
 from stainproof.audit.summary import AuditSummary
 from stainproof.config.schema import AuditConfig
@@ -176,11 +176,11 @@ def _check_labels(found: Audit, sound: Indices) -> Indices:
     few = [
         f"{name} ({count})"
         for name, count in zip(found.listing.classes, counts.tolist(), strict=True)
-        if count < FEWEST_A_CLASS
+        if count < MIN_PER_CLASS
     ]
     if few:
         found.notes.append(
-            f"labels not checked of classes under {FEWEST_A_CLASS} images: {', '.join(few)}"
+            f"labels not checked of classes under {MIN_PER_CLASS} images: {', '.join(few)}"
         )
     suspects = find_label_issues(
         found.measurements.small[sound], labels, least, found.settings.seed

@@ -10,7 +10,7 @@ from stainproof.audit.single_overlays import find_single_overlays
 from stainproof.audit.whitening import Whitener
 from stainproof.data.images import Images
 
-FEWEST_IMAGES = 50
+MIN_IMAGES = 50
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def find_doctored(images: Images, *, margin: float, reach: float, seed: int) -> 
         The doctored images and the overlays that groups share. If the groups leave fewer than 50
         other images, overlays and single images are not determined.
     """
-    if len(images) < FEWEST_IMAGES:
+    if len(images) < MIN_IMAGES:
         return Doctored([], [])
     whitener = Whitener(images, seed)
     groups = find_shared_overlays(whitener, images, margin, seed)
@@ -59,7 +59,7 @@ def find_doctored(images: Images, *, margin: float, reach: float, seed: int) -> 
         for index, score in zip(group.members, group.scores, strict=True)
     ]
     left = np.setdiff1d(np.arange(len(images)), [one.index for one in found])
-    if len(left) < FEWEST_IMAGES:
+    if len(left) < MIN_IMAGES:
         return Doctored(sorted(found, key=lambda one: one.index), [])
     pictures = [foreign_picture(images, group.members, left) for group in groups]
     found += [

@@ -19,7 +19,7 @@ NUM_NEIGHBOURS = 5
 FITTED_IMAGES = 10_000
 CHUNK_PAIRS = 4096
 
-MOST_DISTANCE = 0.015
+MAX_DISTANCE = 0.015
 """Upper limit of the distance of near duplicates, for any set. A copy recompressed as JPEG of
 quality 30, halved in size, brightened by 30 levels or with noise of 8 levels stays below 0.007; two
 different cells of the PBC data set are rarely closer than 0.03.
@@ -122,7 +122,7 @@ def near_pairs(thumbs: Floats, tail: float = 6.0) -> tuple[Pairs, NDArray[np.flo
     """
     num = len(thumbs)
     if num < 2:
-        return np.empty((0, 2), dtype=np.int64), np.empty(0), MOST_DISTANCE
+        return np.empty((0, 2), dtype=np.int64), np.empty(0), MAX_DISTANCE
     features = ring_features(thumbs)
     centred = features - features.mean(axis=0)
     _, _, axes = np.linalg.svd(centred[:: -(-num // FITTED_IMAGES)], full_matrices=False)
@@ -180,7 +180,7 @@ def _threshold(pairs: Pairs, distances: NDArray[np.float64], num: int, tail: flo
     duplicates would hide them.
     """
     nearest, farthest = np.full(num, np.inf), np.zeros(num)
-    other = distances > MOST_DISTANCE
+    other = distances > MAX_DISTANCE
     for column in range(2):
         np.minimum.at(nearest, pairs[other, column], distances[other])
         np.maximum.at(farthest, pairs[:, column], distances)
@@ -188,4 +188,4 @@ def _threshold(pairs: Pairs, distances: NDArray[np.float64], num: int, tail: flo
     logs = np.log(np.maximum(nearest, 1e-6))
     middle = np.median(logs)
     deviation = 1.4826 * np.median(np.abs(logs - middle))
-    return float(min(MOST_DISTANCE, np.exp(middle - tail * deviation)))
+    return float(min(MAX_DISTANCE, np.exp(middle - tail * deviation)))

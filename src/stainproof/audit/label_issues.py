@@ -13,8 +13,8 @@ from stainproof.audit.features import describe
 from stainproof.data.images import Images
 
 NUM_FOLDS = 4
-FEWEST_A_CLASS = 20
-MOST_LEARNT = 16_000
+MIN_PER_CLASS = 20
+MAX_TRAINING_IMAGES = 16_000
 CHUNK = 4096
 
 
@@ -50,7 +50,7 @@ def find_label_issues(
     """
     from cleanlab.filter import find_label_issues
 
-    asked = np.flatnonzero(np.bincount(labels)[labels] >= FEWEST_A_CLASS)
+    asked = np.flatnonzero(np.bincount(labels)[labels] >= MIN_PER_CLASS)
     classes, compact = np.unique(labels[asked], return_inverse=True)
     if len(classes) < 2:
         return []
@@ -70,8 +70,8 @@ def _beliefs(small: Images, labels: NDArray[np.int64], seed: int) -> NDArray[np.
     probs = np.empty((len(labels), int(labels.max()) + 1))
     folds = StratifiedKFold(NUM_FOLDS, shuffle=True, random_state=seed)
     for learnt, judged in folds.split(np.zeros(len(labels)), labels):
-        if len(learnt) > MOST_LEARNT:
-            learnt = np.sort(rng.choice(learnt, MOST_LEARNT, replace=False))
+        if len(learnt) > MAX_TRAINING_IMAGES:
+            learnt = np.sort(rng.choice(learnt, MAX_TRAINING_IMAGES, replace=False))
         model = make_pipeline(StandardScaler(), LogisticRegression(C=0.003, max_iter=300))
         model.fit(describe(small[learnt]), labels[learnt])
         for start in range(0, len(judged), CHUNK):

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from stainproof.audit.measurements import QUALITIES, Measurements
 
-FEWEST_IMAGES = 20
+MIN_IMAGES = 20
 """Sets with fewer images are not checked."""
 COMMON_SHARE = 0.98
 UNIFORM_SPREAD = 3.0
@@ -36,7 +36,7 @@ def find_outliers(measures: Measurements, sound: NDArray[np.int64], reach: float
         sound: int64 (M,): positions of the images to check.
         reach: Score above which an image is an outlier, for instance 3.
     """
-    if len(sound) < FEWEST_IMAGES:
+    if len(sound) < MIN_IMAGES:
         return []
     scores = tail_scores(measures.qualities[sound])
     worst = scores.argmax(axis=1)

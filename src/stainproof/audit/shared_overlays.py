@@ -21,12 +21,12 @@ SEARCHED_IMAGES = 16_000
 NUM_ANCHORS = 4000
 NUM_NEIGHBOURS = 5
 NUM_DIRECTIONS = 4
-FEWEST_MEMBERS = 6
+MIN_MEMBERS = 6
 SMALL_GROUP = 100
-MOST_SHARE = 0.5
+MAX_SHARE = 0.5
 """What more than half of the images share comes from the microscope, not from an overlay."""
-MOST_FAILURES = 24
-MOST_ROUNDS = 15
+MAX_FAILURES = 24
+MAX_ROUNDS = 15
 
 Indices = NDArray[np.int64]
 
@@ -67,13 +67,13 @@ def find_shared_overlays(
     num_failed = 0
     for first in _first_templates(pixels, free, rng, margin):
         group = _refine(first, pixels, free, margin)
-        if FEWEST_MEMBERS <= len(group.members) <= MOST_SHARE * num:
+        if MIN_MEMBERS <= len(group.members) <= MAX_SHARE * num:
             free[group.members] = False
             groups.append(group)
             templates.append(unit(group.scores @ pixels[group.members]))
         else:
             num_failed += 1
-            if num_failed == MOST_FAILURES:
+            if num_failed == MAX_FAILURES:
                 break
     groups = [Group(searched[one.members], one.scores, one.threshold) for one in groups]
     others = np.setdiff1d(np.arange(len(images)), searched)
@@ -136,12 +136,12 @@ def _refine(template: Floats, pixels: Floats, free: NDArray[np.bool_], margin: f
     """
     members = np.empty(0, dtype=np.int64)
     scores = pixels @ template
-    for _ in range(MOST_ROUNDS):
+    for _ in range(MAX_ROUNDS):
         chances = pixels @ np.concatenate(list(turned(template[None])))[1:].T
         chances[members] = -1
         threshold = float(margin * chances.max())
         gathered = np.flatnonzero((scores > threshold) & free)
-        if len(gathered) < FEWEST_MEMBERS or np.array_equal(gathered, members):
+        if len(gathered) < MIN_MEMBERS or np.array_equal(gathered, members):
             members = gathered
             break
         members = gathered

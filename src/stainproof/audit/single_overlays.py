@@ -18,7 +18,7 @@ from sklearn.svm import SVC
 
 from stainproof.audit.features import describe
 from stainproof.audit.whitening import SIDE_PX, Floats, Whitener
-from stainproof.data.images import Images
+from stainproof.data.images import Images, paste
 from stainproof.synthetic.pictures import make_picture
 
 LEARNT_IMAGES = 4000
@@ -28,7 +28,7 @@ NUM_BANDS = 16
 NUM_REGIONS = 6
 WEIGHTS = (0.1, 0.7)
 PARTIAL_SHARE = 0.5
-MOST_SHARE = 0.5
+MAX_SHARE = 0.5
 """If more of a set looks blended, nothing can be separated."""
 CHUNK = 4096
 
@@ -60,7 +60,7 @@ def find_single_overlays(
     scores = np.full(len(candidates), -np.inf)
     for _ in range(NUM_LOOKS):
         scores = _judge(whitener, images, candidates, scores <= reach, seed)
-        if (scores > reach).mean() > MOST_SHARE:
+        if (scores > reach).mean() > MAX_SHARE:
             return []
     found = np.flatnonzero(scores > reach)
     return [Lone(int(candidates[row]), float(scores[row])) for row in found]
@@ -107,10 +107,8 @@ def blend(rgb: Images, rng: np.random.Generator) -> Images:
     height, width = rgb.shape[:2]
     top, left = int(rng.random() * 0.5 * height), int(rng.random() * 0.5 * width)
     bottom, right = (int(rng.uniform(0.3, 0.8) * side) for side in (height, width))
-    part = np.s_[top : top + bottom, left : left + right]
-    partial = rgb.copy()
-    partial[part] = laid[part]
-    return partial
+    window = slice(top, top + bottom), slice(left, left + right)
+    return paste(rgb, np.asarray(laid, dtype=np.uint8), window)
 
 
 def describe_blending(whitener: Whitener, images: Images) -> Floats:

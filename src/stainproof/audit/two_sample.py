@@ -11,8 +11,8 @@ from stainproof.audit.features import describe
 from stainproof.data.images import Images
 from stainproof.errors import DataError
 
-MOST_IMAGES = 2000
-FEWEST_IMAGES = 20
+MAX_IMAGES = 2000
+MIN_IMAGES = 20
 NUM_RESAMPLES = 400
 
 
@@ -22,9 +22,9 @@ def check_enough(num_ours: int, num_theirs: int) -> None:
     Raises:
         DataError: One of them has fewer than 20 images.
     """
-    if min(num_ours, num_theirs) < FEWEST_IMAGES:
+    if min(num_ours, num_theirs) < MIN_IMAGES:
         raise DataError(
-            f"comparing two sources needs {FEWEST_IMAGES} images of each, "
+            f"comparing two sources needs {MIN_IMAGES} images of each, "
             f"got {num_ours} and {num_theirs}"
         )
 
@@ -47,7 +47,7 @@ def two_sample_auc(ours: Images, theirs: Images, seed: int) -> tuple[float, floa
     check_enough(len(ours), len(theirs))
     rng = np.random.default_rng(seed)
     parts = [
-        images[np.sort(rng.choice(len(images), min(MOST_IMAGES, len(images)), replace=False))]
+        images[np.sort(rng.choice(len(images), min(MAX_IMAGES, len(images)), replace=False))]
         for images in (ours, theirs)
     ]
     features = describe(np.concatenate(parts))

@@ -11,21 +11,21 @@ from stainproof.augment.geometry import d4
 from stainproof.augment.optics import gaussian
 from stainproof.config.schema import Preprocessing
 from stainproof.data.decoding import decode, is_image
-from stainproof.data.images import Images, to_square
+from stainproof.data.images import Images, paste, to_square
 from stainproof.errors import DataError
 from stainproof.synthetic.pictures import make_texture
 
 NUM_TEXTURES = 64
 """Number of synthetic overlay images an epoch; each use takes another window and symmetry of one.
 """
-LEAST_WINDOW = 0.6
+MIN_WINDOW = 0.6
 """Smallest side of such a window, relative to the image."""
 PICTURES_STREAM = 1
 """Separates the random stream of overlay images from the others of an epoch."""
 SHARE_OF_CELLS = 0.25
 """Probability that an overlay is another cell, unless a folder is given."""
 SHARE_IN_PART = 0.3
-MOST_PICTURES = 4096
+MAX_PICTURES = 4096
 
 
 class OverlayPictures:
@@ -58,7 +58,7 @@ class OverlayPictures:
             picture = self.own[int(rng.random() * len(self.own))]
         height, width = self.size
         share, down, right = rng.random(3).tolist()
-        share = LEAST_WINDOW + (1 - LEAST_WINDOW) * share
+        share = MIN_WINDOW + (1 - MIN_WINDOW) * share
         tall, wide = max(1, int(share * height)), max(1, int(share * width))
         top, left = int(down * (height - tall + 1)), int(right * (width - wide + 1))
         window = picture[top : top + tall, left : left + wide]
@@ -80,7 +80,7 @@ def blend(rgb: Images, amount: float, rng: np.random.Generator, picture: Images)
     Source: section 4 of the AN2DL paper (convex combination); Inoue 2018, "SamplePairing".
     """
     laid = cv2.addWeighted(rgb, 1 - amount, picture, amount, 0)
-    return _in_part(rgb, np.asarray(laid, dtype=np.uint8), rng)
+    return _in_window(rgb, np.asarray(laid, dtype=np.uint8), rng)
 
 
 def multiply(rgb: Images, amount: float, rng: np.random.Generator, picture: Images) -> Images:
@@ -90,7 +90,7 @@ def multiply(rgb: Images, amount: float, rng: np.random.Generator, picture: Imag
     """
     shade = cv2.addWeighted(picture, amount, picture, 0, 255 * (1 - amount))
     laid = cv2.multiply(rgb, shade, scale=1 / 255)
-    return _in_part(rgb, np.asarray(laid, dtype=np.uint8), rng)
+    return _in_window(rgb, np.asarray(laid, dtype=np.uint8), rng)
 
 
 def amplitude_swap(rgb: Images, amount: float, rng: np.random.Generator, other: Images) -> Images:
@@ -121,7 +121,7 @@ def detail_swap(rgb: Images, amount: float, rng: np.random.Generator, other: Ima
     return np.asarray(cv2.subtract(with_detail, other_low, dtype=cv2.CV_8U), dtype=np.uint8)
 
 
-def _in_part(rgb: Images, laid: Images, rng: np.random.Generator) -> Images:
+def _in_window(rgb: Images, laid: Images, rng: np.random.Generator) -> Images:
     """For some of the images, restrict the overlay to a rectangle."""
     if rng.random() >= SHARE_IN_PART:
         return laid
@@ -130,9 +130,7 @@ def _in_part(rgb: Images, laid: Images, rng: np.random.Generator) -> Images:
     tall, wide = 0.3 + 0.6 * tall, 0.3 + 0.6 * wide
     top, left = int((1 - tall) * down * height), int((1 - wide) * right * width)
     window = slice(top, top + int(tall * height)), slice(left, left + int(wide * width))
-    part = rgb.copy()
-    part[window] = laid[window]
-    return part
+    return paste(rgb, laid, window)
 
 
 def _read(folder: Path, size: tuple[int, int]) -> Images:
@@ -141,7 +139,7 @@ def _read(folder: Path, size: tuple[int, int]) -> Images:
     (height, width), square = size, Preprocessing(size_px=max(size))
     top, left = (square.size_px - height) // 2, (square.size_px - width) // 2
     pictures = []
-    for path in paths[:MOST_PICTURES]:
+    for path in paths[:MAX_PICTURES]:
         try:
             pictures.append(
                 to_square(decode(path).rgb, square)[top : top + height, left : left + width]

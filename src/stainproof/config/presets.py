@@ -5,7 +5,7 @@ from typing import Any
 
 from stainproof.config.parsing import assign, choose, key_of, make_settings, read_toml
 from stainproof.config.recipes import Recipe
-from stainproof.config.schema import MOST_EPOCHS, NO_LAYERS, Config, InferenceConfig
+from stainproof.config.schema import MAX_EPOCHS, NO_LAYERS, Config, InferenceConfig
 
 PLAIN: dict[str, Any] = {"units": 1, "skip": False, "dropout": 0.1}
 """One unit a block, no skip connection: what `stainproof search` found best for small networks."""
@@ -120,7 +120,7 @@ def make_config(
 
 def limits_of(budget_s: float) -> dict[str, float]:
     """Return the settings that end a training after a time instead of a number of epochs."""
-    return {"budget_s": budget_s, "epochs": MOST_EPOCHS}
+    return {"budget_s": budget_s, "epochs": MAX_EPOCHS}
 
 
 def read_config(path: Path) -> Config:

@@ -15,7 +15,7 @@ from stainproof.config.parsing import Settings
 from stainproof.config.recipes import FAMILIES, RANGES, RECIPES, Recipe
 
 MAX_SIZE_PX = 1024
-MOST_EPOCHS = 100_000
+MAX_EPOCHS = 100_000
 
 
 class Preprocessing(Settings):
@@ -195,7 +195,7 @@ class TrainingConfig(Settings):
     """Learning rate; of the schedule `one-cycle` the peak."""
     weight_decay: float = Field(0.0, ge=0.0, le=1.0)
     """Decoupled weight decay; of SGD the L2 penalty. Adam takes none."""
-    epochs: int = Field(1000, ge=1, le=MOST_EPOCHS)
+    epochs: int = Field(1000, ge=1, le=MAX_EPOCHS)
     """Maximum number of epochs."""
     budget_s: float | None = Field(None, gt=0.0)
     """Maximum training time in seconds; None: no limit. The run folder is complete when it ends."""

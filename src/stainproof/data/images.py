@@ -61,6 +61,19 @@ def resizing_weights(old_px: int, new_px: int) -> NDArray[np.float32]:
     return np.asarray(weights, dtype=np.float32)
 
 
+def paste(rgb: Images, changed: Images, window: tuple[slice, slice]) -> Images:
+    """Return a copy of an image with the pixels of another one inside a window.
+
+    Args:
+        rgb: uint8 (height, width, 3).
+        changed: uint8, of the same shape.
+        window: Rows and columns.
+    """
+    pasted = rgb.copy()
+    pasted[window] = changed[window]
+    return pasted
+
+
 def shrink(images: Images, side_px: int) -> Images:
     """Resize images by averaging areas.
 

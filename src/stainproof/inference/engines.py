@@ -26,7 +26,7 @@ ENGINES = (*EXACT, INT8)
 """All engines; `int8` is ONNX Runtime with the quantised model."""
 IN_CACHE = 8
 """Images that a thread computes at once, so that a layer's activations stay in the cache."""
-WORTH_IT = 1.2
+MIN_SPEEDUP = 1.2
 """Speed-up from which another engine is preferred to the default."""
 
 
@@ -164,7 +164,7 @@ def choose_engine(run: RunFolder, card: Card) -> str:
         with suppress(CheckpointError, RuntimeError):  # it cannot compute this network
             seconds[name] = batch_seconds(name, run, card)
     fastest = min(seconds, key=seconds.__getitem__)
-    return fastest if seconds[fastest] * WORTH_IT < seconds[DEFAULT] else DEFAULT
+    return fastest if seconds[fastest] * MIN_SPEEDUP < seconds[DEFAULT] else DEFAULT
 
 
 def batch_seconds(name: str, run: RunFolder, card: Card, size: int = 64) -> float:

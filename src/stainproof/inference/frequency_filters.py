@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 FILTERS = ("none", "ideal", "gaussian", "butterworth", "notch")
 """`notch` removes periodic noise; the others but `none` are low-pass filters."""
 BUTTERWORTH_ORDER = 2
-LEAST_RADIUS_PX, LEAST_EXCESS = 6, 4.0
+MIN_RADIUS_PX, MIN_EXCESS = 6, 4.0
 """Minimum frequency of a peak of periodic noise in cycles per image, and its minimum height above
 the other frequencies of its ring in robust standard deviations.
 """
@@ -74,12 +74,12 @@ def periodic_peaks(images: NDArray[np.uint8]) -> NDArray[np.bool_]:
     loudness = np.log(np.abs(np.fft.fft2(windowed)) + 1)
     rings = np.rint(_distances(height, width)).astype(int)
     peaks = np.zeros(loudness.shape, dtype=bool)
-    for ring in range(LEAST_RADIUS_PX, min(height, width) // 2 + 1):
+    for ring in range(MIN_RADIUS_PX, min(height, width) // 2 + 1):
         members = rings == ring
         values = loudness[:, members]
         median = np.median(values, axis=1, keepdims=True)
         deviation = 1.4826 * np.median(np.abs(values - median), axis=1, keepdims=True)
-        peaks[:, members] = values - median > LEAST_EXCESS * np.maximum(deviation, 0.1)
+        peaks[:, members] = values - median > MIN_EXCESS * np.maximum(deviation, 0.1)
     return peaks
 
 

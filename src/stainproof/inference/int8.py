@@ -12,7 +12,7 @@ from stainproof.data import sources
 from stainproof.data.images import Images
 from stainproof.errors import ConfigError, DataError
 from stainproof.inference.classifier import Classifier, Member
-from stainproof.inference.engines import DEFAULT, INT8, WORTH_IT, batch_seconds, open_engine
+from stainproof.inference.engines import DEFAULT, INT8, MIN_SPEEDUP, batch_seconds, open_engine
 from stainproof.logs import silenced_logger
 from stainproof.progress import Track, silent
 from stainproof.runs.artefact import Artefact
@@ -21,7 +21,7 @@ from stainproof.runs.folder import RunFolder
 
 BATCH_SIZE = 32
 CALIBRATION_IMAGES = 200
-MOST_LOST = 0.002
+MAX_ACCURACY_LOSS = 0.002
 """Accuracy that quantisation may lose."""
 
 
@@ -80,7 +80,7 @@ def quantise(
             for one in (exact, quantised)
         )
         faster = batch_seconds(DEFAULT, folder, card) / batch_seconds(INT8, trial, card)
-        kept = faster >= WORTH_IT and accuracy - accuracy_int8 < MOST_LOST
+        kept = faster >= MIN_SPEEDUP and accuracy - accuracy_int8 < MAX_ACCURACY_LOSS
         if kept:
             folder.write_int8(trial.int8.read_bytes())
             folder.write_card(card)

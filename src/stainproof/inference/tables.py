@@ -1,7 +1,8 @@
 """Tables of predictions: CSV, Parquet or JSON lines, in memory that does not grow with the rows."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
@@ -72,8 +73,8 @@ def check_suffix(path: Path) -> None:
 def write_predictions(classifier: Classifier, items: Iterable[Item], path: Path) -> tuple[int, int]:
     """Predict a stream of images and write a table.
 
-    The columns are `name`, `label` and one probability for each class. The row of an image that
-    could not be read has neither label nor probabilities; a last column `error` gives the reason.
+    The columns are `name`, `label`, one probability for each class, and `error`. The row of an
+    image that could not be read has only `name` and the reason as `error`.
 
     Args:
         classifier: The classifier.
@@ -96,20 +97,30 @@ def write_predictions(classifier: Classifier, items: Iterable[Item], path: Path)
         ]
     )
     num_rows = num_errors = 0
+    stream = iter(items)
     files.check_writable(path)
-    spool = path.with_name(f".{path.name}.rows")
-    with files.atomic_path(spool) as part, pyarrow.parquet.ParquetWriter(part, columns) as writer:
-        stream = iter(items)
+    with files.atomic_path(path) as part, _open_writer(part, path.suffix.lower(), columns) as write:
         while chunk := tuple(islice(stream, CHUNK_SIZE)):
-            writer.write_table(_predict_chunk(classifier, chunk, columns))
+            write(_predict_chunk(classifier, chunk, columns))
             num_rows += len(chunk)
             num_errors += sum(item.rgb is None for item in chunk)
-    try:
-        kept = columns.names if num_errors else columns.names[:-1]
-        _convert(spool, path, kept)
-    finally:
-        spool.unlink(missing_ok=True)
     return num_rows, num_errors
+
+
+@contextmanager
+def _open_writer(
+    path: Path, suffix: str, columns: pyarrow.Schema
+) -> Iterator[Callable[[pyarrow.Table], None]]:
+    """Provide a function that appends a table to a file of this kind."""
+    if suffix == ".jsonl":
+        with path.open("w", encoding="utf-8") as stream:
+            yield lambda table: stream.writelines(
+                json.dumps(row) + "\n" for row in table.to_pylist()
+            )
+        return
+    writers = {".parquet": pyarrow.parquet.ParquetWriter, ".csv": pyarrow.csv.CSVWriter}
+    with writers[suffix](path, columns) as writer:
+        yield writer.write_table
 
 
 def _predict_chunk(
@@ -127,22 +138,3 @@ def _predict_chunk(
         by_class = dict(zip(classifier.classes, values.tolist(), strict=True))
         rows.append({"name": item.name, "label": label, **by_class})
     return pyarrow.Table.from_pylist(rows, schema=columns)
-
-
-def _convert(spool: Path, path: Path, kept: list[str]) -> None:
-    source = pyarrow.parquet.ParquetFile(spool)
-    batches = source.iter_batches(columns=kept)
-    columns = pyarrow.schema([source.schema_arrow.field(name) for name in kept])
-    suffix = path.suffix.lower()
-    with files.atomic_path(path) as part:
-        if suffix == ".jsonl":
-            with part.open("w", encoding="utf-8") as stream:
-                for batch in batches:
-                    stream.writelines(json.dumps(row) + "\n" for row in batch.to_pylist())
-            return
-        open_writer = (
-            pyarrow.parquet.ParquetWriter if suffix == ".parquet" else pyarrow.csv.CSVWriter
-        )
-        with open_writer(part, columns) as writer:
-            for batch in batches:
-                writer.write_table(pyarrow.Table.from_batches([batch]))

@@ -9,7 +9,7 @@ NORM_EPSILON = 1e-3
 """Keras's default, which the AN2DL paper used."""
 
 
-LEAST_GROUP = 8
+MIN_GROUP = 8
 """Channels of a group in group normalisation; a few more if that makes groups equal."""
 
 
@@ -25,7 +25,7 @@ def make_norm(kind: str, channels: int, branch: int = 0) -> nn.Module:
     if kind == "batch":
         return nn.BatchNorm2d(channels, eps=NORM_EPSILON)
     branch = branch or channels
-    sizes = [size for size in range(LEAST_GROUP, branch) if branch % size == 0]
+    sizes = [size for size in range(MIN_GROUP, branch) if branch % size == 0]
     size = sizes[0] if sizes else branch
     return nn.GroupNorm(channels // size, channels, eps=NORM_EPSILON)
 

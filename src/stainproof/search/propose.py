@@ -16,12 +16,12 @@ DIRECTIONS: tuple[Literal["minimize", "maximize"], ...] = ("maximize", "minimize
 """Directions of accuracy, parameters and latency."""
 NUM_RANDOM = 8
 """Number of random trials before the Gaussian process."""
-OF_INTEREST = 0.1
+ACCURACY_RANGE = 0.1
 """The sampler ignores networks whose accuracy is this much below the best, however small and fast.
 """
 SAME_LATENCY = 1.05
 """Latencies within this factor count as equal; repeated measurements differ by up to 4 %."""
-ENOUGH_FOR_IMPORTANCES = 12
+MIN_TRIALS_FOR_IMPORTANCES = 12
 """Minimum number of trials; with fewer, importances would be noise."""
 
 
@@ -95,7 +95,7 @@ def importances(trials: Sequence[Trial], space: Space) -> dict[str, float]:
     from optuna.trial import create_trial
 
     seen = [one for one in _as_seen(trials, space) if one.values]
-    if len(seen) < ENOUGH_FOR_IMPORTANCES or len({one.values[0] for one in seen}) == 1:
+    if len(seen) < MIN_TRIALS_FOR_IMPORTANCES or len({one.values[0] for one in seen}) == 1:
         return {}
     study = study_in_memory(["maximize"])
     for one in seen:
@@ -129,7 +129,7 @@ def _as_seen(trials: Sequence[Trial], space: Space) -> "list[FrozenTrial]":
             seen.append(
                 create_trial(
                     values=[accuracy, one.num_parameters, one.latency_ms],
-                    constraints={"of interest": best - OF_INTEREST - accuracy},
+                    constraints={"of interest": best - ACCURACY_RANGE - accuracy},
                     **common,
                 )
             )
