@@ -31,7 +31,8 @@ def again(name: str, trial: Trial, minutes: float) -> Experiment:
 def write(found: Search, preset: Trial) -> None:
     """Write the section: the front, what accuracy hangs on, both networks trained again."""
     lines = [
-        "| trial | changed validation images | parameters | ms | unlike the preset |",
+        "| trial | accuracy, augmented validation | parameters | latency, ms "
+        "| settings that differ from the preset |",
         "|---" * 5 + "|",
     ]
     for trial in (found.trials[number] for number in dict.fromkeys((preset.number, *found.front))):
