@@ -100,7 +100,7 @@ def table_row(name: str, cells: Images, case: tuple[int, bool, float], repeats: 
         found = find_doctored(
             shrink(images, SMALL_PX),
             margin=settings.doctored_margin,
-            reach=settings.doctored_threshold,
+            threshold=settings.doctored_threshold,
             seed=settings.seed,
         )
         positions = {one.index for one in found.images}

@@ -242,7 +242,7 @@ def test_checks_that_were_skipped_are_named(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["audit", str(folder), "--out", str(tmp_path / "audit")])
     assert done.exit_code == 0
     for words in (
-        "foreign pictures not looked for: that takes 50 images, got 24",
+        "doctored images not looked for: that takes 50 images, got 24",
         "labels not checked of classes under 20 images: basophil (3)",
     ):
         assert words in " ".join(done.output.split())

@@ -322,7 +322,7 @@ def test_the_command_has_trials_run_in_processes_and_says_what_they_showed(
     assert done.returncode == 0, done.stderr
     (line,) = done.stderr.splitlines()
     assert line.startswith("trial 0 finished: ") and line.endswith("(trial 0)")
-    assert "trials that no other one beats, of 1:" in done.stdout
+    assert "trials on the Pareto front, of 1:" in done.stdout
     assert states(tmp_path / "study") == ["COMPLETE"]
 
 

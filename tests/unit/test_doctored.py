@@ -34,7 +34,7 @@ def small(images: NDArray[np.uint8] | list[NDArray[np.uint8]]) -> NDArray[np.uin
 def find(images: NDArray[np.uint8], seed: Any = 0) -> Doctored:
     lines = AuditConfig()
     return find_doctored(
-        images, margin=lines.doctored_margin, reach=lines.doctored_threshold, seed=seed
+        images, margin=lines.doctored_margin, threshold=lines.doctored_threshold, seed=seed
     )
 
 

@@ -130,13 +130,13 @@ def _check_doctored(found: Audit, sound: Indices) -> Indices:
     settings = found.settings
     if len(sound) < MIN_IMAGES_DOCTORED:
         found.notes.append(
-            f"foreign pictures not looked for: that takes {MIN_IMAGES_DOCTORED} images, "
+            f"doctored images not looked for: that takes {MIN_IMAGES_DOCTORED} images, "
             f"got {len(sound)}"
         )
     doctored = find_doctored(
         found.measurements.small[sound],
         margin=settings.doctored_margin,
-        reach=settings.doctored_threshold,
+        threshold=settings.doctored_threshold,
         seed=settings.seed,
     )
     explained = []
@@ -188,7 +188,7 @@ def _check_labels(found: Audit, sound: Indices) -> Indices:
     for one in suspects:
         found.add(
             "label_suspect", int(sound[one.index]), "review",
-            score=one.belief, threshold=least,
+            score=one.probability, threshold=least,
             reason=f"looks like {found.listing.classes[one.likelier]}",
         )  # fmt: skip
     return NOTHING

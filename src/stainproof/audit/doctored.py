@@ -34,7 +34,7 @@ class Doctored:
     """The overlay of every group, as far as it is visible; uint8 rgb."""
 
 
-def find_doctored(images: Images, *, margin: float, reach: float, seed: int) -> Doctored:
+def find_doctored(images: Images, *, margin: float, threshold: float, seed: int) -> Doctored:
     """Find images with an overlay blended in.
 
     Args:
@@ -42,7 +42,7 @@ def find_doctored(images: Images, *, margin: float, reach: float, seed: int) -> 
             images are too small; nothing is found in them.
         margin: Factor above 1 by which a member's correlation with the group's template must exceed
             the largest correlation of rotated images.
-        reach: SVM decision value, in units of the margin, above which a single image is doctored.
+        threshold: SVM decision value, in margins, above which a single image is doctored.
         seed: Seed of samples, folds and synthetic overlays.
 
     Returns:
@@ -63,8 +63,8 @@ def find_doctored(images: Images, *, margin: float, reach: float, seed: int) -> 
         return Doctored(sorted(found, key=lambda one: one.index), [])
     pictures = [foreign_picture(images, group.members, left) for group in groups]
     found += [
-        DoctoredImage(one.index, None, one.score, reach)
-        for one in find_single_overlays(whitener, images, left, reach, seed)
+        DoctoredImage(one.index, None, one.score, threshold)
+        for one in find_single_overlays(whitener, images, left, threshold, seed)
     ]
     return Doctored(sorted(found, key=lambda one: one.index), pictures)
 

@@ -23,7 +23,7 @@ class LabelIssue:
     """An image whose label is probably wrong."""
 
     index: int
-    belief: float
+    probability: float
     """Cross-validated probability of the given label."""
     likelier: int
     """The class with the highest probability."""
@@ -50,21 +50,23 @@ def find_label_issues(
     """
     from cleanlab.filter import find_label_issues
 
-    asked = np.flatnonzero(np.bincount(labels)[labels] >= MIN_PER_CLASS)
-    classes, compact = np.unique(labels[asked], return_inverse=True)
+    checked = np.flatnonzero(np.bincount(labels)[labels] >= MIN_PER_CLASS)
+    classes, compact = np.unique(labels[checked], return_inverse=True)
     if len(classes) < 2:
         return []
-    probs = _beliefs(small if len(asked) == len(small) else small[asked], compact, seed)
+    probs = _probabilities(small if len(checked) == len(small) else small[checked], compact, seed)
     issues = find_label_issues(compact, probs, filter_by="both", n_jobs=1)
-    beliefs = probs[np.arange(len(compact)), compact]
-    worst = np.flatnonzero(issues & (beliefs < min_label_probability))
+    own_probs = probs[np.arange(len(compact)), compact]
+    worst = np.flatnonzero(issues & (own_probs < min_label_probability))
     return [
-        LabelIssue(int(asked[index]), float(beliefs[index]), int(classes[probs[index].argmax()]))
-        for index in worst[np.argsort(beliefs[worst], kind="stable")]
+        LabelIssue(
+            int(checked[index]), float(own_probs[index]), int(classes[probs[index].argmax()])
+        )
+        for index in worst[np.argsort(own_probs[worst], kind="stable")]
     ]
 
 
-def _beliefs(small: Images, labels: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
+def _probabilities(small: Images, labels: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
     """Return cross-validated probabilities of every class."""
     rng = np.random.default_rng(seed)
     probs = np.empty((len(labels), int(labels.max()) + 1))

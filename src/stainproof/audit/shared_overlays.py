@@ -148,11 +148,11 @@ def _refine(template: Floats, pixels: Floats, free: NDArray[np.bool_], margin: f
         weights = scores[members]
         template = unit(np.matmul(weights, pixels[members], dtype=np.float32))
         scores = pixels @ template
-        scores[members] = _judged_by_others(pixels[members], weights)
+        scores[members] = _leave_one_out(pixels[members], weights)
     return Group(members, scores[members], threshold)
 
 
-def _judged_by_others(pixels: Floats, weights: Floats) -> Floats:
+def _leave_one_out(pixels: Floats, weights: Floats) -> Floats:
     """Return each member's leave-one-out cosine similarity: with the template of the others.
 
     In a small group the most similar member is left out too, because two images of one cell would

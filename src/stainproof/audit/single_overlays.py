@@ -21,7 +21,7 @@ from stainproof.audit.whitening import SIDE_PX, Floats, Whitener
 from stainproof.data.images import Images, paste
 from stainproof.synthetic.pictures import make_picture
 
-LEARNT_IMAGES = 4000
+NUM_TRAINING_IMAGES = 4000
 NUM_FOLDS = 2
 NUM_LOOKS = 2
 NUM_BANDS = 16
@@ -43,7 +43,7 @@ class Lone:
 
 
 def find_single_overlays(
-    whitener: Whitener, images: Images, candidates: NDArray[np.int64], reach: float, seed: int
+    whitener: Whitener, images: Images, candidates: NDArray[np.int64], threshold: float, seed: int
 ) -> list[Lone]:
     """Find images that look blended with an overlay that no other image has.
 
@@ -51,7 +51,7 @@ def find_single_overlays(
         whitener: Fitted to the images.
         images: uint8 (N, height, width, 3), square; may be a memory map.
         candidates: int64 (M,), ascending: positions to train on and to score.
-        reach: Distance from the decision boundary, in margins, above which an image is found.
+        threshold: Distance from the decision boundary, in margins, above which an image is found.
         seed: Seed of folds, synthetic pictures and blending.
 
     Returns:
@@ -59,14 +59,14 @@ def find_single_overlays(
     """
     scores = np.full(len(candidates), -np.inf)
     for _ in range(NUM_LOOKS):
-        scores = _judge(whitener, images, candidates, scores <= reach, seed)
-        if (scores > reach).mean() > MAX_SHARE:
+        scores = _decision_values(whitener, images, candidates, scores <= threshold, seed)
+        if (scores > threshold).mean() > MAX_SHARE:
             return []
-    found = np.flatnonzero(scores > reach)
+    found = np.flatnonzero(scores > threshold)
     return [Lone(int(candidates[row]), float(scores[row])) for row in found]
 
 
-def _judge(
+def _decision_values(
     whitener: Whitener,
     images: Images,
     candidates: NDArray[np.int64],
@@ -76,16 +76,16 @@ def _judge(
     """Return each candidate's distance from the decision boundary of a model not trained on it."""
     rng = np.random.default_rng(seed)
     scores = np.empty(len(candidates))
-    for learnt, judged in KFold(NUM_FOLDS, shuffle=True, random_state=seed).split(candidates):
-        learnt = learnt[sound[learnt]]
-        chosen = rng.choice(learnt, min(LEARNT_IMAGES // NUM_FOLDS, len(learnt)), replace=False)
+    for train, test in KFold(NUM_FOLDS, shuffle=True, random_state=seed).split(candidates):
+        train = train[sound[train]]
+        chosen = rng.choice(train, min(NUM_TRAINING_IMAGES // NUM_FOLDS, len(train)), replace=False)
         own = images[candidates[np.sort(chosen)]]
         blended = np.stack([blend(rgb, rng) for rgb in own])
         features = np.concatenate([describe_blending(whitener, part) for part in (own, blended)])
         model = make_pipeline(StandardScaler(), SVC(C=2.0, gamma=2e-4))
         model.fit(features, np.repeat([0, 1], len(own)))
-        for start in range(0, len(judged), CHUNK):
-            part = judged[start : start + CHUNK]
+        for start in range(0, len(test), CHUNK):
+            part = test[start : start + CHUNK]
             scores[part] = model.decision_function(
                 describe_blending(whitener, images[candidates[part]])
             )

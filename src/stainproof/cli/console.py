@@ -132,7 +132,7 @@ def print_card(card: "Card", out: Path) -> None:
     typer.echo(card.mean_of or ended)
     typer.echo(
         f"validation accuracy {100 * best.val_accuracy:.1f} %"
-        + (f", on changed images {100 * shifted:.1f} %" if shifted is not None else "")
+        + (f", augmented {100 * shifted:.1f} %" if shifted is not None else "")
     )
     typer.echo(f"report: {out / 'report.html'}")
 
@@ -203,12 +203,12 @@ def print_search(found: "Search", out: Path) -> None:
     from rich.table import Table
 
     by_number = {trial.number: trial for trial in found.trials}
-    table = Table("trial", "changed images", "as they are", "parameters", "ms an image", box=None)
+    table = Table("trial", "augmented", "original", "parameters", "ms per image", box=None)
     for trial in (by_number[number] for number in found.front):
         figures = (f"{100 * (share or 0):.1f} %" for share in (trial.accuracy, trial.val_accuracy))
         costs = f"{trial.num_parameters:,}", f"{trial.latency_ms:.2f}"
         table.add_row(str(trial.number), *figures, *costs)
-    typer.echo(f"trials that no other one beats, of {len(found.trials)}:")
+    typer.echo(f"trials on the Pareto front, of {len(found.trials)}:")
     Console(width=100).print(table)
     typer.echo(f"settings of the most accurate: {out / 'best.toml'}")
     typer.echo(f"page: {out / 'search.html'}")

@@ -49,7 +49,7 @@ NO_LAYERS: dict[str, Any] = {
     "stem": (), "stages": (), "blocks": 2, "unit": "inception", "units": 2, "skip": True,
     "norm": "batch", "hidden": 0,
 }  # fmt: skip
-"""Settings of our own layers when a backbone replaces them."""
+"""Settings of stainproof's own layers when a backbone replaces them."""
 
 
 class NetworkConfig(Settings):
@@ -83,16 +83,16 @@ class NetworkConfig(Settings):
     @model_validator(mode="before")
     @classmethod
     def _one_kind_of_layers(cls, given: Any) -> Any:
-        """Set our own layers to `NO_LAYERS` if a backbone is named."""
+        """Set stainproof's own layers to `NO_LAYERS` if a backbone is named."""
         return NO_LAYERS | given if isinstance(given, dict) and given.get("backbone") else given
 
     @model_validator(mode="after")
     def _layers_go_together(self) -> "NetworkConfig":
         for name, value in NO_LAYERS.items() if self.backbone else ():
             if getattr(self, name) != value:
-                raise ValueError(f"{name} is of our own layers, whose place the backbone takes")
+                raise ValueError(f"{name} cannot be set together with a backbone")
         if self.pretrained and not self.backbone:
-            raise ValueError("pretrained is for a backbone; our own layers begin at random")
+            raise ValueError("pretrained needs a backbone; other networks start at random")
         return self
 
 
@@ -330,7 +330,7 @@ class Config(Settings):
     @model_validator(mode="after")
     def _one_view_for_the_teacher(self) -> "Config":
         if self.training.teacher and self.augment.consistency:
-            raise ValueError("training.teacher answers for one view; set augment.consistency to 0")
+            raise ValueError("training.teacher predicts one view; set augment.consistency to 0")
         return self
 
     def to_toml(self) -> str:

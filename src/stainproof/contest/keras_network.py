@@ -25,7 +25,7 @@ def save_keras(network: nn.Module, preprocessing: Preprocessing, path: Path) -> 
     float32 (n, classes), rows sum to 1. Mean and standard deviation are part of the model.
 
     Raises:
-        ConfigError: Keras is not installed, or the network is not of our own layers.
+        ConfigError: Keras is not installed, or the network has layers of another package.
     """
     keras = import_keras()
     logits = to_keras(network, preprocessing.size_px)
@@ -60,7 +60,7 @@ def to_keras(network: nn.Module, size_px: int) -> Any:
     several branches and pool before the ReLU.
 
     Args:
-        network: A network of our own layers.
+        network: A network with stainproof's own layers.
         size_px: Height and width of the images.
 
     Returns:

@@ -82,9 +82,9 @@ def macro_f1(confusions: Counts) -> Floats:
     Args:
         confusions: (..., classes, classes) counts; rows are true classes.
     """
-    present, answered = confusions.sum(axis=-1), confusions.sum(axis=-2)
+    present, predicted = confusions.sum(axis=-1), confusions.sum(axis=-2)
     hits = np.diagonal(confusions, axis1=-2, axis2=-1)
-    f1 = np.where(present > 0, 2 * hits / np.maximum(present + answered, 1), 0.0)
+    f1 = np.where(present > 0, 2 * hits / np.maximum(present + predicted, 1), 0.0)
     return np.asarray(f1.sum(axis=-1) / (present > 0).sum(axis=-1), dtype=np.float64)
 
 
@@ -144,7 +144,7 @@ def _reliability(confidence: Floats, right: Floats) -> tuple[ReliabilityBin, ...
 
 def _one_class(confusion: Counts, index: int, name: str) -> ClassMetrics:
     hits = int(confusion[index, index])
-    present, answered = int(confusion[index].sum()), int(confusion[:, index].sum())
+    present, predicted = int(confusion[index].sum()), int(confusion[:, index].sum())
     others = int(confusion.sum()) - present
 
     def share(part: int, whole: int) -> Estimate | None:
@@ -154,6 +154,6 @@ def _one_class(confusion: Counts, index: int, name: str) -> ClassMetrics:
         name=name,
         num_images=present,
         sensitivity=share(hits, present),
-        specificity=share(others - (answered - hits), others),
-        precision=share(hits, answered),
+        specificity=share(others - (predicted - hits), others),
+        precision=share(hits, predicted),
     )

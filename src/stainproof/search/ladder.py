@@ -40,7 +40,7 @@ RUNGS = (
         ("augment.recipe=simple", *PLAIN),
     ),
     Rung(
-        "3-overlays", "+ foreign pictures laid over", 0.53, "an2dl-simple",
+        "3-overlays", "+ overlays", 0.53, "an2dl-simple",
         ("augment.recipe=overlays", *PLAIN),
     ),
     Rung(

@@ -92,7 +92,9 @@ def make_plan(
             raise ConfigError(f"--set {one}: has an option of its own, --seed or --budget")
     config = make_config(seed=seed, budget_s=budget_s, assignments=fixed)
     if config.augment.validation == "none":
-        raise ConfigError("augment.validation: a search needs changed validation images, got none")
+        raise ConfigError(
+            "augment.validation: a search needs an augmented validation set, got none"
+        )
     if config.training.teacher:
         load_teacher(config.training.teacher)
     place, part = sources.split_off_part(str(source))

@@ -125,7 +125,7 @@ class Trainer:
         if self.now.scaler:
             self.scaler.load_state_dict(self.now.scaler)
         self.batches = Batches(train, config)
-        self.judge = Validator(config, self.network, val, self.device)
+        self.validator = Validator(config, self.network, val, self.device)
         self.teacher: Teacher | None = None
         if load_teacher:
             model = load_teacher(self.compute.threads)
@@ -158,7 +158,7 @@ class Trainer:
                 loss, accuracy, images_per_s = self._learn(on_step)
                 if self.interrupt.noted and self.now.best:
                     continue
-                record = self._judge(loss, accuracy, images_per_s)
+                record = self._validate(loss, accuracy, images_per_s)
                 if not record.is_finite():
                     self._end_diverged()
                     continue
@@ -226,8 +226,8 @@ class Trainer:
         if px < x_bchw.shape[2]:
             x_bchw = F.interpolate(x_bchw, (px, px), mode="bilinear", antialias=True)
         with self.compute.autocast(self.device):
-            answers = self.network(x_bchw).float()
-            logits, *others = answers.split(len(y_bk))
+            outputs = self.network(x_bchw).float()
+            logits, *others = outputs.split(len(y_bk))
             loss = F.cross_entropy(logits, taught_bk, label_smoothing=self.settings.label_smoothing)
             if others:
                 loss = loss + self.config.augment.consistency * jensen_shannon_divergence(
@@ -242,17 +242,17 @@ class Trainer:
         self.now.step += 1
         return loss.item(), int((logits.argmax(1) == y_bk.argmax(1)).sum())
 
-    def _judge(self, loss: float, accuracy: float, images_per_s: float) -> EpochRecord:
+    def _validate(self, loss: float, accuracy: float, images_per_s: float) -> EpochRecord:
         began = time.monotonic()
-        judged = self.judge(self._kept_state())
+        validation = self.validator(self._kept_state())
         self.reserve_s = min(1.3 * (time.monotonic() - began), 0.5 * (self.settings.budget_s or 0))
-        self.schedule.after_epoch(selection_loss(judged))
+        self.schedule.after_epoch(selection_loss(validation))
         self.now.elapsed_s = self._elapsed_s()
         return EpochRecord(
             epoch=self.now.epoch + 1,
             loss=loss,
             accuracy=accuracy,
-            **vars(judged),
+            **vars(validation),
             learning_rate=self.schedule.rate,
             images_per_s=images_per_s,
             elapsed_s=self.now.elapsed_s,

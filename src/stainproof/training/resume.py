@@ -48,7 +48,7 @@ def resolve_config(run: RunFolder, config: Config | None, resume: bool, audited:
     run.check_unused()
     if not audited and (run.audit / "audit.csv").exists():
         raise ConfigError(
-            f"{run}: holds the audit of a run that was not begun; add --audit, or remove it"
+            f"{run}: has the audit of a run that was not started; add --audit, or remove it"
         )
     config = with_backbone_preprocessing(config or make_config())
     check_network(config, training_sizes_px(config))

@@ -33,19 +33,19 @@ class Validation:
     val_augmented_accuracy: float | None = None
 
 
-def selection_loss(judged: Validation | EpochRecord) -> float:
+def selection_loss(validation: Validation | EpochRecord) -> float:
     """Return the validation loss that controls training: the augmented one if there is one."""
-    shifted = judged.val_augmented_loss
-    return judged.val_loss if shifted is None else shifted
+    augmented = validation.val_augmented_loss
+    return validation.val_loss if augmented is None else augmented
 
 
-def selection_accuracy(judged: Validation | EpochRecord) -> float:
+def selection_accuracy(validation: Validation | EpochRecord) -> float:
     """Return the validation accuracy that selects the best epoch.
 
     It is that of the augmented validation set where there is one.
     """
-    shifted = judged.val_augmented_accuracy
-    return judged.val_accuracy if shifted is None else shifted
+    augmented = validation.val_augmented_accuracy
+    return validation.val_accuracy if augmented is None else augmented
 
 
 class Validator:

@@ -63,7 +63,7 @@ def check_choice(choice: str, under: float | None, num_runs: int) -> None:
     """
     check_known(choice, CHOICES, "choice")
     if under is not None and choice != "threshold":
-        raise ConfigError(f"under: goes with the choice threshold alone, got {choice}")
+        raise ConfigError(f"under: is used by the choice threshold only, got {choice}")
     if choice == "last" and num_runs > 1:
         raise ConfigError(f"choice last: wants the epochs of one run, got {num_runs} runs")
 
@@ -80,12 +80,12 @@ def find_candidates(runs: Sequence[RunFolder]) -> list[Candidate]:
             cards[0].network, cards[0].preprocessing, cards[0].classes,
         ):  # fmt: skip
             raise CheckpointError(f"{run}: another network, input or classes than {runs[0]}")
-    judged_by = [run.read_config().augment.validation for run in runs]
-    for run, own in zip(runs, judged_by, strict=True):
-        if own != judged_by[0]:
+    validated_on = [run.read_config().augment.validation for run in runs]
+    for run, own in zip(runs, validated_on, strict=True):
+        if own != validated_on[0]:
             raise CheckpointError(
-                f"{run}: was judged by other validation images (augment.validation={own}) than "
-                f"{runs[0]} ({judged_by[0]})"
+                f"{run}: was validated on other images (augment.validation={own}) than "
+                f"{runs[0]} ({validated_on[0]})"
             )
     if len(runs) > 1:
         return [Candidate(run.best, card.best) for run, card in zip(runs, cards, strict=True)]
@@ -122,7 +122,7 @@ def average_weights(
         ConfigError: No weights are below the threshold.
     """
     network = build_network(config, len(train.classes))
-    judge = Validator(config, network, val, torch.device("cpu"))
+    validator = Validator(config, network, val, torch.device("cpu"))
     images = norm_images(train, config) if batch_norms(network) else []
 
     def mean_of(some: Iterable[Candidate]) -> State:
@@ -131,7 +131,7 @@ def average_weights(
 
     if choice == "greedy":
         ranked = sorted(candidates, key=lambda one: -selection_accuracy(one.record))
-        chosen = greedy(ranked, lambda some: selection_accuracy(judge(mean_of(some))))
+        chosen = greedy(ranked, lambda some: selection_accuracy(validator(mean_of(some))))
         words = f"{len(chosen)} of {len(candidates)} chosen greedily"
     elif choice == "last":
         chosen = list(candidates[-max(2, round(LAST_SHARE * len(candidates))) :])
@@ -144,7 +144,7 @@ def average_weights(
         if not chosen:
             raise ConfigError(f"under: the lowest validation loss is {lowest:.4g}, got {line:g}")
     state = mean_of(chosen)
-    return AveragedWeights(state, judge(state), f"mean of {words}")
+    return AveragedWeights(state, validator(state), f"mean of {words}")
 
 
 def mean_state(states: Iterable[State]) -> State:
@@ -167,13 +167,13 @@ def mean_state(states: Iterable[State]) -> State:
 
 
 def greedy(
-    ranked: Sequence[Candidate], judged: Callable[[Sequence[Candidate]], float]
+    ranked: Sequence[Candidate], score: Callable[[Sequence[Candidate]], float]
 ) -> list[Candidate]:
     """Return the first candidate and each later one that does not lower the average's score."""
     chosen = [ranked[0]]
-    best = judged(chosen)
+    best = score(chosen)
     for one in ranked[1:]:
-        figure = judged([*chosen, one])
+        figure = score([*chosen, one])
         if figure >= best:
             chosen.append(one)
             best = figure
