@@ -1,9 +1,11 @@
 """The Python API: every stage of the pipeline as one function. Read this file first.
 
-    source --audit--> findings --clean--> the source without what was found source --train--> run
-    folder: weights, ONNX model, card, history, report run folders --average, ensemble, quantise-->
-    run folders for inference run folder + labelled source --evaluate--> eval.json run folder +
-    images --predict--> table of predictions run folder + evaluations --report--> report.html
+    source --audit--> findings --clean--> the source without what was found
+    source --train--> run folder: weights, ONNX model, card, history, report
+    run folders --average, ensemble, quantise--> run folders for inference
+    run folder + labelled source --evaluate--> eval.json
+    run folder + images --predict--> table of predictions
+    run folder + evaluations --report--> report.html
 
 A source is a folder of class folders, a manifest, an npz file or the name of a public data set; see
 `data.sources.load`. Every stage reads what the stage before it wrote, and writes its own results
