@@ -32,7 +32,7 @@ class Provenance(BaseModel):
     torch: str
     numpy: str
     machine: str
-    """Processor model and number of cores."""
+    """Processor name, family and model, number of cores, operating system."""
     created: str
     """Time in UTC, ISO 8601."""
 
@@ -70,12 +70,16 @@ def _version(package: str) -> str:
 
 
 def _processor() -> str:
+    """Return the processor's name with the family and model that tell its generations apart."""
     cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+    if not cpuinfo.exists():
+        return platform.processor() or platform.machine()
+    first = cpuinfo.read_text(encoding="utf-8", errors="replace").partition("\n\n")[0]
+    facts = dict(re.findall(r"^([^\t:]+)\s*: (.*)$", first, re.MULTILINE))
+    name = facts.get("model name") or platform.machine()
+    if "cpu family" not in facts:
+        return name
+    return f"{name} (family {facts['cpu family']}, model {facts.get('model', 'unknown')})"
 
 
 @cache

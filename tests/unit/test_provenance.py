@@ -1,4 +1,6 @@
 import os
+import platform
+import re
 import sys
 
 import pytest
@@ -20,3 +22,8 @@ def test_a_password_in_an_address_is_not_kept() -> None:
     assert without_password("postgresql://host/db?password=pw&a=1").endswith("password=***&a=1")
     for harmless in ("postgresql://me@host/db", "sqlite:///x.db", "cells:64", "a=b@c"):
         assert without_password(harmless) == harmless
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="only x86 has families of processors")
+def test_the_machine_names_the_generation_of_the_processor() -> None:
+    assert re.search(r"\(family \d+, model \d+\), \d+ cores", provenance.collect().machine)
