@@ -14,11 +14,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from importlib import import_module
+from multiprocessing import get_context
 from pathlib import Path
 
 from benchmarks.common.child import ROOT
 
+NUM_PROCESSES = 2
 ELSEWHERE = ("training.step_beside_keras", "behaviour.same_as_before")
 """The first needs TensorFlow; the second needs the history of the repository."""
 READS_ROWS = ("augmentation.tables", "training.tables", "training.networks")
@@ -123,8 +126,15 @@ def cases(folder: Path) -> dict[str, list[str]]:
     }  # fmt: skip
 
 
+def run(module: str, arguments: list[str]) -> None:
+    """Run one benchmark in this process."""
+    start = time.perf_counter()
+    import_module(f"benchmarks.{module}").main(arguments)
+    print(f"smoke: {module} {time.perf_counter() - start:.1f} s", file=sys.stderr)
+
+
 def main() -> None:
-    """Run the chosen benchmarks; a failure ends with its traceback."""
+    """Run the chosen benchmarks, two at a time; a failure ends with its traceback."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("modules", nargs="*", help="such as audit.doctored; by default all")
     options = parser.parse_args()
@@ -132,16 +142,20 @@ def main() -> None:
         folder = Path(name)
         os.environ["STAINPROOF_BENCHMARKS"] = str(folder / "out")
         (folder / "out").mkdir()
-        prepare(folder)
         chosen = cases(folder)
         wanted = options.modules or list(chosen)
-        for module in sorted(wanted, key=lambda one: one not in READS_ROWS):
-            if module not in READS_ROWS:
-                for rows in (folder / "out").rglob("*rows.jsonl"):
-                    rows.unlink()
-            began = time.perf_counter()
-            import_module(f"benchmarks.{module}").main(chosen[module])
-            print(f"smoke: {module} {time.perf_counter() - began:.1f} s", file=sys.stderr)
+        with ProcessPoolExecutor(NUM_PROCESSES, get_context("fork")) as pool:
+            pool.submit(prepare, folder).result()
+
+            def run_all(modules: Sequence[str]) -> None:
+                futures = [pool.submit(run, module, chosen[module]) for module in modules]
+                for future in futures:
+                    future.result()
+
+            run_all([module for module in wanted if module in READS_ROWS])
+            for rows in (folder / "out").rglob("*rows.jsonl"):
+                rows.unlink()
+            run_all([module for module in wanted if module not in READS_ROWS])
     print(f"{len(wanted)} benchmarks ran; not run: {', '.join(ELSEWHERE)}")
 
 
