@@ -285,7 +285,7 @@ def test_an_audit_left_by_a_kill_is_not_used_without_the_option(
     faulty: tuple[Path, dict[str, list[str]]], audited: tuple[Path, AuditSummary], tmp_path: Path
 ) -> None:
     shutil.copytree(audited[0], tmp_path / "run" / "audit")
-    with pytest.raises(ConfigError, match="holds the audit of a run"):
+    with pytest.raises(ConfigError, match="audit of a run"):
         api.train(faulty[0], tmp_path / "run")
 
 

@@ -164,7 +164,7 @@ def test_what_cannot_be_averaged_is_refused_and_leaves_nothing(
         api.average(runs, phantoms, out, choice="last")
     plain = shutil.copytree(runs[0], tmp_path / "plain") / "config.toml"
     plain.write_text(re.sub('validation = "[a-z]+"', 'validation = "none"', plain.read_text()))
-    with pytest.raises(CheckpointError, match=r"other validation images \(.*=none\)"):
+    with pytest.raises(CheckpointError, match=r"other images \(.*=none\)"):
         api.average([runs[0], plain.parent], phantoms, out)
     with pytest.raises(ConfigError, match="already holds a run"):
         api.average(runs, phantoms, runs[0])
