@@ -34,10 +34,9 @@ def find_label_issues(
 ) -> list[LabelIssue]:
     """Find labels that a model trained on the other images contradicts.
 
-    Logistic regression gives cross-validated probabilities. cleanlab's confident learning
-    (Northcutt et al. 2021, section 3) selects images whose probability of another class is as high
-    as that of the class's own images; of these, labels with a probability below the threshold are
-    issues.
+    Logistic regression gives cross-validated probabilities. cleanlab's `find_label_issues`
+    with `filter_by="both"` (Northcutt et al. 2021) proposes images; those with a probability below
+    the threshold are issues.
 
     Args:
         small: uint8 (N, 48, 48, 3).

@@ -107,7 +107,7 @@ class AugmentConfig(Recipe):
     without: tuple[str, ...] = ()
     """Operations or families of operations that are left out."""
     strength: float = Field(1.0, ge=0.0, le=2.0)
-    """Multiplies every amount, within its limits; 0: no augmentation."""
+    """Multiplies every magnitude, within its limits; 0: no augmentation."""
     mix: Literal["none", "cutmix", "mixup", "either"] = "none"
     """Mixing of pairs of images and their labels within a batch."""
     mix_probability: float = Field(0.5, ge=0.0, le=1.0)
@@ -164,8 +164,8 @@ class AuditConfig(Settings):
     """Thresholds of an audit, in units that adapt to the data set."""
 
     near_duplicate_deviations: float = Field(6.0, gt=0.0, le=100.0)
-    """A pair of images is a near duplicate if its distance lies this many robust standard
-    deviations below the typical nearest-neighbour distance of the set.
+    """A pair of images is a near duplicate if its log distance lies this many robust standard
+    deviations below the median log nearest-neighbour distance, and its distance is at most 0.015.
     """
     doctored_margin: float = Field(1.3, ge=1.0, le=10.0)
     """Factor by which an image's correlation with the overlay of a group must exceed the largest
@@ -174,8 +174,8 @@ class AuditConfig(Settings):
     doctored_threshold: float = Field(0.2, ge=0.0, le=100.0)
     """SVM decision value, in units of the margin, above which a single image counts as doctored."""
     outlier_threshold: float = Field(3.0, gt=0.0, le=100.0)
-    """Distance of an outlier from the median, in units of the distance of the set's 99th
-    percentile."""
+    """Distance of an outlier from the median, divided by that of the 1st percentile (below) or the
+    99th (above)."""
     min_label_probability: float = Field(0.02, ge=0.0, le=1.0)
     """Cross-validated probability of the given label below which it is a label issue."""
     seed: int = Field(0, ge=0, lt=2**31)

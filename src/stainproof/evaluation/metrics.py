@@ -77,7 +77,9 @@ def balanced_accuracy(confusions: Counts) -> Floats:
 
 
 def macro_f1(confusions: Counts) -> Floats:
-    """Return the mean F1 over the classes that have images.
+    """Return macro F1 over the classes that have images.
+
+    scikit-learn's `f1_score(average="macro")` also counts classes that were only predicted, as 0.
 
     Args:
         confusions: (..., classes, classes) counts; rows are true classes.

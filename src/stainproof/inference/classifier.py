@@ -122,8 +122,8 @@ class Classifier:
                 preprocessing says.
 
         Returns:
-            float32 (N, classes), rows sum to 1; N is 1 for one image. Under hard voting, the
-            fraction of votes; ties are broken by the mean probability.
+            float32 (N, classes), rows sum to 1; N is 1 for one image. Under hard voting:
+            (votes + mean probability) / (networks + 1), so the mean breaks ties.
 
         Raises:
             DataError: An array has another type or shape.

@@ -17,8 +17,8 @@ def vote(answers: Sequence[NDArray[np.float32]], voting: str) -> NDArray[np.floa
         voting: Name in `VOTINGS`.
 
     Returns:
-        float32 (n, classes), rows sum to 1: the mean probability, or the fraction of votes. Under
-        hard voting the mean counts as one additional vote, which breaks ties.
+        float32 (n, classes), rows sum to 1: the mean probability, or under hard voting
+        (votes + mean probability) / (networks + 1), so the mean breaks ties.
     """
     mean: NDArray[np.float32] = np.mean(answers, axis=0, dtype=np.float32)
     if voting == "soft" or len(answers) == 1:

@@ -10,7 +10,7 @@ NORM_EPSILON = 1e-3
 
 
 MIN_GROUP = 8
-"""Channels of a group in group normalisation; a few more if that makes groups equal."""
+"""Minimum channels per group of GroupNorm: the smallest divisor from 8 up, else one group."""
 
 
 def make_norm(kind: str, channels: int, branch: int = 0) -> nn.Module:

@@ -113,7 +113,7 @@ def _check_layers(settings: NetworkConfig, preprocessing: Preprocessing) -> None
 
 
 def num_parameters(network: nn.Module, *, trainable_only: bool = False) -> int:
-    """Count weights as Keras does: with running means and variances, unless `trainable_only`."""
+    """Count parameters and, unless `trainable_only`, running statistics, as Keras does."""
     total = sum(weight.numel() for weight in network.parameters())
     if not trainable_only:
         total += sum(b.numel() for b in network.buffers() if b.is_floating_point())

@@ -1,15 +1,22 @@
 """A run folder: what it contains, and the only code that writes to it.
 
-card.json            classes, preprocessing, network, training data, hashes of the weights
-config.toml          every setting of the training history.jsonl        one record an epoch
-splits.csv           the split of every image: train, val or test best.safetensors     weights of
-the selected epoch last.safetensors     weights of the last epoch state.safetensors    optimizer and
-schedule state, to resume from epochs/              weights of every epoch, if
-`training.keep_every_epoch` is set best.onnx            the selected weights as an ONNX model, batch
-normalisation folded best.int8.onnx       the same in 8 bits, if `quantise` kept it examples/
-a few training images of every class audit/               the audit of the training images, if there
-was one home/                evaluations on the run's own validation and test split evaluations/
-evaluations on other sources, a folder each report.html          the report of all of it
+    card.json            classes, preprocessing, network, training data, hashes of the weights
+    config.toml          all settings of the training
+    history.jsonl        one record per epoch
+    splits.csv           the split of every image: train, val or test
+    best.safetensors     weights of the selected epoch
+    last.safetensors     weights of the last epoch
+    state.safetensors    optimizer and schedule state, to resume from
+    epochs/              weights of every epoch, if `training.keep_every_epoch` is set
+    best.onnx            the selected weights as ONNX, batch normalisation folded
+    best.int8.onnx       the same in 8 bits, if `quantise` kept it
+    examples/            a few training images of every class
+    audit/               the audit of the training images, if there was one
+    home/                evaluations on the run's own validation and test split
+    evaluations/         evaluations on other sources, one folder each
+    report.html          the report
+
+The names of these files are defined in this module only.
 """
 
 import json

@@ -122,7 +122,7 @@ class Numeric(Settings):
 
 
 class ListOf(Settings):
-    """A list whose items have ranges of their own; it may be shorter than all of them."""
+    """A list of `min_length` to `len(each)` items, each with its own range."""
 
     each: tuple[Categorical | Numeric, ...] = Field(min_length=1)
     min_length: int = Field(1, ge=0)
