@@ -1,4 +1,4 @@
-"""Writes docs/operations.md from the operations' own words; a test keeps them equal."""
+"""Generates docs/operations.md from the docstrings of the operations; a test keeps them equal."""
 
 import inspect
 import re
@@ -23,18 +23,18 @@ FUNCTIONS = {
 }
 HEAD = """# Augmentation operations
 
-Generated from the code by `make docs`. The amount of an operation is uniform within its range; 0
-changes nothing. The share is the fraction of images to which the recipe `stainproof` applies the
+Generated from the code by `make docs`. Magnitudes are drawn uniformly from the range; magnitude 0 is
+the identity. The share is the fraction of images to which the recipe `stainproof` applies the
 operation. Operations are applied in the order of this page; neighbouring warps, lookup tables and
 colour matrices are composed into one pass over the image.
 
-![Every operation at five amounts from one end of its range to the other](pictures/operations.jpg)
+![Every operation at five magnitudes of its range](pictures/operations.jpg)
 """
 
 
 def page_text() -> str:
-    """Return the page as the code would have it now."""
-    ours = RECIPES["stainproof"]["operations"]
+    """Return the page for the operations and recipes of the code."""
+    recipe = RECIPES["stainproof"]["operations"]
     parts = [HEAD]
     for family, names in FAMILIES.items():
         parts.append(
@@ -42,15 +42,15 @@ def page_text() -> str:
             "|---|---|---|---|---|\n"
         )
         for name in names:
-            what, source = _words(FUNCTIONS[name])
+            what, source = _docstring(FUNCTIONS[name])
             low, high = RANGES[name]
-            share = f"{100 * ours[name]['probability']:.0f} %" if name in ours else "-"
+            share = f"{100 * recipe[name]['probability']:.0f} %" if name in recipe else "-"
             parts.append(f"| `{name}` | {what} | {low:g} to {high:g} | {share} | {source} |\n")
     return "".join(parts)
 
 
-def _words(function: object) -> tuple[str, str]:
-    """Return an operation's first sentence and its source."""
+def _docstring(function: object) -> tuple[str, str]:
+    """Return the first line and the source of an operation's docstring."""
     text = inspect.getdoc(function) or ""
     what, source = text.split("\n", 1)[0], text.split("Source: ", 1)[1]
     return what.replace("|", "\\|"), re.sub(r"\s+", " ", source).strip()

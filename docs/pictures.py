@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from stainproof.augment.augmenter import Augmenter
 from stainproof.augment.operations import apply
-from stainproof.augment.overlays import OverlayPictures
+from stainproof.augment.overlays import OverlaySource
 from stainproof.config.recipes import RANGES, RECIPES
 from stainproof.config.schema import AugmentConfig
 from stainproof.synthetic import phantoms
@@ -27,18 +27,18 @@ def laboratories() -> Image.Image:
 
 
 def operations() -> Image.Image:
-    """Draw every operation at five amounts from one end of its range to the other."""
+    """Draw every operation at five magnitudes from one end of its range to the other."""
     images, labels = phantoms.generate(64, seed=21)
     cell = images[np.flatnonzero(labels == 6)[0]]
-    pictures = OverlayPictures(images, "", 0)
+    pictures = OverlaySource(images, "", 0)
     rows = []
     for name, (low, high) in RANGES.items():
-        amounts = np.linspace(low, high, 5) if low < 0 else np.linspace(high / 5, high, 5)
+        magnitudes = np.linspace(low, high, 5) if low < 0 else np.linspace(high / 5, high, 5)
         changed = [
-            apply(cell, [(name, float(amount))], np.random.default_rng(7), pictures)
-            for amount in amounts
+            apply(cell, [(name, float(magnitude))], np.random.default_rng(7), pictures)
+            for magnitude in magnitudes
         ]
-        rows.append((name, f"{amounts[0]:.3g} to {amounts[-1]:.3g}", changed))
+        rows.append((name, f"{magnitudes[0]:.3g} to {magnitudes[-1]:.3g}", changed))
     return _sheet(rows, 5)
 
 

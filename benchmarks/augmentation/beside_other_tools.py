@@ -163,12 +163,12 @@ def _one_epoch(images: Any, recipe: str) -> Callable[[], None]:
 
     settings = make_config("light", assignments=(f"augment.recipe={recipe}",)).augment
     augmenter, epochs = Augmenter(images, settings, 0), count()
-    visits = np.arange(len(images))
+    samples = np.arange(len(images))
 
     def change() -> None:
         epoch = next(epochs)
-        for start in range(0, len(visits), BATCH):
-            augmenter.batch(visits[start : start + BATCH], epoch)
+        for start in range(0, len(samples), BATCH):
+            augmenter.batch(samples[start : start + BATCH], epoch)
 
     return change
 
@@ -197,27 +197,27 @@ def by_recipe(images: Any, repeats: int) -> str:
 def by_operation(images: Any, draws: Any, repeats: int) -> str:
     """Return the operations' table."""
     from stainproof.augment.operations import apply
-    from stainproof.augment.overlays import OverlayPictures
+    from stainproof.augment.overlays import OverlaySource
     from stainproof.config.recipes import FAMILIES, RANGES
 
     family = {name: group for group, names in FAMILIES.items() for name in names}
-    pictures, rng = OverlayPictures(images, "", 0), np.random.default_rng(0)
+    pictures, rng = OverlaySource(images, "", 0), np.random.default_rng(0)
     for _ in range(IMAGE_OPERATIONS):
-        pictures.any(rng, 0)
+        pictures.sample(rng, 0)
 
-    def change(name: str, amounts: list[float]) -> None:
-        for image, amount in zip(images, amounts, strict=False):
-            apply(image, [(name, amount)], rng, pictures)
+    def change(name: str, magnitudes: list[float]) -> None:
+        for image, magnitude in zip(images, magnitudes, strict=False):
+            apply(image, [(name, magnitude)], rng, pictures)
 
     times: dict[str, list[float]] = {name: [] for name in RANGES}
     for _ in range(repeats):
         for name, ends in RANGES.items():
-            amounts = rng.uniform(*ends, OPERATED).tolist()
-            change(name, amounts[:WARM_UP])
+            magnitudes = rng.uniform(*ends, OPERATED).tolist()
+            change(name, magnitudes[:WARM_UP])
             began = time.process_time()
-            change(name, amounts)
+            change(name, magnitudes)
             times[name].append(1e6 * (time.process_time() - began) / OPERATED)
-    lines = ["| operation | family | amounts | share of images in `stainproof` | µs an image |"]
+    lines = ["| operation | family | magnitudes | share of images in `stainproof` | µs an image |"]
     lines.append("|---|---|---|---|---|")
     for name, (low, high) in RANGES.items():
         share = draws[name]["probability"] if name in draws else 0
@@ -274,7 +274,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "Augmentation by operation and recipe",
         f"{share_of_training(images, options.repeats)} One thread; median and range of "
         f"{options.repeats}, in turn; processor time throughout.\n\n"
-        f"An operation alone, on {OPERATED} images, amounts drawn from its range, foreign "
+        f"An operation alone, on {OPERATED} images, magnitudes drawn from its range, foreign "
         f"pictures ready:\n\n"
         f"{by_operation(images, draws, options.repeats)}\n\n"
         f"A whole epoch of {options.images:,} images, foreign pictures made within it:\n\n"

@@ -49,7 +49,7 @@ def test_every_recipe_depends_on_seed_epoch_visit_and_view_only(name: str) -> No
     others = [
         augmenter.batch(np.arange(12), 4),
         augmenter.batch(np.arange(12) + 12, 3),
-        augmenter.batch(np.arange(12), 3, view=1),
+        augmenter.batch(np.arange(12), 3, copy=1),
         Augmenter(images, named(name), 2).batch(np.arange(12), 3),
     ]
     for other in others:
@@ -94,7 +94,7 @@ def test_amounts_fill_their_range_and_strength_scales_them() -> None:
 @pytest.mark.parametrize("name", RECIPES)
 def test_twice_the_strength_stays_within_the_limits(name: str) -> None:
     augmenter = Augmenter(photos(), named(name), 0, strength=2.0)
-    for operation, (low, high) in zip(augmenter.names, augmenter.ends, strict=True):
+    for operation, (low, high) in zip(augmenter.names, augmenter.ranges, strict=True):
         least, most = LIMITS[operation]
         assert least <= low <= high <= most
     batch = augmenter.batch(np.arange(12), 1)
@@ -157,7 +157,7 @@ def test_any_range_within_the_limits_stays_in_order_at_any_strength() -> None:
         }
     )
     augmenter = Augmenter(photos(), recipe, 0, strength=2.0)
-    assert dict(zip(augmenter.names, augmenter.ends, strict=True)) == {
+    assert dict(zip(augmenter.names, augmenter.ranges, strict=True)) == {
         "blend": (0.95, 0.95),
         "saturation": (-1, -1),
     }
@@ -189,7 +189,7 @@ def test_busy_s_sums_the_cpu_time_of_all_workers() -> None:
     alone, together = (Augmenter(images, named("stainproof"), 0, workers=num) for num in (1, 2))
     for augmenter in (alone, together):
         augmenter.batch(np.arange(200), 1)
-    assert 0.75 * alone.busy_s < together.busy_s < 5 * alone.busy_s
+    assert 0.75 * alone.cpu_time_s < together.cpu_time_s < 5 * alone.cpu_time_s
 
 
 def test_shuffling_keeps_families_together(steps_of: Callable[..., Any]) -> None:
@@ -225,18 +225,18 @@ def test_randaugment_takes_as_many_operations_as_it_says_at_one_magnitude(
 ) -> None:
     recipe = named("randaugment", num_ops=4, magnitude=0.25)
     for steps in steps_of(recipe):
-        picked = [(name, amount) for name, amount in steps if name != "d4"]
+        picked = [(name, magnitude) for name, magnitude in steps if name != "d4"]
         assert len(picked) == 4
-        for name, amount in picked:
+        for name, magnitude in picked:
             draw = recipe.operations[name]
-            assert amount in (0.25 * draw.high, 0.25 * draw.low)
+            assert magnitude in (0.25 * draw.high, 0.25 * draw.low)
 
 
 def test_trivialaugment_takes_one_operation_of_any_magnitude(steps_of: Callable[..., Any]) -> None:
     found = steps_of(named("trivialaugment"), 600)
-    amounts = [abs(a) for steps in found for name, a in steps if name == "rotate"]
+    magnitudes = [abs(a) for steps in found for name, a in steps if name == "rotate"]
     assert all(sum(name != "d4" for name, _ in steps) == 1 for steps in found)
-    assert min(amounts) < 10 and max(amounts) > 35
+    assert min(magnitudes) < 10 and max(magnitudes) > 35
 
 
 def test_augmix_stays_between_the_image_and_its_augmented_copies() -> None:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from stainproof.augment.mixing import mix, visits
+from stainproof.augment.mixing import mix
 from stainproof.config.schema import AugmentConfig
 
 CELLS = np.stack([np.full((20, 30, 3), 10 * i, dtype=np.uint8) for i in range(12)])
@@ -47,23 +47,3 @@ def test_none_and_zero_probability_mix_nothing() -> None:
     for images, targets in (mixed("none"), mixed("mixup", probability=0.0)):
         assert np.array_equal(images, CELLS)
         assert np.array_equal(targets, TARGETS)
-
-
-def test_without_oversampling_every_image_is_visited_once() -> None:
-    labels = np.array([0, 0, 0, 1, 2])
-    assert sorted(visits(labels, "none", np.random.default_rng(0))) == [0, 1, 2, 3, 4]
-
-
-def test_oversampling_repeats_images_of_small_classes_as_different_visits() -> None:
-    labels = np.array([0] * 7 + [1] * 3 + [2])
-    order = visits(labels, "oversample", np.random.default_rng(0))
-    assert len(set(order.tolist())) == len(order) == 21
-    assert np.bincount(labels[order % 11]).tolist() == [7, 7, 7]
-    per_image = np.bincount(order % 11)[7:10]
-    assert per_image.max() - per_image.min() <= 1
-
-
-def test_oversampling_ignores_a_class_without_images() -> None:
-    labels = np.array([0, 0, 2])
-    order = visits(labels, "oversample", np.random.default_rng(0))
-    assert np.bincount(labels[order % 3], minlength=3).tolist() == [2, 0, 2]

@@ -13,13 +13,13 @@ from stainproof.augment import geometry, occlusion, optics, overlays, photometry
 from stainproof.augment.operations import (
     COLOUR_MATRIX_OPERATIONS,
     IMAGE_OPERATIONS,
-    KINDS,
     LOOKUP_OPERATIONS,
+    OPERATION_KINDS,
     OVERLAY_OPERATIONS,
     WARP_OPERATIONS,
     apply,
 )
-from stainproof.augment.overlays import OverlayPictures
+from stainproof.augment.overlays import OverlaySource
 from stainproof.config.recipes import FAMILIES, RANGES
 
 EVERY = {
@@ -42,7 +42,7 @@ def photo(height: int = 40, width: int = 40, seed: int = 0) -> NDArray[np.uint8]
 
 @cache
 def pictures(height: Any, width: Any) -> Any:
-    return OverlayPictures(np.stack([photo(height, width, seed) for seed in (7, 8)]), "", 0)
+    return OverlaySource(np.stack([photo(height, width, seed) for seed in (7, 8)]), "", 0)
 
 
 def run(
@@ -51,12 +51,12 @@ def run(
     return apply(rgb, steps, np.random.default_rng(seed), pictures(*rgb.shape[:2]), **options)
 
 
-def change(name: str, rgb: NDArray[np.uint8], amount: float, seed: int = 0) -> NDArray[np.uint8]:
-    return run(rgb, [(name, amount)], seed)
+def change(name: str, rgb: NDArray[np.uint8], magnitude: float, seed: int = 0) -> NDArray[np.uint8]:
+    return run(rgb, [(name, magnitude)], seed)
 
 
 def test_every_operation_has_a_range_a_family_and_a_function() -> None:
-    assert set(EVERY) == set(RANGES) == set(KINDS)
+    assert set(EVERY) == set(RANGES) == set(OPERATION_KINDS)
     assert sorted(name for names in FAMILIES.values() for name in names) == sorted(RANGES)
 
 
@@ -73,8 +73,8 @@ def test_every_operation_keeps_shape_and_dtype_and_does_not_modify_its_input(
     rgb = photo(*shape)
     before = rgb.copy()
     for seed in range(6):
-        for amount in RANGES[name]:
-            changed = change(name, rgb, amount, seed)
+        for magnitude in RANGES[name]:
+            changed = change(name, rgb, magnitude, seed)
             assert changed.shape == rgb.shape
             assert changed.dtype == np.uint8
             assert np.array_equal(rgb, before)
@@ -93,9 +93,11 @@ def test_every_operation_at_zero_is_the_identity(name: str, shape: tuple[int, in
 @pytest.mark.parametrize("name", EVERY)
 def test_every_operation_at_the_end_of_its_range_changes_nearly_every_image(name: str) -> None:
     rgb = photo(96, 96)
-    for amount in RANGES[name]:
-        if amount:
-            moved = [not np.array_equal(change(name, rgb, amount, seed), rgb) for seed in range(20)]
+    for magnitude in RANGES[name]:
+        if magnitude:
+            moved = [
+                not np.array_equal(change(name, rgb, magnitude, seed), rgb) for seed in range(20)
+            ]
             assert sum(moved) >= 14
 
 
@@ -112,9 +114,9 @@ def test_more_of_an_operation_changes_an_image_more(name: str) -> None:
 
 @pytest.mark.parametrize("name", EVERY)
 def test_every_operation_is_the_same_for_the_same_seed(name: str) -> None:
-    rgb, amount = photo(), RANGES[name][1]
-    first = change(name, rgb, amount, 5)
-    assert np.array_equal(first, change(name, rgb, amount, 5))
+    rgb, magnitude = photo(), RANGES[name][1]
+    first = change(name, rgb, magnitude, 5)
+    assert np.array_equal(first, change(name, rgb, magnitude, 5))
 
 
 def centred_dot(size: int = 41) -> NDArray[np.uint8]:
@@ -240,14 +242,16 @@ def test_stretching_makes_a_disc_twice_as_wide_for_its_height() -> None:
     assert np.ptp(x) / np.ptp(y) == pytest.approx(2, abs=0.1)
 
 
-@pytest.mark.parametrize("amount", [0.1, 0.25])
-def test_translation_reaches_as_far_as_it_says_and_no_further(amount: float) -> None:
+@pytest.mark.parametrize("magnitude", [0.1, 0.25])
+def test_translation_reaches_as_far_as_it_says_and_no_further(magnitude: float) -> None:
     rgb = centred_dot(81)
     far = []
     for seed in range(60):
-        y, x = np.argwhere(change("translate", rgb, amount, seed)[..., 0] > 100).mean(axis=0) - 40
+        y, x = (
+            np.argwhere(change("translate", rgb, magnitude, seed)[..., 0] > 100).mean(axis=0) - 40
+        )
         far.append(max(abs(x), abs(y)) / 81)
-    assert 0.8 * amount < max(far) <= amount + 0.02
+    assert 0.8 * magnitude < max(far) <= magnitude + 0.02
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -332,6 +336,6 @@ def test_swapped_detail_keeps_the_low_frequencies() -> None:
 
 
 def test_levels_beyond_the_range_are_cut_not_wrapped() -> None:
-    levels = photometry.IDENTITY + 0.5
+    table = photometry.IDENTITY + 0.5
     ramp = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, axis=2)
-    assert np.all(np.diff(photometry.apply_levels(ramp, levels).ravel()[::3].astype(int)) >= 0)
+    assert np.all(np.diff(photometry.apply_lookup_table(ramp, table).ravel()[::3].astype(int)) >= 0)

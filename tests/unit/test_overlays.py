@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from stainproof.augment.augmenter import Augmenter
-from stainproof.augment.overlays import OverlayPictures
+from stainproof.augment.overlays import OverlaySource
 from stainproof.config.recipes import Recipe
 from stainproof.errors import DataError
 
@@ -30,14 +30,14 @@ def test_a_folder_without_images_is_refused(tmp_path: Path, what: str) -> None:
     folder = tmp_path / what
     if what == "empty":
         folder.mkdir()
-    with pytest.raises(DataError, match="no picture that can be read"):
-        OverlayPictures(np.zeros((8, 32, 32, 3), dtype=np.uint8), str(folder), 0)
+    with pytest.raises(DataError, match="no readable image"):
+        OverlaySource(np.zeros((8, 32, 32, 3), dtype=np.uint8), str(folder), 0)
 
 
 def test_synthetic_overlays_depend_on_seed_and_epoch_only() -> None:
     def drawn(epoch: Any, seed: Any = 0) -> Any:
-        source = OverlayPictures(np.zeros((8, 32, 32, 3), dtype=np.uint8), "", seed)
-        overlays = [source.any(np.random.default_rng(number), epoch) for number in range(8)]
+        source = OverlaySource(np.zeros((8, 32, 32, 3), dtype=np.uint8), "", seed)
+        overlays = [source.sample(np.random.default_rng(number), epoch) for number in range(8)]
         return np.stack([rgb for rgb in overlays if rgb.any()])
 
     first = drawn(1)

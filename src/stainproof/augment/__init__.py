@@ -1,1 +1,1 @@
-"""Augmentation: seeded, label-preserving operations on uint8 images, overlays and mixing."""
+"""Augmentation of uint8 training images: seeded operations, overlays, mixing, oversampling."""

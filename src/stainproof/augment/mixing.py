@@ -1,11 +1,11 @@
-"""Mixing of two images and their labels: CutMix and MixUp; order of images with class balance."""
+"""Mixing of two images and their labels: CutMix and MixUp."""
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from stainproof.config.schema import AugmentConfig
-from stainproof.data.images import Images
+from stainproof.data.images import Images, paste
 
 Targets = NDArray[np.float32]
 
@@ -13,7 +13,9 @@ Targets = NDArray[np.float32]
 def mix(
     images: Images, targets: Targets, settings: AugmentConfig, rng: np.random.Generator
 ) -> tuple[Images, Targets]:
-    """Mix images of a batch with other images of it, as the settings say.
+    """Mix images of a batch, and their targets, with other images of the batch.
+
+    Source: Yun et al. 2019, "CutMix", section 3.1; Zhang et al. 2018, "mixup", section 2.
 
     Args:
         images: uint8 (n, height, width, 3); not modified.
@@ -26,57 +28,40 @@ def mix(
     """
     if settings.mix == "none":
         return images, targets
-    mixed, soft = images.copy(), targets.copy()
+    mixed_images, mixed_targets = images.copy(), targets.copy()
     partners = rng.permutation(len(images))
     for index, partner in enumerate(partners):
         if rng.random() >= settings.mix_probability or index == partner:
             continue
-        share = float(rng.beta(settings.mix_alpha, settings.mix_alpha))
-        cut = settings.mix == "cutmix" or (settings.mix == "either" and rng.random() < 0.5)
-        if cut:
-            share = _cut(mixed[index], images[partner], share, rng)
+        weight = float(rng.beta(settings.mix_alpha, settings.mix_alpha))
+        if settings.mix == "cutmix" or (settings.mix == "either" and rng.random() < 0.5):
+            window, weight = _cutmix_window(images.shape[1:3], weight, rng)
+            mixed_images[index] = paste(images[index], images[partner], window)
         else:
-            mixed[index] = cv2.addWeighted(images[index], share, images[partner], 1 - share, 0)
-        soft[index] = share * targets[index] + (1 - share) * targets[partner]
-    return mixed, soft
+            mixed_images[index] = cv2.addWeighted(
+                images[index], weight, images[partner], 1 - weight, 0
+            )
+        mixed_targets[index] = weight * targets[index] + (1 - weight) * targets[partner]
+    return mixed_images, mixed_targets
 
 
-def _cut(rgb: Images, other: Images, share: float, rng: np.random.Generator) -> float:
-    """Paste a window of another image in place; return the fraction of the image that is left.
+def _cutmix_window(
+    size: tuple[int, ...], weight: float, rng: np.random.Generator
+) -> tuple[tuple[slice, slice], float]:
+    """Draw the window that the other image fills.
 
-    Source: Yun et al. 2019, "CutMix", section 3.1; the blend above is Zhang et al. 2018, "mixup".
+    Args:
+        size: Height and width of the image.
+        weight: Fraction of the image that remains if the window lies inside it.
+        rng: Draws the centre of the window, uniformly over the image.
+
+    Returns:
+        Rows and columns of the window, clipped to the image, and the fraction that remains.
     """
-    height, width = rgb.shape[:2]
-    side = np.sqrt(1 - share)
+    height, width = size
+    side = np.sqrt(1 - weight)
     y, x = rng.random(2) * (height, width)
     top, bottom = (int(np.clip(y + s * side * height / 2, 0, height)) for s in (-1, 1))
     left, right = (int(np.clip(x + s * side * width / 2, 0, width)) for s in (-1, 1))
-    rgb[top:bottom, left:right] = other[top:bottom, left:right]
     covered = (bottom - top) * (right - left) / (height * width)
-    return float(1 - covered)
-
-
-def visits(labels: NDArray[np.int64], balance: str, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Return the order in which an epoch visits the images.
-
-    Args:
-        labels: int64 (N,).
-        balance: `none`: every image once; `oversample`: images of small classes repeatedly, until
-            all classes are as large as the largest (section 3 of the AN2DL paper, which probed the
-            label distribution of the hidden set).
-        rng: Random generator.
-
-    Returns:
-        int64, image position + N x number of earlier visits; the augmentation depends on it.
-    """
-    num = len(labels)
-    found = [np.arange(num)]
-    if balance == "oversample":
-        counts = np.bincount(labels)
-        for label in np.flatnonzero(counts):
-            members = np.flatnonzero(labels == label)
-            missing = int(counts.max() - counts[label])
-            rounds = range(1, 1 + -(-missing // len(members)))
-            again = [rng.permutation(members) + num * number for number in rounds]
-            found.append(np.concatenate([*again, members[:0]])[:missing])
-    return rng.permutation(np.concatenate(found))
+    return (slice(top, bottom), slice(left, right)), float(1 - covered)

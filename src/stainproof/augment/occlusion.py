@@ -1,4 +1,4 @@
-"""Occlusion operations: hide parts of a cell."""
+"""Occlusion operations: replace parts of an image by a colour."""
 
 import cv2
 import numpy as np
@@ -6,45 +6,44 @@ import numpy as np
 from stainproof.data.images import Images
 
 
-def cutout(rgb: Images, amount: float, rng: np.random.Generator) -> Images:
-    """Replace one to three rectangles with sides up to `amount` of the image's by a colour.
+def cutout(rgb: Images, magnitude: float, rng: np.random.Generator) -> Images:
+    """Fill one to three rectangles with a colour; their sides are up to `magnitude` of the image's.
 
     Source: DeVries & Taylor 2017, "Cutout"; colours as Zhong et al. 2020, "Random Erasing".
     """
-    hidden = rgb.copy()
+    occluded = rgb.copy()
     height, width = rgb.shape[:2]
-    for _ in range(1 + int(3 * rng.random()) if amount else 0):
-        tall, wide, down, right = rng.random(4).tolist()
-        box_height = max(1, round(amount * (0.3 + 0.7 * tall) * height))
-        box_width = max(1, round(amount * (0.3 + 0.7 * wide) * width))
-        top = round(down * height - box_height / 2)
-        left = round(right * width - box_width / 2)
-        first, last = (left, top), (left + box_width - 1, top + box_height - 1)
-        cv2.rectangle(hidden, first, last, _colour(rgb, rng), cv2.FILLED)
-    return hidden
+    for _ in range(1 + int(3 * rng.random()) if magnitude else 0):
+        relative_height, relative_width, y, x = rng.random(4).tolist()
+        box_height = max(1, round(magnitude * (0.3 + 0.7 * relative_height) * height))
+        box_width = max(1, round(magnitude * (0.3 + 0.7 * relative_width) * width))
+        top, left = round(y * height - box_height / 2), round(x * width - box_width / 2)
+        corner, opposite = (left, top), (left + box_width - 1, top + box_height - 1)
+        cv2.rectangle(occluded, corner, opposite, _fill_colour(rgb, rng), cv2.FILLED)
+    return occluded
 
 
-def grid_mask(rgb: Images, amount: float, rng: np.random.Generator) -> Images:
-    """Replace squares on a regular grid; `amount` is their side relative to the grid spacing.
+def grid_mask(rgb: Images, magnitude: float, rng: np.random.Generator) -> Images:
+    """Fill squares on a regular grid; their side is `magnitude` of the grid spacing.
 
     Source: Chen et al. 2020, "GridMask Data Augmentation", section 3.
     """
-    if not amount:
+    if not magnitude:
         return rgb
     height, width = rgb.shape[:2]
     period = round(min(height, width) * (0.15 + 0.25 * rng.random()))
-    side = round(amount * period)
+    side = round(magnitude * period)
     if not side:
         return rgb
-    down, right = (int(period * start) for start in rng.random(2))
-    rows = (np.arange(height) + down) % period < side
-    columns = (np.arange(width) + right) % period < side
-    hidden = rgb.copy()
-    hidden[rows[:, None] & columns] = _colour(rgb, rng)
-    return hidden
+    y, x = (int(period * start) for start in rng.random(2))
+    rows = (np.arange(height) + y) % period < side
+    columns = (np.arange(width) + x) % period < side
+    occluded = rgb.copy()
+    occluded[rows[:, None] & columns] = _fill_colour(rgb, rng)
+    return occluded
 
 
-def _colour(rgb: Images, rng: np.random.Generator) -> tuple[float, ...]:
+def _fill_colour(rgb: Images, rng: np.random.Generator) -> tuple[float, ...]:
     """Draw grey, any colour, or the image's mean."""
     kind = rng.random()
     if kind < 0.3:

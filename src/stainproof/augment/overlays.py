@@ -16,20 +16,21 @@ from stainproof.errors import DataError
 from stainproof.synthetic.pictures import make_texture
 
 NUM_TEXTURES = 64
-"""Number of synthetic overlay images an epoch; each use takes another window and symmetry of one.
+"""Number of synthetic overlay images an epoch; each use takes a random window and symmetry of one.
 """
-MIN_WINDOW = 0.6
-"""Smallest side of such a window, relative to the image."""
-PICTURES_STREAM = 1
-"""Separates the random stream of overlay images from the others of an epoch."""
-SHARE_OF_CELLS = 0.25
-"""Probability that an overlay is another cell, unless a folder is given."""
-SHARE_IN_PART = 0.3
-MAX_PICTURES = 4096
+MIN_WINDOW_SIDE = 0.6
+"""Smallest side of the window that is cut out of an overlay image, relative to the image."""
+OVERLAY_STREAM = 1
+"""Separates the random stream of synthetic overlays from the other streams of an epoch."""
+CELL_PROBABILITY = 0.25
+"""Probability that an overlay is another cell, unless a folder of overlay images is given."""
+WINDOW_PROBABILITY = 0.3
+"""Probability that an overlay covers a rectangle instead of the whole image."""
+MAX_FOLDER_IMAGES = 4096
 
 
-class OverlayPictures:
-    """Source of overlay images: synthetic and new every epoch, other cells, or a folder."""
+class OverlaySource:
+    """Provides overlay images: synthetic ones, new every epoch, and other cells; or a folder's."""
 
     def __init__(self, cells: Images, folder: str, seed: int):
         """Prepare the source.
@@ -45,107 +46,122 @@ class OverlayPictures:
         self.cells = cells
         self.seed = seed
         self.size = cells.shape[1:3]
-        self.own = _read(Path(folder), self.size) if folder else None
+        self.folder_images = _read_folder(Path(folder), self.size) if folder else None
         self._texture = lru_cache(maxsize=NUM_TEXTURES + 8)(self._make_texture)
 
-    def any(self, rng: np.random.Generator, epoch: int) -> Images:
-        """Return an overlay image of the images' size."""
-        if self.own is None and rng.random() < SHARE_OF_CELLS:
-            return self.cell(rng)
-        if self.own is None:
-            picture = self._texture(epoch, int(rng.random() * NUM_TEXTURES))
-        else:
-            picture = self.own[int(rng.random() * len(self.own))]
-        height, width = self.size
-        share, down, right = rng.random(3).tolist()
-        share = MIN_WINDOW + (1 - MIN_WINDOW) * share
-        tall, wide = max(1, int(share * height)), max(1, int(share * width))
-        top, left = int(down * (height - tall + 1)), int(right * (width - wide + 1))
-        window = picture[top : top + tall, left : left + wide]
-        grown = cv2.resize(window, (width, height), interpolation=cv2.INTER_LINEAR)
-        return d4(np.asarray(grown, dtype=np.uint8), 1, rng)
+    def sample(self, rng: np.random.Generator, epoch: int) -> Images:
+        """Return a random overlay image, uint8, of the shape of a cell.
 
-    def cell(self, rng: np.random.Generator) -> Images:
-        """Return a random cell of the set under a random symmetry."""
+        Args:
+            rng: Random generator.
+            epoch: Selects the synthetic overlay images.
+        """
+        if self.folder_images is None and rng.random() < CELL_PROBABILITY:
+            return self.sample_cell(rng)
+        if self.folder_images is None:
+            overlay = self._texture(epoch, int(rng.random() * NUM_TEXTURES))
+        else:
+            overlay = self.folder_images[int(rng.random() * len(self.folder_images))]
+        height, width = self.size
+        side, y, x = rng.random(3).tolist()
+        side = MIN_WINDOW_SIDE + (1 - MIN_WINDOW_SIDE) * side
+        window_height, window_width = max(1, int(side * height)), max(1, int(side * width))
+        top, left = int(y * (height - window_height + 1)), int(x * (width - window_width + 1))
+        window = overlay[top : top + window_height, left : left + window_width]
+        resized = cv2.resize(window, (width, height), interpolation=cv2.INTER_LINEAR)
+        return d4(np.asarray(resized, dtype=np.uint8), 1, rng)
+
+    def sample_cell(self, rng: np.random.Generator) -> Images:
+        """Return a random cell of the set under a random symmetry of the square."""
         return d4(self.cells[int(rng.random() * len(self.cells))], 1, rng)
 
     def _make_texture(self, epoch: int, number: int) -> Images:
-        rng = np.random.default_rng((self.seed, epoch, PICTURES_STREAM, number))
+        rng = np.random.default_rng((self.seed, epoch, OVERLAY_STREAM, number))
         return make_texture((*self.size, 3), rng)
 
 
-def blend(rgb: Images, amount: float, rng: np.random.Generator, picture: Images) -> Images:
-    """Blend: (1 - amount) x image + amount x overlay, over the whole image or a rectangle.
+def blend(rgb: Images, magnitude: float, rng: np.random.Generator, overlay: Images) -> Images:
+    """Alpha-blend with an overlay of weight `magnitude`, over the whole image or a rectangle.
 
     Source: section 4 of the AN2DL paper (convex combination); Inoue 2018, "SamplePairing".
     """
-    laid = cv2.addWeighted(rgb, 1 - amount, picture, amount, 0)
-    return _in_window(rgb, np.asarray(laid, dtype=np.uint8), rng)
+    blended = cv2.addWeighted(rgb, 1 - magnitude, overlay, magnitude, 0)
+    return _maybe_in_window(rgb, np.asarray(blended, dtype=np.uint8), rng)
 
 
-def multiply(rgb: Images, amount: float, rng: np.random.Generator, picture: Images) -> Images:
-    """Multiply: image x (1 - amount + amount x overlay), over the whole image or a rectangle.
+def multiply(rgb: Images, magnitude: float, rng: np.random.Generator, overlay: Images) -> Images:
+    """Multiply by 1 - magnitude + magnitude x overlay, over the whole image or a rectangle.
 
     Source: section 4 of the AN2DL paper (multiplicative overlay).
     """
-    shade = cv2.addWeighted(picture, amount, picture, 0, 255 * (1 - amount))
-    laid = cv2.multiply(rgb, shade, scale=1 / 255)
-    return _in_window(rgb, np.asarray(laid, dtype=np.uint8), rng)
+    factor = cv2.addWeighted(overlay, magnitude, overlay, 0, 255 * (1 - magnitude))
+    blended = cv2.multiply(rgb, factor, scale=1 / 255)
+    return _maybe_in_window(rgb, np.asarray(blended, dtype=np.uint8), rng)
 
 
-def amplitude_swap(rgb: Images, amount: float, rng: np.random.Generator, other: Images) -> Images:
-    """Keep the phase spectrum; mix the amplitude spectrum with another cell's by `amount`.
+def amplitude_swap(
+    rgb: Images, magnitude: float, rng: np.random.Generator, other: Images
+) -> Images:
+    """Keep the phases; blend the Fourier amplitudes with another cell's, weight `magnitude`.
 
     Source: Chen et al. 2021, "Amplitude-Phase Recombination"; mixing as in Xu et al. 2021, "A
     Fourier-based framework for domain generalization".
     """
-    planes = [np.stack(cv2.split(x)).astype(np.float32) for x in (rgb, other)]
-    own, foreign = (scipy.fft.rfft2(plane) for plane in planes)
-    size = np.abs(own)
-    own *= 1 - amount + np.float32(amount) * np.abs(foreign) / np.maximum(size, 1e-6)
-    back = scipy.fft.irfft2(own, s=rgb.shape[:2])
-    return np.asarray(cv2.merge([cv2.convertScaleAbs(x.clip(0)) for x in back]), dtype=np.uint8)
+    channels = [np.stack(cv2.split(x)).astype(np.float32) for x in (rgb, other)]
+    spectrum, other_spectrum = (scipy.fft.rfft2(x) for x in channels)
+    amplitude = np.maximum(np.abs(spectrum), 1e-6)
+    spectrum *= 1 - magnitude + np.float32(magnitude) * np.abs(other_spectrum) / amplitude
+    swapped = scipy.fft.irfft2(spectrum, s=rgb.shape[:2])
+    return np.asarray(cv2.merge([cv2.convertScaleAbs(x.clip(0)) for x in swapped]), dtype=np.uint8)
 
 
-def detail_swap(rgb: Images, amount: float, rng: np.random.Generator, other: Images) -> Images:
-    """Keep the low frequencies and take the high ones of another cell.
+def detail_swap(rgb: Images, magnitude: float, rng: np.random.Generator, other: Images) -> Images:
+    """Keep the low frequencies and take the high frequencies of another cell.
 
-    They are separated by a Gaussian of `amount` pixels at 96 px.
+    They are separated by a Gaussian filter; sigma is `magnitude` pixels for a side of 96 px.
 
     Source: Yucel et al. 2023, "HybridAugment++", section 3.2; the label stays that of the low
     frequencies.
     """
-    sigma_px = amount * min(rgb.shape[:2]) / 96
+    sigma_px = magnitude * min(rgb.shape[:2]) / 96
     low, other_low = (gaussian(x, sigma_px) for x in (rgb, other))
     with_detail = cv2.addWeighted(low, 1, other, 1, 0, dtype=cv2.CV_16S)
     return np.asarray(cv2.subtract(with_detail, other_low, dtype=cv2.CV_8U), dtype=np.uint8)
 
 
-def _in_window(rgb: Images, laid: Images, rng: np.random.Generator) -> Images:
-    """For some of the images, restrict the overlay to a rectangle."""
-    if rng.random() >= SHARE_IN_PART:
-        return laid
+def _maybe_in_window(rgb: Images, blended: Images, rng: np.random.Generator) -> Images:
+    """Restrict a blend to a random rectangle, with probability `WINDOW_PROBABILITY`."""
+    if rng.random() >= WINDOW_PROBABILITY:
+        return blended
     height, width = rgb.shape[:2]
-    tall, wide, down, right = rng.random(4).tolist()
-    tall, wide = 0.3 + 0.6 * tall, 0.3 + 0.6 * wide
-    top, left = int((1 - tall) * down * height), int((1 - wide) * right * width)
-    window = slice(top, top + int(tall * height)), slice(left, left + int(wide * width))
-    return paste(rgb, laid, window)
+    window_height, window_width, y, x = rng.random(4).tolist()
+    window_height, window_width = 0.3 + 0.6 * window_height, 0.3 + 0.6 * window_width
+    top, left = int((1 - window_height) * y * height), int((1 - window_width) * x * width)
+    rows = slice(top, top + int(window_height * height))
+    columns = slice(left, left + int(window_width * width))
+    return paste(rgb, blended, (rows, columns))
 
 
-def _read(folder: Path, size: tuple[int, int]) -> Images:
-    """Read the images of a folder, the first 4,096 by name, cropped and resized."""
+def _read_folder(folder: Path, size: tuple[int, int]) -> Images:
+    """Read the images of a folder, the first 4,096 by name, resized and centre-cropped.
+
+    Returns:
+        uint8 (N, height, width, 3). Files that cannot be read are skipped.
+
+    Raises:
+        DataError: No file can be read.
+    """
     paths = sorted(path for path in folder.rglob("*") if is_image(path)) if folder.is_dir() else []
     (height, width), square = size, Preprocessing(size_px=max(size))
     top, left = (square.size_px - height) // 2, (square.size_px - width) // 2
-    pictures = []
-    for path in paths[:MAX_PICTURES]:
+    images = []
+    for path in paths[:MAX_FOLDER_IMAGES]:
         try:
-            pictures.append(
+            images.append(
                 to_square(decode(path).rgb, square)[top : top + height, left : left + width]
             )
         except DataError:
             continue
-    if not pictures:
-        raise DataError(f"augment.pictures: no picture that can be read in folder {folder}")
-    return np.stack(pictures)
+    if not images:
+        raise DataError(f"augment.pictures: no readable image in the folder {folder}")
+    return np.stack(images)

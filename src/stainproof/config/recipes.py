@@ -1,6 +1,7 @@
 """Augmentation recipes: which operations, with which probability and range; the named recipes.
 
-The amount of an operation is defined in its docstring in `augment/`; 0 leaves the image unchanged.
+The magnitude of an operation is defined in its docstring in `augment/`; 0 leaves the image
+unchanged.
 """
 
 from typing import Any, Literal
@@ -50,8 +51,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "cutout": (0.1, 0.5),
     "grid_mask": (0.1, 0.45),
 }
-"""Operation -> default range of its amount, ordered from slide to file (the order of application).
-"""
+"""Operation -> default range of its magnitude; in the order of application, from slide to file."""
 
 _SHARES = (
     "d4", "flip", "multiply", "amplitude_swap", "channel_shuffle", "white_balance", "solarize",
@@ -84,7 +84,7 @@ LIMITS: dict[str, tuple[float, float]] = dict.fromkeys(_SHARES, (0.0, 1.0)) | {
     "downscale": (0, 31),
     "jpeg": (0, 99),
 }
-"""Operation -> limits of its amount."""
+"""Operation -> limits of its magnitude."""
 
 FAMILIES: dict[str, tuple[str, ...]] = {
     "symmetries": ("d4", "flip"),
@@ -113,9 +113,9 @@ class OperationRange(Settings):
     probability: float = Field(ge=0.0, le=1.0)
     """Probability that the operation is applied to an image, for the policy `independent`."""
     low: float
-    """Smallest amount."""
+    """Smallest magnitude."""
     high: float
-    """Largest amount; amounts are drawn uniformly between the two."""
+    """Largest magnitude; magnitudes are drawn uniformly between the two."""
 
     @model_validator(mode="after")
     def _in_order(self) -> "OperationRange":
@@ -135,8 +135,9 @@ class Recipe(Settings):
     num_ops: int = Field(2, ge=1, le=16)
     """Number of operations an image, for `randaugment`."""
     magnitude: float = Field(0.0, ge=0.0, le=1.0)
-    """Fraction of an operation's largest amount, for `randaugment` and `augmix`; 0: drawn from 0 to
-    1."""
+    """Magnitude of every operation, for `randaugment` and `augmix`, as a fraction of the end of its
+    range; 0: the fraction is drawn from 0 to 1.
+    """
     mixture_width: int = Field(3, ge=1, le=8)
     """Number of chains, for `augmix`."""
     family_probability: float = Field(1.0, gt=0.0, le=1.0)
@@ -163,7 +164,7 @@ class Recipe(Settings):
             least, most = LIMITS[name]
             if draw.low < least or draw.high > most:
                 raise ValueError(
-                    f"{name} takes amounts from {least:g} to {most:g}, "
+                    f"{name} takes magnitudes from {least:g} to {most:g}, "
                     f"got {draw.low:g} to {draw.high:g}"
                 )
         return operations

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from stainproof.data.images import Images
 
-MOSAIC = (cv2.INTER_NEAREST, cv2.INTER_LINEAR, cv2.INTER_CUBIC)
+INTERPOLATIONS = (cv2.INTER_NEAREST, cv2.INTER_LINEAR, cv2.INTER_CUBIC)
 
 
 def make_picture(shape: tuple[int, ...], rng: np.random.Generator) -> Images:
@@ -38,7 +38,7 @@ def shapes(shape: tuple[int, ...], rng: np.random.Generator) -> Images:
     height, width = shape[:2]
     cells = int(rng.integers(2, 13))
     mosaic = rng.integers(256, size=(cells, cells, 3), dtype=np.uint8)
-    interpolation = MOSAIC[rng.integers(len(MOSAIC))]
+    interpolation = INTERPOLATIONS[rng.integers(len(INTERPOLATIONS))]
     picture = cv2.resize(mosaic, (width, height), interpolation=interpolation)
     for _ in range(int(rng.integers(0, 7))):
         colour = rng.integers(256, size=3).tolist()

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stainproof.augment.augmenter import Augmenter
-from stainproof.augment.mixing import Targets, mix, visits
+from stainproof.augment.mixing import Targets, mix
+from stainproof.augment.sampling import epoch_order
 from stainproof.config.schema import Config
 from stainproof.data.dataset import Dataset
 from stainproof.data.images import Images
@@ -66,7 +67,7 @@ class Batches:
 
     def _order(self, epoch: int) -> list[NDArray[np.int64]]:
         rng = np.random.default_rng((self.seed, epoch))
-        order = visits(self.labels, self.settings.class_balance, rng)
+        order = epoch_order(self.labels, self.settings.class_balance, rng)
         starts = range(0, len(order), self.batch_size)
         parts = [order[start : start + self.batch_size] for start in starts]
         if len(parts) > 1 and len(parts[-1]) == 1:
@@ -77,8 +78,8 @@ class Batches:
         positions = part % len(self.labels)
         targets = self.one_hot[self.labels[positions]]
         if self.settings.consistency:
-            views = [self.augmenter.batch(part, epoch, view) for view in (0, 1)]
-            images = np.concatenate([self.augmenter.images[positions], *views])
+            copies = [self.augmenter.batch(part, epoch, copy) for copy in (0, 1)]
+            images = np.concatenate([self.augmenter.images[positions], *copies])
         else:
             rng = np.random.default_rng((self.seed, epoch, MIXING, int(part[0])))
             images = self.augmenter.batch(part, epoch)

@@ -196,7 +196,7 @@ class Trainer:
         torch.manual_seed(2**31 * epoch + self.config.seed)
         set_training_mode(self.network, self.settings)
         began = time.monotonic()
-        self.augmented_s = self.batches.augmenter.busy_s
+        self.augmented_s = self.batches.augmenter.cpu_time_s
         seen = num_right = 0
         total_loss = 0.0
         for batch in self.batches.epoch(epoch):
@@ -256,7 +256,7 @@ class Trainer:
             learning_rate=self.schedule.rate,
             images_per_s=images_per_s,
             elapsed_s=self.now.elapsed_s,
-            augmenting_s=self.batches.augmenter.busy_s - self.augmented_s,
+            augmenting_s=self.batches.augmenter.cpu_time_s - self.augmented_s,
         )
 
     def _end_diverged(self) -> None:
