@@ -23,8 +23,8 @@ FUNCTIONS = {
 }
 HEAD = """# Augmentation operations
 
-Generated from the code by `make docs`. Magnitudes are drawn uniformly from the range; magnitude 0 is
-the identity. The share is the fraction of images to which the recipe `stainproof` applies the
+Generated from the code by `make docs`. Magnitudes are drawn uniformly from the range; 0 is the
+identity. The share is the fraction of images to which the recipe `stainproof` applies the
 operation. Operations are applied in the order of this page; neighbouring warps, lookup tables and
 colour matrices are composed into one pass over the image.
 
