@@ -12,7 +12,7 @@ import numpy as np
 from scipy.ndimage import rotate
 
 from benchmarks.common.page import made_on, write_section
-from stainproof.audit.duplicates import near_pairs, thumbnail
+from stainproof.audit.duplicates import find_near_duplicates, thumbnail
 from stainproof.data.images import Images
 from stainproof.synthetic import phantoms
 
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     cells, _ = phantoms.generate(options.cells, seed=31)
     num_planted = min(NUM_PLANTED, options.cells)
     thumbs = np.stack([thumbnail(rgb) for rgb in cells])
-    pairs, _, _ = near_pairs(thumbs)
+    pairs, _, _ = find_near_duplicates(thumbs)
     text = [
         f"{num_planted} copies planted in {options.cells:,} generated images; "
         f"{len(pairs)} pairs are "
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ]
     for name, change in COPIES.items():
         copies = np.stack([thumbnail(change(rgb)) for rgb in cells[:num_planted]])
-        pairs, _, _ = near_pairs(np.concatenate([thumbs, copies]))
+        pairs, _, _ = find_near_duplicates(np.concatenate([thumbs, copies]))
         found = {(a, b) for a, b in pairs.tolist()}
         hits = sum((i, len(thumbs) + i) in found for i in range(num_planted))
         text.append(f"| {name} | {100 * hits / num_planted:.1f} % |")
@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             making += time.perf_counter() - began
         thumbs = np.concatenate(parts)
         began = time.perf_counter()
-        near_pairs(thumbs)
+        find_near_duplicates(thumbs)
         seconds = time.perf_counter() - began
         text.append(f"| {count:,} | {making:.1f} | {seconds:.1f} | {1e6 * seconds / count:.0f} |")
         print(text[-1], flush=True)

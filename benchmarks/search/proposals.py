@@ -116,7 +116,7 @@ WAYS: dict[str, Callable[..., Draws]] = {
 def search(propose: Callable[..., Draws], space: Space, num_trials: int, seed: int) -> Run:
     """Return the trials of a search on the made-up response."""
     rng = np.random.default_rng(seed)
-    preset = space.locate(make_config())
+    preset = space.coordinates_of(make_config())
     trials: Run = []
     for number in range(num_trials):
         params = propose(trials, space, seed, preset)

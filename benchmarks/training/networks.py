@@ -68,7 +68,7 @@ def measure(experiment: Experiment, folder: Path) -> None:
 
 
 def draw(rows: list[Row]) -> None:
-    """Write the figure: accuracy on every test against parameters, a line an optimiser."""
+    """Write the figure: accuracy on every test against parameters, a line an optimizer."""
     figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
     for number, test in enumerate(rows[0].accuracy):
         for optimizer, how in {"adamw": "--", "muon": "-"}.items():
@@ -114,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     heads = [
         "preset",
         "stem, stages",
-        "optimiser",
+        "optimizer",
         "parameters",
         "million MACs",
         *tests,

@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] = ()) -> None:
     short = [
         *QUEUES["baseline"], *QUEUES["optimizers"], *QUEUES["techniques"], QUEUES["teacher"][0],
     ]  # fmt: skip
-    how = f"{SHORT} epochs, one thread; AdamW at 4e-3 where the row names no other optimiser."
+    how = f"{SHORT} epochs, one thread; AdamW at 4e-3 where the row names no other optimizer."
     _by_seed("Techniques", {one.name: [one.name] for one in short}, rows, how)
     small = [*QUEUES["searched"], QUEUES["teacher"][1]]
     how = f"{SHORT} epochs, one thread, Muon at 8e-3."

@@ -187,7 +187,7 @@ def average(
     out: str | Path,
     *,
     choice: str = "threshold",
-    under: float | None = None,
+    max_val_loss: float | None = None,
     track: Track = silent,
 ) -> Card:
     """Average the weights of a run's epochs, or of several runs of one network, into a new run.
@@ -198,7 +198,8 @@ def average(
         out: The run folder to make.
         choice: Which weights are averaged: `threshold`, `last` or `greedy`; see
             `training.weight_averaging.average_weights`.
-        under: Of `threshold`: the validation loss; by default 1.1 times the lowest.
+        max_val_loss: Only for `threshold`: the largest validation loss of the weights that are
+            averaged; by default 1.1 times the lowest.
         track: Shows progress.
 
     Returns:
@@ -214,7 +215,7 @@ def average(
 
     folders, run = [RunFolder(one) for one in runs], RunFolder(out)
     first = folders[0]
-    check_choice(choice, under, len(runs))
+    check_choice(choice, max_val_loss, len(runs))
     candidates = find_candidates(folders)
     card = first.read_card()
     run.check_unused()
@@ -225,7 +226,7 @@ def average(
     for one in folders:
         one.check_split(split.sha256())
     parts = split.divide(data)
-    averaged = average_weights(candidates, choice, config, parts[TRAIN], parts[VAL], under)
+    averaged = average_weights(candidates, choice, config, parts[TRAIN], parts[VAL], max_val_loss)
     run.copy_training_record(first)
     run.write_weights(run.best, averaged.state)
     changes = {
@@ -302,7 +303,7 @@ def report(run: str | Path, evaluations: Iterable[str | Path] = ()) -> Path:
 
 
 def _check_same_images(folder: Path, data: Dataset) -> None:
-    """Refuse to overwrite an evaluation of other images.
+    """Check that the folder has no evaluation of other images.
 
     Raises:
         ConfigError: The folder contains one.
@@ -310,8 +311,8 @@ def _check_same_images(folder: Path, data: Dataset) -> None:
     path = folder / EVALUATION_FILE
     if path.exists() and Evaluation.read(path).data_sha256 != data.sha256():
         raise ConfigError(
-            f"{folder}: holds figures of other images named {data.source}; remove it, or choose "
-            f"another --out, such as {folder}-2"
+            f"{folder}: contains the evaluation of other images named {data.source}; remove it, "
+            f"or choose another --out, such as {folder}-2"
         )
 
 

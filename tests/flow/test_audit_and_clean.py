@@ -120,7 +120,7 @@ def test_a_large_set_is_measured_in_a_file_with_the_same_findings(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(measurements, "IN_MEMORY", 10)
+    monkeypatch.setattr(measurements, "MAX_IN_MEMORY", 10)
     assert isinstance(measurements.measure(sources.list_source(faulty[0])).small, np.memmap)
     api.audit(faulty[0], tmp_path / "audit")
     assert read_csv(tmp_path / "audit" / "audit.csv") == read_csv(audited[0] / "audit.csv")
@@ -228,11 +228,11 @@ def test_duplicates_of_near_duplicates_are_one_group() -> None:
     images[[1, 3]] = images[[0, 2]] = np.stack([images[0], images[0].clip(0, 254) + 1])
     labels[:4] = 0
     listing = Listing("x", tuple(map(str, range(60))), labels, BLOOD_CLASSES, arrays=images)
-    assert run_checks(listing, AuditConfig()).copies == {0: [2, 1, 3]}
+    assert run_checks(listing, AuditConfig()).duplicates == {0: [2, 1, 3]}
     images[5] = images[0].clip(1, 255) - 1
     labels[5] = 1
     found = run_checks(listing, AuditConfig())
-    assert found.copies == {}
+    assert found.duplicates == {}
     conflicts = {one.file for one in found.findings if one.kind == "label_conflict"}
     assert conflicts == {"0", "1", "2", "3", "5"}
 
@@ -242,8 +242,8 @@ def test_checks_that_were_skipped_are_named(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["audit", str(folder), "--out", str(tmp_path / "audit")])
     assert done.exit_code == 0
     for words in (
-        "doctored images not looked for: that takes 50 images, got 24",
-        "labels not checked of classes under 20 images: basophil (3)",
+        "doctored images not checked: at least 50 images are needed, got 24",
+        "labels not checked: classes with fewer than 20 images: basophil (3)",
     ):
         assert words in " ".join(done.output.split())
         assert words in " ".join((tmp_path / "audit" / "audit.html").read_text().split())
@@ -294,7 +294,7 @@ def test_a_part_of_a_source_is_not_audited_by_itself(tmp_path: Path) -> None:
     parts: dict[str, Any] = {f"{part}_{kind}": values for part in ("train", "val", "test")
              for kind, values in (("images", images), ("labels", labels))}  # fmt: skip
     np.savez(tmp_path / "set.npz", **parts)
-    with pytest.raises(DataError, match="as a whole here; leave @train out"):
+    with pytest.raises(DataError, match="takes the whole source; remove @train"):
         api.audit(f"{tmp_path / 'set.npz'}@train", tmp_path / "audit")
 
 

@@ -21,10 +21,10 @@ from stainproof.runs.folder import RunFolder
 from stainproof.runs.history import EpochRecord
 from stainproof.training.weight_averaging import (
     Candidate,
-    greedy,
+    choose_greedily,
+    make_bn_batches,
     mean_state,
-    measure_norms,
-    norm_images,
+    recompute_bn_stats,
 )
 from tests.common.tiny import tiny_config
 
@@ -62,7 +62,7 @@ def test_the_mean_of_weights_is_their_mean_and_counts_are_kept() -> None:
 def test_greedy_takes_what_does_not_lower_the_figure() -> None:
     worth = {Path("a"): 5, Path("b"): -1, Path("c"): 0, Path("d"): 2}
     ranked = [Candidate(path, cast(EpochRecord, None)) for path in worth]
-    chosen = greedy(ranked, lambda some: sum(worth[one.path] for one in some))
+    chosen = choose_greedily(ranked, lambda some: sum(worth[one.path] for one in some))
     assert [one.path for one in chosen] == [Path("a"), Path("c"), Path("d")]
 
 
@@ -71,12 +71,12 @@ def test_the_mean_of_statistics_is_not_what_the_mean_of_weights_gives(phantoms: 
     config = tiny_config("augment.recipe=none", "network.dropout=0")
     data = sources.load(phantoms, config.preprocessing)
     networks = [build_network(config.model_copy(update={"seed": seed}), 8) for seed in (0, 1)]
-    images = norm_images(data, config)
+    images = make_bn_batches(data, config)
     mean = mean_state(
-        measure_norms(net, net.state_dict(), images, config.preprocessing) for net in networks
+        recompute_bn_stats(net, net.state_dict(), images, config.preprocessing) for net in networks
     )
     network = networks[0]
-    anew = measure_norms(network, mean, images, config.preprocessing)
+    anew = recompute_bn_stats(network, mean, images, config.preprocessing)
     assert all(torch.equal(anew[key], mean[key]) for key, _ in network.named_parameters())
 
     def answers(state: Any, training: Any) -> Any:
@@ -156,10 +156,10 @@ def test_what_cannot_be_averaged_is_refused_and_leaves_nothing(
     out = tmp_path / "out"
     with pytest.raises(ConfigError, match=r"'best' .* threshold, last, greedy"):
         api.average(runs, phantoms, out, choice="best")
-    with pytest.raises(ConfigError, match=r"under: .* got 0.001"):
-        api.average(runs, phantoms, out, under=0.001)
-    with pytest.raises(ConfigError, match=r"under: .*threshold.* got last"):
-        api.average(runs[:1], phantoms, out, choice="last", under=0.5)
+    with pytest.raises(ConfigError, match=r"max-val-loss: .* got 0.001"):
+        api.average(runs, phantoms, out, max_val_loss=0.001)
+    with pytest.raises(ConfigError, match=r"max-val-loss: .*threshold.* got .*last"):
+        api.average(runs[:1], phantoms, out, choice="last", max_val_loss=0.5)
     with pytest.raises(ConfigError, match=r"choice last: .*one run, got 2"):
         api.average(runs, phantoms, out, choice="last")
     plain = shutil.copytree(runs[0], tmp_path / "plain") / "config.toml"

@@ -254,7 +254,7 @@ def test_an_unusable_teacher_is_refused_and_nothing_is_written(
     with pytest.raises(ConfigError, match=message):
         search(phantoms, tmp_path / "search", 1, 5.0, fixed=(nowhere,))
     assert not list(tmp_path.iterdir())
-    with pytest.raises(ConfigError, match=r"set augment.consistency to 0"):
+    with pytest.raises(ConfigError, match=r"cannot be combined with augment.consistency"):
         make_config("light", assignments=("training.teacher=a", "augment.consistency=12"))
 
 

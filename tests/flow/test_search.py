@@ -220,7 +220,7 @@ def test_a_beaten_trial_is_stopped_and_its_accuracy_so_far_kept(
     run_search(place, tmp_path, 2)
     beaten = iter([None, 1])
 
-    def beaten_by(trial: Any, history: Any, finished: Any) -> Any:
+    def find_dominating(trial: Any, history: Any, finished: Any) -> Any:
         assert [one.number for one, _ in finished] == [0, 1]
         assert history[-1].val_accuracy == 0.75
         return next(beaten) and finished[1][0]
@@ -233,11 +233,11 @@ def test_a_beaten_trial_is_stopped_and_its_accuracy_so_far_kept(
             on_step(Step(epoch, 0.5, 1.0, 0.1, 1e-3, 100.0, 1.0))
         raise AssertionError("was to be stopped")
 
-    monkeypatch.setattr(trials, "beaten_by", beaten_by)
+    monkeypatch.setattr(trials, "find_dominating", find_dominating)
     monkeypatch.setattr(trials, "finish_training", two_epochs)
     last = run_search(place, tmp_path, 3).trials[2]
     assert (last.outcome, last.val_accuracy) == ("stopped", 0.75)
-    assert last.reason.startswith("after 10 % of its time out of reach of trial 1")
+    assert last.reason.startswith("pruned after 10 % of its time: trial 1")
     assert states(tmp_path)[2] == "PRUNED"
 
 

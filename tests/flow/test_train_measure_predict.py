@@ -337,9 +337,9 @@ def test_the_best_weights_are_written_again_where_a_kill_came_before(
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ("training.optimizer=sgd", "another network or optimiser"),
-        ("training.optimizer=lion", "another network or optimiser"),
-        ("training.optimizer=adamw", "another network or optimiser"),
+        ("training.optimizer=sgd", "another network or optimizer"),
+        ("training.optimizer=lion", "another network or optimizer"),
+        ("training.optimizer=adamw", "another network or optimizer"),
         ("training.ema_decay=0", "training.ema_decay"),
     ],
 )
@@ -419,7 +419,7 @@ def test_a_loss_that_is_no_number_later_ends_with_the_best_epoch_so_far(
         cells, tmp_path / "run", tiny_config("training.epochs=9"),
         on_step=lambda step: loss.end_after(step.epoch),
     )  # fmt: skip
-    assert (card.stopped, card.num_epochs) == ("the loss was no longer a number in epoch 2", 1)
+    assert (card.stopped, card.num_epochs) == ("the loss became NaN or infinite in epoch 2", 1)
     assert Card.read(tmp_path / "run" / "card.json") == card
     assert (tmp_path / "run" / "report.html").exists()
 

@@ -185,7 +185,7 @@ BAD_FILES = {
     ),
     "a weight too many": (
         lambda path: torch.save(changed(extra=torch.ones(1)), path),
-        r"'extra': has no place there; (\d\d) of \1 fit",
+        r"'extra': not a weight of this network; (\d\d) of \1 fit",
     ),
     "whole numbers": (
         lambda path: torch.save(changed(**{"bn1.bias": torch.ones(24).int()}), path),
@@ -197,7 +197,7 @@ BAD_FILES = {
     ),
     "not a number": (
         lambda path: torch.save(changed(**{"bn1.bias": torch.full((24,), torch.nan)}), path),
-        r"'bn1\.bias': holds values that are not finite",
+        r"'bn1\.bias': has values that are NaN or infinite",
     ),
     "names of another kind": (
         lambda path: torch.save(dict.fromkeys(ODD_NAMES, torch.ones(2)), path),

@@ -114,5 +114,5 @@ def test_a_device_that_is_not_there_is_refused() -> None:
     if torch.cuda.is_available():
         assert choose_device("cuda").type == "cuda"
     else:
-        with pytest.raises(ConfigError, match="'cuda' is not present; here: cpu"):
+        with pytest.raises(ConfigError, match="'cuda' is not available; available: cpu"):
             choose_device("cuda")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from stainproof.audit.doctored import Doctored, find_doctored, foreign_picture
+from stainproof.audit.doctored import Doctored, estimate_overlay, find_doctored
 from stainproof.config.schema import AuditConfig
 from stainproof.synthetic import phantoms
 
@@ -72,7 +72,7 @@ def test_two_overlays_make_two_groups(cells: NDArray[np.uint8]) -> None:
     others = {one.group for one in found.images if 100 <= one.index < 150}
     assert len(groups) == len(others) == 1
     assert groups != others
-    assert len(found.pictures) >= 2
+    assert len(found.overlays) >= 2
 
 
 def test_single_images_with_a_strong_overlay_are_found(cells: NDArray[np.uint8]) -> None:
@@ -101,7 +101,7 @@ def test_the_shared_overlay_is_recovered(cells: NDArray[np.uint8]) -> None:
     picture = landscape(1)
     images = cells.copy()
     images[:200] = blend(cells[:200], picture, 0.5)
-    seen = foreign_picture(small(images), np.arange(200), np.arange(200, 900))
+    seen = estimate_overlay(small(images), np.arange(200), np.arange(200, 900))
     expected = small([picture.astype(np.uint8)])[0]
     assert np.corrcoef(seen.ravel(), expected.ravel())[0, 1] > 0.9
 
@@ -138,4 +138,4 @@ def test_single_overlays_need_images_outside_the_groups(
     for num in (80, 81, 120):
         found = find(small(cells[:num]))
         assert len(found.images) == 80
-        assert found.pictures == []
+        assert found.overlays == []

@@ -40,7 +40,7 @@ def test_all_eight_symmetries_share_a_key_and_other_cells_do_not(cells: NDArray[
 def test_exact_groups_are_the_planted_ones(cells: NDArray[np.uint8]) -> None:
     images = np.concatenate([cells, cells[[4]], np.rot90(cells[[9]], 1, axes=(1, 2)), cells[[4]]])
     keys = [duplicates.invariant_key(rgb) for rgb in images]
-    groups = duplicates.exact_groups(keys, lambda index: images[index])
+    groups = duplicates.find_exact_duplicates(keys, lambda index: images[index])
     assert sorted(map(list, groups)) == [[4, 160, 162], [9, 161]]
 
 
@@ -49,20 +49,20 @@ def test_the_same_pixels_in_another_order_are_no_duplicate(cells: NDArray[np.uin
     images = [cells[0], shuffled]
     keys = [duplicates.invariant_key(rgb) for rgb in images]
     assert keys[0] == keys[1]
-    assert duplicates.exact_groups(keys, lambda index: images[index]) == []
+    assert duplicates.find_exact_duplicates(keys, lambda index: images[index]) == []
 
 
 @pytest.mark.parametrize("name", COPIES)
 def test_near_duplicates_are_found_and_nothing_else(cells: NDArray[np.uint8], name: str) -> None:
     copies = np.stack([COPIES[name](rgb) for rgb in cells[::8]])
-    pairs, distances, threshold = duplicates.near_pairs(thumbs_of([*cells, *copies]))
+    pairs, distances, threshold = duplicates.find_near_duplicates(thumbs_of([*cells, *copies]))
     planted = {(8 * i, 160 + i) for i in range(len(copies))}
     assert set(map(tuple, pairs.tolist())) == planted
     assert (distances <= threshold).all()
 
 
 def test_a_set_without_duplicates_has_no_pairs(cells: NDArray[np.uint8]) -> None:
-    pairs, _, threshold = duplicates.near_pairs(thumbs_of(cells))
+    pairs, _, threshold = duplicates.find_near_duplicates(thumbs_of(cells))
     assert len(pairs) == 0
     assert 0 < threshold <= duplicates.MAX_DISTANCE
 
@@ -70,21 +70,21 @@ def test_a_set_without_duplicates_has_no_pairs(cells: NDArray[np.uint8]) -> None
 @pytest.mark.parametrize("num", [0, 1, 2, 3])
 def test_sets_of_a_few_images_have_no_pairs(cells: NDArray[np.uint8], num: int) -> None:
     thumbs = thumbs_of(cells[:num]) if num else np.empty((0, 24, 24), np.float32)
-    pairs, _, _ = duplicates.near_pairs(thumbs)
+    pairs, _, _ = duplicates.find_near_duplicates(thumbs)
     assert pairs.shape == (0, 2)
 
 
 def test_pairs_that_share_an_image_are_one_group() -> None:
     pairs = np.array([[0, 3], [3, 5], [1, 2]])
-    groups = duplicates.chained(pairs, np.array([0.1, 0.3, 0.2]))
+    groups = duplicates.connected_groups(pairs, np.array([0.1, 0.3, 0.2]))
     assert [(members.tolist(), distance) for members, distance in groups] == [
         ([0, 3, 5], 0.3), ([1, 2], 0.2),
     ]  # fmt: skip
-    assert duplicates.chained(np.empty((0, 2), np.int64), np.empty(0)) == []
+    assert duplicates.connected_groups(np.empty((0, 2), np.int64), np.empty(0)) == []
 
 
 @pytest.mark.parametrize("num", [40, 80, 160])
 def test_duplicates_are_found_whatever_their_number(cells: NDArray[np.uint8], num: int) -> None:
     copies = np.stack([COPIES["jpeg 40"](rgb) for rgb in cells[:num]])
-    pairs, _, _ = duplicates.near_pairs(thumbs_of([*cells, *copies]))
+    pairs, _, _ = duplicates.find_near_duplicates(thumbs_of([*cells, *copies]))
     assert set(map(tuple, pairs.tolist())) == {(i, 160 + i) for i in range(num)}

@@ -41,7 +41,7 @@ def test_label_issues_are_mostly_wrong_labels_with_the_right_one_suggested(
     hits = set(found) & set(wrong.tolist())
     assert len(hits) >= 4
     assert len(set(found) - hits) <= 1
-    right = [found[index].likelier == cells[1][index] for index in hits]
+    right = [found[index].predicted_class == cells[1][index] for index in hits]
     assert np.mean(right) >= 0.8
 
 

@@ -64,7 +64,7 @@ def test_with_group_norm_logits_depend_on_no_other_image(name: str) -> None:
     [
         ("network.stages=[10]", "multiple of 4"),
         ("network.stages=[8]", "from 12 up"),
-        ("preprocessing.size_px=16", "halve 16 px"),
+        ("preprocessing.size_px=16", "reduce 16 px"),
     ],
 )
 def test_layers_that_cannot_be_built_are_refused_with_what_is_allowed(

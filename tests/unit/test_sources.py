@@ -77,7 +77,7 @@ def test_files_that_are_no_images_are_left_out_and_counted(
     (cell_folder / "README.md").write_text("beside the class folders")
     data = sources.load(cell_folder, preprocessing)
     assert len(data) == 24
-    assert data.notes == ("2 files that are no images left out",)
+    assert data.notes == ("2 files skipped: not images",)
 
 
 def test_oddities_of_the_images_are_counted(
@@ -238,7 +238,7 @@ def test_an_empty_field_is_named_with_its_row(
 
 def test_a_path_in_two_rows_is_refused(cell_folder: Path, preprocessing: Preprocessing) -> None:
     names = [f"{n}.png" for n in range(23)]
-    with pytest.raises(DataError, match=r"'3\.png' stands in more than one row"):
+    with pytest.raises(DataError, match=r"'3\.png' occurs in more than one row"):
         sources.load(manifest(cell_folder, ".csv", path=[*names, "3.png"]), preprocessing)
 
 

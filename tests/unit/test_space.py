@@ -52,7 +52,7 @@ def test_every_trial_has_all_names_whatever_was_drawn(default_space: Space) -> N
 
 def test_the_preset_lies_in_our_space_and_is_found_where_it_is_drawn(default_space: Space) -> None:
     config = make_config()
-    located = default_space.locate(config)
+    located = default_space.coordinates_of(config)
     assert located
     drawn = default_space.draw(FixedTrial(located))
     again = make_config(assignments=assignments(drawn))
@@ -63,7 +63,10 @@ def test_the_preset_lies_in_our_space_and_is_found_where_it_is_drawn(default_spa
     "assignment", ["network.units=5", "network.stem=[8]", "network.stages=[7]"]
 )
 def test_settings_outside_the_space_are_not_located(default_space: Space, assignment: str) -> None:
-    assert default_space.locate(make_config(assignments=("network.unit=conv", assignment))) is None
+    assert (
+        default_space.coordinates_of(make_config(assignments=("network.unit=conv", assignment)))
+        is None
+    )
 
 
 def test_a_range_goes_by_the_choice_above_it(default_space: Space) -> None:
@@ -92,7 +95,7 @@ def test_the_preset_is_found_in_a_space_of_how_often_an_operation_comes() -> Non
     text = "augment.operations.jpeg.probability = { low = 0.0, high = 0.9 }"
     space = parse_space(tomllib.loads(text))
     preset = make_config(assignments=("augment.operations.jpeg.probability=0.3",))
-    assert space.locate(preset) == {"augment.operations.jpeg.probability": 0.3}
+    assert space.coordinates_of(preset) == {"augment.operations.jpeg.probability": 0.3}
 
 
 @pytest.mark.parametrize(
@@ -116,7 +119,7 @@ def test_the_preset_is_found_in_a_space_of_how_often_an_operation_comes() -> Non
         ("seed = [1, 2]", "seed: cannot be searched"),
         ("split.val_fraction = [0.1, 0.2]", "split.val_fraction: cannot be searched"),
         ("preprocessing.size_px = [32]", "searched, and fixed by --set"),
-        ('training.learning_rate = { by = "training.optimizer" }', "no choice that stands above"),
+        ('training.learning_rate = { by = "training.optimizer" }', "not a choice defined above"),
         (
             'training.optimizer = ["sgd", "lion"]\n[training.weight_decay]\n'
             'by = "training.optimizer"\nsgd = { low = 0.0, high = 0.1 }',

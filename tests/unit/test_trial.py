@@ -1,7 +1,7 @@
 from typing import Any
 
 from stainproof.runs.history import EpochRecord
-from stainproof.search.trial import MIN_FINISHED_TRIALS, beaten_by
+from stainproof.search.trial import MIN_FINISHED_TRIALS, find_dominating
 from tests.common.trials import make_trial
 
 
@@ -20,7 +20,7 @@ def judged(own: list[float], others: list[list[float]], **costs: Any) -> int | N
     finished = [
         (make_trial(number, max(curve)), epochs(*curve)) for number, curve in enumerate(others)
     ]
-    better = beaten_by(make_trial(99, None, **costs), epochs(*own), finished)
+    better = find_dominating(make_trial(99, None, **costs), epochs(*own), finished)
     return None if better is None else better.number
 
 
@@ -32,7 +32,7 @@ def test_a_trial_is_beaten_when_even_the_greatest_gain_leaves_it_below() -> None
     assert judged([0.2, 0.61], others) is None
 
 
-def test_a_trial_is_not_beaten_by_larger_or_slower_ones_nor_while_few_have_finished() -> None:
+def test_a_trial_is_not_find_dominating_larger_or_slower_ones_nor_while_few_have_finished() -> None:
     others = [[0.5, 0.6, 0.9]] + [[0.5, 0.6, 0.7]] * (MIN_FINISHED_TRIALS - 1)
     assert judged([0.1], others, num_parameters=999) is None
     assert judged([0.1], others, latency_ms=0.9) is None

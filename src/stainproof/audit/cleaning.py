@@ -43,7 +43,9 @@ def clean(
     """
     place = Path(out)
     if files.exists(Path(source)) and files.exists(place) and place.samefile(source):
-        raise DataError(f"{out}: is the source, which is never touched; choose another --out")
+        raise DataError(
+            f"{out}: is the source itself, which is never changed; choose another --out"
+        )
     listing = sources.list_source(source, track)
     kept = apply(listing, Path(audit))
     write(kept, place, track)
@@ -75,16 +77,17 @@ def apply(listing: Listing, audit: Path) -> Listing:
     """
     table = audit / AUDIT_FILE if audit.is_dir() else audit
     findings = read_csv(table)
-    strangers = {found.file for found in findings} - set(listing.names)
-    if strangers:
+    unknown = {found.file for found in findings} - set(listing.names)
+    if unknown:
         raise DataError(
-            f"{audit}: speaks of {min(strangers)!r}, which is not in {listing.source}; "
+            f"{audit}: lists {min(unknown)!r}, which is not in {listing.source}; "
             "give the source that was audited"
         )
     summary = table.with_name(AUDIT_SUMMARY_FILE)
     if summary.exists() and AuditSummary.read(summary).listing_sha256 not in ("", listing.sha256()):
         raise DataError(
-            f"{audit}: is the audit of other images than {listing.source} holds now; audit it again"
+            f"{audit}: is the audit of other images than {listing.source} now contains; "
+            "audit it again"
         )
     return _relabelled(listing, new_labels(findings)).without(files_to_drop(findings))
 

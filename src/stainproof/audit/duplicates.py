@@ -14,9 +14,10 @@ from stainproof.data.images import Images
 
 THUMB_PX = 24
 NUM_RINGS = 10
+"""Number of concentric rings of `ring_features`."""
 NUM_COMPONENTS = 12
 NUM_NEIGHBOURS = 5
-FITTED_IMAGES = 10_000
+MAX_FITTED_IMAGES = 10_000
 CHUNK_PAIRS = 4096
 
 MAX_DISTANCE = 0.015
@@ -33,6 +34,7 @@ def invariant_key(rgb: Images) -> bytes:
     """Return a hash that rotated and mirrored copies of an image share.
 
     It is a hash of the three channels' histograms, which do not depend on pixel positions.
+    Different images can share a key; `canonical_pixels` decides.
 
     Args:
         rgb: uint8 (height, width, 3).
@@ -42,12 +44,13 @@ def invariant_key(rgb: Images) -> bytes:
 
 
 def canonical_pixels(rgb: Images) -> bytes:
-    """Return the pixels of the one of the eight rotated and mirrored copies that sorts first."""
-    sides = (rgb, rgb[:, ::-1])
-    return min(np.rot90(side, k).tobytes() for side in sides for k in range(4))
+    """Return the pixels of that of the eight rotated and mirrored copies which sorts first."""
+    return min(np.rot90(side, k).tobytes() for side in (rgb, rgb[:, ::-1]) for k in range(4))
 
 
-def exact_groups(keys: Sequence[bytes], read: Callable[[int], Images]) -> list[NDArray[np.int64]]:
+def find_exact_duplicates(
+    keys: Sequence[bytes], read: Callable[[int], Images]
+) -> list[NDArray[np.int64]]:
     """Group images with equal pixels, including rotated and mirrored copies.
 
     Args:
@@ -57,15 +60,15 @@ def exact_groups(keys: Sequence[bytes], read: Callable[[int], Images]) -> list[N
     Returns:
         The positions of each group of two or more, ascending.
     """
-    alike: dict[bytes, list[int]] = {}
+    by_key: dict[bytes, list[int]] = {}
     for index, key in enumerate(keys):
-        alike.setdefault(key, []).append(index)
-    same: dict[bytes, list[int]] = {}
-    for members in alike.values():
+        by_key.setdefault(key, []).append(index)
+    by_pixels: dict[bytes, list[int]] = {}
+    for members in by_key.values():
         if len(members) > 1:
             for index in members:
-                same.setdefault(canonical_pixels(read(index)), []).append(index)
-    return [np.array(members) for members in same.values() if len(members) > 1]
+                by_pixels.setdefault(canonical_pixels(read(index)), []).append(index)
+    return [np.array(members) for members in by_pixels.values() if len(members) > 1]
 
 
 def thumbnail(rgb: Images) -> Floats:
@@ -105,17 +108,19 @@ def ring_features(thumbs: Floats) -> Floats:
     return np.stack(columns, axis=1)
 
 
-def near_pairs(thumbs: Floats, tail: float = 6.0) -> tuple[Pairs, NDArray[np.float64], float]:
+def find_near_duplicates(
+    thumbs: Floats, deviations: float = 6.0
+) -> tuple[Pairs, NDArray[np.float64], float]:
     """Find pairs of near duplicates.
 
-    A k-d tree over invariant features gives five neighbours of each image. The distance of a pair
-    is 1 - the correlation of the thumbnails, the best of eight rotated and mirrored positions. The
-    threshold lies `tail` robust standard deviations below the median logarithm of the distance to
-    the nearest other cell, and never above 0.015.
+    Candidates are the five nearest neighbours of each image, found with a k-d tree over the
+    principal components of `ring_features`. The distance of a pair is that of `pair_distances`. The
+    threshold lies `deviations` robust standard deviations below the median of the logarithmic
+    distance to the nearest different cell, and is at most 0.015.
 
     Args:
         thumbs: float32 (N, 24, 24) from `thumbnail`.
-        tail: Number of robust standard deviations (1.4826 x median absolute deviation).
+        deviations: Number of robust standard deviations (1.4826 x median absolute deviation).
 
     Returns:
         Pairs int64 (M, 2), their distances float64 (M,) in [0, 2], and the threshold.
@@ -125,37 +130,51 @@ def near_pairs(thumbs: Floats, tail: float = 6.0) -> tuple[Pairs, NDArray[np.flo
         return np.empty((0, 2), dtype=np.int64), np.empty(0), MAX_DISTANCE
     features = ring_features(thumbs)
     centred = features - features.mean(axis=0)
-    _, _, axes = np.linalg.svd(centred[:: -(-num // FITTED_IMAGES)], full_matrices=False)
-    points = centred @ axes[:NUM_COMPONENTS].T
+    _, _, axes = np.linalg.svd(centred[:: -(-num // MAX_FITTED_IMAGES)], full_matrices=False)
+    coordinates = centred @ axes[:NUM_COMPONENTS].T
     num_neighbours = min(NUM_NEIGHBOURS, num - 1)
-    _, neighbours = cKDTree(points).query(points, k=num_neighbours + 1, workers=-1)
-    first = np.repeat(np.arange(num), num_neighbours + 1)
-    candidates = np.stack([first, neighbours.ravel()], axis=1)
+    _, neighbours = cKDTree(coordinates).query(coordinates, k=num_neighbours + 1, workers=-1)
+    queries = np.repeat(np.arange(num), num_neighbours + 1)
+    candidates = np.stack([queries, neighbours.ravel()], axis=1)
     candidates = np.unique(
         np.sort(candidates[candidates[:, 0] != candidates[:, 1]], axis=1), axis=0
     )
     distances = pair_distances(thumbs, candidates)
-    threshold = _threshold(candidates, distances, num, tail)
-    near = distances <= threshold
-    return candidates[near], distances[near], threshold
+    threshold = _threshold(candidates, distances, num, deviations)
+    is_near = distances <= threshold
+    return candidates[is_near], distances[is_near], threshold
 
 
 def pair_distances(thumbs: Floats, pairs: Pairs) -> NDArray[np.float64]:
-    """Return 1 - the correlation of each pair, the best of eight positions; float64 (M,)."""
+    """Return the distance of each pair: 1 - the largest correlation over the eight symmetries.
+
+    Args:
+        thumbs: float32 (N, 24, 24) from `thumbnail`.
+        pairs: int64 (M, 2).
+
+    Returns:
+        float64 (M,), 0 to 2.
+    """
     best = np.full(len(pairs), -1.0)
     for start in range(0, len(pairs), CHUNK_PAIRS):
         part = slice(start, start + CHUNK_PAIRS)
         left, right = thumbs[pairs[part, 0]], thumbs[pairs[part, 1]]
-        for side in (right, right[:, :, ::-1]):
+        for mirrored in (right, right[:, :, ::-1]):
             for k in range(4):
-                turned = np.rot90(side, k, axes=(1, 2))
-                match = np.einsum("nhw,nhw->n", left, turned)
-                best[part] = np.maximum(best[part], match)
+                rotated = np.rot90(mirrored, k, axes=(1, 2))
+                correlation = np.einsum("nhw,nhw->n", left, rotated)
+                best[part] = np.maximum(best[part], correlation)
     return np.maximum(1.0 - best, 0.0)
 
 
-def chained(pairs: Pairs, distances: NDArray[np.float64]) -> list[tuple[NDArray[np.int64], float]]:
-    """Join pairs that share an image into groups (connected components).
+def connected_groups(
+    pairs: Pairs, distances: NDArray[np.float64]
+) -> list[tuple[NDArray[np.int64], float]]:
+    """Join pairs that share an image into groups: the connected components of the graph of pairs.
+
+    Args:
+        pairs: int64 (M, 2).
+        distances: float64 (M,).
 
     Returns:
         For every group its positions, ascending, and the largest distance among its pairs.
@@ -172,20 +191,20 @@ def chained(pairs: Pairs, distances: NDArray[np.float64]) -> list[tuple[NDArray[
     return groups
 
 
-def _threshold(pairs: Pairs, distances: NDArray[np.float64], num: int, tail: float) -> float:
+def _threshold(pairs: Pairs, distances: NDArray[np.float64], num: int, deviations: float) -> float:
     """Return the distance below which pairs are near duplicates.
 
-    The typical distance of two different cells is taken from each image's nearest neighbour beyond
-    `MAX_DISTANCE`, or from its farthest neighbour if all are closer. Otherwise a set with many
-    duplicates would hide them.
+    The distance of an image to the nearest different cell is that to its nearest neighbour beyond
+    `MAX_DISTANCE`, or to its farthest neighbour if all are closer. Using the nearest neighbour of
+    all would lower the threshold in a set where most images have a near duplicate.
     """
     nearest, farthest = np.full(num, np.inf), np.zeros(num)
-    other = distances > MAX_DISTANCE
+    is_other = distances > MAX_DISTANCE
     for column in range(2):
-        np.minimum.at(nearest, pairs[other, column], distances[other])
+        np.minimum.at(nearest, pairs[is_other, column], distances[is_other])
         np.maximum.at(farthest, pairs[:, column], distances)
     nearest = np.where(np.isfinite(nearest), nearest, farthest)
     logs = np.log(np.maximum(nearest, 1e-6))
-    middle = np.median(logs)
-    deviation = 1.4826 * np.median(np.abs(logs - middle))
-    return float(min(MAX_DISTANCE, np.exp(middle - tail * deviation)))
+    median = np.median(logs)
+    standard_deviation = 1.4826 * np.median(np.abs(logs - median))
+    return float(min(MAX_DISTANCE, np.exp(median - deviations * standard_deviation)))

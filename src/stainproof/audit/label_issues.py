@@ -25,7 +25,7 @@ class LabelIssue:
     index: int
     probability: float
     """Cross-validated probability of the given label."""
-    likelier: int
+    predicted_class: int
     """The class with the highest probability."""
 
 
@@ -56,12 +56,12 @@ def find_label_issues(
     probs = _probabilities(small if len(checked) == len(small) else small[checked], compact, seed)
     issues = find_label_issues(compact, probs, filter_by="both", n_jobs=1)
     own_probs = probs[np.arange(len(compact)), compact]
-    worst = np.flatnonzero(issues & (own_probs < min_label_probability))
+    below = np.flatnonzero(issues & (own_probs < min_label_probability))
     return [
         LabelIssue(
             int(checked[index]), float(own_probs[index]), int(classes[probs[index].argmax()])
         )
-        for index in worst[np.argsort(own_probs[worst], kind="stable")]
+        for index in below[np.argsort(own_probs[below], kind="stable")]
     ]
 
 
@@ -70,12 +70,12 @@ def _probabilities(small: Images, labels: NDArray[np.int64], seed: int) -> NDArr
     rng = np.random.default_rng(seed)
     probs = np.empty((len(labels), int(labels.max()) + 1))
     folds = StratifiedKFold(NUM_FOLDS, shuffle=True, random_state=seed)
-    for learnt, judged in folds.split(np.zeros(len(labels)), labels):
-        if len(learnt) > MAX_TRAINING_IMAGES:
-            learnt = np.sort(rng.choice(learnt, MAX_TRAINING_IMAGES, replace=False))
+    for train, test in folds.split(np.zeros(len(labels)), labels):
+        if len(train) > MAX_TRAINING_IMAGES:
+            train = np.sort(rng.choice(train, MAX_TRAINING_IMAGES, replace=False))
         model = make_pipeline(StandardScaler(), LogisticRegression(C=0.003, max_iter=300))
-        model.fit(describe(small[learnt]), labels[learnt])
-        for start in range(0, len(judged), CHUNK):
-            part = judged[start : start + CHUNK]
+        model.fit(describe(small[train]), labels[train])
+        for start in range(0, len(test), CHUNK):
+            part = test[start : start + CHUNK]
             probs[part] = model.predict_proba(describe(small[part]))
     return probs

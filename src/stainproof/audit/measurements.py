@@ -18,10 +18,13 @@ from stainproof.errors import DataError
 from stainproof.progress import Track, silent
 
 SIZE_PX = 96
+"""Side of the images that are measured."""
 SMALL_PX = 48
+"""Side of the images that the models of the audit use."""
 QUALITIES = ("brightness", "contrast", "sharpness", "saturation", "red against blue")
-IN_MEMORY = 20_000
-"""Larger sets keep their thumbnails in a temporary memory-mapped file."""
+"""Image properties of `quality`, in its order."""
+MAX_IN_MEMORY = 20_000
+"""Sets of more images keep their thumbnails in a temporary memory-mapped file."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Measurements:
 
 
 def square(listing: Listing, index: int) -> Images:
-    """Return an image as the audit sees it: its centre square at 96 px.
+    """Return the image that the audit measures: its centre square at 96 px.
 
     Raises:
         DataError: The file cannot be read.
@@ -57,7 +60,12 @@ def square(listing: Listing, index: int) -> Images:
 
 
 def measure(listing: Listing, track: Track = silent) -> Measurements:
-    """Read every image once, on all cores."""
+    """Read every image once and measure it, on all cores.
+
+    Args:
+        listing: The source; images that cannot be read are recorded in `errors`.
+        track: Shows progress.
+    """
     num = len(listing)
     errors: dict[int, str] = {}
     sizes = np.zeros((num, 2), dtype=np.int32)
@@ -66,20 +74,20 @@ def measure(listing: Listing, track: Track = silent) -> Measurements:
     small: Images = _array((num, SMALL_PX, SMALL_PX, 3), np.uint8)
     qualities = np.zeros((num, len(QUALITIES)))
 
-    def fill(index: int) -> tuple[int, str]:
+    def measure_one(index: int) -> tuple[int, str]:
         try:
-            whole = listing.read(index).rgb
+            original = listing.read(index).rgb
         except DataError as error:
             return index, str(error)
-        rgb = to_square(whole, Preprocessing(size_px=SIZE_PX))
-        sizes[index] = whole.shape[1], whole.shape[0]
+        rgb = to_square(original, Preprocessing(size_px=SIZE_PX))
+        sizes[index] = original.shape[1], original.shape[0]
         keys[index] = invariant_key(rgb)
         thumbs[index] = thumbnail(rgb)
         small[index] = cv2.resize(rgb, (SMALL_PX, SMALL_PX), interpolation=cv2.INTER_AREA)
         qualities[index] = quality(rgb)
         return index, ""
 
-    for index, error in track(in_order(fill, range(num)), "reading images", num):
+    for index, error in track(in_order(measure_one, range(num)), "reading images", num):
         if error:
             errors[index] = error
     return Measurements(errors, sizes, keys, thumbs, small, qualities)
@@ -91,22 +99,29 @@ def quality(rgb: Images) -> tuple[float, ...]:
     Brightness and contrast are mean and standard deviation of the luminance in grey levels;
     sharpness is the logarithm of the standard deviation of its Laplacian (Pech-Pacheco et al.
     2000); saturation is the mean difference of the largest and the smallest channel; red against
-    blue is the difference of channel means.
+    blue is the difference of the channel means.
 
     Args:
         rgb: uint8 (height, width, 3).
     """
     luminance = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-    (mean,), (spread,) = (values.ravel() for values in cv2.meanStdDev(luminance))
-    _, detail = cv2.meanStdDev(cv2.Laplacian(luminance, cv2.CV_32F))
+    (mean,), (standard_deviation,) = (values.ravel() for values in cv2.meanStdDev(luminance))
+    _, laplacian_deviation = cv2.meanStdDev(cv2.Laplacian(luminance, cv2.CV_32F))
     red, green, blue = cv2.split(rgb)
-    colourful = cv2.mean(cv2.max(cv2.max(red, green), blue) - cv2.min(cv2.min(red, green), blue))
-    difference = cv2.mean(red)[0] - cv2.mean(blue)[0]
-    return float(mean), float(spread), float(np.log1p(detail.item())), colourful[0], difference
+    saturation = cv2.mean(cv2.max(cv2.max(red, green), blue) - cv2.min(cv2.min(red, green), blue))
+    red_minus_blue = cv2.mean(red)[0] - cv2.mean(blue)[0]
+    return (
+        float(mean),
+        float(standard_deviation),
+        float(np.log1p(laplacian_deviation.item())),
+        saturation[0],
+        red_minus_blue,
+    )
 
 
 def _array(shape: tuple[int, ...], dtype: type[np.generic]) -> NDArray[Any]:
-    if shape[0] <= IN_MEMORY:
+    """Return zeros in memory, or memory-mapped if there are more than `MAX_IN_MEMORY` rows."""
+    if shape[0] <= MAX_IN_MEMORY:
         return np.zeros(shape, dtype=dtype)
     with tempfile.TemporaryFile(dir=Path(tempfile.gettempdir())) as file:
         return np.memmap(file, dtype=dtype, mode="w+", shape=shape)

@@ -9,8 +9,9 @@ from stainproof.audit.measurements import QUALITIES, Measurements
 
 MIN_IMAGES = 20
 """Sets with fewer images are not checked."""
-COMMON_SHARE = 0.98
-UNIFORM_SPREAD = 3.0
+COMMON_SIZE_FRACTION = 0.98
+"""If at least this fraction of the images has one size, other sizes are outliers."""
+MIN_CONTRAST = 3.0
 """Contrast in grey levels below which an image is nearly uniform."""
 
 
@@ -19,45 +20,50 @@ class Outlier:
     """One outlier and the property that makes it one."""
 
     index: int
+    """Position of the image."""
     reason: str
+    """The property, or a description."""
     score: float
+    """Larger than `threshold`, except for `nearly uniform`: contrast, below it."""
     threshold: float
 
 
-def find_outliers(measures: Measurements, sound: NDArray[np.int64], reach: float) -> list[Outlier]:
+def find_outliers(
+    measurements: Measurements, positions: NDArray[np.int64], threshold: float
+) -> list[Outlier]:
     """Find images whose brightness, focus, colour or size is far from the rest of the set.
 
-    The score of a property is its distance from the median in units of the distance of the 99th
-    percentile on the same side, so heavy-tailed sets tolerate more. Each image is listed once, with
-    its largest score.
+    The score of a property is that of `tail_scores`: it is relative to the tail of the
+    distribution, so that properties with heavy tails do not give more outliers. Each image is
+    listed once, with the property of the largest score.
 
     Args:
-        measures: Measurements of the whole set.
-        sound: int64 (M,): positions of the images to check.
-        reach: Score above which an image is an outlier, for instance 3.
+        measurements: Measurements of the whole source.
+        positions: int64 (M,): positions of the images to check.
+        threshold: Score above which an image is an outlier, for instance 3.
     """
-    if len(sound) < MIN_IMAGES:
+    if len(positions) < MIN_IMAGES:
         return []
-    scores = tail_scores(measures.qualities[sound])
+    scores = tail_scores(measurements.qualities[positions])
     worst = scores.argmax(axis=1)
     found = {
-        int(sound[row]): Outlier(
-            int(sound[row]), QUALITIES[worst[row]], float(scores[row, worst[row]]), reach
+        int(positions[row]): Outlier(
+            int(positions[row]), QUALITIES[worst[row]], float(scores[row, worst[row]]), threshold
         )
-        for row in np.flatnonzero(scores.max(axis=1) > reach)
+        for row in np.flatnonzero(scores.max(axis=1) > threshold)
     }
-    contrast = measures.qualities[:, QUALITIES.index("contrast")]
-    for index in sound[contrast[sound] < UNIFORM_SPREAD]:
+    contrast = measurements.qualities[:, QUALITIES.index("contrast")]
+    for index in positions[contrast[positions] < MIN_CONTRAST]:
         found[int(index)] = Outlier(
-            int(index), "nearly uniform", float(contrast[index]), UNIFORM_SPREAD
+            int(index), "nearly uniform", float(contrast[index]), MIN_CONTRAST
         )
-    for index, size in _odd_sizes(measures, sound):
+    for index, size in _uncommon_sizes(measurements, positions):
         found.setdefault(index, Outlier(index, f"size {size[0]} x {size[1]} px", 1.0, 0.0))
     return [found[index] for index in sorted(found)]
 
 
 def tail_scores(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return distances from the median in units of the distance of the 1st or 99th percentile.
+    """Return distances from the median, relative to that of the 1st (below) or 99th percentile.
 
     Args:
         values: float64 (N, properties).
@@ -65,21 +71,21 @@ def tail_scores(values: NDArray[np.float64]) -> NDArray[np.float64]:
     Returns:
         float64 (N, properties), 0 or more.
     """
-    low, middle, high = np.percentile(values, [1, 50, 99], axis=0)
-    above = (values - middle) / np.maximum(high - middle, 1e-9)
-    below = (middle - values) / np.maximum(middle - low, 1e-9)
+    low, median, high = np.percentile(values, [1, 50, 99], axis=0)
+    above = (values - median) / np.maximum(high - median, 1e-9)
+    below = (median - values) / np.maximum(median - low, 1e-9)
     return np.asarray(np.maximum(above, below))
 
 
-def _odd_sizes(
-    measures: Measurements, sound: NDArray[np.int64]
+def _uncommon_sizes(
+    measurements: Measurements, positions: NDArray[np.int64]
 ) -> list[tuple[int, tuple[int, int]]]:
-    """List images of another size if nearly all images have one size."""
-    sizes, which, counts = np.unique(
-        measures.sizes[sound], axis=0, return_inverse=True, return_counts=True
+    """Return positions and sizes of images of another size if nearly all images have one size."""
+    sizes, size_of, counts = np.unique(
+        measurements.sizes[positions], axis=0, return_inverse=True, return_counts=True
     )
-    common = counts.argmax()
-    if counts[common] < COMMON_SHARE * len(sound):
+    most_common = counts.argmax()
+    if counts[most_common] < COMMON_SIZE_FRACTION * len(positions):
         return []
-    odd = np.flatnonzero(which.ravel() != common)
-    return [(int(sound[i]), tuple(sizes[which.ravel()[i]].tolist())) for i in odd]
+    uncommon = np.flatnonzero(size_of.ravel() != most_common)
+    return [(int(positions[i]), tuple(sizes[size_of.ravel()[i]].tolist())) for i in uncommon]

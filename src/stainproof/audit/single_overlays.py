@@ -34,7 +34,7 @@ CHUNK = 4096
 
 
 @dataclass(frozen=True)
-class Lone:
+class SingleOverlay:
     """An image that looks blended."""
 
     index: int
@@ -44,7 +44,7 @@ class Lone:
 
 def find_single_overlays(
     whitener: Whitener, images: Images, candidates: NDArray[np.int64], threshold: float, seed: int
-) -> list[Lone]:
+) -> list[SingleOverlay]:
     """Find images that look blended with an overlay that no other image has.
 
     Args:
@@ -63,7 +63,7 @@ def find_single_overlays(
         if (scores > threshold).mean() > MAX_SHARE:
             return []
     found = np.flatnonzero(scores > threshold)
-    return [Lone(int(candidates[row]), float(scores[row])) for row in found]
+    return [SingleOverlay(int(candidates[row]), float(scores[row])) for row in found]
 
 
 def _decision_values(

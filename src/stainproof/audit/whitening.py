@@ -1,4 +1,4 @@
-"""Whitening of thumbnails: what the cells of a set have in common is suppressed.
+"""Whitening of thumbnails: decorrelate their pixels, so that patterns rare in the set stand out.
 
 A microscope has no preferred direction: rotated and mirrored cells are as likely as the originals.
 The covariance is therefore that of the set in all eight positions, and rotated images serve as a

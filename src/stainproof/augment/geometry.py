@@ -1,4 +1,4 @@
-"""Geometric operations. They compose into one `Warp`, so that an image is resample once.
+"""Geometric operations. They compose into one `Warp`, so that an image is resampled once.
 
 Matrices map the original to the augmented image in pixel coordinates with the origin in the centre;
 y points down, x right.

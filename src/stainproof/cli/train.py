@@ -96,16 +96,18 @@ def average(
             "greedy: each that does not lower validation accuracy."
         ),
     ] = "threshold",
-    under: Annotated[
+    max_val_loss: Annotated[
         float | None,
-        typer.Option(help="The validation loss of threshold, instead of 1.1 x lowest."),
+        typer.Option(help="With threshold: the largest validation loss; default 1.1 x lowest."),
     ] = None,
 ) -> None:
     """Average weights into a new run and recompute its batch-normalization statistics."""
     from stainproof import api
 
     with console.progress() as bars:
-        card = api.average(runs, data, out, choice=choice, under=under, track=bars.track)
+        card = api.average(
+            runs, data, out, choice=choice, max_val_loss=max_val_loss, track=bars.track
+        )
     console.print_card(card, out)
 
 

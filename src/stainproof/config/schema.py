@@ -252,7 +252,7 @@ class TrainingConfig(Settings):
     def _grows_with_the_run(self) -> "TrainingConfig":
         if self.start_scale < 1 and self.schedule != "one-cycle":
             raise ValueError(
-                f"start_scale below 1 needs the schedule one-cycle, which knows how far a run is; "
+                f"start_scale below 1 needs training.schedule=one-cycle; "
                 f"got {self.start_scale:g} with {self.schedule}"
             )
         return self
@@ -317,20 +317,20 @@ class Config(Settings):
     def _has_something_to_keep(self) -> "Config":
         training, network = self.training, self.network
         if training.layer_decay < 1 and not network.backbone:
-            raise ValueError("training.layer_decay is for the blocks of a network.backbone")
+            raise ValueError("training.layer_decay below 1 needs a network.backbone, got none")
         keeps = {
             "unfrozen_blocks": training.unfrozen_blocks is not None,
             "freeze_norms": training.freeze_norms,
         }
         for name, is_set in keeps.items():
             if is_set and not network.pretrained:
-                raise ValueError(f"training.{name} keeps what network.pretrained gives; set that")
+                raise ValueError(f"training.{name} needs network.pretrained, got none")
         return self
 
     @model_validator(mode="after")
     def _one_view_for_the_teacher(self) -> "Config":
         if self.training.teacher and self.augment.consistency:
-            raise ValueError("training.teacher predicts one view; set augment.consistency to 0")
+            raise ValueError("training.teacher cannot be combined with augment.consistency above 0")
         return self
 
     def to_toml(self) -> str:

@@ -10,7 +10,7 @@ from stainproof.files import ZIP_ERRORS
 MAX_BYTES = 2 * 2**30
 MAX_FILES = 10_000
 MAX_DEPTH = 32
-"""Of nested folders; their removal is recursive."""
+"""Largest number of nested folders; their removal is recursive."""
 STAMP = (1980, 1, 1, 0, 0, 0)
 """One date for all files, so that the same files give the same bytes."""
 

@@ -23,7 +23,7 @@ MODEL_FILE = "model.py"
 CONTEST_INPUT = Preprocessing(size_px=96)
 """Preprocessing of a contest's images."""
 MAX_PREDICTIONS_BYTES = 64 * 2**20
-"""Of a file of predictions; a label takes two bytes."""
+"""Largest size of a file of predictions; a label takes two bytes."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class GradingResult:
     confusion: NDArray[np.int64]
     """(classes, classes) counts; rows are true classes."""
     usage: Usage
-    """Of inference."""
+    """Duration of inference."""
 
 
 def run_submission(

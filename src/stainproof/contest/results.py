@@ -12,7 +12,7 @@ class SubmissionResult(Artefact):
 
     runtime: str
     num_bytes: int
-    """Of the zip."""
+    """Size of the zip file."""
     num_images: int
     """Number of images that it was verified on."""
     seconds: float

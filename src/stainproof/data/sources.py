@@ -85,7 +85,7 @@ def list_source(source: str | Path, track: Track = silent) -> Listing:
         DataError: The source is missing, empty, damaged, of an unknown kind, or selects one part.
     """
     if part := split_off_part(str(source))[1]:
-        raise DataError(f"{source}: is looked at as a whole here; leave @{part} out")
+        raise DataError(f"{source}: this command takes the whole source; remove @{part}")
     if str(source).split(":")[0] == download.BLOODMNIST and not exists(Path(source)):
         return npz.list_npz(download.fetch_bloodmnist(str(source), track=track))
     path = Path(source)
@@ -134,7 +134,7 @@ def _list_folder(folder: Path) -> Listing:
         labels=np.array(labels, dtype=np.int64),
         classes=classes,
         paths=tuple(paths),
-        notes=(f"{num_others} files that are no images left out",) if num_others else (),
+        notes=(f"{num_others} files skipped: not images",) if num_others else (),
     )
 
 
@@ -143,7 +143,7 @@ def _list_manifest(path: Path) -> Listing:
     for column in COLUMNS:
         num = table.column_names.count(column)
         if num > 1 or (not num and column != "group"):
-            fault = "is missing" if not num else f"stands {num} times"
+            fault = "is missing" if not num else f"occurs {num} times"
             raise DataError(
                 f"{path}: column {column!r} {fault}; got: {', '.join(table.column_names)}"
             )
@@ -152,7 +152,7 @@ def _list_manifest(path: Path) -> Listing:
     names = _texts(table, "path", path)
     twice = [name for name, num in Counter(names).items() if num > 1]
     if twice:
-        raise DataError(f"{path}: {twice[0]!r} stands in more than one row; keep one of them")
+        raise DataError(f"{path}: {twice[0]!r} occurs in more than one row; keep one of them")
     label_names = _texts(table, "label", path)
     classes = tuple(sorted(set(label_names)))
     check_class_names(str(path), classes)

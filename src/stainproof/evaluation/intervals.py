@@ -20,8 +20,8 @@ def proportion(num_right: int, num: int) -> Estimate:
 def difference(first: Estimate, second: Estimate) -> Estimate:
     """Return the difference of two accuracies, first minus second, with its 95 % interval.
 
-    For two proportions of independent images (Newcombe 1998, Statistics in Medicine 17, method 10,
-    from the two Wilson intervals).
+    The two accuracies must be proportions of independent images (Newcombe 1998, Statistics in
+    Medicine 17, method 10: the interval follows from the two Wilson intervals).
     """
     value = first.value - second.value
     below = ((first.value - first.low) ** 2 + (second.high - second.value) ** 2) ** 0.5

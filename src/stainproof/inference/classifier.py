@@ -137,7 +137,7 @@ class Classifier:
         ]
         return np.concatenate(
             [
-                vote([self._ask(one, batch) for one in self.members], self.voting)
+                vote([self._member_proba(one, batch) for one in self.members], self.voting)
                 for batch in batches
             ]
         )
@@ -154,7 +154,7 @@ class Classifier:
             [self.predict_proba(data.images[start : start + CHUNK_SIZE]) for start in chunks]
         )
 
-    def _ask(self, member: Member, batch: Sequence[Images]) -> NDArray[np.float32]:
+    def _member_proba(self, member: Member, batch: Sequence[Images]) -> NDArray[np.float32]:
         """Return a member's probabilities in the order of `classes`."""
         preprocessing, how = member.card.preprocessing, self.inference
         squares = np.stack([to_square(rgb, preprocessing) for rgb in batch])

@@ -140,7 +140,7 @@ def open_engine(name: str, run: RunFolder, card: Card, threads: int | None = Non
     try:
         kind = OpenVinoEngine if name == "openvino" else OnnxRuntimeEngine
         engine: OpenVinoEngine | OnnxRuntimeEngine = kind(model, threads)
-    except Exception as error:  # both engines raise types of their own for a file of another kind
+    except Exception as error:  # both engines raise their own exception types for an invalid file
         raise CheckpointError(f"{path}: not a network that {name} can read") from error
     if (engine.size_px, engine.num_classes) != (card.preprocessing.size_px, len(card.classes)):
         raise CheckpointError(f"{path}: made for another network")
@@ -161,7 +161,7 @@ def choose_engine(run: RunFolder, card: Card) -> str:
     others = [name for name in EXACT if name in installed() and name not in (DEFAULT, *away)]
     seconds = {DEFAULT: batch_seconds(DEFAULT, run, card)}
     for name in others:
-        with suppress(CheckpointError, RuntimeError):  # it cannot compute this network
+        with suppress(CheckpointError, RuntimeError):  # the engine does not support this network
             seconds[name] = batch_seconds(name, run, card)
     fastest = min(seconds, key=seconds.__getitem__)
     return fastest if seconds[fastest] * MIN_SPEEDUP < seconds[DEFAULT] else DEFAULT

@@ -46,7 +46,7 @@ def quantise(
 
     Args:
         run: The run folder.
-        source: 400 labelled images or more, of the kind that will be predicted.
+        source: 400 labelled images or more, of the distribution that will be predicted.
         seed: Selects the images that calibrate, 0 or more.
         track: Shows progress.
 
@@ -96,13 +96,14 @@ def quantise(
 def to_int8(model: Path, calibration: Images) -> bytes:
     """Return an ONNX model with 8-bit weights and activations.
 
-    Per-channel weights of 7 bits, which no processor's 8-bit products overflow, and activations of
-    8 bits over the range seen on the calibration images (Jacob et al. 2018, "Quantization and
-    Training of Neural Networks", section 2; ONNX Runtime's static quantisation).
+    Weights are quantised per channel to 7 bits, so that sums of 8-bit products do not overflow on
+    any CPU, and activations to 8 bits over the range seen on the calibration images (Jacob et al.
+    2018, "Quantization and Training of Neural Networks", section 2; ONNX Runtime's static
+    quantisation).
 
     Args:
         model: An ONNX file as `to_onnx` makes it.
-        calibration: uint8 (n, size, size, 3), of the kind that will be predicted.
+        calibration: uint8 (n, size, size, 3), of the distribution that will be predicted.
     """
     from onnxruntime.quantization import QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process

@@ -9,20 +9,20 @@ VOTINGS = ("soft", "hard")
 """`soft`: the mean probability; `hard`: one vote for each network."""
 
 
-def vote(answers: Sequence[NDArray[np.float32]], voting: str) -> NDArray[np.float32]:
+def vote(probs: Sequence[NDArray[np.float32]], voting: str) -> NDArray[np.float32]:
     """Combine probabilities.
 
     Args:
-        answers: One array float32 (n, classes) for each network, rows sum to 1.
+        probs: One array float32 (n, classes) for each network, rows sum to 1.
         voting: Name in `VOTINGS`.
 
     Returns:
         float32 (n, classes), rows sum to 1: the mean probability, or under hard voting
         (votes + mean probability) / (networks + 1), so the mean breaks ties.
     """
-    mean: NDArray[np.float32] = np.mean(answers, axis=0, dtype=np.float32)
-    if voting == "soft" or len(answers) == 1:
+    mean: NDArray[np.float32] = np.mean(probs, axis=0, dtype=np.float32)
+    if voting == "soft" or len(probs) == 1:
         return mean
     num_classes = mean.shape[1]
-    votes = sum(np.eye(num_classes, dtype=np.float32)[one.argmax(axis=1)] for one in answers)
-    return np.asarray((votes + mean) / (len(answers) + 1), dtype=np.float32)
+    votes = sum(np.eye(num_classes, dtype=np.float32)[one.argmax(axis=1)] for one in probs)
+    return np.asarray((votes + mean) / (len(probs) + 1), dtype=np.float32)

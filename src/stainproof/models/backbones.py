@@ -26,12 +26,12 @@ def build_backbone(settings: NetworkConfig, num_classes: int) -> nn.Module:
     timm, name = _timm_with(settings.backbone), settings.backbone
     try:
         network = timm.create_model(name, num_classes=num_classes, drop_rate=settings.dropout)
-    except Exception as error:  # networks raise types of their own
+    except Exception as error:  # networks raise their own exception types
         raise ConfigError(
             f"network.backbone: timm cannot build {name!r} ({first_line(error)})"
         ) from error
     if not head_names(network):
-        raise ConfigError(f"network.backbone: {name!r} has no last layer that tells classes apart")
+        raise ConfigError(f"network.backbone: {name!r} has no classification layer")
     return cast(nn.Module, network)
 
 
@@ -63,7 +63,7 @@ def check_input_size(network: nn.Module, name: str, size_px: int) -> None:
     try:
         with torch.inference_mode():
             network.eval()(torch.zeros(1, 3, size_px, size_px))
-    except Exception as error:  # networks raise types of their own
+    except Exception as error:  # networks raise their own exception types
         raise ConfigError(
             f"network.backbone: {name!r} does not take images of {size_px} px ({first_line(error)})"
         ) from error

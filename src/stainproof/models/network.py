@@ -107,7 +107,7 @@ def _check_layers(settings: NetworkConfig, preprocessing: Preprocessing) -> None
                 )
     if preprocessing.size_px >> len(widths) < 1:
         raise ConfigError(
-            f"network: {len(widths)} stages halve {preprocessing.size_px} px to nothing; "
+            f"network: {len(widths)} stages reduce {preprocessing.size_px} px to less than 1 px; "
             "use fewer stages or larger images"
         )
 

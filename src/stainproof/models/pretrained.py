@@ -174,12 +174,12 @@ def _misfit(given: Tensor | None, wanted: Tensor | None) -> str:
     if given is None:
         return "missing"
     if wanted is None:
-        return "has no place there"
+        return "not a weight of this network"
     if given.shape != wanted.shape:
         return f"must have the shape {tuple(wanted.shape)}, got {tuple(given.shape)}"
     if given.dtype != wanted.dtype and not {given.dtype, wanted.dtype} <= FLOATS:
         return f"must be of {wanted.dtype}, got {given.dtype}"
-    return "" if given.isfinite().all() else "holds values that are not finite"
+    return "" if given.isfinite().all() else "has values that are NaN or infinite"
 
 
 def _is_weight(value: Any) -> bool:
@@ -192,8 +192,8 @@ def _packaged(backbone: str) -> Path:
     """Return the weights file of an installed package."""
     if backbone not in PACKAGES:
         raise ConfigError(
-            f"network.pretrained: there is a package for {', '.join(PACKAGES)}, got {backbone!r}; "
-            "name a file, or take the hub"
+            f"network.pretrained: packaged weights exist for {', '.join(PACKAGES)}, "
+            f"got {backbone!r}; give a weights file or use the hub"
         )
     package, module, file = PACKAGES[backbone]
     spec = find_spec(module)

@@ -165,7 +165,7 @@ def _group(
 ) -> Group:
     first = members[0]
     shown = members[:: -(-len(members) // MAX_PICTURES_PER_GROUP)]
-    overlay = audit.foreign_pictures.get(first.group) if first.kind == "doctored" else None
+    overlay = audit.overlays.get(first.group) if first.kind == "doctored" else None
     cards = tuple(_card(audit, one, positions[one.file], folder) for one in shown)
     label_of = audit.listing.labels
     labels = {audit.listing.classes[label_of[positions[one.file]]] for one in members}

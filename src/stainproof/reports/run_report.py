@@ -25,7 +25,7 @@ from stainproof.runs.folder import RunFolder
 from stainproof.runs.history import EpochRecord
 
 MAX_CLASSES_IN_FIGURE = 30
-"""Of more classes, figures show the worst or the rarest; tables list the further ones folded."""
+"""If there are more classes, figures show the worst or the rarest, and tables fold the others."""
 MAX_CLASSES_IN_MATRIX = 20
 """Classes that a confusion matrix shows if there are more than `MAX_CLASSES_IN_FIGURE`."""
 NUM_CONFUSED_PAIRS = 20

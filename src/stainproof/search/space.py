@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
 
 DEFAULT_FILE = Path(__file__).with_name("space.toml")
-YARDSTICK = ("preset", "seed", "split", "audit", "augment.validation", "training.budget_s")
+NOT_SEARCHABLE = ("preset", "seed", "split", "audit", "augment.validation", "training.budget_s")
 """Settings, and groups of settings, that cannot be searched because trials are compared under them.
 """
 NUM_CHECKED = 64
@@ -80,7 +80,7 @@ class Space:
                 settled |= {f"{key}[{i}]": item.inactive_value for i, item in idle}
         return settled
 
-    def locate(self, config: Config) -> dict[str, Scalar] | None:
+    def coordinates_of(self, config: Config) -> dict[str, Scalar] | None:
         """Return the parameters with which `draw` gives the settings of a run.
 
         The result is None if one of them lies outside of the space.
@@ -148,8 +148,8 @@ def parse_space(tree: dict[str, Any]) -> Space:
     """
     settings: dict[str, Setting] = {}
     for key, node in _flatten(tree).items():
-        if any(key == one or key.startswith(f"{one}.") for one in YARDSTICK):
-            raise ConfigError(f"{key}: cannot be searched; trials are measured by it")
+        if any(key == one or key.startswith(f"{one}.") for one in NOT_SEARCHABLE):
+            raise ConfigError(f"{key}: cannot be searched: it must be equal in all trials")
         try:
             settings[key] = _parse(node)
         except ValidationError as error:
@@ -193,7 +193,7 @@ def _check_conditional(key: str, settings: Mapping[str, Setting]) -> None:
     if isinstance(setting, Conditional):
         other = settings.get(setting.by)
         if not isinstance(other, Categorical):
-            raise ConfigError(f"{key}: by {setting.by!r}, which is no choice that stands above")
+            raise ConfigError(f"{key}: by {setting.by!r}, which is not a choice defined above it")
         for value in map(as_text, other.values):
             if value not in setting.ranges:
                 raise ConfigError(f"{key}: no range for {setting.by}={value}")

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 PLAN_FILE, STORAGE_FILE, LOCK_FILE, TRIALS_FOLDER = "study.json", "study.db", ".lock", "trials"
-ONE_THREAD = "training.threads=1"
+SINGLE_THREADED = "training.threads=1"
 """Makes trials comparable, however many of them run at once."""
 MAX_STARTS = 3
 """A trial that crashed its process this often has failed."""
@@ -106,7 +106,7 @@ class Study:
 
     def preset(self) -> dict[str, Scalar] | None:
         """Return the parameters of the preset's settings; None if they lie outside the space."""
-        return self.space.locate(make_config(assignments=self.plan.fixed))
+        return self.space.coordinates_of(make_config(assignments=self.plan.fixed))
 
     def config(self, trial: Trial, *shared: str) -> Config:
         """Return the settings of a trial.

@@ -14,7 +14,7 @@ from stainproof.search.costs import measure_costs
 from stainproof.search.propose import figures_of
 from stainproof.search.queue import finish_training
 from stainproof.search.results import Trial
-from stainproof.search.study import ONE_THREAD, StorageError, Study
+from stainproof.search.study import SINGLE_THREADED, StorageError, Study
 from stainproof.training.loop import Step
 from stainproof.training.validation import selection_accuracy
 
@@ -26,7 +26,7 @@ class DivergedError(Exception):
     """The loss of a training is NaN or infinite."""
 
 
-class BeatenError(Exception):
+class PrunedError(Exception):
     """A trial would be dominated even with the largest gain ever observed."""
 
 
@@ -56,7 +56,7 @@ def run_trial(
     run = study.run_folder(trial.number)
     outcome, reason = "finished", ""
     try:
-        config = study.config(trial, ONE_THREAD)
+        config = study.config(trial, SINGLE_THREADED)
         if trial.latency_ms is None:
             num, latency_ms = measure_costs(config, len(study.plan.classes))
             trial = trial.model_copy(update={"num_parameters": num, "latency_ms": latency_ms})
@@ -67,7 +67,7 @@ def run_trial(
         trial = trial.model_copy(update={"num_val_images": num_val})
     except StorageError:
         raise
-    except BeatenError as error:
+    except PrunedError as error:
         outcome, reason = "stopped", str(error)
     except FAILURES as error:
         outcome, reason = "failed", " ".join(f"{error}".split())[:300] or type(error).__name__
@@ -91,7 +91,7 @@ class _Watch:
 
         Raises:
             DivergedError: The loss is NaN or infinite.
-            BeatenError: Another trial dominates this one, whatever it may still gain.
+            PrunedError: Another trial dominates this one, whatever it may still gain.
         """
         self.on_step(step)
         if not math.isfinite(step.loss):
@@ -109,16 +109,16 @@ class _Watch:
             for other in self.study.trials()
             if other.outcome == "finished"
         ]
-        better = beaten_by(self.trial, history, finished)
+        better = find_dominating(self.trial, history, finished)
         if better:
             share = 100 * history[-1].elapsed_s / self.study.plan.budget_s
-            raise BeatenError(
-                f"after {share:.0f} % of its time out of reach of trial {better.number}, "
-                "which is no larger and no slower"
+            raise PrunedError(
+                f"pruned after {share:.0f} % of its time: trial {better.number}, no larger "
+                "and no slower, stays more accurate even with the largest gain seen so far"
             )
 
 
-def beaten_by(
+def find_dominating(
     trial: Trial,
     history: Sequence[EpochRecord],
     finished: Sequence[tuple[Trial, Sequence[EpochRecord]]],
@@ -142,8 +142,8 @@ def beaten_by(
     ]
     if len(gains) < MIN_FINISHED_TRIALS:
         return None
-    within_reach = _reached(history) + max(gains)
-    accuracy, *own_costs = figures_of(trial.model_copy(update={"accuracy": within_reach}))
+    best_possible = _reached(history) + max(gains)
+    accuracy, *own_costs = figures_of(trial.model_copy(update={"accuracy": best_possible}))
     for other, _ in finished:
         other_accuracy, *costs = figures_of(other)
         if other_accuracy > accuracy and all(map(operator.le, costs, own_costs)):

@@ -142,7 +142,7 @@ def _run(jobs: list[Job], num_workers: int) -> Iterator[Images]:
         return
     with ProcessPoolExecutor(num_workers, get_context("spawn"), _begin_worker) as pool:
         for start in range(0, len(jobs), AHEAD):
-            with _interrupts_held():  # processes start here, and stay deaf to what a terminal sends
+            with _interrupts_held():  # processes start here and inherit the blocked signal
                 batches = pool.map(_draw_batch, jobs[start : start + AHEAD])
             yield from batches
 
@@ -162,7 +162,7 @@ def _interrupts_held() -> Iterator[None]:
 
 def _begin_worker() -> None:
     cv2.setNumThreads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it too, and says so
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent process handles it
 
 
 def _draw_batch(job: Job) -> Images:

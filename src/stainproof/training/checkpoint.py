@@ -122,8 +122,8 @@ def restore_state(
         groups = _groups_as_set(optimizer, notes["groups"])
         optimizer.load_state_dict({"state": slots, "param_groups": groups})
     except (RuntimeError, ValueError) as error:
-        raise CheckpointError(f"{path}: made for another network or optimiser") from error
-    _lay_out_like_weights(optimizer)
+        raise CheckpointError(f"{path}: made for another network or optimizer") from error
+    _match_memory_format(optimizer)
     seen = {key: notes["plateau"][key] for key in PLATEAU_PROGRESS}
     schedule.plateau.load_state_dict(seen)
     if bool(parts["average"]) != (average is not None):
@@ -146,13 +146,13 @@ def _groups_as_set(optimizer: Optimizer, saved: list[dict[str, Any]]) -> list[di
     groups = []
     for own, group in zip(optimizer.state_dict()["param_groups"], saved, strict=True):
         if own.keys() | GROUP_PROGRESS != group.keys() | GROUP_PROGRESS:
-            raise ValueError("groups of another optimiser")
+            raise ValueError("groups of another optimizer")
         groups.append(own | {key: group[key] for key in GROUP_PROGRESS & group.keys()})
     return groups
 
 
-def _lay_out_like_weights(optimizer: Optimizer) -> None:
-    """Give the optimizer's tensors the memory layout of their weights: sums round equally."""
+def _match_memory_format(optimizer: Optimizer) -> None:
+    """Restore the memory format of the optimizer state, so that resuming is bit-identical."""
     for weight, slots in optimizer.state.items():
         for slot, value in slots.items():
             if value.shape == weight.shape:

@@ -17,12 +17,12 @@ Precision = Literal["float32", "bfloat16", "float16"]
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 MEASURED_IMAGES, ROUNDS = 16, 4
-WORTH_A_CORE = 1.5
-"""All cores are used unless one thread is this much faster, as on a loaded machine. The factor is
-large, because a passing load must not cost a long run its second core.
+MIN_SPEEDUP_ONE_THREAD = 1.5
+"""One thread is used only if it is this many times faster than all cores, as on a loaded machine.
+The factor is large because the load may be temporary and the training long.
 """
-WORTH_THE_BITS = 1.15
-"""bfloat16 is used if it is this much faster, as on processors that compute it natively."""
+MIN_SPEEDUP_BFLOAT16 = 1.15
+"""bfloat16 is used if it is this many times faster, as on processors that compute it natively."""
 
 
 @dataclass(frozen=True)
@@ -53,15 +53,15 @@ def choose_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device(next(d for d in ("cuda", "mps", "cpu") if present[d]))
     if not present[name]:
-        here = ", ".join(device for device, there in present.items() if there)
-        raise ConfigError(f"training.device: {name!r} is not present; here: {here}")
+        available = ", ".join(device for device, there in present.items() if there)
+        raise ConfigError(f"training.device: {name!r} is not available; available: {available}")
     return torch.device(name)
 
 
 def choose_compute(
     network: nn.Module, x_bchw: Tensor, settings: TrainingConfig, earlier: Compute | None = None
 ) -> Compute:
-    """Choose threads and precision, as set or as a training step is fastest, and set the threads.
+    """Choose threads and precision and set the threads; what the settings leave open is timed.
 
     On a GPU `auto` uses bfloat16 if the GPU computes it natively.
 
@@ -83,7 +83,7 @@ def choose_compute(
     if not threads:
         threads = num_cores()
         one_s, all_s = trial.seconds(Compute(1, "float32"), Compute(threads, "float32"))
-        if one_s * WORTH_A_CORE < all_s:
+        if one_s * MIN_SPEEDUP_ONE_THREAD < all_s:
             threads = 1
     torch.set_num_threads(threads)
     if settings.precision != "auto":
@@ -93,7 +93,7 @@ def choose_compute(
     exact, mixed = Compute(threads, "float32"), Compute(threads, "bfloat16")
     native = x_bchw.device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
     exact_s, mixed_s = trial.seconds(exact, mixed)
-    return mixed if native and mixed_s * WORTH_THE_BITS < exact_s else exact
+    return mixed if native and mixed_s * MIN_SPEEDUP_BFLOAT16 < exact_s else exact
 
 
 class _Trial:

@@ -181,7 +181,7 @@ class Trainer:
         if self.interrupt.noted:
             return INTERRUPTED
         if self.diverged:
-            return f"the loss was no longer a number in epoch {now.epoch + 1}"
+            return f"the loss became NaN or infinite in epoch {now.epoch + 1}"
         if now.epoch >= settings.epochs:
             return f"all {settings.epochs} epochs done"
         if settings.stop_patience and now.epoch - now.best.epoch >= settings.stop_patience:
@@ -263,13 +263,13 @@ class Trainer:
         """End with the best epoch so far; raise an error if there is none."""
         if self.now.best is None:
             raise ConfigError(
-                f"training.learning_rate: with {self.settings.learning_rate:g} the loss was no "
-                f"longer a number after {self.now.step} steps; choose a lower one"
+                f"training.learning_rate: with {self.settings.learning_rate:g} the loss became "
+                f"NaN or infinite after {self.now.step} steps; choose a lower one"
             )
         self.diverged = True
 
     def _keep(self, record: EpochRecord) -> None:
-        """Write weights, history and state; the best weights last, since a state can restore them.
+        """Write weights, history and state, then the best weights, which a state can restore.
 
         An interrupted first epoch has weights but no state: it is usable for inference, not
         resumable.

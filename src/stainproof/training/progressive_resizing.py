@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from stainproof.config.schema import Config
 
-GROWN = 2 / 3
+FULL_SIZE_FROM = 2 / 3
 """Fraction of a run after which images have their full size."""
 STEP_PX = 8
 """Step in which images grow."""
@@ -15,7 +15,8 @@ BACKBONE_HALVINGS = 5
 def start_px(config: Config) -> int:
     """Return the height and width of training images at the start of a run.
 
-    It is scaled by `training.start_scale`, but never smaller than the network can halve.
+    It is scaled by `training.start_scale`, but at least 2 to the power of the network's number of
+    halvings.
     """
     settings, full_px = config.network, config.preprocessing.size_px
     halvings = BACKBONE_HALVINGS if settings.backbone else len(settings.stem + settings.stages)
@@ -33,7 +34,7 @@ def size_px(progress: float, config: Config) -> int:
         config: Defines the final size, the initial scale and the number of halvings.
     """
     full_px, first_px = config.preprocessing.size_px, start_px(config)
-    grown = min(progress / GROWN, 1.0)
+    grown = min(progress / FULL_SIZE_FROM, 1.0)
     if grown == 1:
         return full_px
     return first_px + int(grown * (full_px - first_px) / STEP_PX) * STEP_PX

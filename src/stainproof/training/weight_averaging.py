@@ -25,11 +25,11 @@ from stainproof.training.validation import Validation, Validator, selection_accu
 State = dict[str, Tensor]
 
 CHOICES = ("threshold", "last", "greedy")
-NORM_IMAGES = 4096
+NUM_BN_IMAGES = 4096
 """Number of augmented training images that batch-normalisation statistics are recomputed on."""
 NEAR_BEST = 1.1
 """Epochs whose validation loss is at most this many times the lowest are averaged."""
-LAST_SHARE = 0.25
+LAST_FRACTION = 0.25
 
 
 @dataclass(frozen=True)
@@ -55,17 +55,17 @@ class AveragedWeights:
     """Which weights were averaged."""
 
 
-def check_choice(choice: str, under: float | None, num_runs: int) -> None:
+def check_choice(choice: str, max_val_loss: float | None, num_runs: int) -> None:
     """Check the choice against the other arguments.
 
     Raises:
         ConfigError: The choice is unknown or contradicts them.
     """
     check_known(choice, CHOICES, "choice")
-    if under is not None and choice != "threshold":
-        raise ConfigError(f"under: is used by the choice threshold only, got {choice}")
+    if max_val_loss is not None and choice != "threshold":
+        raise ConfigError(f"--max-val-loss: only --choice threshold uses it, got --choice {choice}")
     if choice == "last" and num_runs > 1:
-        raise ConfigError(f"choice last: wants the epochs of one run, got {num_runs} runs")
+        raise ConfigError(f"--choice last: averages the epochs of one run, got {num_runs} runs")
 
 
 def find_candidates(runs: Sequence[RunFolder]) -> list[Candidate]:
@@ -104,47 +104,49 @@ def average_weights(
     config: Config,
     train: Dataset,
     val: Dataset,
-    under: float | None = None,
+    max_val_loss: float | None = None,
 ) -> AveragedWeights:
     """Average weights, recompute batch-normalisation statistics, and validate.
 
     Args:
         candidates: The weights to choose from.
-        choice: `threshold`: all below a validation loss, as in the AN2DL paper; `last`: the last
+        choice: `threshold`: all up to a validation loss, as in the AN2DL paper; `last`: the last
             quarter (stochastic weight averaging, Izmailov et al. 2018); `greedy`: from the best on,
             each that does not lower the validation accuracy (model soup, Wortsman et al. 2022).
         config: Settings of the candidates' run.
         train: Its training images.
         val: Its validation images.
-        under: Of `threshold`: the loss; by default 1.1 times the lowest.
+        max_val_loss: Threshold of `threshold`; by default 1.1 times the lowest loss.
 
     Raises:
         ConfigError: No weights are below the threshold.
     """
     network = build_network(config, len(train.classes))
     validator = Validator(config, network, val, torch.device("cpu"))
-    images = norm_images(train, config) if batch_norms(network) else []
+    images = make_bn_batches(train, config) if batch_norms(network) else []
 
     def mean_of(some: Iterable[Candidate]) -> State:
         mean = mean_state(one.load() for one in some)
-        return measure_norms(network, mean, images, config.preprocessing)
+        return recompute_bn_stats(network, mean, images, config.preprocessing)
 
     if choice == "greedy":
         ranked = sorted(candidates, key=lambda one: -selection_accuracy(one.record))
-        chosen = greedy(ranked, lambda some: selection_accuracy(validator(mean_of(some))))
-        words = f"{len(chosen)} of {len(candidates)} chosen greedily"
+        chosen = choose_greedily(ranked, lambda some: selection_accuracy(validator(mean_of(some))))
+        summary = f"{len(chosen)} of {len(candidates)} chosen greedily"
     elif choice == "last":
-        chosen = list(candidates[-max(2, round(LAST_SHARE * len(candidates))) :])
-        words = f"the last {len(chosen)} of {len(candidates)}"
+        chosen = list(candidates[-max(2, round(LAST_FRACTION * len(candidates))) :])
+        summary = f"the last {len(chosen)} of {len(candidates)}"
     else:
         lowest = min(selection_loss(one.record) for one in candidates)
-        line = NEAR_BEST * lowest if under is None else under
-        chosen = [one for one in candidates if selection_loss(one.record) <= line]
-        words = f"{len(chosen)} of {len(candidates)} with a validation loss up to {line:.4g}"
+        threshold = NEAR_BEST * lowest if max_val_loss is None else max_val_loss
+        chosen = [one for one in candidates if selection_loss(one.record) <= threshold]
+        summary = f"{len(chosen)} of {len(candidates)} with a validation loss up to {threshold:.4g}"
         if not chosen:
-            raise ConfigError(f"under: the lowest validation loss is {lowest:.4g}, got {line:g}")
+            raise ConfigError(
+                f"--max-val-loss: the lowest validation loss is {lowest:.4g}, got {threshold:g}"
+            )
     state = mean_of(chosen)
-    return AveragedWeights(state, validator(state), f"mean of {words}")
+    return AveragedWeights(state, validator(state), f"mean of {summary}")
 
 
 def mean_state(states: Iterable[State]) -> State:
@@ -166,7 +168,7 @@ def mean_state(states: Iterable[State]) -> State:
     }
 
 
-def greedy(
+def choose_greedily(
     ranked: Sequence[Candidate], score: Callable[[Sequence[Candidate]], float]
 ) -> list[Candidate]:
     """Return the first candidate and each later one that does not lower the average's score."""
@@ -180,27 +182,27 @@ def greedy(
     return chosen
 
 
-def norm_images(train: Dataset, config: Config) -> list[Images]:
+def make_bn_batches(train: Dataset, config: Config) -> list[Images]:
     """Return augmented batches to recompute batch-normalisation statistics on.
 
-    The list is empty if training kept the statistics frozen.
+    The list is empty if `training.freeze_norms` is set: the stored statistics are then kept.
     """
     images: list[Images] = []
     if not config.training.freeze_norms:
         for batch in Batches(train, config).epoch(1):
             images.append(batch.images)
-            if sum(map(len, images)) >= NORM_IMAGES:
+            if sum(map(len, images)) >= NUM_BN_IMAGES:
                 break
     return images
 
 
 @torch.no_grad()
-def measure_norms(
+def recompute_bn_stats(
     network: nn.Module, state: State, images: Sequence[Images], preprocessing: Preprocessing
 ) -> State:
     """Return weights with recomputed means and variances of batch normalisation.
 
-    Statistics stored with weights fit these weights only; their mean does not fit the mean of the
+    The running statistics depend on the weights, and averaged statistics are not those of averaged
     weights (Izmailov et al. 2018, "Averaging Weights", section 3.2).
 
     Args:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAX_LINE_BYTES = 4
-"""Of one prediction, its line end included."""
+"""Largest length of one prediction, including its line end."""
 
 
 def main(reference: Path, predictions: Path, output: Path) -> None:
