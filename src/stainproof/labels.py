@@ -1,5 +1,6 @@
 """Class names: the eight classes of BloodMNIST, and matching of spellings."""
 
+import re
 from collections.abc import Sequence
 
 from stainproof.errors import DataError
@@ -21,6 +22,31 @@ _SPELLINGS = {
     "immature granulocytes": "ig",
     "immature granulocytes(myelocytes, metamyelocytes and promyelocytes)": "ig",
 }
+
+
+_CELL_STEMS = re.compile(
+    "basophil|eosinophil|neutrophil|erythro|normoblast|granulocyt|myelocyt|myelobl|blast|lymph|"
+    "monocyt|platelet|thrombocyt|smudge|plasma.?cell|megakaryo|reticulocyt|leu[ck]ocyt|artefact|"
+    "artifact|segmented|nrbc"
+)
+_ABBREVIATIONS = frozenset({
+    "ba", "bas", "baso", "eo", "eos", "ig", "ly", "lym", "lyt", "lymph", "mo", "mon", "mono", "ne",
+    "neu", "neut", "seg", "band", "plt", "erb", "ebo", "my", "myo", "myb", "mmy", "meta", "pmo",
+    "pmy", "sne", "bne", "ngs", "ngb", "rbc", "wbc",
+})  # fmt: skip
+
+
+def looks_like_cell(name: str) -> bool:
+    """Return whether a folder name is that of a kind of blood cell, or a common abbreviation."""
+    lowered = name.strip().lower()
+    return bool(_CELL_STEMS.search(lowered)) or lowered in _ABBREVIATIONS
+
+
+def normal_form(name: str) -> str:
+    """Return a class name without case, punctuation, order of words and plural."""
+    words = re.findall(r"[a-z0-9]+", name.lower())
+    singular = (word.removesuffix("s") if len(word) > 3 else word for word in words)
+    return " ".join(sorted(set(singular)))
 
 
 def canonical(name: str) -> str:

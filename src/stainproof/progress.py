@@ -1,6 +1,6 @@
 """Progress reporting: long work reports each item to a callback."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol, TypeVar
 
 Item = TypeVar("Item")
@@ -17,3 +17,11 @@ class Track(Protocol):
 def silent(items: Iterable[Item], what: str, total: int) -> Iterator[Item]:
     """Yield the items and show nothing."""
     yield from items
+
+
+Say = Callable[[str], None]
+"""A callback that receives one line of information, such as what was skipped."""
+
+
+def silent_say(line: str) -> None:
+    """Ignore the line."""

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from stainproof.data.dataset import Dataset
+from stainproof.labels import BLOOD_CLASSES
 
 CLASSES = ("basophil", "lymphocyte", "platelet")
 COLOURS = np.array([[200, 60, 90], [70, 180, 80], [60, 80, 210]])
@@ -76,5 +77,5 @@ def write_medmnist(path: Path, sizes: tuple[int, int, int] = (6, 3, 2)) -> Path:
         pixels[:, 0, 0] = index
         arrays[f"{part}_images"] = pixels
         arrays[f"{part}_labels"] = (np.arange(num) % 8).reshape(-1, 1).astype(np.uint8)
-    np.savez(path, **arrays)
+    np.savez(path, classes=np.array(BLOOD_CLASSES), **arrays)
     return path

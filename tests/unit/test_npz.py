@@ -42,7 +42,12 @@ def test_the_contests_file_gives_its_images_and_labels(
     dtype: type[Any],
 ) -> None:
     images, labels = cells
-    np.savez(tmp_path / "set.npz", images=images, labels=labels.reshape(shape).astype(dtype))
+    np.savez(
+        tmp_path / "set.npz",
+        images=images,
+        labels=labels.reshape(shape).astype(dtype),
+        classes=BLOOD_CLASSES,
+    )
     data = sources.load(tmp_path / "set.npz", preprocessing)
     assert data.source == "set"
     assert np.array_equal(data.images, images)
@@ -55,7 +60,7 @@ def test_the_contests_file_gives_its_images_and_labels(
 def test_images_in_an_npz_file_are_brought_to_the_size(
     tmp_path: Path, cells: tuple[NDArray[np.uint8], NDArray[np.int64]]
 ) -> None:
-    np.savez_compressed(tmp_path / "set.npz", images=cells[0], labels=cells[1])
+    np.savez_compressed(tmp_path / "set.npz", images=cells[0], labels=cells[1], classes=CLASSES)
     data = sources.load(tmp_path / "set.npz", Preprocessing(size_px=48))
     assert data.images.shape == (12, 48, 48, 3)
     assert [class_of(rgb) for rgb in data.images] == cells[1].tolist()
@@ -65,7 +70,7 @@ def test_grey_images_in_an_npz_file_get_three_equal_channels(
     tmp_path: Path, preprocessing: Preprocessing, cells: tuple[NDArray[np.uint8], NDArray[np.int64]]
 ) -> None:
     grey = cells[0][..., 0]
-    np.savez(tmp_path / "set.npz", images=grey, labels=cells[1])
+    np.savez(tmp_path / "set.npz", images=grey, labels=cells[1], classes=CLASSES)
     data = sources.load(tmp_path / "set.npz", preprocessing)
     assert np.array_equal(data.images, np.repeat(grey[..., None], 3, 3))
 
@@ -137,7 +142,7 @@ def test_a_label_out_of_range_is_refused_with_the_range(
     labels: list[int],
     got: str,
 ) -> None:
-    np.savez(tmp_path / "set.npz", images=cells[0], labels=labels)
+    np.savez(tmp_path / "set.npz", images=cells[0], labels=labels, classes=BLOOD_CLASSES)
     with pytest.raises(DataError, match=rf"set\.npz: label out of range; allowed 0 to 7, {got}"):
         sources.load(tmp_path / "set.npz", preprocessing)
 
@@ -303,6 +308,6 @@ def test_an_npz_file_whose_name_is_no_text_can_be_written_down(
 ) -> None:
     path = os.path.join(os.fsencode(tmp_path), b"set_\xff.npz")  # noqa: PTH118
     with open(path, "wb") as file:  # noqa: PTH123
-        np.savez(file, images=cells[0], labels=cells[1])
+        np.savez(file, images=cells[0], labels=cells[1], classes=CLASSES)
     data = sources.load(os.fsdecode(path), preprocessing)
     f"{data.source} {data.names[0]}".encode()

@@ -77,7 +77,7 @@ def test_files_that_are_no_images_are_left_out_and_counted(
     (cell_folder / "README.md").write_text("beside the class folders")
     data = sources.load(cell_folder, preprocessing)
     assert len(data) == 24
-    assert data.notes == ("2 files skipped: not images",)
+    assert data.notes == ("2 files skipped: not images", "1 file skipped: system files")
 
 
 def test_oddities_of_the_images_are_counted(
@@ -147,7 +147,12 @@ def test_unreadable_images_are_counted_and_the_first_is_named(
     with pytest.raises(DataError) as refusal:
         sources.load(cell_folder, preprocessing)
     assert "basophil/a.jpg: not an image" in str(refusal.value)
-    assert str(refusal.value).endswith("(and 2 more unreadable files)")
+    message = str(refusal.value)
+    assert (
+        f"2 more unreadable files: {cell_folder}/basophil/b.jpg, {cell_folder}/platelet/z.png"
+        in message
+    )
+    assert "--skip-unreadable" in message and "--audit" in message
 
 
 def test_a_file_of_unknown_kind(tmp_path: Path, preprocessing: Preprocessing) -> None:
@@ -274,7 +279,7 @@ def test_a_manifest_that_names_a_missing_file(
     cell_folder: Path, preprocessing: Preprocessing
 ) -> None:
     file = manifest(cell_folder, ".csv", path=[f"gone{n}.png" for n in range(24)])
-    with pytest.raises(DataError, match=r"gone0\.png: no such file \(and 23 more"):
+    with pytest.raises(DataError, match=r"gone0\.png: no such file; 23 more"):
         sources.load(file, preprocessing)
 
 

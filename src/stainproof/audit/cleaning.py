@@ -16,6 +16,7 @@ import numpy as np
 from stainproof import files
 from stainproof.audit.findings import files_to_drop, new_labels, read_csv
 from stainproof.audit.summary import AuditSummary
+from stainproof.config.schema import SourceConfig
 from stainproof.data import npz, sources
 from stainproof.data.listing import Listing
 from stainproof.errors import DataError
@@ -25,7 +26,12 @@ AUDIT_FILE, AUDIT_SUMMARY_FILE = "audit.csv", "audit.json"
 
 
 def clean(
-    source: str | Path, audit: str | Path, out: str | Path, *, track: Track = silent
+    source: str | Path,
+    audit: str | Path,
+    out: str | Path,
+    *,
+    options: SourceConfig = sources.AS_GUESSED,
+    track: Track = silent,
 ) -> tuple[int, int]:
     """Write a copy of a source without what an audit drops; the source itself is not changed.
 
@@ -33,6 +39,7 @@ def clean(
         source: The audited source.
         audit: The audit's folder, or an `audit.csv` that a person has edited.
         out: A `.csv` manifest, an `.npz` file, or else a folder of copies.
+        options: How the source is read, as for the audit.
         track: Shows progress.
 
     Returns:
@@ -46,7 +53,7 @@ def clean(
         raise DataError(
             f"{out}: is the source itself, which is never changed; choose another --out"
         )
-    listing = sources.list_source(source, track)
+    listing = sources.list_whole_source(source, track, options=options)
     kept = apply(listing, Path(audit))
     write(kept, place, track)
     return len(kept), len(listing) - len(kept)
@@ -148,11 +155,13 @@ def _need_files(listing: Listing, out: Path) -> None:
 def _manifest(listing: Listing, out: Path) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["path", "label", *(["group"] if listing.groups else [])])
+    stated = {"group": listing.groups, "split": listing.parts}
+    further = {name: values for name, values in stated.items() if values}
+    writer.writerow(["path", "label", *further])
     for index, path in enumerate(listing.paths):
         place = os.path.relpath(path.absolute(), out.absolute().parent)
-        group = [listing.groups[index]] if listing.groups else []
-        writer.writerow([place, listing.classes[listing.labels[index]], *group])
+        values = [column[index] for column in further.values()]
+        writer.writerow([place, listing.classes[listing.labels[index]], *values])
     return text.getvalue()
 
 
@@ -175,9 +184,10 @@ def _copy(listing: Listing, out: Path, track: Track) -> None:
     taken: set[Path] = set()
     with files.new_folder(out) as folder:
         for index, path in enumerate(track(listing.paths, "copying", len(listing))):
-            place = Path(listing.classes[listing.labels[index]]) / path.name
+            part = listing.parts[index] if listing.parts else ""
+            place = Path(part) / listing.classes[listing.labels[index]] / path.name
             if place in taken:
                 place = place.with_name(f"{index:06d}_{path.name}")
             taken.add(place)
-            (folder / place).parent.mkdir(exist_ok=True)
+            (folder / place).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, folder / place)

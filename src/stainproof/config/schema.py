@@ -35,6 +35,31 @@ class Preprocessing(Settings):
     """Channel order of the network's input."""
 
 
+class SourceConfig(Settings):
+    """How a source is read, where it does not say so itself."""
+
+    layout: str = ""
+    """Pattern of the paths below a folder, such as `{group}/**/{label}/*`; empty: guessed."""
+    path_column: str = ""
+    """Column of a manifest with the image files; empty: found by its name."""
+    label_column: str = ""
+    """Column of a manifest with the classes; empty: found by its name."""
+    group_column: str = ""
+    """Column of a manifest with patients or slides; empty: found by its name."""
+    classes: str = ""
+    """Class names of an npz file without them, in the order of its labels, separated by commas;
+    `bloodmnist` stands for its eight.
+    """
+    class_map: str = ""
+    """TOML file that renames, merges and leaves out classes, or `haematology`, the packaged one."""
+    bits: Literal[0, 8, 10, 12, 14, 16] = 0
+    """Number of bits that the values of 16-bit files use; 0: that of the file, or found from the
+    largest value of the source.
+    """
+    skip_unreadable: bool = False
+    """Whether images that cannot be read are left out and listed, instead of ending the command."""
+
+
 class SplitConfig(Settings):
     """Train, validation and test split."""
 
@@ -302,6 +327,8 @@ class Config(Settings):
     """Seed of the split, the initial weights, the order of images and the augmentation."""
     preprocessing: Preprocessing = Preprocessing()
     """Preprocessing of the network's input."""
+    source: SourceConfig = SourceConfig()
+    """How the training images are read."""
     split: SplitConfig = SplitConfig()
     """Train, validation and test split."""
     network: NetworkConfig = NetworkConfig()

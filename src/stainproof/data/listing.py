@@ -51,12 +51,10 @@ def check_class_names(source: str, names: Sequence[str]) -> None:
             )
 
 
-def hash_of_names(
-    classes: Sequence[str], names: Sequence[str], labels: NDArray[np.int64], part: str = ""
-) -> str:
+def hash_of_names(classes: Sequence[str], names: Sequence[str], labels: NDArray[np.int64]) -> str:
     """Return a hash of names and labels, which distinguishes sources without reading pixels."""
     rows = zip(names, labels.tolist(), strict=True)
-    digest = hashlib.sha256(repr((part, tuple(classes), *rows)).encode("utf-8", "replace"))
+    digest = hashlib.sha256(repr(("", tuple(classes), *rows)).encode("utf-8", "replace"))
     return digest.hexdigest()
 
 
@@ -86,13 +84,17 @@ class Listing:
     """N of `train`, `val`, `test`, if the source defines its own split."""
     notes: tuple[str, ...] = ()
     """What was left out."""
+    layout: str = ""
+    """Layout of the folder that was listed; empty for other sources."""
+    bits: int = 16
+    """Number of bits that the values of 16-bit files use."""
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def sha256(self, part: str = "") -> str:
-        """Return a hash of classes, names, labels, the selected part, and pixels in memory."""
-        digest = hashlib.sha256(hash_of_names(self.classes, self.names, self.labels, part).encode())
+    def sha256(self) -> str:
+        """Return a hash of classes, names, labels, and pixels in memory."""
+        digest = hashlib.sha256(hash_of_names(self.classes, self.names, self.labels).encode())
         for rgb in () if self.arrays is None else self.arrays:
             digest.update(rgb.tobytes())
         return digest.hexdigest()
@@ -115,6 +117,20 @@ class Listing:
             groups=self.groups and _pick(self.groups, kept),
             parts=self.parts and _pick(self.parts, kept),
         )
+
+    def part(self, name: str) -> Self:
+        """Return the images of one part of the source's own split.
+
+        Raises:
+            DataError: The source defines no split, or no image is in this part.
+        """
+        if self.parts is None:
+            raise DataError(f"{self.source}: states no split of its own, so has no part {name!r}")
+        if name not in self.parts:
+            allowed = ", ".join(sorted(set(self.parts)))
+            raise DataError(f"{self.source}: part {name!r} is empty; allowed: {allowed}")
+        others = [one for one, part in zip(self.names, self.parts, strict=True) if part != name]
+        return replace(self.without(set(others)), parts=None)
 
     def read(self, index: int) -> Decoded:
         """Decode one image at its original size.

@@ -23,14 +23,20 @@ _READ_ERRORS = (*ZIP_ERRORS, KeyError, MemoryError, TypeError, tokenize.TokenErr
 """Exceptions raised by a damaged or hostile file, including its array headers."""
 
 
-def list_npz(path: Path) -> Listing:
+def list_npz(path: Path, classes: str = "") -> Listing:
     """List the contest's file (`images`, `labels`) or MedMNIST's (`train_images`, ...).
 
     Labels are integers of shape (N,) or (N, 1). Class names are those of a text array `classes` if
-    the file has one, else the eight of BloodMNIST.
+    the file has one. Otherwise they are given; without any, files named `bloodmnist...` and the
+    contest's files with all labels from 0 to 7 have the eight classes of BloodMNIST.
+
+    Args:
+        path: The file.
+        classes: Class names separated by commas, or `bloodmnist`, for a file without them.
 
     Raises:
-        DataError: The file is damaged, lacks the arrays, or they have a wrong type, shape or range.
+        DataError: The file is damaged, lacks the arrays, they have a wrong type, shape or range, or
+            the class names are unknown.
     """
     arrays = _read_arrays(path)
     if "images" in arrays and "labels" in arrays:
@@ -60,20 +66,21 @@ def list_npz(path: Path) -> Listing:
             f"{path}: the arrays are {', '.join(sorted(arrays)) or 'none'}; expected images and "
             "labels, or train_images, train_labels, val_images, ... as in MedMNIST"
         )
-    classes = _class_names(path, arrays, labels)
+    names, notes = _class_names(path, arrays, labels, classes, is_medmnist=parts is not None)
     stem = printable(path.stem)
     return Listing(
         source=stem,
         names=tuple(f"{stem}_{index:05d}" for index in range(len(labels))),
         labels=labels,
-        classes=classes,
+        classes=names,
         arrays=images,
         parts=parts,
+        notes=notes,
     )
 
 
 def read_images_only(path: Path) -> Images:
-    """Read the array `images` of an npz file without labels.
+    """Read the array `images` of an npz file, or `test_images` of one in MedMNIST's layout.
 
     Returns:
         uint8 (N, height, width, 3).
@@ -82,9 +89,13 @@ def read_images_only(path: Path) -> Images:
         DataError: The file is damaged or has no such array of images.
     """
     arrays = _read_arrays(path)
-    if "images" not in arrays:
-        raise DataError(f"{path}: no array `images`; got: {', '.join(sorted(arrays)) or 'none'}")
-    return _checked_images(path, "images", arrays["images"])
+    key = next((key for key in ("images", "test_images") if key in arrays), None)
+    if key is None:
+        raise DataError(
+            f"{path}: no array `images` or `test_images`; got: "
+            f"{', '.join(sorted(arrays)) or 'none'}"
+        )
+    return _checked_images(path, key, arrays[key])
 
 
 def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
@@ -137,13 +148,41 @@ def _checked_labels(path: Path, key: str, labels: NDArray[Any], num: int) -> NDA
 
 
 def _class_names(
-    path: Path, arrays: dict[str, NDArray[Any]], labels: NDArray[np.int64]
-) -> tuple[str, ...]:
-    classes = _stated_classes(path, arrays["classes"]) if "classes" in arrays else BLOOD_CLASSES
+    path: Path,
+    arrays: dict[str, NDArray[Any]],
+    labels: NDArray[np.int64],
+    given: str,
+    *,
+    is_medmnist: bool,
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the class names, and a note if they were assumed."""
+    notes: tuple[str, ...] = ()
+    if "classes" in arrays:
+        classes = _stated_classes(path, arrays["classes"])
+    elif given:
+        classes = BLOOD_CLASSES if given.lower() == "bloodmnist" else _given_classes(given)
+    elif path.stem.lower().startswith("bloodmnist"):
+        classes = BLOOD_CLASSES
+    elif not is_medmnist and set(labels.tolist()) == set(range(len(BLOOD_CLASSES))):
+        classes = BLOOD_CLASSES
+        notes = ("labels 0 to 7 without class names: read as the eight classes of BloodMNIST",)
+    else:
+        raise DataError(
+            f"{path}: labels {labels.min()} to {labels.max()} and no array `classes`; name them "
+            "with --classes 'a,b,c' in the order of the labels, or --classes bloodmnist"
+        )
     if labels.min() < 0 or labels.max() >= len(classes):
         wrong = int(labels.min() if labels.min() < 0 else labels.max())
         raise DataError(f"{path}: label out of range; allowed 0 to {len(classes) - 1}, got {wrong}")
-    return classes
+    return classes, notes
+
+
+def _given_classes(given: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in given.split(","))
+    if len(set(names)) < len(names):
+        raise DataError(f"--classes: names must be different, got {given!r}")
+    check_class_names("--classes", names)
+    return names
 
 
 def _stated_classes(path: Path, stated: NDArray[Any]) -> tuple[str, ...]:

@@ -6,30 +6,31 @@ from collections.abc import Container
 from pathlib import Path
 
 import numpy as np
-import pyarrow
-import pyarrow.csv
-import pyarrow.parquet
 
-from stainproof.config.schema import Preprocessing
-from stainproof.data import download, npz
+from stainproof.config.schema import Preprocessing, SourceConfig
+from stainproof.data import download, manifest, npz
+from stainproof.data.class_map import apply_class_map, read_class_map
 from stainproof.data.dataset import Dataset
-from stainproof.data.decoding import is_image, is_visible_file
 from stainproof.data.images import Images, to_square
+from stainproof.data.layout import Layout, check_no_nested_class, guess_layout
 from stainproof.data.listing import Listing, check_class_names
 from stainproof.data.parallel import in_order
 from stainproof.data.splits import TEST
+from stainproof.data.tree import Tree, scan
 from stainproof.errors import DataError
 from stainproof.files import exists, printable
 from stainproof.progress import Track, silent
 
-MANIFEST_SUFFIXES = frozenset({".csv", ".parquet"})
-COLUMNS = ("path", "label", "group")
+AS_GUESSED = SourceConfig()
+"""Reads a source as its names and columns suggest."""
+MAX_NAMED_FILES = 10
 
 
 def load(
     source: str | Path,
     preprocessing: Preprocessing,
     *,
+    options: SourceConfig = AS_GUESSED,
     leave_out: Container[str] = (),
     track: Track = silent,
 ) -> Dataset:
@@ -37,10 +38,11 @@ def load(
 
     Args:
         source: A folder of class folders; a contest or MedMNIST `.npz` file; a `.csv` or `.parquet`
-            manifest with the columns `path`, `label` and optionally `group`; or the name
-            `bloodmnist`, optionally with a size as in `bloodmnist:64`. A source that defines its
-            own split accepts the suffix `@train`, `@val` or `@test`, which selects one part.
+            manifest with a row for each image; or the name `bloodmnist`, optionally with a size as
+            in `bloodmnist:64`. A source that defines its own split accepts the suffix `@train`,
+            `@val` or `@test`, which selects one part. See docs/sources.md.
         preprocessing: Size and fit of the images.
+        options: Layout, columns, classes and class map, where they are not guessed.
         leave_out: Names of images that are not read, for instance those that an audit dropped.
         track: Shows progress.
 
@@ -48,14 +50,36 @@ def load(
         The images with labels, names and class names.
 
     Raises:
-        DataError: The source is missing, empty, damaged or of an unknown kind.
+        DataError: The source is missing, empty, damaged, of an unknown kind, or can be read in more
+            than one way.
     """
-    place, part = split_off_part(str(source))
-    listing = list_source(place, track).without(leave_out)
+    listing = list_source(source, track, options=options)
+    return read(listing, preprocessing, options=options, leave_out=leave_out, track=track)
+
+
+def read(
+    listing: Listing,
+    preprocessing: Preprocessing,
+    *,
+    options: SourceConfig = AS_GUESSED,
+    leave_out: Container[str] = (),
+    track: Track = silent,
+) -> Dataset:
+    """Decode the images of a listing; see `load`."""
+    listing = listing.without(leave_out)
     if not len(listing):
-        raise DataError(f"{source}: no image is left in it")
-    images, notes = read_images(listing, preprocessing, track)
-    found = Dataset(
+        raise DataError(f"{listing.source}: no image is left in it")
+    images, notes, unreadable = read_images(listing, preprocessing, track)
+    if unreadable:
+        if not options.skip_unreadable:
+            raise DataError(_unreadable_message(list(unreadable.values())))
+        kept = np.setdiff1d(np.arange(len(listing)), list(unreadable))
+        names = [listing.names[index] for index in unreadable]
+        listing, images = listing.without(set(names)), images[kept]
+        notes = (*notes, f"{len(names)} unreadable images left out: {', '.join(names)}")
+        if not len(listing):
+            raise DataError(f"{listing.source}: no image in it can be read")
+    return Dataset(
         source=listing.source,
         images=images,
         labels=listing.labels,
@@ -65,38 +89,76 @@ def load(
         parts=listing.parts,
         notes=(*notes, *listing.notes),
     )
-    return found.part(part) if part else found
 
 
-def load_test(source: str | Path, preprocessing: Preprocessing, track: Track = silent) -> Dataset:
+def load_test(
+    source: str | Path,
+    preprocessing: Preprocessing,
+    track: Track = silent,
+    *,
+    options: SourceConfig = AS_GUESSED,
+) -> Dataset:
     """Read a labelled source for evaluation: of a source with its own split, the test part.
 
     Raises:
         DataError: As `load`.
     """
-    data = load(source, preprocessing, track=track)
-    return data.part(TEST) if data.parts is not None and TEST in data.parts else data
+    listing = test_part(list_source(source, track, options=options))
+    return read(listing, preprocessing, options=options, track=track)
 
 
-def list_source(source: str | Path, track: Track = silent) -> Listing:
-    """List a source with all its parts; see `load` for the kinds of sources.
+def test_part(listing: Listing) -> Listing:
+    """Return the test part of a source with its own split, else the whole source."""
+    has_test = listing.parts is not None and TEST in listing.parts
+    return listing.part(TEST) if has_test else listing
+
+
+def list_source(
+    source: str | Path,
+    track: Track = silent,
+    *,
+    options: SourceConfig = AS_GUESSED,
+) -> Listing:
+    """List a source, or with a suffix such as `@test` one part of it; see `load`.
 
     Raises:
-        DataError: The source is missing, empty, damaged, of an unknown kind, or selects one part.
+        DataError: The source is missing, empty, damaged, of an unknown kind, or can be read in more
+            than one way.
+        ConfigError: The class map cannot be read.
+    """
+    class_map = read_class_map(options.class_map) if options.class_map else None
+    place, part = split_off_part(str(source))
+    listing = _list_whole(place, options, track)
+    if class_map:
+        listing = apply_class_map(listing, class_map)
+    return listing.part(part) if part else listing
+
+
+def list_whole_source(
+    source: str | Path, track: Track = silent, *, options: SourceConfig = AS_GUESSED
+) -> Listing:
+    """List a source for a command that takes no part of one.
+
+    Raises:
+        DataError: As `list_source`; or the source selects a part.
     """
     if part := split_off_part(str(source))[1]:
         raise DataError(f"{source}: this command takes the whole source; remove @{part}")
-    if str(source).split(":")[0] == download.BLOODMNIST and not exists(Path(source)):
-        return npz.list_npz(download.fetch_bloodmnist(str(source), track=track))
+    return list_source(source, track, options=options)
+
+
+def _list_whole(source: str, options: SourceConfig, track: Track) -> Listing:
+    if source.split(":")[0] == download.BLOODMNIST and not exists(Path(source)):
+        return npz.list_npz(download.fetch_bloodmnist(source, track=track), "bloodmnist")
     path = Path(source)
     if not exists(path):
         raise DataError(f"{path}: no such folder or file")
     if path.is_dir():
-        return _list_folder(path)
+        return _list_folder(path, options)
     if path.suffix.lower() == ".npz":
-        return npz.list_npz(path)
-    if path.suffix.lower() in MANIFEST_SUFFIXES:
-        return _list_manifest(path)
+        return npz.list_npz(path, options.classes)
+    if path.suffix.lower() in manifest.SUFFIXES:
+        return manifest.list_manifest(path, options)
     raise DataError(
         f"{path}: unknown kind of source; allowed: a folder of class folders, .npz, .csv, .parquet"
     )
@@ -109,88 +171,71 @@ def split_off_part(source: str) -> tuple[str, str]:
     return (place, part) if known and not exists(Path(source)) else (source, "")
 
 
-def _list_folder(folder: Path) -> Listing:
-    class_folders = sorted(
-        child for child in folder.iterdir() if child.is_dir() and not child.name.startswith(".")
-    )
-    classes = tuple(printable(Path(child.name)) for child in class_folders)
+def _list_folder(folder: Path, options: SourceConfig) -> Listing:
+    tree = scan(folder)
+    paths = [path.relative_to(folder) for path in tree.images]
+    texts = [path.as_posix() for path in paths]
+    layout = Layout(options.layout or guess_layout(str(folder), texts))
+    if not options.layout:
+        check_no_nested_class(str(folder), layout, texts)
+    places = [layout.place(text) for text in texts]
+    outside = f"not matched by the layout {layout.pattern}"
+    tree.skipped[outside] += places.count(None)
+    used = [(path, place) for path, place in zip(paths, places, strict=True) if place]
+    if not used:
+        raise DataError(
+            f"{folder}: no image matches the layout {layout.pattern!r}; "
+            f"the first of {len(texts)} is {min(texts, default='none')!r}"
+        )
+    raw_classes = sorted({place.label for _, place in used}, key=Path)
+    position = {name: label for label, name in enumerate(raw_classes)}
+    classes = tuple(printable(name) for name in raw_classes)
     check_class_names(str(folder), classes)
-    if not class_folders:
-        raise DataError(f"{folder}: no class folders in it; expected one folder a class")
-    paths: list[Path] = []
-    labels: list[int] = []
-    num_others = 0
-    for label, class_folder in enumerate(class_folders):
-        files = [file for file in sorted(class_folder.rglob("*")) if is_visible_file(file, folder)]
-        images = [file for file in files if is_image(file)]
-        if not images:
-            raise DataError(f"{class_folder}: a class folder without images")
-        paths += images
-        labels += [label] * len(images)
-        num_others += len(files) - len(images)
+    _check_no_empty_class(tree, layout, set(raw_classes))
     return Listing(
         source=printable(Path(folder.resolve().name)),
-        names=tuple(printable(path.relative_to(folder)) for path in paths),
-        labels=np.array(labels, dtype=np.int64),
+        names=tuple(printable(path) for path, _ in used),
+        labels=np.array([position[place.label] for _, place in used], dtype=np.int64),
         classes=classes,
-        paths=tuple(paths),
-        notes=(f"{num_others} files skipped: not images",) if num_others else (),
+        paths=tuple(folder / path for path, _ in used),
+        groups=tuple(printable(str(place.group)) for _, place in used)
+        if layout.has_group
+        else None,
+        parts=tuple(str(place.split) for _, place in used) if layout.has_split else None,
+        notes=tree.notes(),
+        layout=layout.pattern,
     )
 
 
-def _list_manifest(path: Path) -> Listing:
-    table = _read_table(path)
-    for column in COLUMNS:
-        num = table.column_names.count(column)
-        if num > 1 or (not num and column != "group"):
-            fault = "is missing" if not num else f"occurs {num} times"
+def _check_no_empty_class(tree: Tree, layout: Layout, classes: set[str]) -> None:
+    """Refuse a folder beside the class folders from which no image is used.
+
+    Raises:
+        DataError: There is one, in the layout of plain class folders.
+    """
+    if not layout.pattern.startswith("{label}/"):
+        return
+    for child in sorted(tree.folders):
+        if child not in classes:
             raise DataError(
-                f"{path}: column {column!r} {fault}; got: {', '.join(table.column_names)}"
+                f"{tree.folder / child}: a class folder without images; remove it"
+                + "".join(f" ({note})" for note in tree.notes()[:1])
             )
-    if not table.num_rows:
-        raise DataError(f"{path}: no rows in it")
-    names = _texts(table, "path", path)
-    twice = [name for name, num in Counter(names).items() if num > 1]
-    if twice:
-        raise DataError(f"{path}: {twice[0]!r} occurs in more than one row; keep one of them")
-    label_names = _texts(table, "label", path)
-    classes = tuple(sorted(set(label_names)))
-    check_class_names(str(path), classes)
-    position = {name: index for index, name in enumerate(classes)}
-    return Listing(
-        source=printable(Path(path.stem)),
-        names=names,
-        labels=np.array([position[name] for name in label_names], dtype=np.int64),
-        classes=classes,
-        paths=tuple(path.parent / name for name in names),
-        groups=_texts(table, "group", path) if "group" in table.column_names else None,
-    )
 
 
-def _read_table(path: Path) -> pyarrow.Table:
-    try:
-        if path.suffix.lower() == ".parquet":
-            return pyarrow.parquet.read_table(path)
-        as_text = pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(COLUMNS, pyarrow.string()))
-        return pyarrow.csv.read_csv(path, convert_options=as_text)
-    except (pyarrow.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise DataError(f"{path}: not a readable {path.suffix} table ({reason})") from error
-
-
-def _texts(table: pyarrow.Table, column: str, path: Path) -> tuple[str, ...]:
-    values = table[column].to_pylist()
-    if any(isinstance(value, bytes) for value in values):
-        raise DataError(f"{path}: column {column!r} is not UTF-8 text; save the table as UTF-8")
-    if any(value is None or value == "" for value in values):
-        row = next(i for i, value in enumerate(values) if value is None or value == "")
-        raise DataError(f"{path}: column {column!r} is empty in row {row + 1}")
-    return tuple(str(value) for value in values)
+def _unreadable_message(faults: list[str]) -> str:
+    """Return the first fault, the names of further files and what to do."""
+    others = [fault.split(": ")[0] for fault in faults[1:]]
+    more = ""
+    if others:
+        named = ", ".join(others[:MAX_NAMED_FILES]) + ", ..." * (len(others) > MAX_NAMED_FILES)
+        more = f"; {len(others)} more unreadable files: {named}"
+    return f"{faults[0]}{more}; --skip-unreadable or --audit leaves them out"
 
 
 def read_images(
     listing: Listing, preprocessing: Preprocessing, track: Track = silent
-) -> tuple[Images, tuple[str, ...]]:
+) -> tuple[Images, tuple[str, ...], dict[int, str]]:
     """Decode all images of a source on all cores into one array.
 
     Args:
@@ -199,15 +244,15 @@ def read_images(
         track: Shows progress.
 
     Returns:
-        Images uint8 (N, size, size, 3), and notes such as `3 images: grey`.
+        Images uint8 (N, size, size, 3), notes such as `3 images: grey`, and position -> reason of
+        the images that could not be read, whose pixels are undefined.
 
     Raises:
-        DataError: A file is missing, damaged or not an image; the message names the first and
-            counts the others.
+        DataError: The images do not fit into memory.
     """
     size = preprocessing.size_px
     if listing.arrays is not None and listing.arrays.shape[1:3] == (size, size):
-        return listing.arrays, ()
+        return listing.arrays, (), {}
     shape = (len(listing), size, size, 3)
     try:
         images = np.empty(shape, dtype=np.uint8)
@@ -226,13 +271,11 @@ def read_images(
         return decoded.notes, None
 
     notes: Counter[str] = Counter()
-    faults: list[str] = []
+    unreadable: dict[int, str] = {}
     filled = in_order(fill, range(len(listing)))
-    for image_notes, fault in track(filled, "reading images", len(listing)):
+    for index, (image_notes, fault) in enumerate(track(filled, "reading images", len(listing))):
         notes.update(image_notes)
         if fault:
-            faults.append(fault)
-    if faults:
-        others = f" (and {len(faults) - 1} more unreadable files)" if len(faults) > 1 else ""
-        raise DataError(faults[0] + others)
-    return images, tuple(f"{count} images: {note}" for note, count in sorted(notes.items()))
+            unreadable[index] = fault
+    counted = tuple(f"{count} images: {note}" for note, count in sorted(notes.items()))
+    return images, counted, unreadable

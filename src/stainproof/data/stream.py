@@ -7,12 +7,14 @@ from itertools import groupby
 from pathlib import Path
 
 from stainproof.config.schema import Preprocessing
-from stainproof.data.decoding import decode, is_image, is_visible_file
+from stainproof.data.decoding import decode
 from stainproof.data.images import Images, to_square
 from stainproof.data.npz import read_images_only
 from stainproof.data.parallel import in_order
+from stainproof.data.tree import scan
 from stainproof.errors import DataError
 from stainproof.files import exists, printable
+from stainproof.progress import Say, silent_say
 
 
 @dataclass(frozen=True)
@@ -25,8 +27,12 @@ class Item:
     error: str = ""
 
 
-def find(patterns: Iterable[str]) -> list[Path]:
+def find(patterns: Iterable[str], say: Say = silent_say) -> list[Path]:
     """List the files that paths, folders (recursively) and globs match, in order.
+
+    Args:
+        patterns: Paths, folders and globs.
+        say: Called with a note for each kind of file that is skipped in a folder.
 
     Raises:
         DataError: One of them matches nothing.
@@ -38,9 +44,10 @@ def find(patterns: Iterable[str]) -> list[Path]:
             files = sorted(Path(match) for match in glob.glob(pattern, recursive=True))
             files = [file for file in files if file.is_file()]
         elif path.is_dir():
-            files = sorted(
-                file for file in path.rglob("*") if is_image(file) and is_visible_file(file, path)
-            )
+            tree = scan(path)
+            files = sorted(tree.images)
+            for note in tree.notes():
+                say(f"{printable(path)}: {note}")
         else:
             files = [path]
         if not files:

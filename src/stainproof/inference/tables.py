@@ -17,7 +17,7 @@ from stainproof.data import stream
 from stainproof.data.stream import Item
 from stainproof.errors import DataError
 from stainproof.inference.classifier import Classifier
-from stainproof.progress import Track, silent
+from stainproof.progress import Say, Track, silent, silent_say
 
 SUFFIXES = (".csv", ".parquet", ".jsonl")
 CHUNK_SIZE = 256
@@ -31,6 +31,7 @@ def predict(
     engine: str = "auto",
     inference: InferenceConfig | None = None,
     track: Track = silent,
+    say: Say = silent_say,
 ) -> tuple[int, int]:
     """Predict image files, folders, globs or npz files; write a CSV, Parquet or JSON-lines table.
 
@@ -43,6 +44,7 @@ def predict(
         engine: The inference engine, as in `Classifier.load`.
         inference: Test-time augmentation and filter.
         track: Shows progress.
+        say: Called with a note for each kind of file that is skipped in a folder.
 
     Returns:
         The number of rows, and how many of them are images that could not be read.
@@ -54,7 +56,7 @@ def predict(
     """
     path = Path(out)
     check_suffix(path)
-    paths = stream.find(images)
+    paths = stream.find(images, say)
     classifier = Classifier.load(run, engine, inference)
     items = track(stream.read(paths, classifier.preprocessing), "predicting", len(paths))
     return write_predictions(classifier, items, path)

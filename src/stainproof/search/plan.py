@@ -97,14 +97,13 @@ def make_plan(
         )
     if config.training.teacher:
         load_teacher(config.training.teacher)
-    place, part = sources.split_off_part(str(source))
-    listing = sources.list_source(place, track)
+    listing = sources.list_source(source, track, options=config.source)
     return Plan(
         name=f"stainproof-{uuid.uuid4().hex}",
         storage=without_password(storage),
         source=listing.source,
         num_images=len(listing),
-        listing_sha256=listing.sha256(part),
+        listing_sha256=listing.sha256(),
         classes=listing.classes,
         space=read_space(space, fixed).tree,
         fixed=fixed,

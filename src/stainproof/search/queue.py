@@ -58,9 +58,9 @@ def run_queue(
     configs = {experiment.name: experiment.config() for experiment in experiments}
     if len(configs) < len(experiments):
         raise ConfigError("experiments: each needs a name of its own")
-    place, part = sources.split_off_part(str(source))
-    learnt = sources.list_source(place, track)
-    source_name, listings = learnt.source, {learnt.source: learnt.sha256(part)}
+    options = next(iter(configs.values())).source
+    learnt = sources.list_source(source, track, options=options)
+    source_name, listings = learnt.source, {learnt.source: learnt.sha256()}
     del learnt  # it may hold the images
     preprocessing = next(iter(configs.values())).preprocessing
     names = []

@@ -1,0 +1,253 @@
+"""Manifests: a CSV or Parquet table with a row for each image becomes a listing.
+
+Columns are found by common names, such as `filename`, `class`, `patient_id` and `split`, in any
+case. Classes can be one-hot columns. Delimiters of CSV files are comma, semicolon or tab.
+"""
+
+import csv
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow
+import pyarrow.csv
+import pyarrow.parquet
+
+from stainproof.config.schema import SourceConfig
+from stainproof.data.layout import SPLIT_NAMES
+from stainproof.data.listing import Listing, check_class_names
+from stainproof.errors import DataError
+from stainproof.files import printable
+
+SUFFIXES = frozenset({".csv", ".tsv", ".parquet"})
+DELIMITERS = ",;\t"
+ALIASES = {
+    "path": "path file filename file_name filepath file_path image image_path image_file "
+    "image_name img img_path images",
+    "label": "label labels class classes class_name classname category cell_type celltype choice "
+    "target",
+    "group": "group group_id groups patient patient_id patientid subject subject_id subjectid case "
+    "case_id slide slide_id slideid donor donor_id",
+    "split": "split subset partition part fold",
+}
+"""Role -> names of columns, lower case, with underscores."""
+OPTIONAL = ("group", "split")
+HINTS = ("patient", "subject", "slide", "donor", "case", "split", "fold", "smear", "specimen")
+"""Words in the names of further columns that are warned about."""
+
+
+def list_manifest(path: Path, options: SourceConfig) -> Listing:
+    """List a manifest.
+
+    Args:
+        path: A `.csv`, `.tsv` or `.parquet` file. Image files are relative to its folder; Windows
+            paths with backslashes are understood.
+        options: Names of columns that are not found by themselves.
+
+    Raises:
+        DataError: The table cannot be read, a column is missing, empty, or has more than one
+            candidate, or an image is in more than one row.
+    """
+    table = _read_table(path)
+    columns = _find_columns(path, table, options)
+    if not table.num_rows:
+        raise DataError(f"{path}: no rows in it")
+    names = _texts(table, columns["path"], path)
+    twice = [name for name, num in Counter(names).items() if num > 1]
+    if twice:
+        raise DataError(f"{path}: {twice[0]!r} occurs in more than one row; keep one of them")
+    notes = [f"columns: {', '.join(f'{role} = {name}' for role, name in columns.items() if name)}"]
+    if "label" in columns:
+        label_names = _texts(table, columns["label"], path)
+    else:
+        label_names, used = _one_hot_labels(path, table, columns)
+        notes[0] += f", label = the one of {', '.join(used)} that is 1"
+    classes = tuple(sorted(set(label_names)))
+    check_class_names(str(path), classes)
+    position = {name: index for index, name in enumerate(classes)}
+    parts = _splits(path, table, columns, options)
+    group = columns.get("group")
+    return Listing(
+        source=printable(Path(path.stem)),
+        names=names,
+        labels=np.array([position[name] for name in label_names], dtype=np.int64),
+        classes=classes,
+        paths=tuple(_existing_path(path.parent, name) for name in names),
+        groups=_texts(table, group, path) if group else None,
+        parts=parts,
+        notes=(*_renamed_notes(columns, notes), *_warnings(table, columns, parts)),
+    )
+
+
+def _normal(column: str) -> str:
+    return column.strip().lower().replace(" ", "_").replace("-", "_")
+
+
+def _find_columns(path: Path, table: pyarrow.Table, options: SourceConfig) -> dict[str, str]:
+    """Return role -> name of its column.
+
+    Raises:
+        DataError: A column is missing, occurs twice, or a role has more than one candidate.
+    """
+    names = table.column_names
+    given = {
+        "path": options.path_column,
+        "label": options.label_column,
+        "group": options.group_column,
+    }
+    columns: dict[str, str] = {}
+    for role, aliases in ALIASES.items():
+        asked = given.get(role, "")
+        candidates = [asked] if asked else _candidates(names, role, aliases.split())
+        for name in candidates:
+            if names.count(name) > 1:
+                raise DataError(f"{path}: column {name!r} occurs {names.count(name)} times")
+        if asked and asked not in names:
+            raise DataError(f"{path}: column {asked!r} is missing; got: {', '.join(names)}")
+        if len(candidates) > 1:
+            if role == "split":
+                raise DataError(
+                    f"{path}: columns {' and '.join(map(repr, candidates))} could both be the "
+                    "split; remove one of them"
+                )
+            readings = " or ".join(f"--{role}-column {name}" for name in candidates)
+            raise DataError(f"{path}: more than one column could be the {role}: choose {readings}")
+        if candidates:
+            columns[role] = candidates[0]
+    if "path" not in columns or (
+        "label" not in columns and not _one_hot_candidates(table, columns)
+    ):
+        missing = "path" if "path" not in columns else "label"
+        raise DataError(
+            f"{path}: column {missing!r} is missing; got: {', '.join(names)}; "
+            f"name it with --{missing}-column"
+        )
+    return columns
+
+
+def _candidates(names: Sequence[str], role: str, aliases: Sequence[str]) -> list[str]:
+    """Return the columns that could have a role; a column named like the role is the only one."""
+    found = list(dict.fromkeys(name for name in names if _normal(name) in aliases))
+    exact = [name for name in found if _normal(name) == role]
+    return exact or found
+
+
+def _one_hot_candidates(table: pyarrow.Table, columns: dict[str, str]) -> list[str]:
+    """Return the columns whose values are 0 and 1 only, if there are two or more."""
+    found = [
+        name
+        for name in dict.fromkeys(table.column_names)
+        if name not in columns.values()
+        and set(map(str, table[name].to_pylist())) <= {"0", "1", "0.0", "1.0", "True", "False"}
+        and table.num_rows
+    ]
+    return found if len(found) > 1 else []
+
+
+def _one_hot_labels(
+    path: Path, table: pyarrow.Table, columns: dict[str, str]
+) -> tuple[tuple[str, ...], list[str]]:
+    """Return the class of every row, and the one-hot columns.
+
+    Raises:
+        DataError: A row has no class or several.
+    """
+    names = _one_hot_candidates(table, columns)
+    values = np.array(
+        [[str(one) in ("1", "1.0", "True") for one in table[name].to_pylist()] for name in names]
+    ).T
+    wrong = np.flatnonzero(values.sum(axis=1) != 1)
+    if len(wrong):
+        raise DataError(
+            f"{path}: row {wrong[0] + 1} has {values[wrong[0]].sum()} of the classes "
+            f"{', '.join(names)}; allowed: one (and {len(wrong) - 1} more such rows)"
+        )
+    return tuple(names[index].strip() for index in values.argmax(axis=1)), names
+
+
+def _splits(
+    path: Path, table: pyarrow.Table, columns: dict[str, str], options: SourceConfig
+) -> tuple[str, ...] | None:
+    """Return the split of every row; None if the column has none of the names of splits.
+
+    Raises:
+        DataError: Only some of the values are names of splits.
+    """
+    if "split" not in columns:
+        return None
+    values = _texts(table, columns["split"], path)
+    known = [SPLIT_NAMES.get(value.strip().lower()) for value in values]
+    if not any(known):
+        return None
+    if None in known:
+        raise DataError(
+            f"{path}: column {columns['split']!r} is {values[known.index(None)]!r} in row "
+            f"{known.index(None) + 1}; allowed: {', '.join(SPLIT_NAMES)}"
+        )
+    return tuple(name for name in known if name)
+
+
+def _renamed_notes(columns: dict[str, str], notes: list[str]) -> list[str]:
+    """Return the notes if a column was not found by the name of its role."""
+    plain = all(_normal(name) == role for role, name in columns.items()) and "label" in columns
+    return [] if plain else notes
+
+
+def _warnings(
+    table: pyarrow.Table, columns: dict[str, str], parts: tuple[str, ...] | None
+) -> list[str]:
+    """Return warnings about columns that are not used and look like groups or splits."""
+    used = [name for role, name in columns.items() if role != "split" or parts is not None]
+    others = [name for name in table.column_names if name not in used]
+    unused = [name for name in others if any(hint in name.lower() for hint in HINTS)]
+    warnings = [f"column {name!r} is not used; --group-column {name} would" for name in unused]
+    if "split" in columns and parts is None:
+        name = columns["split"]
+        warnings = [one for one in warnings if not one.startswith(f"column {name!r}")]
+        warnings.append(f"column {name!r} is not used: its values are not train, val or test")
+    return warnings
+
+
+def _existing_path(folder: Path, name: str) -> Path:
+    """Return the path of an image; backslashes become slashes unless they are in its name."""
+    path = folder / name
+    if "\\" in name and not os.path.lexists(path):
+        return folder / name.replace("\\", "/")
+    return path
+
+
+def _read_table(path: Path) -> pyarrow.Table:
+    try:
+        if path.suffix.lower() == ".parquet":
+            return pyarrow.parquet.read_table(path)
+        delimiter, names = _header(path)
+        return pyarrow.csv.read_csv(
+            path,
+            parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter),
+            convert_options=pyarrow.csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pyarrow.string())
+            ),
+        )
+    except (pyarrow.ArrowException, OSError, csv.Error) as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(f"{path}: not a readable {path.suffix} table ({reason})") from error
+
+
+def _header(path: Path) -> tuple[str, list[str]]:
+    """Return the delimiter of a CSV file and the names of its columns."""
+    with path.open("rb") as stream:
+        line = stream.readline(1 << 20).decode("utf-8-sig", "replace").rstrip("\r\n")
+    delimiter = max(DELIMITERS, key=line.count)
+    return delimiter, next(csv.reader([line], delimiter=delimiter), [])
+
+
+def _texts(table: pyarrow.Table, column: str, path: Path) -> tuple[str, ...]:
+    values = table[column].to_pylist()
+    if any(isinstance(value, bytes) for value in values):
+        raise DataError(f"{path}: column {column!r} is not UTF-8 text; save the table as UTF-8")
+    if any(value is None or value == "" for value in values):
+        row = next(i for i, value in enumerate(values) if value is None or value == "")
+        raise DataError(f"{path}: column {column!r} is empty in row {row + 1}")
+    return tuple(str(value) for value in values)
