@@ -321,6 +321,33 @@ def test_what_cannot_be_submitted_is_said_at_once(
     assert not list(tmp_path.iterdir())
 
 
+def test_without_keras_the_message_offers_the_runtime_that_is_possible_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        submissions,
+        "missing_packages",
+        lambda python, names: [name for name in names if name != "onnxruntime"],
+    )
+    monkeypatch.setitem(sys.modules, "keras", None)
+    with pytest.raises(ConfigError) as caught:
+        submit(tmp_path / "no_run", tmp_path / "s.zip", python="env/python")
+    assert str(caught.value).startswith(
+        "--runtime keras is not possible here; --runtime onnx is. Keras is not installed here: "
+        "pip install 'stainproof[keras]'; env/python has no keras and no tensorflow"
+    )
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_runtime_that_is_missing_too_is_not_offered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(submissions, "missing_packages", lambda python, names: list(names))
+    with pytest.raises(ConfigError, match=r"^--runtime keras is not possible here\. "):
+        submit(tmp_path / "no_run", tmp_path / "s.zip")
+
+
 def test_without_keras_the_keras_runtime_says_what_to_install(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -335,7 +362,7 @@ def test_without_the_graders_tensorflow_the_message_says_what_to_install(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert missing_packages(Path(sys.executable), ["numpy", "no_such", "json"]) == ["no_such"]
-    monkeypatch.setattr(submissions, "missing_packages", lambda python, names: [list(names)[1]])
+    monkeypatch.setattr(submissions, "missing_packages", lambda python, names: [*names][1:])
     message = r"has no tensorflow, .* pip install keras==3\.4\.1 tensorflow-cpu==2\.17\.1 in an env"
     with pytest.raises(ConfigError, match=message):
         submit(run, tmp_path / "s.zip")

@@ -7,7 +7,7 @@ import typer
 
 from stainproof.cli import contest, data, deliver, measure, search, train  # noqa: F401
 from stainproof.cli.app import app
-from stainproof.cli.console import complain
+from stainproof.cli.terminal import complain, prepare
 from stainproof.errors import StainproofError, in_words
 
 INTERRUPTED = 130
@@ -15,6 +15,7 @@ INTERRUPTED = 130
 
 def main() -> None:
     """Run the command line; a user's mistake is one line and exit code 2."""
+    prepare()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = app(sys.argv[1:] or ["--help"], standalone_mode=False)

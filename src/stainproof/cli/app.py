@@ -1,13 +1,52 @@
 """The Typer application that all commands register with."""
 
+from importlib.metadata import version
+from typing import Annotated, Any
+
 import typer
+from typer.core import TyperGroup
+
+from stainproof.cli.terminal import echo
+
+COMPLETION = ("install_completion", "show_completion")
+
+
+class Commands(TyperGroup):
+    """All commands; the help leaves out the options of shell completion."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the options of the program itself."""
+        options = super().get_params(ctx)
+        for option in options:
+            if option.name in COMPLETION:
+                option.hidden = True  # type: ignore[attr-defined]
+        return list(options)
+
 
 app = typer.Typer(
     name="stainproof",
     help="Train, evaluate and deliver blood-cell classifiers that hold up on other laboratories' "
     "slides.",
+    cls=Commands,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+
+
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
+        echo(f"stainproof {version('stainproof')}")
+        raise typer.Exit
+
+
+@app.callback()
+def stainproof(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version and exit.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Options of the program itself."""

@@ -7,6 +7,7 @@ import typer
 
 from stainproof.cli import console
 from stainproof.cli.app import app
+from stainproof.cli.bars import progress
 from stainproof.cli.options import (
     THIS_PYTHON,
     Assignments,
@@ -17,6 +18,7 @@ from stainproof.cli.options import (
     Tta,
     inference_config,
 )
+from stainproof.cli.terminal import complain, echo
 from stainproof.config.names import Runtime
 
 
@@ -43,7 +45,7 @@ def submit(
     """Write a run as a contest submission, tested to predict what the run predicts."""
     from stainproof.contest.submission import submit
 
-    with console.progress() as bars:
+    with progress() as bars:
         made = submit(
             run,
             out,
@@ -53,7 +55,7 @@ def submit(
             python=python,
             track=bars.track,
         )
-    typer.echo(
+    echo(
         f"{out}: {made.num_bytes / 1e6:.1f} MB; the same labels as the run on "
         f"{made.num_images} images; {console.usage(made)}"
     )
@@ -75,9 +77,9 @@ def competition(
     from stainproof.contest.settings import make_contest
 
     contest = make_contest(tuple(settings or ()))
-    with console.progress() as bars:
+    with progress() as bars:
         competition(development, final, out, contest, track=bars.track)
-    typer.echo(f"{out}: upload it to Codabench, or try it with stainproof score")
+    echo(f"{out}: upload it to Codabench, or try it with stainproof score")
 
 
 @app.command(
@@ -103,7 +105,7 @@ def score(
     from stainproof.contest.scoring import score
 
     limit_s = parse_duration(time_limit, "time limit") if time_limit else None
-    with console.progress() as bars:
+    with progress() as bars:
         result = score(
             submission,
             on,
@@ -114,10 +116,10 @@ def score(
             track=bars.track,
         )
     if not result.sandboxed:
-        console.complain(
+        complain(
             "not sandboxed, since bubblewrap (bwrap) is missing or cannot run here: the submission "
             "could read your files and use the network"
         )
-    typer.echo(f"{result.source}: {result.num_images} images; {console.usage(result)}")
-    typer.echo(f"  {'accuracy':27s}{result.accuracy.percent()}")
+    echo(f"{result.source}: {result.num_images} images; {console.usage(result)}")
+    echo(f"  {'accuracy':27s}{result.accuracy.percent()}")
     console.print_classes(result.per_class)

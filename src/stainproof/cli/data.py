@@ -7,7 +7,9 @@ import typer
 
 from stainproof.cli import console
 from stainproof.cli.app import app
+from stainproof.cli.bars import progress
 from stainproof.cli.options import Assignments, Data, Seed
+from stainproof.cli.terminal import echo
 from stainproof.config.names import LabName
 
 
@@ -33,7 +35,7 @@ def audit(
 
     assignments = (f"audit.seed={seed}", *(f"audit.{one}" for one in settings or ()))
     chosen = make_config(assignments=assignments).audit
-    with console.progress() as bars:
+    with progress() as bars:
         summary = api.audit(data, out, chosen, review=review, against=against, track=bars.track)
     console.print_audit(summary, out)
 
@@ -50,9 +52,9 @@ def clean(
     """Write a source without what an audit drops; the source itself is not changed."""
     from stainproof import api
 
-    with console.progress() as bars:
+    with progress() as bars:
         num_kept, num_dropped = api.clean(data, audit, out, track=bars.track)
-    typer.echo(f"{num_kept} images kept in {out}, {num_dropped} dropped")
+    echo(f"{num_kept} images kept in {out}, {num_dropped} dropped")
 
 
 @app.command(epilog="Example:\n\nstainproof phantom --out phantoms --n 2000 --seed 7")
@@ -68,8 +70,8 @@ def phantom(
     """Make synthetic blood cells of the eight classes, to try things without real images."""
     from stainproof import api
 
-    with console.progress() as bars:
+    with progress() as bars:
         folder = api.make_phantoms(
             out, num_images, seed=seed, lab=lab, size_px=size_px, track=bars.track
         )
-    typer.echo(f"{num_images} phantom cells in {folder}")
+    echo(f"{num_images} phantom cells in {folder}")

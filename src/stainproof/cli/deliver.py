@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
-from stainproof.cli import console
 from stainproof.cli.app import app
+from stainproof.cli.bars import progress
 from stainproof.cli.options import Run, Seed
+from stainproof.cli.terminal import complain, echo
 from stainproof.config.names import Voting
 
 
@@ -23,16 +24,16 @@ def quantise(
     """Quantise the network to 8 bits; keep it if it is faster and as accurate."""
     from stainproof import api
 
-    with console.progress() as bars:
+    with progress() as bars:
         found = api.quantise(run, data, seed=seed, track=bars.track)
-    typer.echo(
+    echo(
         f"accuracy on {found.num_images} images: {100 * found.accuracy:.2f} % in float32, "
         f"{100 * found.accuracy_int8:.2f} % in int8; {found.times_faster:.2f} times as fast"
     )
     if not found.kept:
-        console.complain("not kept: it must be 1.2 times as fast and lose less than 0.2 points")
+        complain("not kept: it must be 1.2 times as fast and lose less than 0.2 points")
         raise typer.Exit(1)
-    typer.echo(f"kept: stainproof predict {run} ... --engine int8")
+    echo(f"kept: stainproof predict {run} ... --engine int8")
 
 
 @app.command(
@@ -51,4 +52,4 @@ def ensemble(
     from stainproof import api
 
     made = api.ensemble(runs, out, voting=voting)
-    typer.echo(f"{len(made.members)} networks in {out}")
+    echo(f"{len(made.members)} networks in {out}")

@@ -7,7 +7,9 @@ import typer
 
 from stainproof.cli import console
 from stainproof.cli.app import app
+from stainproof.cli.bars import progress
 from stainproof.cli.options import Cutoff, Data, Engine, Filter, Run, Seed, Tta, inference_config
+from stainproof.cli.terminal import complain, echo
 
 
 @app.command(epilog="Example:\n\nstainproof evaluate runs/first other_lab/ --out runs/first-other")
@@ -27,7 +29,7 @@ def evaluate(
     from stainproof import api
 
     inference = inference_config(tta, filter_name, cutoff)
-    with console.progress() as bars:
+    with progress() as bars:
         result = api.evaluate(
             run, data, out, seed=seed, engine=engine, inference=inference, track=bars.track
         )
@@ -53,15 +55,13 @@ def predict(
     from stainproof import api
 
     inference = inference_config(tta, filter_name, cutoff)
-    with console.progress() as bars:
+    with progress() as bars:
         num_rows, num_errors = api.predict(
             run, images, out, engine=engine, inference=inference, track=bars.track
         )
-    typer.echo(f"{num_rows} rows in {out}")
+    echo(f"{num_rows} rows in {out}")
     if num_errors:
-        console.complain(
-            f"{num_errors} of {num_rows} images could not be read; the column error says why"
-        )
+        complain(f"{num_errors} of {num_rows} images could not be read; the column error says why")
         raise typer.Exit(1)
 
 
@@ -76,4 +76,4 @@ def report(
     """Write the report of a run again: one HTML file that opens without a network."""
     from stainproof import api
 
-    typer.echo(str(api.report(run, evaluations or ())))
+    echo(api.report(run, evaluations or ()))

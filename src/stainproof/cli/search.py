@@ -7,7 +7,9 @@ import typer
 
 from stainproof.cli import console
 from stainproof.cli.app import app
+from stainproof.cli.bars import SearchBar, progress
 from stainproof.cli.options import Assignments, Data, Seed
+from stainproof.cli.terminal import echo
 
 MAX_JOBS = 4
 """Trainings that a search runs at the same time by default."""
@@ -33,7 +35,7 @@ def ladder(
     from stainproof.search.ladder import PAGE_FILE, ladder
 
     keep_freed_memory()
-    with console.progress("the same command continues") as bars:
+    with progress("the same command continues") as bars:
         rows = ladder(
             data,
             test,
@@ -42,10 +44,14 @@ def ladder(
             seed=seed,
             track=bars.track,
             on_step=bars.step,
-            on_rung=lambda rung: typer.echo(f"step {rung.what}", err=True),
+            on_plan=lambda plan: bars.announce(
+                f"{plan.num_steps} steps, each {plan.training_s:g} s of training and about "
+                f"{plan.overhead_s:g} s to read the images and to evaluate"
+            ),
+            on_rung=lambda rung: bars.announce(f"step {rung.what}"),
         )
     console.print_ladder(rows)
-    typer.echo(f"page: {out / PAGE_FILE}")
+    echo(f"page: {out / PAGE_FILE}")
 
 
 @app.command(
@@ -79,8 +85,8 @@ def search(
     from stainproof.search.run import search
 
     keep_freed_memory()
-    with console.progress("the same command continues") as bars:
-        shown = console.SearchBar(bars, trials)
+    with progress("the same command continues") as bars:
+        shown = SearchBar(bars, trials)
         found = search(
             data,
             out,

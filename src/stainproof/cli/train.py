@@ -7,6 +7,7 @@ import typer
 
 from stainproof.cli import console
 from stainproof.cli.app import app
+from stainproof.cli.bars import progress
 from stainproof.cli.options import Assignments, Data
 from stainproof.config.names import AveragingChoice, NetworkName, PresetName, ScheduleName
 
@@ -63,7 +64,7 @@ def train(
         out, preset, network, schedule, budget, seed, config, tuple(settings or ()), resume
     )
     keep_freed_memory()
-    with console.progress("after the first epoch, --resume continues") as bars:
+    with progress("after the first epoch, --resume continues") as bars:
         card = api.train(
             data,
             out,
@@ -104,7 +105,7 @@ def average(
     """Average weights into a new run and recompute its batch-normalization statistics."""
     from stainproof import api
 
-    with console.progress() as bars:
+    with progress() as bars:
         card = api.average(
             runs, data, out, choice=choice, max_val_loss=max_val_loss, track=bars.track
         )

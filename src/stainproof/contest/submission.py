@@ -6,6 +6,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
 
@@ -70,13 +71,13 @@ def submit(
         SubmissionError: The submission fails, or its predictions differ from the run's; it is not
             written.
     """
-    classifier, place = Classifier.load(run, inference=inference), Path(out)
-    cells = verification_images(images, track)
-    limits = Limits(python=Path(python))
+    place, limits = Path(out), Limits(python=Path(python))
     check_known(runtime, RUNTIMES, "runtime")
     if place.suffix.lower() != ".zip":
         raise ConfigError(f"{out}: a submission is one file; name it something.zip")
-    check_python(limits.python, runtime)
+    check_runtime(limits.python, runtime)
+    classifier = Classifier.load(run, inference=inference)
+    cells = verification_images(images, track)
     files.check_writable(place)
     labels = contest_labels(classifier.classes)
     squares = [to_square(rgb, classifier.preprocessing) for rgb in cells]
@@ -98,18 +99,30 @@ def submit(
     )
 
 
-def check_python(python: Path, runtime: str) -> None:
-    """Raise if a Python interpreter cannot verify a submission.
+def check_runtime(python: Path, runtime: str) -> None:
+    """Raise if a submission cannot be written here, or not be verified by a Python interpreter.
 
     Raises:
-        ConfigError: It cannot be started, or lacks a package of the runtime.
+        ConfigError: The interpreter cannot be started, or a package is missing in it or here; the
+            message names the runtimes that are possible.
     """
-    needed = RUNTIMES[runtime]
-    if missing := missing_packages(python, needed):
+    faults = []
+    if runtime == "keras" and find_spec("keras") is None:
+        faults.append("Keras is not installed here: pip install 'stainproof[keras]'")
+    if missing := missing_packages(python, RUNTIMES[runtime]):
+        faults.append(
+            f"{python} has no {' and no '.join(missing)}, which the test of the submission needs: "
+            f"pip install {' '.join(RUNTIMES[runtime].values())} in an environment of its own, and "
+            "name its Python with --python"
+        )
+    if faults:
+        others = [
+            f"; --runtime {other} is"
+            for other, packages in RUNTIMES.items()
+            if other not in (runtime, "keras") and not missing_packages(python, packages)
+        ]
         raise ConfigError(
-            f"{python}: has no {' and no '.join(missing)}, which the test of the submission needs; "
-            f"pip install {' '.join(needed.values())} in an environment of its own, and name its "
-            "Python with --python"
+            f"--runtime {runtime} is not possible here{''.join(others)}. {'; '.join(faults)}"
         )
 
 

@@ -66,3 +66,8 @@ class Row(Artefact):
     extra: dict[str, float] = Field(default_factory=dict)
     """Further values measured by the owner of the queue."""
     provenance: Provenance
+
+    @property
+    def is_too_short(self) -> bool:
+        """Whether training ended in or after its first epoch."""
+        return self.num_epochs <= 1

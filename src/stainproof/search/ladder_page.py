@@ -9,6 +9,8 @@ from stainproof.reports import figures
 from stainproof.reports.frame import render_page
 from stainproof.search.experiment import Row
 
+TOO_SHORT = "at most one epoch in this time: too little to compare; give a longer --budget"
+"""Footnote of such steps."""
 WIDTHS_PX = {"wide": 860, "narrow": 370}
 
 
@@ -45,4 +47,5 @@ def render_ladder(results: Sequence[RungResult], source: str) -> str:
         },
         first=results[0].row,
         last=results[-1].row,
+        too_short=TOO_SHORT,
     )
