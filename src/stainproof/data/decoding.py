@@ -1,38 +1,24 @@
 """Decode one image file to an RGB array; damaged, hostile and unusual files are expected."""
 
-import re
-import struct
-import warnings
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
+from stainproof.data import tiff
+from stainproof.data.bit_depth import is_16_bit, to_8_bits
+from stainproof.data.image_file import open_image
 from stainproof.data.images import Images
-from stainproof.errors import DataError
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
-FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
-MAX_PIXELS = 64_000_000
-
-PILLOW_WARNINGS = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
-
-_DECODER_ERRORS = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    KeyError,
-    IndexError,
-    EOFError,
-    OverflowError,
-    struct.error,
-    zlib.error,
+SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp"})
+UNREAD_SUFFIXES = frozenset(
+    {".gif", ".heic", ".heif", ".avif", ".jp2", ".j2k", ".jxl", ".psd", ".dcm"}  # other images
+    | {".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".vsi", ".czi", ".lif", ".nd2"}  # microscopes
+    | {".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf", ".rw2", ".dng"}  # cameras
 )
-"""Exceptions that Pillow's decoders raise for damaged files."""
+"""Formats of images that are not read."""
 
 
 @dataclass(frozen=True)
@@ -56,72 +42,53 @@ def is_image(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
-def decode(path: Path) -> Decoded:
+def is_unread_image(path: Path) -> bool:
+    """Return whether the file name has the suffix of an image format that is not read."""
+    return path.suffix.lower() in UNREAD_SUFFIXES and not path.name.startswith(".")
+
+
+def decode(path: Path, bits: int = 16) -> Decoded:
     """Decode one JPEG, PNG, BMP, TIFF or WebP file.
 
     The header is checked before anything is decoded. EXIF orientation is applied; grey becomes
-    three equal channels; 16-bit values are reduced to their upper 8 bits; transparent pixels become
-    white; of several frames the first is used. `notes` lists which of these happened.
+    three equal channels; transparent pixels become white; of several frames the first is used,
+    except that three grey pages of a TIFF file that says that it has three channels (OME, ImageJ)
+    become red, green and blue. `notes` lists which of these happened.
+
+    Args:
+        path: The file.
+        bits: How many bits the values of 16-bit files use, 8 to 16; they are scaled to 8 bits by
+            a shift of `bits - 8`. A file's own statement has precedence: TIFF MaxSampleValue,
+            OME-XML SignificantBits, or the PNG chunk sBIT. Other files ignore it.
 
     Raises:
-        DataError: The file is missing, not such an image, damaged, truncated, or larger than 64
-            megapixels.
+        DataError: The file is missing, not a regular file, not such an image, damaged, truncated,
+            larger than 1 GiB or 64 megapixels, has a value that needs more than `bits`, or is a
+            TIFF file with a trait that is not read.
     """
-    _hush_pillow()
-    try:
-        with Image.open(path, formats=FORMATS) as image:
-            width, height = image.size
-            if width * height > MAX_PIXELS:
-                raise DataError(_too_large(path, f"{width} x {height} pixels"))
-            return _to_rgb(image)
-    except Image.DecompressionBombError as error:
-        raise DataError(_too_large(path, "a far larger one")) from error
-    except UnidentifiedImageError as error:
-        raise DataError(f"{path}: not an image; allowed: {', '.join(FORMATS)}") from error
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file") from error
-    except _DECODER_ERRORS as error:
-        raise DataError(f"{path}: damaged or cut short ({error})") from error
+    with open_image(path) as image:
+        num_pages = tiff.pages_to_join(path, image)
+        has_16_bits = is_16_bit(image)
+        notes = list(_oddities(image, num_pages))
+        if has_16_bits:
+            upright, used = to_8_bits(path, image, num_pages, bits)
+            notes.insert(0, "16-bit" if used == 16 else f"16-bit file, {used}-bit values")
+        else:
+            upright = tiff.join(image, num_pages)
+        return Decoded(np.array(_opaque(upright).convert("RGB")), tuple(notes))
 
 
-def _hush_pillow() -> None:
-    """Suppress Pillow's warnings about what `decode` reports itself."""
-    if PILLOW_WARNINGS not in warnings.filters:
-        warnings.filters.insert(0, PILLOW_WARNINGS)  # type: ignore[attr-defined]
+def _opaque(image: Image.Image) -> Image.Image:
+    if not image.has_transparency_data:
+        return image
+    rgba = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
 
 
-def _too_large(path: Path, got: str) -> str:
-    return f"{path}: refused before decoding; allowed: {MAX_PIXELS // 10**6} megapixels, got {got}"
-
-
-def _to_rgb(image: Image.Image) -> Decoded:
-    notes = list(_oddities(image))
-    upright = ImageOps.exif_transpose(image)
-    if upright.mode in ("I", "F") and "16-bit" not in notes:
-        raise ValueError("32-bit pixels; allowed are 8 or 16 bits")
-    if upright.mode.startswith("I"):
-        upright = _upper_bits(upright)
-    if upright.has_transparency_data:
-        rgba = upright.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, "white")
-        upright = Image.alpha_composite(white, rgba)
-    return Decoded(np.array(upright.convert("RGB")), tuple(notes))
-
-
-def _upper_bits(image: Image.Image) -> Image.Image:
-    """Return 16-bit grey as 8-bit grey; transparent values become white."""
-    values = np.asarray(image).astype(np.int64)
-    grey = np.clip(values >> 8, 0, 255).astype(np.uint8)
-    if "transparency" in image.info:
-        grey[values == image.info["transparency"]] = 255
-    return Image.fromarray(grey)
-
-
-def _oddities(image: Image.Image) -> Iterator[str]:
-    raw_mode = str([tile[3] for tile in getattr(image, "tile", ())])
-    if ";16" in raw_mode or image.mode.startswith("I;16"):
-        yield "16-bit"
-    if image.mode.partition(";")[0] in ("1", "L", "LA", "La", "I", "F"):
+def _oddities(image: Image.Image, num_pages: int) -> Iterator[str]:
+    if num_pages > 1:
+        yield f"channels joined from {num_pages} pages"
+    elif image.mode.partition(";")[0] in ("1", "L", "LA", "La", "I", "F"):
         yield "grey"
     if image.has_transparency_data:
         yield "transparent"
@@ -129,7 +96,7 @@ def _oddities(image: Image.Image) -> Iterator[str]:
         yield image.mode
     if image.mode == "CMYK" and image.format == "JPEG":
         yield "CMYK"
-    if getattr(image, "is_animated", False):
+    if num_pages == 1 and getattr(image, "is_animated", False):
         yield "several frames"
     if image.getexif().get(0x0112, 1) != 1:
         yield "turned by EXIF"

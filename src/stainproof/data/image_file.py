@@ -1,0 +1,97 @@
+"""Open one image file safely: what is no regular file, too large or damaged is refused."""
+
+import re
+import stat
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+from stainproof.data import tiff
+from stainproof.errors import DataError, in_words
+
+FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
+MAX_PIXELS = 64_000_000
+MAX_BYTES = 2**30
+
+PILLOW_WARNINGS = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
+
+_DECODER_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    EOFError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+)
+"""Exceptions that Pillow's decoders raise for damaged files."""
+
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+@contextmanager
+def open_image(path: Path) -> Iterator[Image.Image]:
+    """Open an image file and check its header; pixels are decoded in the context.
+
+    Errors of the decoder that leave the context become a DataError.
+
+    Raises:
+        DataError: The file is missing, not a regular file, over 1 GiB, not of an allowed format,
+            over 64 megapixels, damaged, truncated, or a TIFF file with samples that are not read.
+    """
+    _hush_pillow()
+    try:
+        _check_file(path)
+        with Image.open(path, formats=FORMATS) as image:
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise DataError(_too_large(path, f"{width} x {height} pixels"))
+            if image.format == "TIFF" and (trait := tiff.unread_trait(image)):
+                raise DataError(f"{path}: {trait}")
+            yield image
+    except Image.DecompressionBombError as error:
+        raise DataError(_too_large(path, "a far larger one")) from error
+    except UnidentifiedImageError as error:
+        if tiff.is_tiff(path):
+            raise DataError(f"{path}: {tiff.why_unread(path)}") from error
+        raise DataError(f"{path}: not an image; allowed: {', '.join(FORMATS)}") from error
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file") from error
+    except PermissionError as error:
+        raise DataError(in_words(error)) from error
+    except _DECODER_ERRORS as error:
+        raise DataError(f"{path}: damaged or cut short ({error})") from error
+
+
+def _check_file(path: Path) -> None:
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        kind = _KINDS.get(stat.S_IFMT(status.st_mode), "something else")
+        raise DataError(f"{path}: {kind}; allowed: regular files")
+    if status.st_size > MAX_BYTES:
+        got = f"{status.st_size / 2**30:.1f} GiB"
+        raise DataError(f"{path}: refused before reading; allowed: 1 GiB, got {got}")
+
+
+def _hush_pillow() -> None:
+    """Suppress Pillow's warnings about what the decoder reports itself."""
+    if PILLOW_WARNINGS not in warnings.filters:
+        warnings.filters.insert(0, PILLOW_WARNINGS)  # type: ignore[attr-defined]
+
+
+def _too_large(path: Path, got: str) -> str:
+    return f"{path}: refused before decoding; allowed: {MAX_PIXELS // 10**6} megapixels, got {got}"
