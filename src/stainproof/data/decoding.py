@@ -70,10 +70,7 @@ def decode(path: Path) -> Decoded:
     _hush_pillow()
     try:
         with Image.open(path, formats=FORMATS) as image:
-            width, height = image.size
-            if width * height > MAX_PIXELS:
-                raise DataError(_too_large(path, f"{width} x {height} pixels"))
-            return _to_rgb(image)
+            return from_pillow(image, path)
     except Image.DecompressionBombError as error:
         raise DataError(_too_large(path, "a far larger one")) from error
     except UnidentifiedImageError as error:
@@ -84,14 +81,33 @@ def decode(path: Path) -> Decoded:
         raise DataError(f"{path}: damaged or cut short ({error})") from error
 
 
+def from_pillow(image: Image.Image, name: str | Path) -> Decoded:
+    """Convert an image that Pillow has opened or made; see `decode` for what is converted.
+
+    Args:
+        image: The image.
+        name: What the error message calls it.
+
+    Raises:
+        DataError: It is damaged, closed, empty, of 32 bits, or larger than 64 megapixels.
+    """
+    width, height = image.size
+    if not 0 < width * height <= MAX_PIXELS:
+        raise DataError(_too_large(name, f"{width} x {height} pixels"))
+    try:
+        return _to_rgb(image)
+    except _DECODER_ERRORS as error:
+        raise DataError(f"{name}: damaged or cut short ({error})") from error
+
+
 def _hush_pillow() -> None:
     """Suppress Pillow's warnings about what `decode` reports itself."""
     if PILLOW_WARNINGS not in warnings.filters:
         warnings.filters.insert(0, PILLOW_WARNINGS)  # type: ignore[attr-defined]
 
 
-def _too_large(path: Path, got: str) -> str:
-    return f"{path}: refused before decoding; allowed: {MAX_PIXELS // 10**6} megapixels, got {got}"
+def _too_large(name: str | Path, got: str) -> str:
+    return f"{name}: refused before decoding; allowed: {MAX_PIXELS // 10**6} megapixels, got {got}"
 
 
 def _to_rgb(image: Image.Image) -> Decoded:
