@@ -20,12 +20,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stainproof import files, provenance
 from stainproof.audit.cleaning import AUDIT_FILE, AUDIT_SUMMARY_FILE, clean, dropped_names
 from stainproof.audit.findings import write_csv
 from stainproof.audit.summary import AuditSummary
+from stainproof.config.names import NetworkName, PresetName, ScheduleName
+from stainproof.config.presets import choose_config
 from stainproof.config.schema import AuditConfig, Config, InferenceConfig
 from stainproof.data import sources
 from stainproof.data.dataset import Dataset
@@ -116,31 +118,47 @@ def audit(
 def train(
     source: str | Path,
     out: str | Path,
-    config: Config | None = None,
+    config: Config | str | Path | None = None,
     *,
+    preset: PresetName | None = None,
+    network: NetworkName | None = None,
+    schedule: ScheduleName | None = None,
+    budget: str | float | None = None,
+    seed: int | None = None,
     resume: bool = False,
     audited: bool = False,
     track: Track = silent,
     on_step: "Callable[[Step], None]" = lambda step: None,
+    **settings: Any,
 ) -> Card:
     """Train a classifier; leave a complete run folder with its report.
+
+    It takes what the command `stainproof train` takes.
 
     Args:
         source: Labelled images, see `data.sources.load`.
         out: The run folder to make, or with `resume` to continue.
-        config: All settings; by default the preset `light`, with `resume` the run's own.
+        config: All settings, or a TOML file of them, instead of `preset`, `network` and `schedule`.
+        preset: A network and a schedule; by default `light`, with `resume` the run's own settings.
+        network: Another network than the preset's.
+        schedule: Another schedule than the preset's.
+        budget: Training time, such as `"90s"`, `"20m"`, `"1h30m"`, or a number of seconds; replaces
+            the number of epochs.
+        seed: Seed of all random numbers, 0 or more; by default that of `config`, else 0.
         resume: Whether to continue a run that was stopped.
         audited: Whether to audit the source first and leave out what the audit drops. The audit is
             kept in the run folder, and a resumed run applies it again.
         track: Shows progress.
         on_step: Called after every training step.
+        **settings: Single settings, applied last: `training__batch_size=64`, or
+            `**{"training.batch_size": 64}`. All names: `help(stainproof.Config)`.
 
     Returns:
         The card of the run.
 
     Raises:
-        ConfigError: A setting is invalid, `out` contains a run and `resume` is off, or both
-            `resume` and `audited` are set.
+        ConfigError: A setting is unknown or invalid, two arguments contradict each other, `out`
+            contains a run and `resume` is off, or both `resume` and `audited` are set.
         DataError: The source cannot be used for training.
         CheckpointError: There is nothing to resume, or the run was started on other images.
     """
@@ -150,7 +168,17 @@ def train(
     from stainproof.training.resume import resolve_config
 
     run = RunFolder(out)
-    config = resolve_config(run, config, resume, audited)
+    chosen = choose_config(
+        config,
+        preset=preset,
+        network=network,
+        schedule=schedule,
+        budget=budget,
+        seed=seed,
+        assignments=settings,
+        kept=run.read_resumed_config() if resume and config is None else None,
+    )
+    config = resolve_config(run, chosen, resume, audited)
     teacher = partial(load_teacher, config.training.teacher) if config.training.teacher else None
     if teacher:
         teacher()  # an unusable teacher is reported before the images are read

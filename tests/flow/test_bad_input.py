@@ -271,7 +271,10 @@ def test_a_class_that_the_model_does_not_know_is_named_with_those_it_knows(
         (["--config", "gone.toml"], "gone.toml: not a readable TOML file"),
         (["--config", "unknown.toml"], "unknown.toml: setting training.epoch is unknown; allowed:"),
         (["--config", "cells"], "cells: not a readable TOML file"),
-        (["--config", "good.toml", "--preset", "light"], "--preset: not allowed here"),
+        (
+            ["--config", "good.toml", "--preset", "light"],
+            "preset: not allowed here; config says it",
+        ),
         (["--resume"], "out: no config.toml"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -451,7 +454,7 @@ def test_a_resumed_run_keeps_its_settings(
     refused: Callable[..., Any], run_copy: Path, shared_cell_folder: Path, option: list[str]
 ) -> None:
     said = refused("train", shared_cell_folder, "--out", run_copy, "--resume", *option)
-    assert f"{option[0]}: not allowed here; a resumed run keeps its own" in said
+    assert f"{option[0].removeprefix('--')}: not allowed here; a resumed run keeps its own" in said
 
 
 # Networks of timm, where timm is not installed

@@ -64,7 +64,7 @@ def test_random_group_structures_are_never_split_and_stay_balanced(num: int) -> 
         counts = np.pad(counts, ((0, 0), (0, 3 - counts.shape[1])))
         groups = np.repeat(np.arange(len(counts)), counts.sum(axis=1))
         labels = np.concatenate([np.repeat(np.arange(3), row) for row in counts])
-        split = make_split(make_dataset(labels, groups=groups), SplitConfig(), seed)
+        split = make_split(make_dataset(labels, groups=groups), SplitConfig(val_fraction=0.2), seed)
         parts_of = {(group, part) for group, part in zip(groups, split.parts, strict=True)}
         assert len(parts_of) == len(set(groups.tolist()))
         totals = counts.sum(axis=0)
@@ -86,6 +86,6 @@ def test_many_groups_are_assigned_fast_and_well() -> None:
 def test_what_cannot_be_balanced_is_said() -> None:
     labels = np.repeat([0, 1, 2, 0, 1, 2], [90, 5, 50, 10, 95, 50])
     groups = np.repeat(["a", "b"], [145, 155])
-    split = make_split(make_dataset(labels, groups=groups), SplitConfig(), 0)
+    split = make_split(make_dataset(labels, groups=groups), SplitConfig(val_fraction=0.2), 0)
     assert "2 patients or slides, none shared between splits" in split.notes
     assert "no better: basophil" in split.notes[-1]

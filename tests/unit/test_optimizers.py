@@ -19,7 +19,8 @@ def test_adam_takes_the_steps_of_torch() -> None:
     torch.manual_seed(0)
     ours, theirs = torch.nn.Linear(3, 2), torch.nn.Linear(3, 2)
     theirs.load_state_dict(ours.state_dict())
-    optimizers = make_optimizer(ours, TrainingConfig()), torch.optim.Adam(theirs.parameters(), 1e-3)
+    settings = TrainingConfig(optimizer="adam", learning_rate=1e-3, weight_decay=0)
+    optimizers = make_optimizer(ours, settings), torch.optim.Adam(theirs.parameters(), 1e-3)
     for step in range(5):
         for network, optimizer in zip((ours, theirs), optimizers, strict=True):
             optimizer.zero_grad()
@@ -57,7 +58,7 @@ def take_steps(network: nn.Module, optimizer: Any, numbers: Any) -> list[float]:
 
 
 def settings_for(name: str) -> TrainingConfig:
-    return TrainingConfig(optimizer=name, learning_rate=RATES.get(name, 1e-2))
+    return TrainingConfig(optimizer=name, learning_rate=RATES.get(name, 1e-2), weight_decay=0)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

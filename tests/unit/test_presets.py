@@ -1,20 +1,26 @@
+import math
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stainproof.config.presets import (
     PRESETS,
+    choose_config,
     make_config,
     read_config,
     with_assignments,
 )
-from stainproof.config.schema import Config
+from stainproof.config.schema import Config, TrainingConfig
 from stainproof.errors import ConfigError
+from stainproof.runs.upgrade import upgrade_config
 
+DATA = Path(__file__).parents[1] / "data"
 PLAIN = Config()
 
 TO_BACKBONE = ("network.backbone=resnet18", "network.pretrained=hub")
@@ -193,12 +199,109 @@ def test_a_file_that_is_missing_or_no_text_is_named(tmp_path: Path, content: byt
         read_config(tmp_path / "config.toml")
 
 
+def test_the_defaults_of_the_settings_are_the_preset_that_train_takes() -> None:
+    assert Config() == make_config() == choose_config() == make_config("light")
+    assert Config(seed=3, training=TrainingConfig(epochs=5)) == make_config(
+        "light", seed=3, assignments=("training.epochs=5",)
+    )
+
+
+def test_the_paper_is_trained_as_it_says() -> None:
+    paper = make_config("an2dl")
+    assert (paper.network.stem, paper.network.stages) == ((60, 120), (240, 480))
+    assert (paper.network.unit, paper.network.units, paper.network.dropout) == ("inception", 2, 0.6)
+    assert (paper.network.hidden, paper.split.val_fraction) == (128, 0.2)
+    training = paper.training
+    assert (training.optimizer, training.learning_rate, training.batch_size) == ("adam", 1e-3, 128)
+    assert (training.schedule, training.epochs, training.stop_patience) == ("plateau", 1000, 40)
+    assert (training.label_smoothing, training.ema_decay, training.weight_decay) == (0, 0, 0)
+
+
 def test_a_preset_is_a_network_and_a_schedule_and_each_can_be_replaced() -> None:
-    assert make_config("an2dl").network == PLAIN.network
-    assert make_config("an2dl").training == PLAIN.training
+    assert make_config("light").network == PLAIN.network
     mixed = make_config("light", network="an2dl-simple", schedule="an2dl")
     assert mixed.network.stem == (32, 64, 128)
-    assert mixed.training == PLAIN.training
+    assert mixed.training == make_config("an2dl").training
+
+
+def test_the_name_of_a_preset_alone_is_not_taken_for_its_settings(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"preset 'tiny' without its network settings"):
+        read_text(tmp_path, "preset = 'tiny'\nseed = 1\n")
+    with pytest.raises(ValueError, match="preset 'tiny' without"):
+        Config(preset="tiny")
+
+
+def test_a_run_folder_holds_every_setting_so_that_new_defaults_do_not_change_it() -> None:
+    def missing(group: dict[str, Any], written: dict[str, Any], start: str = "") -> set[str]:
+        left_out = {f"{start}{name}" for name in group.keys() - written.keys()}
+        inner = (
+            missing(value, written.get(name, {}), f"{start}{name}.")
+            for name, value in group.items()
+            if isinstance(value, dict)
+        )
+        return left_out.union(*inner)
+
+    for preset in PRESETS:
+        config = make_config(preset)
+        written = tomllib.loads(config.to_toml())
+        none = {"training.budget_s", "training.unfrozen_blocks"}
+        assert missing(config.model_dump(), written) == none
+    old = upgrade_config(tomllib.loads((DATA / "run_v2" / "config.toml").read_text()))
+    assert missing(Config().model_dump(exclude={"augment", "source"}), old) == none
+
+
+def test_settings_are_chosen_with_keywords_as_with_options(tmp_path: Path) -> None:
+    expected = make_config(
+        "tiny",
+        schedule="an2dl",
+        seed=4,
+        budget_s=5,
+        assignments=("training.batch_size=32", "network.stem=[8,16]"),
+    )
+    given: dict[str, Any] = {"preset": "tiny", "schedule": "an2dl", "seed": 4}
+    budgets: tuple[Any, ...] = ("5s", 5, 5.0, np.float32(5))
+    for budget in budgets:
+        for one in (
+            ("training.batch_size=32", "network.stem=[8,16]"),
+            {"training.batch_size": 32, "network.stem": (8, 16)},
+            {"training__batch_size": 32, "network__stem": [8, 16]},
+        ):
+            assert choose_config(**given, budget=budget, assignments=one) == expected
+    (tmp_path / "own.toml").write_text(expected.to_toml())
+    for config in (expected, tmp_path / "own.toml", str(tmp_path / "own.toml")):
+        assert choose_config(config) == expected
+        changed = choose_config(config, seed=5, assignments={"network__backbone": ""})
+        assert changed == with_assignments(expected, ("seed=5",))
+    assert choose_config(assignments={"training__teacher": Path("a")}).training.teacher == "a"
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"config": PLAIN, "preset": "light"}, "preset: not allowed here; config says it"),
+        ({"config": PLAIN, "network": "tiny"}, "network: not allowed here; config says it"),
+        ({"config": PLAIN, "schedule": "an2dl"}, "schedule: not allowed here; config says it"),
+        ({"kept": PLAIN, "seed": 0}, "seed: not allowed here; a resumed run keeps its own"),
+        ({"kept": PLAIN, "config": PLAIN}, "config: not allowed here; a resumed run keeps"),
+        ({"config": {"seed": 1}}, "config must be a Config or the path of a TOML file, got dict"),
+        ({"budget": "soon"}, "budget 'soon' is no length of time; write for instance 90s"),
+        ({"budget": 0}, "budget 0 is no length of time"),
+        ({"budget": True}, "budget True is no length of time"),
+        ({"budget": math.nan}, "budget nan is no length of time"),
+        ({"preset": ["light"]}, r"preset \['light'\] is unknown; allowed: tiny, small"),
+        ({"preset": ""}, "preset '' is unknown"),
+        ({"seed": 1.5}, "seed: .*got 1.5"),
+        ({"assignments": {"training__batchsize": 3}}, "training.batchsize is unknown; allowed: ba"),
+        ({"assignments": {"bugdet": "5s"}}, "bugdet is unknown; allowed: preset, seed"),
+        ({"assignments": {"seed__x": 3}}, "seed is a value, not a group of settings"),
+    ],
+)
+def test_arguments_of_train_that_contradict_or_are_unknown_are_refused(
+    given: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message) as raised:
+        choose_config(**given)
+    assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize(

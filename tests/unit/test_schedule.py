@@ -18,7 +18,9 @@ def test_one_cycle_rises_to_the_peak_then_falls_to_zero() -> None:
 
 def test_a_plateau_run_lowers_its_rate_by_the_factor_after_the_patience() -> None:
     network = torch.nn.Linear(2, 2)
-    settings = TrainingConfig(plateau_patience=2, plateau_factor=0.2)
+    settings = TrainingConfig(
+        schedule="plateau", learning_rate=1e-3, plateau_patience=2, plateau_factor=0.2
+    )
     schedule = Schedule(make_optimizer(network, settings), settings)
     rates = []
     for _ in range(5):

@@ -156,7 +156,7 @@ def test_a_class_in_one_group_only_is_refused_by_name() -> None:
 
 def test_a_class_without_images_is_ignored() -> None:
     split = make_split(make_dataset([0] * 20 + [2] * 20), SplitConfig(), 0)
-    assert len(split.indices(VAL)) == 8
+    assert len(split.indices(VAL)) == 4
 
 
 def test_the_table_holds_every_image_and_its_hash_is_the_files(tmp_path: Path) -> None:

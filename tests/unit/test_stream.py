@@ -130,9 +130,9 @@ def test_reading_runs_only_a_few_hundred_images_ahead(
 ) -> None:
     begun = []
 
-    def counted(path: Path) -> Any:
+    def counted(path: Path, bits: int) -> Any:
         begun.append(path)
-        return decode(path)
+        return decode(path, bits)
 
     monkeypatch.setattr(stream, "decode", counted)
     paths = stream.find([str(cell_folder)]) * 100

@@ -1,7 +1,7 @@
 """Training commands: train, average."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -10,9 +10,6 @@ from stainproof.cli.app import app
 from stainproof.cli.bars import progress
 from stainproof.cli.options import Assignments, Data
 from stainproof.config.names import AveragingChoice, NetworkName, PresetName, ScheduleName
-
-if TYPE_CHECKING:
-    from stainproof.config.schema import Config
 
 
 @app.command(
@@ -58,10 +55,19 @@ def train(
 ) -> None:
     """Train a classifier on labelled cell images; makes a run folder with a report."""
     from stainproof import api
+    from stainproof.config.presets import choose_config
     from stainproof.machine import keep_freed_memory
+    from stainproof.runs.folder import RunFolder
 
-    chosen = _choose_settings(
-        out, preset, network, schedule, budget, seed, config, tuple(settings or ()), resume
+    chosen = choose_config(
+        config,
+        preset=preset,
+        network=network,
+        schedule=schedule,
+        budget=budget,
+        seed=seed,
+        assignments=settings or (),
+        kept=RunFolder(out).read_resumed_config() if resume else None,
     )
     keep_freed_memory()
     with progress("after the first epoch, --resume continues") as bars:
@@ -110,54 +116,3 @@ def average(
             runs, data, out, choice=choice, max_val_loss=max_val_loss, track=bars.track
         )
     console.print_card(card, out)
-
-
-def _choose_settings(
-    out: Path,
-    preset: str | None,
-    network: str | None,
-    schedule: str | None,
-    budget: str | None,
-    seed: int | None,
-    config: Path | None,
-    assignments: tuple[str, ...],
-    resume: bool,
-) -> "Config":
-    """Build the settings from a preset, a file or, when resuming, from the run's own.
-
-    Raises:
-        ConfigError: An option contradicts another one or a value is out of range.
-        CheckpointError: There is no run to resume.
-    """
-    from stainproof.config.parsing import parse_duration
-    from stainproof.config.presets import limits_of, make_config, read_config, with_assignments
-    from stainproof.errors import CheckpointError, ConfigError
-    from stainproof.runs.folder import RunFolder
-
-    budget_s = parse_duration(budget) if budget is not None else None
-    if not resume and config is None:
-        return make_config(
-            preset or "light",
-            network=network,
-            schedule=schedule,
-            seed=seed or 0,
-            budget_s=budget_s,
-            assignments=assignments,
-        )
-    fixed: dict[str, object] = {"--preset": preset, "--network": network, "--schedule": schedule}
-    if resume:
-        fixed |= {"--seed": seed, "--config": config}
-    for option, value in fixed.items():
-        if value is not None:
-            whose = "a resumed run keeps its own" if resume else "the --config file says it"
-            raise ConfigError(f"{option}: not allowed here; {whose}")
-    if budget_s is not None:
-        limits = limits_of(budget_s)
-        assignments = (*(f"training.{key}={value}" for key, value in limits.items()), *assignments)
-    if seed is not None:
-        assignments = (f"seed={seed}", *assignments)
-    run = RunFolder(out)
-    if config is None and not run.config.exists():
-        raise CheckpointError(f"{out}: no {run.config.name} in it; there is nothing to resume")
-    kept = read_config(config) if config else run.read_config()
-    return with_assignments(kept, assignments)

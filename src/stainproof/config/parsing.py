@@ -1,8 +1,10 @@
 """Parsing of settings: TOML files, assignments such as `training.epochs=3`, durations."""
 
+import math
 import re
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -20,6 +22,8 @@ class Settings(BaseModel):
 
 
 Group = TypeVar("Group", bound=Settings)
+Assignments = Sequence[str] | Mapping[str, Any]
+"""Single settings: texts such as `training.epochs=3`, or dotted key -> value."""
 
 
 def make_settings(group: type[Group], values: dict[str, Any], what: str = "") -> Group:
@@ -51,41 +55,66 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: not a readable TOML file ({error})") from error
 
 
-def assign(tree: dict[str, Any], assignment: str, replaced: Mapping[str, Sequence[str]]) -> None:
-    """Set one value in a tree of settings.
+def parse_assignments(assignments: Assignments) -> list[tuple[str, Any]]:
+    """Return dotted keys and their values.
 
     Args:
-        tree: The tree; it is modified.
-        assignment: A text such as `training.epochs=3`. Dots separate groups. A value that is not
-            TOML is taken as a string.
-        replaced: Setting -> other settings that are reset when this one is assigned.
+        assignments: Texts such as `training.epochs=3`, where a value that is not TOML is taken as a
+            string, or a mapping such as `{"training.epochs": 3}` or `{"training__epochs": 3}`,
+            where a value can be a path.
 
     Raises:
-        ConfigError: There is no key, or a group in it is a value.
+        ConfigError: A text has no key or no value.
     """
-    key, equals, text = assignment.partition("=")
-    if not equals or not key.strip():
+    if isinstance(assignments, Mapping):
+        return [
+            (key.replace("__", "."), str(value) if isinstance(value, Path) else value)
+            for key, value in assignments.items()
+        ]
+    return [_parse_assignment(text) for text in assignments]
+
+
+def _parse_assignment(assignment: str) -> tuple[str, Any]:
+    key, equals, text = (part.strip() for part in assignment.partition("="))
+    if not equals or not key:
         raise ConfigError(f"--set {assignment!r}: write key=value, for instance training.epochs=3")
-    if key.strip() == "preset":
-        raise ConfigError(f"--set {assignment!r}: a preset is chosen with --preset")
-    *groups, last = key.strip().split(".")
-    branch = tree
-    for group in groups:
-        branch = branch.setdefault(group, {})
-        if not isinstance(branch, dict):
-            raise ConfigError(f"--set {assignment!r}: {group} is a value, not a group of settings")
     try:
-        branch[last] = tomllib.loads(f"value = {text}")["value"]
+        return key, tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        branch[last] = text.strip()
-    for dropped in replaced.get(key.strip(), ()) if branch[last] else ():
-        group, _, name = dropped.partition(".")
-        tree.get(group, {}).pop(name, None)
+        return key, text
 
 
 def key_of(assignment: str) -> str:
     """Return the key of a text such as `training.epochs=3`."""
     return assignment.partition("=")[0].strip()
+
+
+def assign(
+    tree: dict[str, Any], key: str, value: Any, replaced: Mapping[str, Sequence[str]]
+) -> None:
+    """Set one value in a tree of settings.
+
+    Args:
+        tree: The tree; it is modified.
+        key: A key such as `training.epochs`; dots separate groups.
+        value: Its value.
+        replaced: Setting -> other settings that are reset when this one is assigned.
+
+    Raises:
+        ConfigError: The key is `preset`, or a group in it is a value.
+    """
+    if key == "preset":
+        raise ConfigError(f"setting preset={value!r}: a preset is chosen with --preset")
+    *groups, last = key.split(".")
+    branch = tree
+    for group in groups:
+        branch = branch.setdefault(group, {})
+        if not isinstance(branch, dict):
+            raise ConfigError(f"setting {key!r}: {group} is a value, not a group of settings")
+    branch[last] = value
+    for dropped in replaced.get(key, ()) if value else ():
+        group, _, name = dropped.partition(".")
+        tree.get(group, {}).pop(name, None)
 
 
 def choose(table: dict[str, Any], name: str, what: str) -> Any:
@@ -104,22 +133,25 @@ def check_known(name: str, allowed: Collection[str], what: str) -> None:
     Raises:
         ConfigError: It is not; the message lists the allowed names.
     """
-    if name not in allowed:
+    if name not in tuple(allowed):  # a name that is not hashable is unknown too
         raise ConfigError(f"{what} {name!r} is unknown; allowed: {', '.join(allowed)}")
 
 
-def parse_duration(text: str, what: str = "budget") -> float:
-    """Parse a duration such as `90s`, `20m` or `1h30m`; return seconds.
+def parse_duration(given: str | float, what: str = "budget") -> float:
+    """Parse a duration such as `90s`, `20m` or `1h30m`, or a number of seconds; return seconds.
 
     Raises:
-        ConfigError: The text is not a duration above zero.
+        ConfigError: It is not a duration above zero.
     """
-    match = re.fullmatch(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,6})s)?", text.strip().lower())
+    if isinstance(given, Real) and not isinstance(given, bool) and 0 < given < math.inf:
+        return float(given)
+    text = given.strip().lower() if isinstance(given, str) else ""
+    match = re.fullmatch(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,6})s)?", text)
     hours, minutes, seconds = (int(part or 0) for part in match.groups()) if match else (0, 0, 0)
     total = 3600 * hours + 60 * minutes + seconds
     if not total:
         raise ConfigError(
-            f"{what} {text!r} is no length of time; write for instance 90s, 20m, 1h30m"
+            f"{what} {given!r} is no length of time; write for instance 90s, 20m, 1h30m"
         )
     return float(total)
 

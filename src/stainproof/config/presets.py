@@ -1,58 +1,66 @@
 """Presets: named networks and schedules, and functions that build a `Config`."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stainproof.config.parsing import assign, choose, key_of, make_settings, read_toml
+from stainproof.config.parsing import (
+    Assignments,
+    assign,
+    choose,
+    make_settings,
+    parse_assignments,
+    parse_duration,
+    read_toml,
+)
 from stainproof.config.recipes import Recipe
 from stainproof.config.schema import MAX_EPOCHS, NO_LAYERS, Config, InferenceConfig
+from stainproof.errors import ConfigError
 
 PLAIN: dict[str, Any] = {"units": 1, "skip": False, "dropout": 0.1}
 """One unit a block, no skip connection: what `stainproof search` found best for small networks."""
+PAPER: dict[str, Any] = {"stem": (60, 120), "stages": (240, 480), "dropout": 0.6}
+"""The network of the AN2DL paper (section 2; 1,932,920 parameters)."""
 NETWORKS: dict[str, dict[str, Any]] = {
     "tiny": {**PLAIN, "stem": (8, 16, 64), "stages": (48,), "hidden": 0},
     "small": {**PLAIN, "stem": (8, 16, 128), "stages": (96,), "hidden": 64},
-    "large": {"stem": (24, 48, 96), "stages": (288, 448), "dropout": 0.2},
-    "an2dl": {},
-    "light": {"stem": (16, 32, 96), "stages": (144,), "dropout": 0.2},
-    "light-inception": {"stem": (16, 32, 96), "stages": (144,), "dropout": 0.2, "skip": False},
+    "large": {"stem": (24, 48, 96), "stages": (288, 448)},
+    "an2dl": PAPER,
+    "light": {},
+    "light-inception": {"skip": False},
     "an2dl-simple": {"stem": (32, 64, 128), "stages": (), "dropout": 0.5},
-    "an2dl-inception": {"skip": False},
-    "an2dl-residual": {"unit": "conv", "stages": (128, 256)},
+    "an2dl-inception": {**PAPER, "skip": False},
+    "an2dl-residual": {**PAPER, "unit": "conv", "stages": (128, 256)},
 }
-"""Name -> difference from the network of the AN2DL paper (sections 2 and 4 of the paper for the
-names that begin with `an2dl`). Our own networks reduce the resolution early, where a filter costs
-most, and have multiples of 8 filters.
+"""Name -> difference from `light`, the default of `NetworkConfig`. The names that begin with
+`an2dl` are the networks of the AN2DL paper (sections 2 and 4). Our own networks reduce the
+resolution early, where a filter costs most, and have multiples of 8 filters.
 """
 
 SCHEDULES: dict[str, dict[str, dict[str, Any]]] = {
     "an2dl": {
-        "split": {},
+        "split": {"val_fraction": 0.2},
         "augment": {
             "recipe": "randaugment",
             "mix": "cutmix",
             "validation": "randaugment",
         },
-        "training": {},
-    },
-    "one-cycle": {
-        "split": {"val_fraction": 0.1},
-        "augment": {},
         "training": {
-            "schedule": "one-cycle",
-            "epochs": 30,
-            "stop_patience": 0,
-            "optimizer": "muon",
-            "learning_rate": 8e-3,
-            "weight_decay": 0.02,
-            "batch_size": 64,
-            "label_smoothing": 0.1,
-            "ema_decay": 0.995,
+            "schedule": "plateau",
+            "epochs": 1000,
+            "stop_patience": 40,
+            "optimizer": "adam",
+            "learning_rate": 1e-3,
+            "weight_decay": 0.0,
+            "batch_size": 128,
+            "label_smoothing": 0.0,
+            "ema_decay": 0.0,
         },
     },
+    "one-cycle": {"split": {}, "augment": {}, "training": {}},
 }
-"""Name -> settings of split, augmentation and training. `an2dl`: section 3 of the AN2DL paper;
-`one-cycle`: for training on CPUs.
+"""Name -> difference of split, augmentation and training from `one-cycle`, the default, which is
+for training on CPUs. `an2dl`: section 3 of the AN2DL paper.
 """
 
 PRESETS: dict[str, tuple[str, str]] = {
@@ -87,7 +95,7 @@ def make_config(
     schedule: str | None = None,
     seed: int = 0,
     budget_s: float | None = None,
-    assignments: tuple[str, ...] = (),
+    assignments: Assignments = (),
 ) -> Config:
     """Build the settings of a run from a preset and single assignments.
 
@@ -97,7 +105,8 @@ def make_config(
         schedule: Name in `SCHEDULES` that replaces the preset's.
         seed: Seed of all random numbers, 0 to 2^31 - 1.
         budget_s: Training time in seconds, above zero; replaces the schedule's number of epochs.
-        assignments: Texts such as `training.epochs=3`, applied last.
+        assignments: Texts such as `training.epochs=3`, or a mapping such as
+            `{"training.epochs": 3}`, applied last.
 
     Raises:
         ConfigError: A name or key is unknown or a value is out of range.
@@ -118,6 +127,66 @@ def make_config(
     return make_settings(Config, tree, "setting")
 
 
+def choose_config(
+    config: Config | str | Path | None = None,
+    *,
+    preset: str | None = None,
+    network: str | None = None,
+    schedule: str | None = None,
+    budget: str | float | None = None,
+    seed: int | None = None,
+    assignments: Assignments = (),
+    kept: Config | None = None,
+) -> Config:
+    """Build the settings of a training from what `train` takes, in Python and as a command.
+
+    Args:
+        config: Settings, or the TOML file of them; excludes `preset`, `network` and `schedule`.
+        preset: Name in `PRESETS`; by default `light`.
+        network: Name in `NETWORKS` that replaces the preset's.
+        schedule: Name in `SCHEDULES` that replaces the preset's.
+        budget: Training time, such as `90s`, `20m`, `1h30m`, or a number of seconds.
+        seed: Seed of all random numbers; by default that of `config`, else 0.
+        assignments: As in `make_config`, applied last.
+        kept: Settings of the run that is resumed; with them only `budget` and `assignments` are
+            allowed.
+
+    Raises:
+        ConfigError: An argument contradicts another one, is unknown or is out of range.
+    """
+    fixed = {"preset": preset, "network": network, "schedule": schedule}
+    if kept is not None:
+        _refuse(fixed | {"seed": seed, "config": config}, "a resumed run keeps its own")
+    elif config is not None:
+        _refuse(fixed, "config says it")
+    given: dict[str, Any] = {} if seed is None else {"seed": seed}
+    if budget is not None:
+        limits = limits_of(parse_duration(budget))
+        given |= {f"training.{key}": value for key, value in limits.items()}
+    given |= dict(parse_assignments(assignments))
+    if kept is not None:
+        return with_assignments(kept, given)
+    if config is None:
+        return make_config(
+            "light" if preset is None else preset,
+            network=network,
+            schedule=schedule,
+            assignments=given,
+        )
+    if isinstance(config, str | Path):
+        config = read_config(Path(config))
+    if not isinstance(config, Config):
+        kind = type(config).__name__
+        raise ConfigError(f"config must be a Config or the path of a TOML file, got {kind}")
+    return with_assignments(config, given)
+
+
+def _refuse(arguments: Mapping[str, object], reason: str) -> None:
+    for name, value in arguments.items():
+        if value is not None:
+            raise ConfigError(f"{name}: not allowed here; {reason}")
+
+
 def limits_of(budget_s: float) -> dict[str, float]:
     """Return the settings that end a training after a time instead of a number of epochs."""
     return {"budget_s": budget_s, "epochs": MAX_EPOCHS}
@@ -132,7 +201,7 @@ def read_config(path: Path) -> Config:
     return make_settings(Config, read_toml(path), f"{path}: setting")
 
 
-def with_assignments(config: Config, assignments: tuple[str, ...]) -> Config:
+def with_assignments(config: Config, assignments: Assignments) -> Config:
     """Return the settings with assignments such as `training.epochs=3` applied.
 
     Raises:
@@ -156,7 +225,8 @@ def make_inference_config(
     return make_settings(InferenceConfig, {"tta": tta, "filter": filter, "cutoff": cutoff})
 
 
-def _assign_all(tree: dict[str, Any], assignments: tuple[str, ...]) -> None:
+def _assign_all(tree: dict[str, Any], assignments: Assignments) -> None:
     """Apply the assignments; first those that reset other settings."""
-    for assignment in sorted(assignments, key=lambda text: key_of(text) not in REPLACED):
-        assign(tree, assignment, REPLACED)
+    pairs = parse_assignments(assignments)
+    for key, value in sorted(pairs, key=lambda pair: pair[0] not in REPLACED):
+        assign(tree, key, value, REPLACED)

@@ -1,4 +1,7 @@
-"""All settings as typed groups. They are read from TOML and stored as TOML in the run folder."""
+"""All settings as typed groups. They are read from TOML and stored as TOML in the run folder.
+
+The defaults are those of the preset `light`; `config.presets` has the others.
+"""
 
 from typing import Any, Literal, Self
 
@@ -63,7 +66,7 @@ class SourceConfig(Settings):
 class SplitConfig(Settings):
     """Train, validation and test split."""
 
-    val_fraction: float = Field(0.2, gt=0.0, lt=0.9)
+    val_fraction: float = Field(0.1, gt=0.0, lt=0.9)
     """Fraction of the images used for early stopping, the schedule and the choice of the best
     epoch."""
     test_fraction: float = Field(0.0, ge=0.0, lt=0.9)
@@ -78,7 +81,7 @@ NO_LAYERS: dict[str, Any] = {
 
 
 class NetworkConfig(Settings):
-    """The network. The defaults are the network of the AN2DL paper (1,932,920 parameters)."""
+    """The network. The defaults are the network `light` (191,408 parameters for 8 classes)."""
 
     backbone: str = ""
     """Name of a timm network that replaces the layers below; needs the extra `transfer`."""
@@ -86,9 +89,9 @@ class NetworkConfig(Settings):
     """Initial weights of a backbone. Empty: random; `hub`: what timm downloads; `package`: those of
     an installed package; else the path of a safetensors or PyTorch file.
     """
-    stem: tuple[int, ...] = (60, 120)
+    stem: tuple[int, ...] = (16, 32, 96)
     """Filters of the 3x3 convolution stages, each followed by 2x2 max pooling."""
-    stages: tuple[int, ...] = (240, 480)
+    stages: tuple[int, ...] = (144,)
     """Filters of the custom-block stages, each followed by 2x2 max pooling."""
     blocks: int = Field(2, ge=1, le=16)
     """Number of custom blocks in a stage."""
@@ -102,7 +105,7 @@ class NetworkConfig(Settings):
     """Normalisation after every convolution. `group` is slower and independent of other images."""
     hidden: int = Field(128, ge=0, le=8192)
     """Width of the dense layer before the last one; 0: no such layer."""
-    dropout: float = Field(0.6, ge=0.0, lt=1.0)
+    dropout: float = Field(0.2, ge=0.0, lt=1.0)
     """Dropout probability before the last layer."""
 
     @model_validator(mode="before")
@@ -208,23 +211,23 @@ class AuditConfig(Settings):
 
 
 class TrainingConfig(Settings):
-    """Training. The defaults are those of the AN2DL paper (section 3)."""
+    """Training. The defaults are the schedule `one-cycle`, for training on CPUs."""
 
-    batch_size: int = Field(128, ge=1, le=65536)
+    batch_size: int = Field(64, ge=1, le=65536)
     """Images per training step."""
-    optimizer: Literal["adam", "adamw", "sgd", "lion", "muon"] = "adam"
+    optimizer: Literal["adam", "adamw", "sgd", "lion", "muon"] = "muon"
     """Optimizer. Relative to Adam's learning rate, AdamW needs the same, Muon twice, Lion about a
     tenth, and SGD (with momentum 0.9) ten times or more.
     """
-    learning_rate: float = Field(1e-3, gt=0.0, le=10.0)
+    learning_rate: float = Field(8e-3, gt=0.0, le=10.0)
     """Learning rate; of the schedule `one-cycle` the peak."""
-    weight_decay: float = Field(0.0, ge=0.0, le=1.0)
+    weight_decay: float = Field(0.02, ge=0.0, le=1.0)
     """Decoupled weight decay; of SGD the L2 penalty. Adam takes none."""
-    epochs: int = Field(1000, ge=1, le=MAX_EPOCHS)
+    epochs: int = Field(30, ge=1, le=MAX_EPOCHS)
     """Maximum number of epochs."""
     budget_s: float | None = Field(None, gt=0.0)
     """Maximum training time in seconds; None: no limit. The run folder is complete when it ends."""
-    schedule: Literal["plateau", "one-cycle"] = "plateau"
+    schedule: Literal["plateau", "one-cycle"] = "one-cycle"
     """`plateau`: the learning rate is reduced when the validation loss stops improving;
     `one-cycle`: it rises, then falls to zero.
     """
@@ -232,17 +235,17 @@ class TrainingConfig(Settings):
     """Factor of a reduction on a plateau."""
     plateau_patience: int = Field(20, ge=0)
     """Epochs without a lower validation loss before the learning rate is reduced."""
-    stop_patience: int = Field(40, ge=0)
+    stop_patience: int = Field(0, ge=0)
     """Epochs without a higher validation accuracy before training ends (early stopping); 0: never.
     """
-    label_smoothing: float = Field(0.0, ge=0.0, lt=1.0)
+    label_smoothing: float = Field(0.1, ge=0.0, lt=1.0)
     """Fraction of the target probability, also of a teacher's, that is spread evenly over the
     classes."""
     start_scale: float = Field(1.0, ge=0.1, le=1.0)
     """Factor by which images are scaled at the start of a one-cycle run (progressive resizing).
     They reach full size after two thirds of the run. 1: full size throughout.
     """
-    ema_decay: float = Field(0.0, ge=0.0, lt=1.0)
+    ema_decay: float = Field(0.995, ge=0.0, lt=1.0)
     """Decay per step of the exponential moving average (EMA) of the weights. The averaged weights
     are validated and kept. 0: no average.
     """
@@ -319,10 +322,14 @@ class InferenceConfig(Settings):
 
 
 class Config(Settings):
-    """All settings of a run."""
+    """All settings of a run.
+
+    `Config()` is the preset `light`, exactly what `train` and `stainproof train` use if nothing is
+    chosen. Other presets are made by `config.presets.make_config("an2dl")`.
+    """
 
     preset: PresetName = "light"
-    """The preset that these settings started from."""
+    """The preset that these settings started from; naming one does not apply it."""
     seed: int = Field(0, ge=0, lt=2**31)
     """Seed of the split, the initial weights, the order of images and the augmentation."""
     preprocessing: Preprocessing = Preprocessing()
@@ -339,6 +346,19 @@ class Config(Settings):
     """Augmentation of the training images."""
     training: TrainingConfig = TrainingConfig()
     """Training."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _preset_with_its_settings(cls, given: Any) -> Any:
+        """Refuse the name of another preset than `light` without its network and training."""
+        if isinstance(given, dict) and given.get("preset", "light") != "light":
+            for group in ("network", "training"):
+                if group not in given:
+                    raise ValueError(
+                        f"preset {given['preset']!r} without its {group} settings; name the preset "
+                        "in --preset, train(preset=...) or make_config, which apply it"
+                    )
+        return given
 
     @model_validator(mode="after")
     def _has_something_to_keep(self) -> "Config":

@@ -5,7 +5,7 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from stainproof.config.parsing import Settings, assign, make_settings
+from stainproof.config.parsing import Settings, assign, make_settings, parse_assignments
 
 
 class Contest(Settings):
@@ -43,6 +43,6 @@ def make_contest(assignments: tuple[str, ...] = ()) -> Contest:
         ConfigError: A key is unknown or a value is out of range.
     """
     tree: dict[str, Any] = {"start": date.today()}
-    for assignment in assignments:
-        assign(tree, assignment, {})
+    for key, value in parse_assignments(assignments):
+        assign(tree, key, value, {})
     return make_settings(Contest, tree)

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from stainproof.data import tiff
 from stainproof.data.bit_depth import is_16_bit, to_8_bits
-from stainproof.data.image_file import open_image
+from stainproof.data.image_file import DECODER_ERRORS, MAX_PIXELS, open_image, too_large
 from stainproof.data.images import Images
+from stainproof.errors import DataError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 UNREAD_SUFFIXES = frozenset(
@@ -29,12 +30,6 @@ class Decoded:
     """uint8 (height, width, 3), 0 to 255."""
     notes: tuple[str, ...]
     """For instance `grey`, `16-bit`; empty for an 8-bit RGB file."""
-
-
-def is_visible_file(file: Path, folder: Path) -> bool:
-    """Return whether this is a file and in no hidden folder below the given one."""
-    inner = file.relative_to(folder).parts[:-1]
-    return file.is_file() and not any(part.startswith(".") for part in inner)
 
 
 def is_image(path: Path) -> bool:
@@ -76,6 +71,31 @@ def decode(path: Path, bits: int = 16) -> Decoded:
         else:
             upright = tiff.join(image, num_pages)
         return Decoded(np.array(_opaque(upright).convert("RGB")), tuple(notes))
+
+
+def from_pillow(image: Image.Image, name: str) -> Decoded:
+    """Convert an image that Pillow has opened or made; see `decode` for what is converted.
+
+    Args:
+        image: The image; 16-bit values are reduced to their upper 8 bits.
+        name: What the error message calls it.
+
+    Raises:
+        DataError: It is damaged, closed, empty, of 32 bits, or larger than 64 megapixels.
+    """
+    width, height = image.size
+    if not 0 < width * height <= MAX_PIXELS:
+        raise DataError(too_large(name, f"{width} x {height} pixels"))
+    if image.mode in ("I", "F"):
+        raise DataError(f"{name}: 32-bit samples; allowed: 8- or 16-bit unsigned")
+    try:
+        upright = ImageOps.exif_transpose(image)
+        if upright.mode.startswith("I;16"):
+            upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
+        notes = tuple(_oddities(image, 1))
+        return Decoded(np.array(_opaque(upright).convert("RGB")), notes)
+    except DECODER_ERRORS as error:
+        raise DataError(f"{name}: damaged or cut short ({error})") from error
 
 
 def _opaque(image: Image.Image) -> Image.Image:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from stainproof.data.decoding import FORMATS
+from stainproof.data.image_file import FORMATS
 from stainproof.data.listing import Listing
 
 MAX_SHOWN_CLASSES = 12

@@ -20,7 +20,7 @@ MAX_BYTES = 2**30
 
 PILLOW_WARNINGS = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
 
-_DECODER_ERRORS = (
+DECODER_ERRORS = (
     OSError,
     SyntaxError,
     ValueError,
@@ -59,12 +59,12 @@ def open_image(path: Path) -> Iterator[Image.Image]:
         with Image.open(path, formats=FORMATS) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
-                raise DataError(_too_large(path, f"{width} x {height} pixels"))
+                raise DataError(too_large(path, f"{width} x {height} pixels"))
             if image.format == "TIFF" and (trait := tiff.unread_trait(image)):
                 raise DataError(f"{path}: {trait}")
             yield image
     except Image.DecompressionBombError as error:
-        raise DataError(_too_large(path, "a far larger one")) from error
+        raise DataError(too_large(path, "a far larger one")) from error
     except UnidentifiedImageError as error:
         if tiff.is_tiff(path):
             raise DataError(f"{path}: {tiff.why_unread(path)}") from error
@@ -73,7 +73,7 @@ def open_image(path: Path) -> Iterator[Image.Image]:
         raise DataError(f"{path}: no such file") from error
     except PermissionError as error:
         raise DataError(in_words(error)) from error
-    except _DECODER_ERRORS as error:
+    except DECODER_ERRORS as error:
         raise DataError(f"{path}: damaged or cut short ({error})") from error
 
 
@@ -93,5 +93,6 @@ def _hush_pillow() -> None:
         warnings.filters.insert(0, PILLOW_WARNINGS)  # type: ignore[attr-defined]
 
 
-def _too_large(path: Path, got: str) -> str:
-    return f"{path}: refused before decoding; allowed: {MAX_PIXELS // 10**6} megapixels, got {got}"
+def too_large(name: Path | str, got: str) -> str:
+    """Return the message about an image of too many pixels."""
+    return f"{name}: refused before decoding; allowed: {MAX_PIXELS // 10**6} megapixels, got {got}"

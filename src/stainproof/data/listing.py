@@ -140,4 +140,4 @@ class Listing:
         """
         if self.arrays is not None:
             return Decoded(self.arrays[index], ())
-        return decode(self.paths[index])
+        return decode(self.paths[index], self.bits)

@@ -3,12 +3,14 @@
 import math
 from collections import Counter
 from collections.abc import Container
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from stainproof.config.schema import Preprocessing, SourceConfig
 from stainproof.data import download, manifest, npz
+from stainproof.data.bit_depth import bits_used
 from stainproof.data.class_map import apply_class_map, read_class_map
 from stainproof.data.dataset import Dataset
 from stainproof.data.images import Images, to_square
@@ -129,6 +131,8 @@ def list_source(
     class_map = read_class_map(options.class_map) if options.class_map else None
     place, part = split_off_part(str(source))
     listing = _list_whole(place, options, track)
+    if listing.paths:
+        listing = replace(listing, bits=options.bits or bits_used(listing.paths))
     if class_map:
         listing = apply_class_map(listing, class_map)
     return listing.part(part) if part else listing

@@ -7,6 +7,7 @@ from itertools import groupby
 from pathlib import Path
 
 from stainproof.config.schema import Preprocessing
+from stainproof.data.bit_depth import bits_used
 from stainproof.data.decoding import decode
 from stainproof.data.images import Images, to_square
 from stainproof.data.npz import read_images_only
@@ -58,24 +59,34 @@ def find(patterns: Iterable[str], say: Say = silent_say) -> list[Path]:
     return found
 
 
-def read(paths: list[Path], preprocessing: Preprocessing) -> Iterator[Item]:
+def read(paths: list[Path], preprocessing: Preprocessing, bits: int = 0) -> Iterator[Item]:
     """Yield the images of the files, decoded on all cores, a few hundred ahead.
 
-    A file that cannot be read yields an item with its error. An npz file yields all its images.
+    A file that cannot be read yields an item with its error. An npz file yields all its images, one
+    in MedMNIST's layout those of its test part.
+
+    Args:
+        paths: Image files and npz files.
+        preprocessing: Size and fit of the images.
+        bits: Number of bits that the values of 16-bit files use; 0: found by `bits_used`.
+
+    Raises:
+        DataError: The number of bits is ambiguous.
     """
+    bits = bits or bits_used(paths)
     for is_npz, some in groupby(paths, key=lambda path: path.suffix.lower() == ".npz"):
         read_all = map if is_npz else in_order  # an npz file is large: one at a time
-        for items in read_all(lambda path: _read_one(path, preprocessing), some):
+        for items in read_all(lambda path: _read_one(path, preprocessing, bits), some):
             yield from items
 
 
-def _read_one(path: Path, preprocessing: Preprocessing) -> list[Item]:
+def _read_one(path: Path, preprocessing: Preprocessing, bits: int) -> list[Item]:
     try:
         if path.suffix.lower() == ".npz":
             return [
                 Item(f"{printable(path)}#{index}", to_square(rgb, preprocessing))
                 for index, rgb in enumerate(read_images_only(path))
             ]
-        return [Item(printable(path), to_square(decode(path).rgb, preprocessing))]
+        return [Item(printable(path), to_square(decode(path, bits).rgb, preprocessing))]
     except DataError as error:
         return [Item(printable(path), None, str(error))]

@@ -6,13 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stainproof.data.decoding import SUFFIXES
+from stainproof.data.decoding import SUFFIXES, UNREAD_SUFFIXES
 
-UNREAD_SUFFIXES = frozenset({
-    ".gif", ".heic", ".heif", ".avif", ".jp2", ".svs", ".ndpi", ".mrxs", ".czi", ".dcm", ".psd",
-    ".cr2", ".nef", ".dng",
-})  # fmt: skip
-"""Image formats that are not read."""
 SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini", "ehthumbs.db"})
 SYSTEM_FOLDERS = frozenset({"__macosx", "@eadir", "#recycle", "$recycle.bin", "lost+found"})
 MASK_FOLDERS = frozenset({"mask", "masks", "segmentation", "segmentations", "annotations"})

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from stainproof.config.schema import InferenceConfig, Preprocessing
 from stainproof.data.dataset import Dataset
 from stainproof.data.images import Images, to_square
-from stainproof.errors import CheckpointError, DataError
+from stainproof.errors import CheckpointError
 from stainproof.inference.engines import DEFAULT, Engine, installed, open_engine
 from stainproof.inference.frequency_filters import apply_filter
+from stainproof.inference.inputs import ImageLike, as_list, as_rgb
 from stainproof.inference.tta import tta_views
 from stainproof.inference.voting import vote
 from stainproof.progress import Track, silent
@@ -33,10 +34,21 @@ class Member:
     engine: Engine
     card: Card
     run: RunFolder
+    engine_name: str
+    """Name in `engines.ENGINES`."""
 
 
 class Classifier:
-    """A trained classifier of blood-cell images: one network or an ensemble."""
+    """A trained classifier of blood-cell images: one network or an ensemble.
+
+    Example:
+        >>> from stainproof import Classifier
+        >>> classifier = Classifier.load("runs/first")
+        >>> label = classifier.predict("cells/ig/00003.jpg")[0]  # a name in `classifier.classes`
+        >>> probs = classifier.predict_proba(["cells/ig/00003.jpg", "cells/platelet/00007.jpg"])
+        >>> probs.shape  # images, classes
+        (2, 8)
+    """
 
     def __init__(
         self,
@@ -100,6 +112,20 @@ class Classifier:
         members = [_open(RunFolder(one), engine, threads) for one in folders]
         return cls(members, inference, ensemble.voting)
 
+    def __repr__(self) -> str:
+        """Return run, engine, input size, classes, and settings of inference if there are any."""
+        size_px = self.preprocessing.size_px
+        names = [member.run.path.resolve().name for member in self.members]
+        engines = dict.fromkeys(member.engine_name for member in self.members)
+        facts = [
+            f"{self.voting} voting" if len(names) > 1 else "",
+            f"engine {', '.join(engines)}",
+            f"input {size_px} x {size_px} px",
+            self.inference.describe(),
+            f"classes {', '.join(self.classes)}",
+        ]
+        return f"<Classifier {' + '.join(names)}: {'; '.join(filter(None, facts))}>"
+
     @property
     def preprocessing(self) -> Preprocessing:
         """Preprocessing of the member with the largest input size."""
@@ -113,37 +139,47 @@ class Classifier:
         own = [member.card.weights_sha256 for member in self.members]
         return own[0] if len(own) == 1 else hashlib.sha256("".join(own).encode()).hexdigest()
 
-    def predict_proba(self, images: Images | Sequence[Images]) -> NDArray[np.float32]:
+    def predict_proba(self, images: ImageLike | Sequence[ImageLike]) -> NDArray[np.float32]:
         """Return the probability of every class for every image.
 
         Args:
-            images: uint8 RGB, 0 to 255: one image (height, width, 3), a batch (N, height, width,
-                3), or a list of images of any sizes. They are cropped and resized as the
-                preprocessing says.
+            images: One image, or a list of images of any sizes and kinds. An image is the path of a
+                file (str or Path), a Pillow image, or an array with values 0 to 255: uint8 (height,
+                width, 3) with channels in the order red, green, blue, or uint8 (height, width)
+                grey. A batch uint8 (N, height, width, 3) counts as a list. Images are cropped and
+                resized as the preprocessing says. OpenCV reads blue, green, red: give it
+                `bgr[..., ::-1]`.
 
         Returns:
-            float32 (N, classes), rows sum to 1; N is 1 for one image. Under hard voting:
-            (votes + mean probability) / (networks + 1), so the mean breaks ties.
+            float32 (N, classes), rows sum to 1, columns in the order of `classes`; N is 1 for one
+            image. Under hard voting: (votes + mean probability) / (networks + 1), so the mean
+            breaks ties.
 
         Raises:
-            DataError: An array has another type or shape.
+            DataError: An image is of another kind, type or shape, a file cannot be read, or a list
+                is empty.
         """
-        singles = [images] if isinstance(images, np.ndarray) and images.ndim == 3 else images
-        checked = [_checked(rgb, index) for index, rgb in enumerate(singles)]
-        if not checked:
-            return np.empty((0, len(self.classes)), dtype=np.float32)
-        batches = [
-            checked[start : start + BATCH_SIZE] for start in range(0, len(checked), BATCH_SIZE)
-        ]
-        return np.concatenate(
-            [
-                vote([self._member_proba(one, batch) for one in self.members], self.voting)
-                for batch in batches
-            ]
-        )
+        given = as_list(images)
+        probs = [np.empty((0, len(self.classes)), dtype=np.float32)]
+        for start in range(0, len(given), BATCH_SIZE):
+            some = given[start : start + BATCH_SIZE]
+            batch = [as_rgb(image, index) for index, image in enumerate(some, start)]
+            votes = [self._member_proba(one, batch) for one in self.members]
+            probs.append(vote(votes, self.voting))
+        return np.concatenate(probs)
 
-    def predict(self, images: Images | Sequence[Images]) -> list[str]:
-        """Return the name of the most probable class for every image; see `predict_proba`."""
+    def predict(self, images: ImageLike | Sequence[ImageLike]) -> list[str]:
+        """Return the name of the most probable class for every image.
+
+        Args:
+            images: As in `predict_proba`.
+
+        Returns:
+            N names in `classes`; one name in a list for one image.
+
+        Raises:
+            DataError: As in `predict_proba`.
+        """
         return [self.classes[index] for index in self.predict_proba(images).argmax(axis=1)]
 
     def predict_dataset(self, data: Dataset, track: Track = silent) -> NDArray[np.float32]:
@@ -168,17 +204,4 @@ def _open(run: RunFolder, engine: str, threads: int | None) -> Member:
     card = run.read_card()
     if engine == "auto":
         engine = card.engine if card.engine in installed() else DEFAULT
-    return Member(open_engine(engine, run, card, threads), card, run)
-
-
-def _checked(rgb: object, index: int) -> Images:
-    if not isinstance(rgb, np.ndarray):
-        raise DataError(f"image {index}: expected a numpy array, got {type(rgb).__name__}")
-    if rgb.dtype != np.uint8:
-        raise DataError(
-            f"image {index}: expected uint8 with values 0 to 255, got {rgb.dtype}; "
-            "scale floats in [0, 1] by 255 first"
-        )
-    if rgb.ndim != 3 or rgb.shape[2] != 3 or 0 in rgb.shape:
-        raise DataError(f"image {index}: expected (height, width, 3) in RGB, got {rgb.shape}")
-    return rgb
+    return Member(open_engine(engine, run, card, threads), card, run, engine)

@@ -74,7 +74,7 @@ def quantise(
         shutil.copy(folder.onnx, trial.onnx)
         sha256 = trial.write_int8(to_int8(trial.onnx, data.images[np.sort(calibration)]))
         card = exact.members[0].card.model_copy(update={"int8_sha256": sha256})
-        quantised = Classifier([Member(open_engine(INT8, trial, card), card, trial)])
+        quantised = Classifier([Member(open_engine(INT8, trial, card), card, trial, INT8)])
         accuracy, accuracy_int8 = (
             float(np.mean(one.predict_dataset(measured, track).argmax(axis=1) == labels))
             for one in (exact, quantised)

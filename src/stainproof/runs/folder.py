@@ -128,6 +128,18 @@ class RunFolder:
         tree = upgrade_config(read_toml(self.config))
         return make_settings(Config, tree, f"{self.config}: setting")
 
+    def read_resumed_config(self) -> Config:
+        """Read the settings of a training that is to be continued.
+
+        Raises:
+            CheckpointError: The folder has no state to continue from.
+            ConfigError: The settings are damaged or unknown.
+        """
+        for file in (self.config, self.state):
+            if not file.exists():
+                raise CheckpointError(f"{self}: no {file.name} in it; there is nothing to resume")
+        return self.read_config()
+
     def write_config(self, config: Config) -> None:
         """Write the settings of the training."""
         files.write_text(self.config, config.to_toml())

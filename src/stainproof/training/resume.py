@@ -4,9 +4,8 @@ from operator import attrgetter
 from typing import Any
 
 from stainproof.config.parsing import Settings
-from stainproof.config.presets import make_config
 from stainproof.config.schema import Config
-from stainproof.errors import CheckpointError, ConfigError
+from stainproof.errors import ConfigError
 from stainproof.models.backbones import with_backbone_preprocessing
 from stainproof.models.network import check_network
 from stainproof.runs.folder import RunFolder
@@ -19,12 +18,12 @@ PLATEAU_RATE = "training.learning_rate"
 """
 
 
-def resolve_config(run: RunFolder, config: Config | None, resume: bool, audited: bool) -> Config:
+def resolve_config(run: RunFolder, config: Config, resume: bool, audited: bool) -> Config:
     """Return the settings of a training; refuse to overwrite a run.
 
     Args:
         run: The run folder.
-        config: The requested settings; by default the preset `light`, with `resume` the run's own.
+        config: The requested settings.
         resume: Whether the run exists and is to be continued.
         audited: Whether an audit will determine which images the run leaves out.
 
@@ -39,10 +38,8 @@ def resolve_config(run: RunFolder, config: Config | None, resume: bool, audited:
             raise ConfigError(
                 "--audit: not allowed with --resume; a run keeps the audit it began with"
             )
-        if not run.state.exists():
-            raise CheckpointError(f"{run}: no {run.state.name} in it; there is nothing to resume")
-        kept = run.read_config()
-        config = with_backbone_preprocessing(config or kept)
+        kept = run.read_resumed_config()
+        config = with_backbone_preprocessing(config)
         _check_kept(kept, config)
         return config
     run.check_unused()
@@ -50,7 +47,7 @@ def resolve_config(run: RunFolder, config: Config | None, resume: bool, audited:
         raise ConfigError(
             f"{run}: has the audit of a run that was not started; add --audit, or remove it"
         )
-    config = with_backbone_preprocessing(config or make_config())
+    config = with_backbone_preprocessing(config)
     check_network(config, training_sizes_px(config))
     return config
 
