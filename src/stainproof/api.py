@@ -28,6 +28,7 @@ from stainproof.audit.findings import write_csv
 from stainproof.audit.summary import AuditSummary
 from stainproof.config.schema import AuditConfig, Config, InferenceConfig
 from stainproof.data import sources
+from stainproof.data.copies import canonical_hashes
 from stainproof.data.dataset import Dataset
 from stainproof.data.splits import TRAIN, VAL, make_split
 from stainproof.errors import ConfigError
@@ -82,13 +83,14 @@ def audit(
         out: Folder to write to.
         settings: Thresholds and the seed.
         review: Whether a person can reject findings on the page and save the decisions.
-        against: A second source, to test whether both come from one distribution.
+        against: A second source, to test whether both come from one distribution and to count its
+            copies of images of the first.
         track: Shows progress.
 
     Raises:
         DataError: A source cannot be listed, or `out` cannot be written.
     """
-    from stainproof.audit.checks import run_checks, summarise
+    from stainproof.audit.checks import count_copies_against, run_checks, summarise
     from stainproof.audit.measurements import measure
     from stainproof.audit.two_sample import check_enough, two_sample_auc
     from stainproof.reports.audit_page import render_audit
@@ -100,13 +102,15 @@ def audit(
     if against:
         check_enough(*map(len, listings))
     found = run_checks(listings[0], settings, track)
-    auc = None
+    auc = num_copies = None
     if against:
         other = measure(listings[1], track)
         first, second = (part.small[part.readable] for part in (found.measurements, other))
         value, low, high = two_sample_auc(first, second, settings.seed)
         auc = Estimate(value=value, low=low, high=high)
-    summary = summarise(found, str(against or ""), auc, time.monotonic() - began)
+        num_copies = count_copies_against(found, listings[1], other)
+    seconds = time.monotonic() - began
+    summary = summarise(found, str(against or ""), auc, seconds, num_copies)
     write_csv(folder / AUDIT_FILE, found.findings)
     summary.write(folder / AUDIT_SUMMARY_FILE)
     files.write_text(folder / AUDIT_PAGE_FILE, render_audit(found, summary, review=review))
@@ -170,6 +174,7 @@ def train(
 
     run.write_config(config)
     run.write_splits(split.to_bytes())
+    run.write_training_hashes(canonical_hashes(parts[TRAIN].images))
     write_examples(run, parts[TRAIN])
 
     def write_card(result: "TrainingResult") -> Card:
@@ -267,6 +272,7 @@ def evaluate(
         DataError: The source cannot be read, or has a class that the model does not know.
     """
     from stainproof.evaluation.evaluator import evaluate as evaluate_classifier
+    from stainproof.evaluation.training_copies import count_training_copies
 
     if seed < 0:
         raise ConfigError(f"seed must be 0 or more, got {seed}")
@@ -277,7 +283,10 @@ def evaluate(
     data = replace(data, source=name)
     folder = Path(out) if out else RunFolder(run).evaluations / name
     _check_same_images(folder, data)
-    return evaluate_classifier(classifier, data, folder, seed=seed, track=track)
+    num_copies = count_training_copies(classifier, data, partial(sources.load_test, source))
+    return evaluate_classifier(
+        classifier, data, folder, seed=seed, num_in_training=num_copies, track=track
+    )
 
 
 def report(run: str | Path, evaluations: Iterable[str | Path] = ()) -> Path:

@@ -149,6 +149,11 @@ def print_audit(summary: "AuditSummary", out: Path) -> None:
             f"  told apart from {summary.compared_with}: {apart.value:.3f} "
             f"({apart.low:.3f} to {apart.high:.3f}; 0.5 alike, 1 different)"
         )
+    if summary.num_copies_against is not None:
+        typer.echo(
+            f"  images of {summary.compared_with} that are copies of images of {summary.source}: "
+            f"{summary.num_copies_against}"
+        )
     for note in summary.notes:
         typer.echo(f"  {note}")
     typer.echo(f"cleaning would set aside {summary.num_dropped}; look at {out / 'audit.html'}")
@@ -166,6 +171,9 @@ def print_evaluation(result: "Evaluation") -> None:
     typer.echo(f"{result.source}: {result.num_images} images{absent}")
     for name in ("accuracy", "balanced_accuracy", "macro_f1", "expected_calibration_error"):
         typer.echo(f"  {name.replace('_', ' '):27s}{getattr(result, name).percent()}")
+    typer.echo(f"  {result.interval_basis}")
+    if result.num_in_training:
+        typer.echo(f"  {result.training_copies}")
     print_classes(result.per_class)
 
 

@@ -4,6 +4,7 @@
     config.toml          all settings of the training
     history.jsonl        one record per epoch
     splits.csv           the split of every image: train, val or test
+    training_hashes.npy  hashes of the training images, equal for rotated and mirrored copies
     best.safetensors     weights of the selected epoch
     last.safetensors     weights of the last epoch
     state.safetensors    optimizer and schedule state, to resume from
@@ -19,6 +20,7 @@
 The names of these files are defined in this module only.
 """
 
+import io
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -52,6 +54,7 @@ class RunFolder:
         self.config = self.path / "config.toml"
         self.history = self.path / "history.jsonl"
         self.splits = self.path / "splits.csv"
+        self.training_hashes = self.path / "training_hashes.npy"
         self.best = self.path / "best.safetensors"
         self.last = self.path / "last.safetensors"
         self.state = self.path / "state.safetensors"
@@ -155,6 +158,31 @@ class RunFolder:
         """Write the split of every image."""
         files.write_bytes(self.splits, content)
 
+    def read_training_hashes(self) -> NDArray[np.uint64] | None:
+        """Read the hashes of the training images; None if there are none, as in older runs.
+
+        Returns:
+            uint64 (N,), ascending; see `data.copies.canonical_hashes`.
+
+        Raises:
+            CheckpointError: The file is damaged.
+        """
+        if not self.training_hashes.exists():
+            return None
+        try:
+            hashes = np.load(self.training_hashes, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise CheckpointError(f"{self.training_hashes}: damaged; not a NumPy file") from error
+        if not isinstance(hashes, np.ndarray) or hashes.dtype != np.uint64 or hashes.ndim != 1:
+            raise CheckpointError(f"{self.training_hashes}: damaged; not one uint64 an image")
+        return hashes
+
+    def write_training_hashes(self, hashes: NDArray[np.uint64]) -> None:
+        """Write the hashes of the training images, uint64 (N,)."""
+        content = io.BytesIO()
+        np.save(content, np.unique(hashes), allow_pickle=False)
+        files.write_bytes(self.training_hashes, content.getvalue())
+
     def epoch(self, epoch: int) -> Path:
         """Return the path of the weights of one epoch, counted from 1."""
         return self.path / "epochs" / f"{epoch:04d}.safetensors"
@@ -205,10 +233,11 @@ class RunFolder:
         return [path for path in (*folders, *sorted(self.evaluations.glob("*"))) if path.is_dir()]
 
     def copy_training_record(self, other: "RunFolder") -> None:
-        """Copy settings, splits, history, audit and examples of another run into this folder."""
-        for name in ("config.toml", "splits.csv", "history.jsonl", "audit/audit.csv"):
-            if (other.path / name).exists():
-                files.write_bytes(self.path / name, (other.path / name).read_bytes())
+        """Copy settings, split, hashes, history, audit and examples of another run."""
+        records = (other.config, other.splits, other.training_hashes, other.history)
+        for file in (*records, other.audit / "audit.csv"):
+            if file.exists():
+                files.write_bytes(self.path / file.relative_to(other.path), file.read_bytes())
         for picture in sorted(other.examples.glob("*/*.png")):
             inner = picture.relative_to(other.path)
             files.write_bytes(self.path / inner, picture.read_bytes())
