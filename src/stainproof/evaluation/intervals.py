@@ -53,7 +53,7 @@ def over_groups(
     tail = 0.5 * (1 - CONFIDENCE)
     spread = np.maximum(value * (1 - value), 1e-12)
     student = t.ppf(1 - tail, df) * np.sqrt(variance) / spread
-    reach = np.maximum(student, norm.ppf(1 - tail) / np.sqrt(num_images * spread))
+    reach = np.maximum(student, norm.ppf(1 - tail) / np.sqrt(np.maximum(num_images, 1) * spread))
     centre = logit(np.clip(value, 1e-12, 1 - 1e-12))
     exact = beta.ppf(tail, num_groups, 1)
     low = np.where(value < 1, np.where(value > 0, expit(centre - reach), 0.0), exact)
