@@ -15,6 +15,7 @@ atomically. The command line (`cli/`) is a thin layer over these functions. Sequ
 Modules that are slow to import (torch, scikit-learn, matplotlib) are imported inside the functions.
 """
 
+import shutil
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -28,18 +29,22 @@ from stainproof.audit.findings import write_csv
 from stainproof.audit.summary import AuditSummary
 from stainproof.config.names import NetworkName, PresetName, ScheduleName
 from stainproof.config.presets import choose_config
-from stainproof.config.schema import AuditConfig, Config, InferenceConfig
+from stainproof.config.schema import AuditConfig, Config, InferenceConfig, SourceConfig
 from stainproof.data import sources
+from stainproof.data.copies import canonical_hashes
+from stainproof.data.class_map import map_unknown_classes
 from stainproof.data.dataset import Dataset
-from stainproof.data.splits import TRAIN, VAL, make_split
-from stainproof.errors import ConfigError
+from stainproof.data.listing import Listing
+from stainproof.data.description import SourceDescription, describe
+from stainproof.data.splits import TRAIN, VAL, Split, check_split, make_split
+from stainproof.errors import ConfigError, DataError
 from stainproof.evaluation.result import EVALUATION_FILE, Evaluation
 from stainproof.inference.classifier import Classifier
 from stainproof.inference.engines import INT8, choose_engine
 from stainproof.inference.ensemble import ensemble
 from stainproof.inference.int8 import quantise
 from stainproof.inference.tables import predict
-from stainproof.progress import Track, silent
+from stainproof.progress import Say, Track, silent, silent_say
 from stainproof.runs.artefact import Estimate
 from stainproof.runs.card import Card
 from stainproof.runs.ensemble import refuse_ensemble
@@ -73,6 +78,7 @@ def audit(
     *,
     review: bool = False,
     against: str | Path | None = None,
+    options: SourceConfig = sources.AS_GUESSED,
     track: Track = silent,
 ) -> AuditSummary:
     """Find duplicates, doctored images, outliers and label issues.
@@ -84,31 +90,50 @@ def audit(
         out: Folder to write to.
         settings: Thresholds and the seed.
         review: Whether a person can reject findings on the page and save the decisions.
-        against: A second source, to test whether both come from one distribution.
+        against: A second source, to test whether both come from one distribution and to count its
+            copies of images of the first.
+        options: How the sources are read, see `data.sources.load`.
         track: Shows progress.
 
     Raises:
         DataError: A source cannot be listed, or `out` cannot be written.
     """
-    from stainproof.audit.checks import run_checks, summarise
+    from stainproof.audit.two_sample import check_enough
+
+    listing = sources.list_whole_source(source, track, options=options)
+    other = sources.list_whole_source(against, track, options=options) if against else None
+    files.check_writable(Path(out) / AUDIT_FILE)
+    if other:
+        check_enough(len(listing), len(other))
+    settings = settings or AuditConfig()
+    return _audit_listing(listing, Path(out), settings, other, str(against or ""), review, track)
+
+
+def _audit_listing(
+    listing: Listing,
+    folder: Path,
+    settings: AuditConfig,
+    other: Listing | None = None,
+    against: str = "",
+    review: bool = False,
+    track: Track = silent,
+) -> AuditSummary:
+    """Audit a listing, compare it with another one, and write the results."""
+    from stainproof.audit.checks import count_copies_against, run_checks, summarise
     from stainproof.audit.measurements import measure
-    from stainproof.audit.two_sample import check_enough, two_sample_auc
+    from stainproof.audit.two_sample import two_sample_auc
     from stainproof.reports.audit_page import render_audit
 
     began = time.monotonic()
-    folder, settings = Path(out), settings or AuditConfig()
-    listings = [sources.list_source(one, track) for one in (source, against) if one]
-    files.check_writable(folder / AUDIT_FILE)
-    if against:
-        check_enough(*map(len, listings))
-    found = run_checks(listings[0], settings, track)
-    auc = None
-    if against:
-        other = measure(listings[1], track)
-        first, second = (part.small[part.readable] for part in (found.measurements, other))
+    found = run_checks(listing, settings, track)
+    auc = num_copies = None
+    if other:
+        measured = measure(other, track)
+        first, second = (part.small[part.readable] for part in (found.measurements, measured))
         value, low, high = two_sample_auc(first, second, settings.seed)
         auc = Estimate(value=value, low=low, high=high)
-    summary = summarise(found, str(against or ""), auc, time.monotonic() - began)
+        num_copies = count_copies_against(found, other, measured)
+    summary = summarise(found, against, auc, time.monotonic() - began, num_copies)
     write_csv(folder / AUDIT_FILE, found.findings)
     summary.write(folder / AUDIT_SUMMARY_FILE)
     files.write_text(folder / AUDIT_PAGE_FILE, render_audit(found, summary, review=review))
@@ -128,6 +153,7 @@ def train(
     resume: bool = False,
     audited: bool = False,
     track: Track = silent,
+    say: Say = silent_say,
     on_step: "Callable[[Step], None]" = lambda step: None,
     **settings: Any,
 ) -> Card:
@@ -149,6 +175,7 @@ def train(
         audited: Whether to audit the source first and leave out what the audit drops. The audit is
             kept in the run folder, and a resumed run applies it again.
         track: Shows progress.
+        say: Called with lines about the source and the split before training begins.
         on_step: Called after every training step.
         **settings: Single settings, applied last: `training__batch_size=64`, or
             `**{"training.batch_size": 64}`. All names: `help(stainproof.Config)`.
@@ -178,35 +205,60 @@ def train(
         assignments=settings,
         kept=run.read_resumed_config() if resume and config is None else None,
     )
-    config = resolve_config(run, chosen, resume, audited)
+    config, changes = resolve_config(run, chosen, resume, audited)
+    for change in changes:
+        say(change)
     teacher = partial(load_teacher, config.training.teacher) if config.training.teacher else None
     if teacher:
         teacher()  # an unusable teacher is reported before the images are read
-    if audited:
-        audit(source, run.audit, config.audit, track=track)
-    dropped = dropped_names(run.audit)
-    data = sources.load(source, config.preprocessing, leave_out=dropped, track=track)
+    listing = sources.list_source(source, track, options=config.source)
+    for line in describe(listing).lines():
+        say(line)
+    check_split(listing, config.split, config.seed)
+    with run.training_lock():
+        if audited:
+            _audit_listing(listing, run.audit, config.audit, track=track)
+        try:
+            data, split = _read_and_split(listing, config, dropped_names(run.audit), track)
+        except DataError:
+            if audited:  # nothing is left of a training that was not started
+                shutil.rmtree(run.audit)
+            raise
+        for line in split.notes:
+            say(line)
+        if resume:
+            run.check_split(split.sha256())
+        parts = split.divide(data)
+        summary = summarise_data(data, split, parts)
+        del data, listing  # the images are in memory once, in `parts`
+        trainer = Trainer(
+            config, parts[TRAIN], parts[VAL], run, resume=resume, load_teacher=teacher
+        )
+
+        run.write_config(config)
+        run.write_splits(split.to_bytes())
+        run.write_training_hashes(canonical_hashes(parts[TRAIN].images))
+        write_examples(run, parts[TRAIN])
+
+        def write_card(result: "TrainingResult") -> Card:
+            card = make_card(run, config, summary, trainer.network, result)
+            run.write_card(card)
+            return card
+
+        card = write_card(trainer.train(on_step=on_step, on_epoch=write_card))
+        return _finish_run(run, card, parts, track)
+
+
+def _read_and_split(
+    listing: Listing, config: Config, dropped: set[str], track: Track
+) -> tuple[Dataset, Split]:
+    """Read the images that an audit does not drop, and split them."""
+    data = sources.read(
+        listing, config.preprocessing, options=config.source, leave_out=dropped, track=track
+    )
     if dropped:
         data = replace(data, notes=(*data.notes, f"{len(dropped)} images left out by the audit"))
-    split = make_split(data, config.split, config.seed)
-    if resume:
-        run.check_split(split.sha256())
-    parts = split.divide(data)
-    summary = summarise_data(data, split, parts)
-    del data  # the images are in memory once, in `parts`
-    trainer = Trainer(config, parts[TRAIN], parts[VAL], run, resume=resume, load_teacher=teacher)
-
-    run.write_config(config)
-    run.write_splits(split.to_bytes())
-    write_examples(run, parts[TRAIN])
-
-    def write_card(result: "TrainingResult") -> Card:
-        card = make_card(run, config, summary, trainer.network, result)
-        run.write_card(card)
-        return card
-
-    card = write_card(trainer.train(on_step=on_step, on_epoch=write_card))
-    return _finish_run(run, card, parts, track)
+    return data, make_split(data, config.split, config.seed)
 
 
 def average(
@@ -242,15 +294,16 @@ def average(
     from stainproof.training.weight_averaging import average_weights, check_choice, find_candidates
 
     folders, run = [RunFolder(one) for one in runs], RunFolder(out)
+    for one in folders:
+        one.check_not_in_training()
     first = folders[0]
     check_choice(choice, max_val_loss, len(runs))
     candidates = find_candidates(folders)
     card = first.read_card()
     run.check_unused()
     config = first.read_config()
-    dropped = dropped_names(first.audit)
-    data = sources.load(source, config.preprocessing, leave_out=dropped, track=track)
-    split = make_split(data, config.split, config.seed)
+    listing = sources.list_source(source, track, options=config.source)
+    data, split = _read_and_split(listing, config, dropped_names(first.audit), track)
     for one in folders:
         one.check_split(split.sha256())
     parts = split.divide(data)
@@ -295,6 +348,7 @@ def evaluate(
         DataError: The source cannot be read, or has a class that the model does not know.
     """
     from stainproof.evaluation.evaluator import evaluate as evaluate_classifier
+    from stainproof.evaluation.training_copies import count_training_copies
 
     if seed < 0:
         raise ConfigError(f"seed must be 0 or more, got {seed}")
@@ -305,7 +359,10 @@ def evaluate(
     data = replace(data, source=name)
     folder = Path(out) if out else RunFolder(run).evaluations / name
     _check_same_images(folder, data)
-    return evaluate_classifier(classifier, data, folder, seed=seed, track=track)
+    num_copies = count_training_copies(classifier, data, partial(sources.load_test, source))
+    return evaluate_classifier(
+        classifier, data, folder, seed=seed, num_in_training=num_copies, track=track
+    )
 
 
 def report(run: str | Path, evaluations: Iterable[str | Path] = ()) -> Path:

@@ -4,6 +4,7 @@ import pytest
 from numpy.typing import NDArray
 
 from stainproof.audit import duplicates
+from stainproof.data import copies
 from stainproof.synthetic import phantoms
 
 COPIES = {
@@ -32,14 +33,14 @@ def thumbs_of(images: NDArray[np.uint8] | list[NDArray[np.uint8]]) -> NDArray[np
 
 def test_all_eight_symmetries_share_a_key_and_other_cells_do_not(cells: NDArray[np.uint8]) -> None:
     views = [np.rot90(side, k) for side in (cells[0], cells[0][:, ::-1]) for k in range(4)]
-    keys = {duplicates.invariant_key(np.ascontiguousarray(view)) for view in views}
-    assert keys == {duplicates.invariant_key(cells[0])}
-    assert len({duplicates.invariant_key(rgb) for rgb in cells}) == len(cells)
+    keys = {copies.invariant_key(np.ascontiguousarray(view)) for view in views}
+    assert keys == {copies.invariant_key(cells[0])}
+    assert len({copies.invariant_key(rgb) for rgb in cells}) == len(cells)
 
 
 def test_exact_groups_are_the_planted_ones(cells: NDArray[np.uint8]) -> None:
     images = np.concatenate([cells, cells[[4]], np.rot90(cells[[9]], 1, axes=(1, 2)), cells[[4]]])
-    keys = [duplicates.invariant_key(rgb) for rgb in images]
+    keys = [copies.invariant_key(rgb) for rgb in images]
     groups = duplicates.find_exact_duplicates(keys, lambda index: images[index])
     assert sorted(map(list, groups)) == [[4, 160, 162], [9, 161]]
 
@@ -47,7 +48,7 @@ def test_exact_groups_are_the_planted_ones(cells: NDArray[np.uint8]) -> None:
 def test_the_same_pixels_in_another_order_are_no_duplicate(cells: NDArray[np.uint8]) -> None:
     shuffled = np.random.default_rng(0).permutation(cells[0].reshape(-1, 3)).reshape(96, 96, 3)
     images = [cells[0], shuffled]
-    keys = [duplicates.invariant_key(rgb) for rgb in images]
+    keys = [copies.invariant_key(rgb) for rgb in images]
     assert keys[0] == keys[1]
     assert duplicates.find_exact_duplicates(keys, lambda index: images[index]) == []
 

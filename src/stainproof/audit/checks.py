@@ -11,6 +11,7 @@ from stainproof.audit.doctored import MIN_IMAGES as MIN_IMAGES_DOCTORED
 from stainproof.audit.doctored import find_doctored
 from stainproof.audit.duplicates import (
     connected_groups,
+    count_copies,
     find_exact_duplicates,
     find_near_duplicates,
 )
@@ -224,7 +225,31 @@ exclude from later checks.
 """
 
 
-def summarise(audit: Audit, against: str, auc: Estimate | None, seconds: float) -> AuditSummary:
+def count_copies_against(audit: Audit, other: Listing, measured: Measurements) -> int:
+    """Count the images of a second source with the pixels of an image of the audited one.
+
+    Rotated and mirrored copies count.
+
+    Args:
+        audit: The findings of the audited source.
+        other: The second source.
+        measured: Its measurements.
+    """
+    return count_copies(
+        audit.measurements.keys,
+        lambda index: square(audit.listing, index),
+        measured.keys,
+        lambda index: square(other, index),
+    )
+
+
+def summarise(
+    audit: Audit,
+    against: str,
+    auc: Estimate | None,
+    seconds: float,
+    num_copies_against: int | None = None,
+) -> AuditSummary:
     """Return the summary of an audit.
 
     Args:
@@ -232,6 +257,8 @@ def summarise(audit: Audit, against: str, auc: Estimate | None, seconds: float) 
         against: The second source that was compared; empty if there was none.
         auc: AUC of the two-sample test; None without a second source.
         seconds: Duration of the audit, in seconds.
+        num_copies_against: Images of the second source that are copies of images of the audited
+            one; None without a second source.
     """
     listing, measurements = audit.listing, audit.measurements
     dropped = files_to_drop(audit.findings)
@@ -254,6 +281,7 @@ def summarise(audit: Audit, against: str, auc: Estimate | None, seconds: float) 
         qualities=dict(zip(QUALITIES, zip(low, middle, high, strict=True), strict=True)),
         compared_with=against,
         two_sample_auc=auc,
+        num_copies_against=num_copies_against,
         settings=audit.settings,
         seconds=seconds,
         notes=(*listing.notes, *audit.notes),

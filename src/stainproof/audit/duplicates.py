@@ -1,6 +1,5 @@
 """Duplicates: images with equal pixels, and near duplicates by thumbnail correlation."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 
 import cv2
@@ -10,6 +9,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
+from stainproof.data.copies import canonical_hashes, canonical_pixels
 from stainproof.data.images import Images
 
 THUMB_PX = 24
@@ -28,24 +28,6 @@ different cells of the PBC data set are rarely closer than 0.03.
 
 Floats = NDArray[np.float32]
 Pairs = NDArray[np.int64]
-
-
-def invariant_key(rgb: Images) -> bytes:
-    """Return a hash that rotated and mirrored copies of an image share.
-
-    It is a hash of the three channels' histograms, which do not depend on pixel positions.
-    Different images can share a key; `canonical_pixels` decides.
-
-    Args:
-        rgb: uint8 (height, width, 3).
-    """
-    counts = [cv2.calcHist([rgb], [channel], None, [256], [0, 256]) for channel in range(3)]
-    return hashlib.blake2b(np.concatenate(counts).tobytes(), digest_size=16).digest()
-
-
-def canonical_pixels(rgb: Images) -> bytes:
-    """Return the pixels of that of the eight rotated and mirrored copies which sorts first."""
-    return min(np.rot90(side, k).tobytes() for side in (rgb, rgb[:, ::-1]) for k in range(4))
 
 
 def find_exact_duplicates(
@@ -69,6 +51,30 @@ def find_exact_duplicates(
             for index in members:
                 by_pixels.setdefault(canonical_pixels(read(index)), []).append(index)
     return [np.array(members) for members in by_pixels.values() if len(members) > 1]
+
+
+def count_copies(
+    keys: Sequence[bytes],
+    read: Callable[[int], Images],
+    other_keys: Sequence[bytes],
+    read_other: Callable[[int], Images],
+) -> int:
+    """Count the images of a second source that are copies of images of a first one.
+
+    Rotated and mirrored copies count. Only images with equal keys are read.
+
+    Args:
+        keys: Keys of the first source from `invariant_key`; empty for unreadable images.
+        read: Returns the image of the first source at a position.
+        other_keys: Keys of the second source.
+        read_other: Returns the image of the second source at a position.
+    """
+    shared = (set(keys) & set(other_keys)) - {b""}
+    ours = canonical_hashes(read(index) for index, key in enumerate(keys) if key in shared)
+    theirs = canonical_hashes(
+        read_other(index) for index, key in enumerate(other_keys) if key in shared
+    )
+    return int(np.isin(theirs, ours).sum())
 
 
 def thumbnail(rgb: Images) -> Floats:

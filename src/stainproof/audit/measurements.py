@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stainproof.audit.duplicates import THUMB_PX, invariant_key, thumbnail
+from stainproof.audit.duplicates import THUMB_PX, thumbnail
 from stainproof.config.schema import Preprocessing
+from stainproof.data.copies import invariant_key
 from stainproof.data.images import Images, to_square
 from stainproof.data.listing import Listing
 from stainproof.data.parallel import in_order
@@ -36,7 +37,7 @@ class Measurements:
     sizes: NDArray[np.int32]
     """int32 (N, 2): original width and height."""
     keys: list[bytes]
-    """N keys from `duplicates.invariant_key`."""
+    """N keys from `copies.invariant_key`."""
     thumbs: NDArray[np.float32]
     """float32 (N, 24, 24) from `duplicates.thumbnail`."""
     small: Images

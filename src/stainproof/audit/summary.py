@@ -36,6 +36,9 @@ class AuditSummary(Artefact):
     two_sample_auc: Estimate | None
     """Area under the ROC curve of a classifier that separates the two sources: 0.5 alike, 1
     different."""
+    num_copies_against: int | None = None
+    """Images of the second source whose pixels equal those of an image of this one, rotated and
+    mirrored copies included; None without a second source and in audits of earlier versions."""
     settings: AuditConfig
     seconds: float
     notes: tuple[str, ...]

@@ -40,6 +40,11 @@ def print_audit(summary: "AuditSummary", out: Path) -> None:
             f"  told apart from {summary.compared_with}: {apart.value:.3f} "
             f"({apart.low:.3f} to {apart.high:.3f}; 0.5 alike, 1 different)"
         )
+    if summary.num_copies_against is not None:
+        echo(
+            f"  images of {summary.compared_with} that are copies of images of {summary.source}: "
+            f"{summary.num_copies_against}"
+        )
     for note in summary.notes:
         echo(f"  {note}")
     echo(f"cleaning would set aside {summary.num_dropped}; look at {out / 'audit.html'}")
@@ -57,6 +62,9 @@ def print_evaluation(result: "Evaluation") -> None:
     echo(f"{result.source}: {result.num_images} images{absent}")
     for name in ("accuracy", "balanced_accuracy", "macro_f1", "expected_calibration_error"):
         echo(f"  {name.replace('_', ' '):27s}{getattr(result, name).percent()}")
+    echo(f"  {result.interval_basis}")
+    if result.num_in_training:
+        echo(f"  {result.training_copies}")
     print_classes(result.per_class)
 
 

@@ -24,7 +24,8 @@ def audit(
         bool, typer.Option("--review", help="Let a person decide on every finding on the page.")
     ] = False,
     against: Annotated[
-        str | None, typer.Option(help="A second source: test whether the two look alike.")
+        str | None,
+        typer.Option(help="A second source: test whether the two look alike, count copies."),
     ] = None,
     settings: Assignments = None,
     seed: Seed = 0,

@@ -22,6 +22,7 @@ def evaluate(
     out: Path,
     *,
     seed: int = 0,
+    num_in_training: int = 0,
     track: Track = silent,
 ) -> Evaluation:
     """Evaluate a classifier on a data set; write `eval.json` and pictures of the worst mistakes.
@@ -31,6 +32,7 @@ def evaluate(
         data: Labelled images; may have fewer classes than the model, in another order.
         out: Folder to write to.
         seed: Seed of the bootstrap.
+        num_in_training: Number of images that the classifier was trained on, for the result.
         track: Shows progress.
 
     Raises:
@@ -43,7 +45,7 @@ def evaluate(
     probs = classifier.predict_dataset(data, track)
     images_per_s = len(data) / (time.perf_counter() - began)
     (out / EVALUATION_FILE).unlink(missing_ok=True)  # its pictures are replaced one by one
-    scores = metrics.score(labels, probs, classifier.classes, seed)
+    scores = metrics.score(labels, probs, classifier.classes, seed, data.groups)
     result = Evaluation(
         source=data.source,
         num_images=len(data),
@@ -55,6 +57,7 @@ def evaluate(
         mistakes=_write_mistakes(classifier, data, labels, probs, out / MISTAKES_FOLDER),
         notes=data.notes,
         bootstrap_seed=seed,
+        num_in_training=num_in_training,
         images_per_s=images_per_s,
         provenance=provenance.collect(),
     )

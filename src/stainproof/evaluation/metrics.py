@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix
 
+from stainproof.evaluation.grouped import GroupCounts, calibration_error
 from stainproof.evaluation.intervals import bias_corrected, proportion
 from stainproof.evaluation.result import ClassMetrics, ReliabilityBin
 from stainproof.runs.artefact import Estimate
@@ -29,16 +31,23 @@ class Scores:
     per_class: tuple[ClassMetrics, ...]
     confusion: tuple[tuple[int, ...], ...]
     reliability: tuple[ReliabilityBin, ...]
+    interval_unit: Literal["images", "groups"] = "images"
+    num_groups: int = 0
 
 
 def score(
-    labels: Counts, probs: NDArray[np.floating], classes: tuple[str, ...], seed: int
+    labels: Counts,
+    probs: NDArray[np.floating],
+    classes: tuple[str, ...],
+    seed: int,
+    groups: Sequence[str] | None = None,
 ) -> Scores:
     """Compute all metrics.
 
-    Proportions have Wilson intervals (1927); the others have bias-corrected percentile bootstrap
-    intervals over images (Efron 1981, "Nonparametric standard errors and confidence intervals")
-    with 2,000 resamples. If all resamples are equal, for instance without any mistake, the Wilson
+    With two groups or more, all intervals are over groups; see `grouped`. Otherwise they are over
+    images: proportions have Wilson intervals (1927); the others have bias-corrected percentile
+    bootstrap intervals (Efron 1981, "Nonparametric standard errors and confidence intervals") with
+    2,000 resamples. If all resamples are equal, for instance without any mistake, the Wilson
     interval of the accuracy is used.
 
     Args:
@@ -46,7 +55,10 @@ def score(
         probs: (N, classes), rows sum to 1.
         classes: Class names.
         seed: Seed of the bootstrap.
+        groups: N names of patients or slides; None if they are not known.
     """
+    _, numbers = np.unique(groups or [""] * len(labels), return_inverse=True)
+    num_groups = int(numbers.max()) + 1 if groups else 0
     rng = np.random.default_rng(seed)
     predicted = probs.argmax(axis=1)
     confusion = np.asarray(
@@ -54,14 +66,32 @@ def score(
     )
     confidence = probs.max(axis=1).astype(np.float64)
     right = (predicted == labels).astype(np.float64)
+    confusion_rows = tuple(tuple(row) for row in confusion.tolist())
+    reliability = _reliability(confidence, right)
+    if num_groups > 1:
+        counts = GroupCounts.count(labels, predicted, numbers, len(classes))
+        return Scores(
+            accuracy=counts.accuracy(),
+            balanced_accuracy=counts.balanced_accuracy(),
+            macro_f1=counts.macro_f1(),
+            expected_calibration_error=calibration_error(
+                right - confidence, _bins(confidence), numbers, NUM_BINS
+            ),
+            per_class=_per_class_over_groups(counts, classes),
+            confusion=confusion_rows,
+            reliability=reliability,
+            interval_unit="groups",
+            num_groups=num_groups,
+        )
     return Scores(
         accuracy=proportion(int(right.sum()), len(labels)),
-        balanced_accuracy=_bootstrapped(balanced_accuracy, confusion, rng),
-        macro_f1=_bootstrapped(macro_f1, confusion, rng),
+        balanced_accuracy=bootstrap_images(balanced_accuracy, confusion, rng),
+        macro_f1=bootstrap_images(macro_f1, confusion, rng),
         expected_calibration_error=_calibration_error(confidence, right, rng),
         per_class=per_class(confusion, classes),
-        confusion=tuple(tuple(row) for row in confusion.tolist()),
-        reliability=_reliability(confidence, right),
+        confusion=confusion_rows,
+        reliability=reliability,
+        num_groups=num_groups,
     )
 
 
@@ -100,10 +130,16 @@ def per_class(confusion: Counts, classes: Sequence[str]) -> tuple[ClassMetrics, 
     return tuple(_one_class(confusion, index, name) for index, name in enumerate(classes))
 
 
-def _bootstrapped(
+def bootstrap_images(
     figure: Callable[[Counts], Floats], confusion: Counts, rng: np.random.Generator
 ) -> Estimate:
-    """Bootstrap over images; the confusion counts of a resample are multinomial."""
+    """Return a metric with its bootstrap interval over images.
+
+    Args:
+        figure: The metric: (..., classes, classes) counts to (...).
+        confusion: (classes, classes) counts; those of a resample are multinomial.
+        rng: Draws the resamples.
+    """
     num = int(confusion.sum())
     drawn = rng.multinomial(num, confusion.ravel() / num, size=NUM_RESAMPLES)
     value, resampled = float(figure(confusion)), figure(drawn.reshape(-1, *confusion.shape))
@@ -111,6 +147,26 @@ def _bootstrapped(
         overall = proportion(int(confusion.trace()), num)
         return Estimate(value=value, low=min(value, overall.low), high=max(value, overall.high))
     return bias_corrected(value, resampled)
+
+
+def _per_class_over_groups(counts: GroupCounts, classes: Sequence[str]) -> tuple[ClassMetrics, ...]:
+    columns = (
+        classes,
+        counts.present.sum(axis=0).tolist(),
+        counts.sensitivity(),
+        counts.specificity(),
+        counts.precision(),
+    )
+    return tuple(
+        ClassMetrics(
+            name=name,
+            num_images=num,
+            sensitivity=sensitivity,
+            specificity=specificity,
+            precision=precision,
+        )
+        for name, num, sensitivity, specificity, precision in zip(*columns, strict=True)
+    )
 
 
 def _bins(confidence: Floats) -> NDArray[np.int64]:

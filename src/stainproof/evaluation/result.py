@@ -1,5 +1,7 @@
 """The result of an evaluation: metrics with intervals, per class and overall, and mistakes."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from stainproof.provenance import Provenance
@@ -63,6 +65,13 @@ class Evaluation(Artefact):
     notes: tuple[str, ...]
     """What was changed while reading the images, for instance `3 images: grey`."""
     bootstrap_seed: int
+    interval_unit: Literal["images", "groups"] = "images"
+    """What the intervals treat as independent: images, or groups of them (patients or slides)."""
+    num_groups: int = 0
+    """Number of patients or slides; 0 if the source does not name them."""
+    num_in_training: int = 0
+    """Images whose pixels equal those of a training image, rotated and mirrored copies included; 0
+    if the run does not hold the hashes of its training images."""
     images_per_s: float
     provenance: Provenance
 
@@ -71,3 +80,20 @@ class Evaluation(Artefact):
         """Mean probability of the predicted class, 0 to 1."""
         total = sum(part.confidence * part.num_images for part in self.reliability)
         return total / self.num_images
+
+    @property
+    def interval_basis(self) -> str:
+        """Return over what the intervals are, as one sentence without a full stop."""
+        if self.interval_unit == "groups":
+            return f"95 % intervals over {self.num_groups:,} patients or slides"
+        if self.num_groups == 1:
+            return "95 % intervals over images: the source has one patient or slide only"
+        return "95 % intervals over images: the source names no patients or slides"
+
+    @property
+    def training_copies(self) -> str:
+        """Return how many images are copies of training images, as one sentence."""
+        return (
+            f"{self.num_in_training:,} of {self.num_images:,} images are copies of training "
+            "images: the figures are not those of unseen images"
+        )

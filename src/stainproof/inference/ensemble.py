@@ -40,8 +40,9 @@ def ensemble(runs: Sequence[str | Path], out: str | Path, *, voting: str = "soft
             member.mkdir(parents=True)
             for file in (run.card, run.config, run.best, run.onnx):
                 _copy(file, member / file.name)
-            if run.int8.exists():
-                _copy(run.int8, member / run.int8.name)
+            for file in (run.int8, run.training_hashes):
+                if file.exists():
+                    _copy(file, member / file.name)
         combined.write(folder / ENSEMBLE_FILE)
         Classifier.load(folder)
     return combined

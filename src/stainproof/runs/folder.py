@@ -4,6 +4,7 @@
     config.toml          all settings of the training
     history.jsonl        one record per epoch
     splits.csv           the split of every image: train, val or test
+    training_hashes.npy  hashes of the training images, equal for rotated and mirrored copies
     best.safetensors     weights of the selected epoch
     last.safetensors     weights of the last epoch
     state.safetensors    optimizer and schedule state, to resume from
@@ -19,8 +20,10 @@
 The names of these files are defined in this module only.
 """
 
+import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +34,7 @@ from stainproof import files
 from stainproof.config.parsing import make_settings, read_toml
 from stainproof.config.schema import Config
 from stainproof.errors import CheckpointError, ConfigError, DataError
+from stainproof.files import check_writable
 from stainproof.runs.card import Card
 from stainproof.runs.history import EpochRecord
 from stainproof.runs.upgrade import upgrade_config, upgrade_record
@@ -40,6 +44,9 @@ if TYPE_CHECKING:
 
 HOME_SOURCES = {"val": "validation", "test": "home test"}
 """Split -> name of an evaluation on the images that training held out."""
+
+
+IN_TRAINING = "another process is training in this folder"
 
 
 class RunFolder:
@@ -52,6 +59,7 @@ class RunFolder:
         self.config = self.path / "config.toml"
         self.history = self.path / "history.jsonl"
         self.splits = self.path / "splits.csv"
+        self.training_hashes = self.path / "training_hashes.npy"
         self.best = self.path / "best.safetensors"
         self.last = self.path / "last.safetensors"
         self.state = self.path / "state.safetensors"
@@ -62,6 +70,7 @@ class RunFolder:
         self.home = self.path / "home"
         self.evaluations = self.path / "evaluations"
         self.report = self.path / "report.html"
+        self.lock = self.path / ".training.lock"
 
     def __str__(self) -> str:
         return str(self.path)
@@ -92,6 +101,49 @@ class RunFolder:
                 f"{self}: holds the settings of a run that finished no epoch; remove it, or choose "
                 "another --out"
             )
+
+    @contextmanager
+    def training_lock(self) -> Iterator[None]:
+        """Hold the lock of the only process that may train in this folder.
+
+        The operating system releases it when the process ends, also after a crash. A folder that
+        is empty at the end is removed.
+
+        Raises:
+            ConfigError: Another process holds it.
+            DataError: The folder cannot be written to.
+        """
+        from filelock import FileLock, Timeout
+
+        check_writable(self.lock)
+        lock = FileLock(self.lock)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise ConfigError(f"{self}: {IN_TRAINING}; choose another --out") from None
+        try:
+            yield
+        finally:
+            lock.release()
+            self.lock.unlink(missing_ok=True)
+            if not any(self.path.iterdir()):
+                self.path.rmdir()
+
+    def check_not_in_training(self) -> None:
+        """Raise an error if a training is writing to the folder.
+
+        Raises:
+            CheckpointError: Another process holds the lock.
+        """
+        from filelock import FileLock, Timeout
+
+        if not self.lock.exists():
+            return
+        try:
+            with suppress(OSError), FileLock(self.lock).acquire(timeout=0.2):
+                pass
+        except Timeout:
+            raise CheckpointError(f"{self}: {IN_TRAINING}; wait until it has ended") from None
 
     def check_split(self, sha256: str) -> None:
         """Raise an error if the run was started with other images or another split.
@@ -167,6 +219,31 @@ class RunFolder:
         """Write the split of every image."""
         files.write_bytes(self.splits, content)
 
+    def read_training_hashes(self) -> NDArray[np.uint64] | None:
+        """Read the hashes of the training images; None if there are none, as in older runs.
+
+        Returns:
+            uint64 (N,), ascending; see `data.copies.canonical_hashes`.
+
+        Raises:
+            CheckpointError: The file is damaged.
+        """
+        if not self.training_hashes.exists():
+            return None
+        try:
+            hashes = np.load(self.training_hashes, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise CheckpointError(f"{self.training_hashes}: damaged; not a NumPy file") from error
+        if not isinstance(hashes, np.ndarray) or hashes.dtype != np.uint64 or hashes.ndim != 1:
+            raise CheckpointError(f"{self.training_hashes}: damaged; not one uint64 an image")
+        return hashes
+
+    def write_training_hashes(self, hashes: NDArray[np.uint64]) -> None:
+        """Write the hashes of the training images, uint64 (N,)."""
+        content = io.BytesIO()
+        np.save(content, np.unique(hashes), allow_pickle=False)
+        files.write_bytes(self.training_hashes, content.getvalue())
+
     def epoch(self, epoch: int) -> Path:
         """Return the path of the weights of one epoch, counted from 1."""
         return self.path / "epochs" / f"{epoch:04d}.safetensors"
@@ -217,10 +294,11 @@ class RunFolder:
         return [path for path in (*folders, *sorted(self.evaluations.glob("*"))) if path.is_dir()]
 
     def copy_training_record(self, other: "RunFolder") -> None:
-        """Copy settings, splits, history, audit and examples of another run into this folder."""
-        for name in ("config.toml", "splits.csv", "history.jsonl", "audit/audit.csv"):
-            if (other.path / name).exists():
-                files.write_bytes(self.path / name, (other.path / name).read_bytes())
+        """Copy settings, split, hashes, history, audit and examples of another run."""
+        records = (other.config, other.splits, other.training_hashes, other.history)
+        for file in (*records, other.audit / "audit.csv"):
+            if file.exists():
+                files.write_bytes(self.path / file.relative_to(other.path), file.read_bytes())
         for picture in sorted(other.examples.glob("*/*.png")):
             inner = picture.relative_to(other.path)
             files.write_bytes(self.path / inner, picture.read_bytes())

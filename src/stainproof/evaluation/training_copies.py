@@ -1,0 +1,39 @@
+"""Images of a test source that a model was trained on."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from stainproof.config.schema import Preprocessing
+from stainproof.data.copies import canonical_hashes
+from stainproof.data.dataset import Dataset
+from stainproof.inference.classifier import Classifier
+
+
+def count_training_copies(
+    classifier: Classifier, data: Dataset, load: Callable[[Preprocessing], Dataset]
+) -> int:
+    """Count the images whose pixels equal those of a training image of any member.
+
+    Rotated and mirrored copies count. Pixels are compared after the preprocessing of each member;
+    members without `training_hashes.npy`, as of earlier versions, are left out.
+
+    Args:
+        classifier: A run or an ensemble.
+        data: The test images, preprocessed for the classifier.
+        load: Reads the same images with another preprocessing, for members of another input size.
+
+    Raises:
+        CheckpointError: The hashes of a member are damaged.
+    """
+    hashes = {classifier.preprocessing.size_px: canonical_hashes(data.images)}
+    is_copy = np.zeros(len(data), dtype=bool)
+    for member in classifier.members:
+        trained_on = member.run.read_training_hashes()
+        if trained_on is None:
+            continue
+        needed = member.card.preprocessing
+        if needed.size_px not in hashes:
+            hashes[needed.size_px] = canonical_hashes(load(needed).images)
+        is_copy |= np.isin(hashes[needed.size_px], trained_on)
+    return int(is_copy.sum())
