@@ -60,8 +60,10 @@ def open_image(path: Path) -> Iterator[Image.Image]:
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise DataError(_too_large(path, f"{width} x {height} pixels"))
-            if image.format == "TIFF" and (trait := tiff.unread_trait(image)):
-                raise DataError(f"{path}: {trait}")
+            if image.format == "TIFF":
+                if trait := tiff.unread_trait(image):
+                    raise DataError(f"{path}: {trait}")
+                image.filename = ""  # no memory mapping, which scrambles turned grey files
             yield image
     except Image.DecompressionBombError as error:
         raise DataError(_too_large(path, "a far larger one")) from error

@@ -12,6 +12,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from stainproof.errors import DataError
 
 WIDTH = 256
+HEIGHT = 257
 BITS_PER_SAMPLE = 258
 COMPRESSION = 259
 PHOTOMETRIC = 262
@@ -20,6 +21,8 @@ SAMPLES_PER_PIXEL = 277
 MAX_SAMPLE_VALUE = 281
 PLANAR_CONFIGURATION = 284
 SAMPLE_FORMAT = 339
+
+REQUIRED = (WIDTH, HEIGHT, PHOTOMETRIC)
 
 WHITE_IS_ZERO = 0
 SEPARATE_PLANES = 2
@@ -55,7 +58,7 @@ def why_unread(path: Path) -> str:
     found = None
     with suppress(OSError, SyntaxError, ValueError, TypeError, IndexError, struct.error):
         found = _read_tags(path)
-    if not found or WIDTH not in found:
+    if not found or any(tag not in found for tag in REQUIRED):
         return "damaged or cut short (TIFF without readable tags)"
     if trait := _unread_samples(found):
         return trait
