@@ -160,6 +160,24 @@ def test_other_unread_tiff_files_name_what_they_are(
         decode(write_tiff(tmp_path / "a.tif", random(), tags=tags))
 
 
+def test_a_tag_of_a_wrong_type_is_called_damaged(tmp_path: Path) -> None:
+    path = write_tiff(tmp_path / "a.tif", random(), tags={262: 32803})
+    entry = path.read_bytes().index(b"\x06\x01\x03\x00")
+    content = bytearray(path.read_bytes())
+    content[entry + 2] = 7  # bytes
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="damaged or cut short"):
+        decode(path)
+
+
+def test_very_many_samples_are_refused_without_a_second_message(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(DataError, match="24 samples a pixel; allowed 1, 3 or 4"):
+        decode(write_tiff(tmp_path / "a.tif", random(24)))
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize("keep", [4, 8, 100])
 def test_tiff_without_readable_tags_is_called_damaged(tmp_path: Path, keep: int) -> None:
     path = write_tiff(tmp_path / "a.tif", random())

@@ -1,5 +1,6 @@
 """Open one image file safely: what is no regular file, too large or damaged is refused."""
 
+import logging
 import re
 import stat
 import struct
@@ -19,6 +20,8 @@ MAX_PIXELS = 64_000_000
 MAX_BYTES = 2**30
 
 PILLOW_WARNINGS = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
+
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # its errors are raised here as well
 
 _DECODER_ERRORS = (
     OSError,

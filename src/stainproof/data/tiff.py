@@ -55,13 +55,14 @@ def is_tiff(path: Path) -> bool:
 
 def why_unread(path: Path) -> str:
     """Return why Pillow does not open a TIFF file."""
-    found = None
     with suppress(OSError, SyntaxError, ValueError, TypeError, IndexError, struct.error):
         found = _read_tags(path)
-    if not found or any(tag not in found for tag in REQUIRED):
-        return "damaged or cut short (TIFF without readable tags)"
-    if trait := _unread_samples(found):
-        return trait
+        if all(tag in found for tag in REQUIRED):
+            return _unread_samples(found) or _layout(found)
+    return "damaged or cut short (TIFF without readable tags)"
+
+
+def _layout(found: ImageFileDirectory_v2) -> str:
     samples, bits = _number(found, SAMPLES_PER_PIXEL, 1), _number(found, BITS_PER_SAMPLE, 1)
     return (
         f"TIFF of {samples} samples a pixel, {bits} bits a sample, photometric interpretation "
