@@ -61,6 +61,7 @@ __all__ = [
     "clean",
     "ensemble",
     "evaluate",
+    "look",
     "make_phantoms",
     "predict",
     "quantise",
@@ -327,6 +328,7 @@ def evaluate(
     seed: int = 0,
     engine: str = "auto",
     inference: InferenceConfig | None = None,
+    options: SourceConfig = sources.AS_GUESSED,
     track: Track = silent,
 ) -> Evaluation:
     """Evaluate a run on a labelled source; write `eval.json` and the most confident mistakes.
@@ -339,6 +341,8 @@ def evaluate(
         engine: The inference engine, as in `Classifier.load`.
         inference: Test-time augmentation and filter. The name of the result says what differs from
             the default, and whether the engine computes in 8 bits.
+        options: How the source is read, see `data.sources.load`. If every class that the model does
+            not know has a rule in the packaged map `haematology`, the map is applied and said.
         track: Shows progress.
 
     Raises:
@@ -352,17 +356,37 @@ def evaluate(
 
     if seed < 0:
         raise ConfigError(f"seed must be 0 or more, got {seed}")
+    RunFolder(run).check_not_in_training()
     classifier = Classifier.load(run, engine, inference)
-    data = sources.load_test(source, classifier.preprocessing, track)
+    listing = sources.test_part(sources.list_source(source, track, options=options))
+    listing = map_unknown_classes(listing, classifier.classes)
+    read = partial(sources.read, listing, options=options)
+    data = read(classifier.preprocessing, track=track)
     precision = "8 bits" if engine == INT8 else ""
     name = ", ".join(filter(None, (data.source, classifier.inference.describe(), precision)))
     data = replace(data, source=name)
     folder = Path(out) if out else RunFolder(run).evaluations / name
     _check_same_images(folder, data)
-    num_copies = count_training_copies(classifier, data, partial(sources.load_test, source))
+    num_copies = count_training_copies(classifier, data, read)
     return evaluate_classifier(
         classifier, data, folder, seed=seed, num_in_training=num_copies, track=track
     )
+
+
+def look(
+    source: str | Path, *, options: SourceConfig = sources.AS_GUESSED, track: Track = silent
+) -> SourceDescription:
+    """Describe a source without reading its pixels: classes, groups, split, files, what is skipped.
+
+    Args:
+        source: Labelled images, see `data.sources.load`.
+        options: How the source is read.
+        track: Shows progress.
+
+    Raises:
+        DataError: The source cannot be listed.
+    """
+    return describe(sources.list_source(source, track, options=options))
 
 
 def report(run: str | Path, evaluations: Iterable[str | Path] = ()) -> Path:

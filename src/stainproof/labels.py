@@ -77,7 +77,11 @@ def match_classes(
     exact = {name: index for index, name in enumerate(known)}
     positions = {canonical(name): index for index, name in enumerate(known)}
     found = [exact.get(name, positions.get(canonical(name))) for name in names]
-    for name, position in zip(names, found, strict=True):
-        if position is None:
-            raise DataError(f"class {name!r} is unknown to {whose}; allowed: {', '.join(known)}")
+    unknown = [name for name, position in zip(names, found, strict=True) if position is None]
+    if unknown:
+        which = ", ".join(map(repr, unknown))
+        raise DataError(
+            f"class {which} is unknown to {whose}; allowed: {', '.join(known)}; rename or leave out "
+            "classes with --map"
+        )
     return [position for position in found if position is not None]

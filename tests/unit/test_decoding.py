@@ -1,3 +1,5 @@
+import os
+import socket
 import struct
 import time
 import warnings
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from stainproof.data.decoding import decode, is_image
+from stainproof.data.decoding import SUFFIXES, UNREAD_SUFFIXES, decode, is_image, is_unread_image
 from stainproof.errors import DataError
 
 ORIENTATION = 0x0112
@@ -197,6 +199,46 @@ def test_a_missing_file_is_called_missing(tmp_path: Path) -> None:
         decode(tmp_path / "gone.png")
 
 
+@pytest.mark.parametrize(
+    ("name", "make", "kind"),
+    [
+        ("pipe.png", os.mkfifo, "a named pipe"),
+        ("folder.png", os.mkdir, "a folder"),
+        ("socket.png", lambda name: socket.socket(socket.AF_UNIX).bind(name), "a socket"),
+        ("device.png", lambda name: Path(name).symlink_to("/dev/zero"), "a device"),
+    ],
+)
+def test_what_is_no_regular_file_is_refused_at_once(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    make: Callable[[str], Any],
+    kind: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)  # the path of a socket may have 107 bytes
+    make(name)
+    with pytest.raises(DataError, match=rf"^{name}: {kind}; allowed: regular files$"):
+        decode(Path(name))
+
+
+def test_a_file_over_1_gib_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    path = save(tmp_path / "large.bmp", picture())
+    os.truncate(path, 2**30)
+    assert decode(path).rgb.shape == (24, 30, 3)
+    os.truncate(path, 2**30 + 2**29)
+    message = r"large\.bmp: refused before reading; allowed: 1 GiB, got 1\.5 GiB"
+    with pytest.raises(DataError, match=message):
+        decode(path)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")
+def test_a_file_without_permission_is_not_called_damaged(tmp_path: Path) -> None:
+    path = save(tmp_path / "cell.png", picture())
+    path.chmod(0)
+    with pytest.raises(DataError, match=r"cell\.png: Permission denied"):
+        decode(path)
+
+
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".webp", ".tif"])
 def test_a_truncated_file_is_refused_without_a_warning(
@@ -262,8 +304,24 @@ def test_damaged_bytes_give_an_image_or_a_data_error_and_nothing_else(
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("a.JPG", True), ("a.tiff", True), ("a.webp", True), (".a.png", False), ("a.gif", False),
-     ("a.txt", False), ("png", False)],
+    [("a.JPG", True), ("a.tiff", True), ("a.webp", True), ("a.jfif", True), ("a.JPE", True),
+     (".a.png", False), ("a.gif", False), ("a.txt", False), ("png", False)],
 )  # fmt: skip
 def test_names_of_images(tmp_path: Path, name: str, expected: bool) -> None:
     assert is_image(tmp_path / name) is expected
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("a.gif", True), ("a.HEIC", True), ("a.svs", True), ("a.dcm", True), ("a.NEF", True),
+     (".a.gif", False), ("a.png", False), ("a.webm", False), ("a.txt", False), ("gif", False)],
+)  # fmt: skip
+def test_names_of_images_that_are_not_read(tmp_path: Path, name: str, expected: bool) -> None:
+    assert is_unread_image(tmp_path / name) is expected
+    assert not SUFFIXES & UNREAD_SUFFIXES
+
+
+@pytest.mark.parametrize("suffix", [".jfif", ".jpe"])
+def test_other_suffixes_of_jpeg_files_are_read(tmp_path: Path, suffix: str) -> None:
+    path = save(tmp_path / f"cell{suffix}", picture(), format="JPEG")
+    assert decode(path).notes == ()

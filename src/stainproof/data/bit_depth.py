@@ -32,8 +32,9 @@ def raw_mode(image: Image.Image) -> str:
 
 def is_16_bit(image: Image.Image) -> bool:
     """Return whether samples have more than 8 bits; only before the pixels are decoded."""
-    deep = ";16" in raw_mode(image) or image.mode.startswith("I;16")
-    return deep and image.format in ("PNG", "TIFF")
+    if image.format not in ("PNG", "TIFF"):
+        return False
+    return ";16" in raw_mode(image) or image.mode.startswith("I;16")
 
 
 def bits_used(paths: Sequence[Path]) -> int:

@@ -70,7 +70,7 @@ def decode(path: Path, bits: int = 16) -> Decoded:
             notes.insert(0, "16-bit" if used == 16 else f"16-bit file, {used}-bit values")
         else:
             upright = tiff.join(image, num_pages)
-        return Decoded(np.array(_opaque(upright).convert("RGB")), tuple(notes))
+        return Decoded(np.array(_opaque_rgb(upright)), tuple(notes))
 
 
 def from_pillow(image: Image.Image, name: str) -> Decoded:
@@ -93,16 +93,16 @@ def from_pillow(image: Image.Image, name: str) -> Decoded:
         if upright.mode.startswith("I;16"):
             upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
         notes = tuple(_oddities(image, 1))
-        return Decoded(np.array(_opaque(upright).convert("RGB")), notes)
+        return Decoded(np.array(_opaque_rgb(upright)), notes)
     except DECODER_ERRORS as error:
         raise DataError(f"{name}: damaged or cut short ({error})") from error
 
 
-def _opaque(image: Image.Image) -> Image.Image:
-    if not image.has_transparency_data:
-        return image
-    rgba = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+def _opaque_rgb(image: Image.Image) -> Image.Image:
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _oddities(image: Image.Image, num_pages: int) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """Open one image file safely: what is no regular file, too large or damaged is refused."""
 
+import logging
 import re
 import stat
 import struct
@@ -19,6 +20,8 @@ MAX_PIXELS = 64_000_000
 MAX_BYTES = 2**30
 
 PILLOW_WARNINGS = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
+
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # its errors are raised here as well
 
 DECODER_ERRORS = (
     OSError,
@@ -60,8 +63,10 @@ def open_image(path: Path) -> Iterator[Image.Image]:
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise DataError(too_large(path, f"{width} x {height} pixels"))
-            if image.format == "TIFF" and (trait := tiff.unread_trait(image)):
-                raise DataError(f"{path}: {trait}")
+            if image.format == "TIFF":
+                if trait := tiff.unread_trait(image):
+                    raise DataError(f"{path}: {trait}")
+                image.filename = ""  # no memory mapping, which scrambles turned grey files
             yield image
     except Image.DecompressionBombError as error:
         raise DataError(too_large(path, "a far larger one")) from error

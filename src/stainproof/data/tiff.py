@@ -12,6 +12,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from stainproof.errors import DataError
 
 WIDTH = 256
+HEIGHT = 257
 BITS_PER_SAMPLE = 258
 COMPRESSION = 259
 PHOTOMETRIC = 262
@@ -20,6 +21,8 @@ SAMPLES_PER_PIXEL = 277
 MAX_SAMPLE_VALUE = 281
 PLANAR_CONFIGURATION = 284
 SAMPLE_FORMAT = 339
+
+REQUIRED = (WIDTH, HEIGHT, PHOTOMETRIC)
 
 WHITE_IS_ZERO = 0
 SEPARATE_PLANES = 2
@@ -52,13 +55,14 @@ def is_tiff(path: Path) -> bool:
 
 def why_unread(path: Path) -> str:
     """Return why Pillow does not open a TIFF file."""
-    found = None
     with suppress(OSError, SyntaxError, ValueError, TypeError, IndexError, struct.error):
         found = _read_tags(path)
-    if not found or WIDTH not in found:
-        return "damaged or cut short (TIFF without readable tags)"
-    if trait := _unread_samples(found):
-        return trait
+        if all(tag in found for tag in REQUIRED):
+            return _unread_samples(found) or _layout(found)
+    return "damaged or cut short (TIFF without readable tags)"
+
+
+def _layout(found: ImageFileDirectory_v2) -> str:
     samples, bits = _number(found, SAMPLES_PER_PIXEL, 1), _number(found, BITS_PER_SAMPLE, 1)
     return (
         f"TIFF of {samples} samples a pixel, {bits} bits a sample, photometric interpretation "

@@ -37,7 +37,12 @@ class QuantisationResult(Artefact):
 
 
 def quantise(
-    run: str | Path, source: str | Path, *, seed: int = 0, track: Track = silent
+    run: str | Path,
+    source: str | Path,
+    *,
+    seed: int = 0,
+    options: SourceConfig = sources.AS_GUESSED,
+    track: Track = silent,
 ) -> QuantisationResult:
     """Quantise the network of a run to 8 bits, and keep it only if that pays.
 
@@ -48,6 +53,7 @@ def quantise(
         run: The run folder.
         source: 400 labelled images or more, of the distribution that will be predicted.
         seed: Selects the images that calibrate, 0 or more.
+        options: How the source is read.
         track: Shows progress.
 
     Raises:
@@ -59,8 +65,10 @@ def quantise(
     if seed < 0:
         raise ConfigError(f"seed must be 0 or more, got {seed}")
     refuse_ensemble(Path(run), "quantise its runs, then make it anew")
-    exact, folder = Classifier.load(run, DEFAULT), RunFolder(run)
-    data = sources.load(source, exact.preprocessing, track=track)
+    folder = RunFolder(run)
+    folder.check_not_in_training()
+    exact = Classifier.load(run, DEFAULT)
+    data = sources.load(source, exact.preprocessing, options=options, track=track)
     if len(data) < 2 * CALIBRATION_IMAGES:
         raise DataError(
             f"{data.source}: needs {2 * CALIBRATION_IMAGES} images or more, got {len(data)}"

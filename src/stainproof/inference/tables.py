@@ -30,6 +30,7 @@ def predict(
     *,
     engine: str = "auto",
     inference: InferenceConfig | None = None,
+    bits: int = 0,
     track: Track = silent,
     say: Say = silent_say,
 ) -> tuple[int, int]:
@@ -43,6 +44,8 @@ def predict(
         out: The table to write; its suffix chooses the format.
         engine: The inference engine, as in `Classifier.load`.
         inference: Test-time augmentation and filter.
+        bits: Number of bits that the values of 16-bit files use; 0: that of the files, or found
+            from the largest value.
         track: Shows progress.
         say: Called with a note for each kind of file that is skipped in a folder.
 
@@ -58,7 +61,8 @@ def predict(
     check_suffix(path)
     paths = stream.find(images, say)
     classifier = Classifier.load(run, engine, inference)
-    items = track(stream.read(paths, classifier.preprocessing), "predicting", len(paths))
+    items = stream.read(paths, classifier.preprocessing, bits)
+    items = track(items, "predicting", len(paths))
     return write_predictions(classifier, items, path)
 
 
