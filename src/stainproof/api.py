@@ -189,6 +189,13 @@ def train(
             contains a run and `resume` is off, or both `resume` and `audited` are set.
         DataError: The source cannot be used for training.
         CheckpointError: There is nothing to resume, or the run was started on other images.
+
+    Example:
+        >>> from stainproof import train
+        >>> card = train("cells", "runs/a", preset="tiny", budget="3s", training__batch_size=32)
+        >>> card = train("cells", "runs/b", "runs/a/config.toml", seed=1)  # with another seed
+        >>> card.seed
+        1
     """
     from stainproof.inference.teacher import load_teacher
     from stainproof.training.card import make_card, summarise_data, write_examples

@@ -148,7 +148,7 @@ def test_every_block_of_a_page_runs(page: str, folder: Path, tmp_path: Path) -> 
         if block.kind == "toml" or block.why_not_tested:
             continue
         if block.kind == "python":
-            program = re.sub(r"budget_s=\d+", "budget_s=3", block.text)
+            program = re.sub(r'budget="\d+[smh]"', 'budget="3s"', block.text)
             command = [sys.executable, "-c", program]
         else:
             lines = [

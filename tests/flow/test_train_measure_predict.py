@@ -174,7 +174,7 @@ def test_classifier_takes_one_image_a_batch_or_a_list(run: Path) -> None:
     assert np.allclose(classifier.predict_proba(list(images)), batch, atol=1e-6)
     assert classifier.predict_proba(images[:0]).shape == (0, 8)
     assert classifier.predict(images)[0] == BLOOD_CLASSES[batch[0].argmax()]
-    refused = {
+    refused: dict[str, Any] = {
         "uint8": images / 255,
         r"\(height, width, 3\)": images[..., 0],
         "cell.png: no such file": ["cell.png"],

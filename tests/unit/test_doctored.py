@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from stainproof.audit import doctored
 from stainproof.audit.doctored import Doctored, estimate_overlay, find_doctored
 from stainproof.config.schema import AuditConfig
 from stainproof.synthetic import phantoms
@@ -134,7 +135,7 @@ def test_single_overlays_need_images_outside_the_groups(
     cells: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     group = SimpleNamespace(members=np.arange(80), scores=np.full(80, 2.0), threshold=1.0)
-    monkeypatch.setattr("stainproof.audit.doctored.find_shared_overlays", lambda *what: [group])
+    monkeypatch.setattr(doctored, "find_shared_overlays", lambda *what: [group])
     for num in (80, 81, 120):
         found = find(small(cells[:num]))
         assert len(found.images) == 80

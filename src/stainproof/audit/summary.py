@@ -6,11 +6,11 @@ from pydantic import Field
 
 from stainproof.config.schema import AuditConfig
 from stainproof.provenance import Provenance
-from stainproof.runs.artefact import SCHEMA_VERSION, Artefact, Estimate
+from stainproof.runs.artefact import SCHEMA_VERSION, Described, Estimate
 from stainproof.runs.upgrade import upgrade_audit
 
 
-class AuditSummary(Artefact):
+class AuditSummary(Described):
     """What an audit examined and how much it found."""
 
     schema_version: int = Field(SCHEMA_VERSION, ge=SCHEMA_VERSION, le=SCHEMA_VERSION)
@@ -43,6 +43,19 @@ class AuditSummary(Artefact):
     seconds: float
     notes: tuple[str, ...]
     provenance: Provenance
+
+    def describe(self) -> dict[str, str]:
+        """Return source and counts of findings as text."""
+        facts = {"source": f"{self.source}, {self.num_images} images"}
+        for kind, num_files in self.findings.items():
+            groups = f" in {self.groups[kind]} groups" if self.groups.get(kind) else ""
+            facts[kind.replace("_", " ")] = f"{num_files} files{groups}"
+        if self.two_sample_auc:
+            auc = self.two_sample_auc
+            facts[f"AUC against {self.compared_with}"] = (
+                f"{auc.value:.3f} ({auc.low:.3f} to {auc.high:.3f}; 0.5 alike, 1 different)"
+            )
+        return facts | {"left out by cleaning": f"{self.num_dropped} files"}
 
     @classmethod
     def upgrade(cls, tree: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from stainproof.provenance import Provenance
-from stainproof.runs.artefact import SCHEMA_VERSION, Artefact, Estimate
+from stainproof.runs.artefact import SCHEMA_VERSION, Artefact, Described, Estimate, html_table
 
 EVALUATION_FILE, MISTAKES_FOLDER = "eval.json", "mistakes"
 
@@ -39,7 +39,7 @@ class Mistake(Artefact):
     """File name of the picture in the folder `mistakes` beside the JSON file."""
 
 
-class Evaluation(Artefact):
+class Evaluation(Described):
     """The evaluation of a model on one source."""
 
     schema_version: int = Field(SCHEMA_VERSION, ge=2, le=SCHEMA_VERSION)
@@ -74,6 +74,29 @@ class Evaluation(Artefact):
     if the run does not hold the hashes of its training images."""
     images_per_s: float
     provenance: Provenance
+
+    def describe(self) -> dict[str, str]:
+        """Return source and metrics as text."""
+        metrics = ("accuracy", "balanced_accuracy", "macro_f1", "expected_calibration_error")
+        facts = {"source": self.source, "images": f"{self.num_images}"}
+        if self.absent_classes:
+            facts["classes without images"] = ", ".join(self.absent_classes)
+        return facts | {name.replace("_", " "): getattr(self, name).percent() for name in metrics}
+
+    def _repr_html_(self) -> str:
+        """Return HTML tables of the metrics and of the classes, which Jupyter shows."""
+        return super()._repr_html_() + html_table(
+            ("class", "images", "sensitivity", "specificity", "precision"),
+            [
+                (
+                    one.name,
+                    f"{one.num_images}",
+                    *(value.percent() if value else "-" for value in of),
+                )
+                for one in self.per_class
+                for of in [(one.sensitivity, one.specificity, one.precision)]
+            ],
+        )
 
     @property
     def mean_confidence(self) -> float:

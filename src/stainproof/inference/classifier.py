@@ -44,10 +44,11 @@ class Classifier:
     Example:
         >>> from stainproof import Classifier
         >>> classifier = Classifier.load("runs/first")
-        >>> label = classifier.predict("cells/ig/00003.jpg")[0]  # a name in `classifier.classes`
-        >>> probs = classifier.predict_proba(["cells/ig/00003.jpg", "cells/platelet/00007.jpg"])
-        >>> probs.shape  # images, classes
-        (2, 8)
+        >>> labels = classifier.predict(["new_cells/a.png", "new_cells/b.png"])
+        >>> set(labels) <= set(classifier.classes)
+        True
+        >>> classifier.predict_proba("new_cells/a.png").shape  # images, classes
+        (1, 8)
     """
 
     def __init__(

@@ -1,6 +1,9 @@
 """JSON artefacts: the base of everything that one stage writes and a later stage reads."""
 
 import json
+from collections.abc import Iterable, Sequence
+from html import escape
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, Self
 
@@ -55,6 +58,46 @@ class Artefact(BaseModel):
                 f"{path}: not a {cls.__name__.lower()} file of this version "
                 f"({place}: {fault['msg'].lower()})"
             ) from error
+
+
+class Described(Artefact):
+    """A result that Python and Jupyter show in a few lines instead of with all its fields."""
+
+    def describe(self) -> dict[str, str]:
+        """Return what is shown: name -> value."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        """Return the kind of result and one line for each fact."""
+        facts = self.describe()
+        width = max(map(len, facts))
+        lines = (f"  {name:{width}}  {value}" for name, value in facts.items())
+        return "\n".join([type(self).__name__, *lines])
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        """Return an HTML table, which Jupyter shows."""
+        return html_table((), self.describe().items(), type(self).__name__)
+
+
+def html_table(header: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "") -> str:
+    """Return an HTML table; all texts are escaped.
+
+    Args:
+        header: Names of the columns; empty for a table without a header.
+        rows: Texts of the cells. The first cell of a row is its name.
+        caption: Text above the table.
+    """
+
+    def line(cells: Iterable[str], tags: Iterable[str]) -> str:
+        inner = (f"<{tag}>{escape(cell)}</{tag}>" for cell, tag in zip(cells, tags, strict=False))
+        return f"<tr>{''.join(inner)}</tr>"
+
+    head = f"<caption>{escape(caption)}</caption>" if caption else ""
+    head += f"<thead>{line(header, repeat('th'))}</thead>" if header else ""
+    body = "".join(line(row, chain(["th"], repeat("td"))) for row in rows)
+    return f"<table>{head}<tbody>{body}</tbody></table>"
 
 
 class Estimate(Artefact):

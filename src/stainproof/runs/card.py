@@ -6,7 +6,7 @@ from pydantic import Field
 
 from stainproof.config.schema import NetworkConfig, Preprocessing
 from stainproof.provenance import Provenance
-from stainproof.runs.artefact import SCHEMA_VERSION, Artefact
+from stainproof.runs.artefact import SCHEMA_VERSION, Artefact, Described
 from stainproof.runs.history import EpochRecord
 from stainproof.runs.upgrade import upgrade_card
 
@@ -24,7 +24,7 @@ class DataSummary(Artefact):
     notes: tuple[str, ...]
 
 
-class Card(Artefact):
+class Card(Described):
     """Everything that is stored with the weights."""
 
     schema_version: int = Field(SCHEMA_VERSION, ge=SCHEMA_VERSION, le=SCHEMA_VERSION)
@@ -56,6 +56,23 @@ class Card(Artefact):
     precision: str
     """Precision of training steps: `float32`, or `bfloat16` for most operations of a step."""
     provenance: Provenance
+
+    def describe(self) -> dict[str, str]:
+        """Return classes, network, training and validation accuracy as text."""
+        best, shifted = self.best, self.best.val_augmented_accuracy
+        accuracy = f"{100 * best.val_accuracy:.1f} %"
+        if shifted is not None:
+            accuracy += f", augmented {100 * shifted:.1f} %"
+        size_px = self.preprocessing.size_px
+        ended = f"{self.stopped} after {self.num_epochs} epochs; kept epoch {best.epoch}"
+        return {
+            "classes": ", ".join(self.classes),
+            "network": f"{self.num_parameters:,} parameters, input {size_px} x {size_px} px",
+            "training": self.mean_of or ended,
+            "validation accuracy": accuracy,
+            "data": f"{self.data.source}, {self.data.num_images} images",
+            "engine": self.engine,
+        }
 
     @classmethod
     def upgrade(cls, tree: dict[str, Any]) -> dict[str, Any]:
