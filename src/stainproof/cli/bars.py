@@ -5,7 +5,15 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from stainproof.cli.terminal import complain, echo, is_plain, join_fitting, shorten, visible
+from stainproof.cli.terminal import (
+    complain,
+    echo,
+    is_plain,
+    join_fitting,
+    num_columns,
+    shorten,
+    visible,
+)
 from stainproof.progress import Item, LineReporter
 
 if TYPE_CHECKING:
@@ -164,4 +172,4 @@ def _figures(step: "Step") -> tuple[str, ...]:
 
 def _in_words(step: "Step") -> str:
     done = f"epoch {step.epoch}", f"{100 * step.done:.0f} % done"
-    return "  ".join((*done, *_figures(step)))
+    return join_fitting((*done, *_figures(step)), num_columns())
