@@ -254,7 +254,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         return []
 
     monkeypatch.setattr(ladders, "run_queue", run)
-    monkeypatch.setattr(ladders.time, "monotonic", lambda: now_s[0])
+    monkeypatch.setattr("stainproof.search.ladder.time.monotonic", lambda: now_s[0])
     return now_s
 
 

@@ -13,6 +13,7 @@ from stainproof.cli import console
 from stainproof.cli.bars import Bars, SearchBar, progress
 from stainproof.cli.terminal import complain, join_fitting, print_table, shorten, visible
 from stainproof.evaluation.result import ClassMetrics
+from stainproof.progress import LineReporter
 from stainproof.runs.artefact import Estimate
 from stainproof.training.loop import Step
 from tests.common.trials import make_search, make_trial
@@ -149,8 +150,9 @@ def test_a_long_epoch_is_reported_every_30_seconds(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [0.0]
-    reporter = bars_module.LineReporter
-    monkeypatch.setattr(bars_module, "LineReporter", lambda write: reporter(write, lambda: now[0]))
+    monkeypatch.setattr(
+        bars_module, "LineReporter", lambda write: LineReporter(write, lambda: now[0])
+    )
     bars = Bars()
     for second in range(61):
         now[0] = float(second)
