@@ -109,7 +109,7 @@ class Bars:
             self.lines.report(_in_words(step))
             return
         if self.training is None:
-            self.training = self.add("", 1.0)
+            self.training = self.add(f"epoch {step.epoch}", 1.0)
         self.update(self.training, f"epoch {step.epoch}", step.done, _figures(step))
 
     def end_training(self) -> None:
