@@ -17,10 +17,13 @@ SEED   ?= 0
 .PHONY: demo test test-slow test-keras test-transfer check bench bench-smoke docs pictures clean
 
 demo: $(READY)
-	rm -rf demo
+	@rm -rf demo
+	@echo "demo 1 of 3: $(if $(filter demo/home,$(DATA)),making 4800 synthetic cells (one minute),your images in $(DATA))"
 	$(if $(filter demo/home,$(DATA)),$(BIN)/stainproof phantom --out demo/home --n 4000 --seed 1)
 	$(if $(filter demo/other,$(TEST)),$(BIN)/stainproof phantom --out demo/other --n 800 --seed 2 --lab other)
+	@echo "demo 2 of 3: training for $(BUDGET), then export and report"
 	$(BIN)/stainproof train "$(DATA)" --out demo/run --preset light --budget $(BUDGET) --seed $(SEED)
+	@echo "demo 3 of 3: evaluating on $(TEST)"
 	$(BIN)/stainproof evaluate demo/run "$(TEST)"
 	@echo "open the report:"; $(BIN)/stainproof report demo/run
 
@@ -114,10 +117,13 @@ clean:
 	rm -rf .venv .venv-keras .venv-bench .venv-fastdup demo build
 
 $(READY): pyproject.toml
-	$(PYTHON) -m venv .venv
-	$(BIN)/pip install -q --disable-pip-version-check "$(TORCH)"
-	$(BIN)/pip install -q --disable-pip-version-check -e ".[dev]"
-	touch $@
+	@echo "setup 1 of 3: creating the Python environment .venv"
+	@$(PYTHON) -m venv .venv
+	@echo "setup 2 of 3: installing PyTorch (~200 MB for the CPU; several GB where pip finds only CUDA's)"
+	@$(BIN)/pip install -q --disable-pip-version-check "$(TORCH)"
+	@echo "setup 3 of 3: installing stainproof, its dependencies and its development tools (~600 MB)"
+	@$(BIN)/pip install -q --disable-pip-version-check -e ".[dev]"
+	@touch $@
 
 $(KERAS): pyproject.toml benchmarks/requirements-keras.txt
 	$(PYTHON) -m venv .venv-keras

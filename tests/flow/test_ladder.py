@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 
 from stainproof import api
+from stainproof.cli import console
 from stainproof.config.presets import make_config
 from stainproof.errors import CheckpointError, ConfigError
 from stainproof.search import ladder as ladders
 from stainproof.search.experiment import Experiment, Row
 from stainproof.search.ladder import RUNGS, ladder
+from stainproof.search.ladder_page import TOO_SHORT, RungResult, render_ladder
 from stainproof.search.queue import read_rows, run_queue
 from stainproof.training.loop import Step
 from tests.common.signals import call_handler
@@ -227,17 +229,80 @@ def test_the_ladder_is_climbed_to_its_end_and_leaves_a_page(
     monkeypatch.setattr(ladders, "RUNGS", tuple(small))
     seen = []
     rows = ladder(
-        cells / "home", [cells / "other"], tmp_path / "ladder", 60.0,
+        cells / "home", [cells / "other"], tmp_path / "ladder", 3600.0,
         on_rung=lambda rung: seen.append(rung.name),
     )  # fmt: skip
     assert seen == [rung.name for rung in small] == [row.experiment.name for row in rows]
     page = (tmp_path / "ladder" / "ladder.html").read_text()
     assert all(rung.what in page for rung in small)
     assert "<svg" in page and "http" not in page.replace("http://www.w3.org", "")
-    again = ladder(cells / "home", [cells / "other"], tmp_path / "ladder", 60.0)
+    again = ladder(cells / "home", [cells / "other"], tmp_path / "ladder", 3600.0)
     assert again == rows
     with pytest.raises(ConfigError, match="other settings"):
-        ladder(cells / "home", [cells / "other"], tmp_path / "ladder", 120.0)
+        ladder(cells / "home", [cells / "other"], tmp_path / "ladder", 7200.0)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Seconds that pass only in a queue: 20 for an experiment besides its training."""
+    now_s = [0.0]
+
+    def run(experiments: list[Experiment], *places: Any, **options: Any) -> list[Any]:
+        now_s[0] += sum(20 + (one.budget_s or 0) for one in experiments)
+        if len(experiments) > 1:
+            raise KeyboardInterrupt
+        return []
+
+    monkeypatch.setattr(ladders, "run_queue", run)
+    monkeypatch.setattr("stainproof.search.ladder.time.monotonic", lambda: now_s[0])
+    return now_s
+
+
+def test_all_steps_together_end_within_the_budget(tmp_path: Path, clock: list[float]) -> None:
+    plans: list[Any] = []
+    with pytest.raises(KeyboardInterrupt):
+        ladder("cells", ["other"], tmp_path, 600.0, on_plan=plans.append)
+    assert 0.95 * 600 < clock[0] <= 600
+    assert plans[0].overhead_s == pytest.approx(20, abs=0.1)
+    used_s = clock[0]
+    with pytest.raises(KeyboardInterrupt):
+        ladder("cells", ["other"], tmp_path, 600.0, on_plan=plans.append)
+    assert plans[1] == plans[0]
+    assert clock[0] - used_s < used_s - 20 + 1, "a resumed ladder measures nothing again"
+
+
+def test_a_budget_without_time_for_training_is_refused(tmp_path: Path, clock: list[float]) -> None:
+    with pytest.raises(ConfigError, match=r"--budget: 150 s leave no time for training: each of 8"):
+        ladder("cells", ["other"], tmp_path, 150.0)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_ladder_of_another_budget_or_an_earlier_version_is_refused(
+    tmp_path: Path, clock: list[float]
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        ladder("cells", ["other"], tmp_path, 600.0)
+    with pytest.raises(ConfigError, match=r"other settings: 8 steps in 600 s with seed 0; got 8"):
+        ladder("cells", ["other"], tmp_path, 1200.0)
+    (tmp_path / "ladder.json").rename(tmp_path / "rows.jsonl")
+    with pytest.raises(ConfigError, match="an earlier version"):
+        ladder("cells", ["other"], tmp_path, 600.0)
+
+
+def test_a_step_of_one_epoch_is_marked_in_the_table_and_on_the_page(
+    cells: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (row,) = queue(cells, tmp_path, [experiment("a")])
+    longer = row.model_copy(update={"num_epochs": 7})
+    monkeypatch.setattr(ladders, "RUNGS", RUNGS[:2])
+    console.print_ladder([row, longer])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[-2] for line in lines[1:3]] == ["1*", "7"]
+    assert lines[3] == f"* {TOO_SHORT}"
+    results = [RungResult(str(one.num_epochs), None, one) for one in (row, longer)]
+    page = render_ladder(results, "home")
+    assert "1*</td>" in page and "7</td>" in page and TOO_SHORT in page
+    assert TOO_SHORT not in render_ladder(results[1:], "home")
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,15 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from stainproof.cli.terminal import complain, echo, is_plain, join_fitting, shorten, visible
+from stainproof.cli.terminal import (
+    complain,
+    echo,
+    is_plain,
+    join_fitting,
+    num_columns,
+    shorten,
+    visible,
+)
 from stainproof.progress import Item, LineReporter
 
 if TYPE_CHECKING:
@@ -101,7 +109,7 @@ class Bars:
             self.lines.report(_in_words(step))
             return
         if self.training is None:
-            self.training = self.add("", 1.0)
+            self.training = self.add(f"epoch {step.epoch}", 1.0)
         self.update(self.training, f"epoch {step.epoch}", step.done, _figures(step))
 
     def end_training(self) -> None:
@@ -164,4 +172,4 @@ def _figures(step: "Step") -> tuple[str, ...]:
 
 def _in_words(step: "Step") -> str:
     done = f"epoch {step.epoch}", f"{100 * step.done:.0f} % done"
-    return "  ".join((*done, *_figures(step)))
+    return join_fitting((*done, *_figures(step)), num_columns())

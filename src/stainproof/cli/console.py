@@ -19,7 +19,8 @@ def print_card(card: "Card", out: Path) -> None:
     """Print how a training ended."""
     best = card.best
     shifted = best.val_augmented_accuracy
-    ended = f"{card.stopped} after {card.num_epochs} epochs; kept epoch {best.epoch}"
+    epochs = "1 epoch" if card.num_epochs == 1 else f"{card.num_epochs} epochs"
+    ended = f"{card.stopped} after {epochs}; kept epoch {best.epoch}"
     echo(card.mean_of or ended)
     echo(
         f"validation accuracy {100 * best.val_accuracy:.1f} %"

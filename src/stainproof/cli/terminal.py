@@ -6,8 +6,6 @@ import shutil
 import sys
 from collections.abc import Iterable, Sequence
 
-import typer
-
 
 def prepare() -> None:
     r"""Make output robust: characters that the encoding lacks become escapes such as `\u2265`.
@@ -38,12 +36,19 @@ def visible(text: object) -> str:
 
 def echo(line: object, *, err: bool = False) -> None:
     """Write one line to stdout or stderr."""
-    typer.echo(visible(line), err=err)
+    stream = sys.stderr if err else sys.stdout
+    stream.write(visible(line) + "\n")  # typer.echo would write UTF-8 to an ASCII terminal
+    stream.flush()
 
 
 def complain(message: str) -> None:
     """Write one line to stderr."""
     echo(f"stainproof: {message}", err=True)
+
+
+def num_columns() -> int:
+    """Return the width of the terminal; unlimited if there is none."""
+    return shutil.get_terminal_size((sys.maxsize, 24)).columns
 
 
 def shorten(text: str, width: int) -> str:
@@ -75,14 +80,14 @@ def print_table(titles: Sequence[str], rows: Iterable[Sequence[object]]) -> None
 
     table = [[visible(cell) for cell in row] for row in (titles, *rows)]
     widths = [max(map(cell_len, column)) for column in zip(*table, strict=True)]
-    if sum(widths) + 2 * len(widths) <= shutil.get_terminal_size((sys.maxsize, 24)).columns:
+    if sum(widths) + 2 * len(widths) <= num_columns():
         for row in table:
             cells = map(pad, row, widths)
-            typer.echo(" " + "  ".join(cells).rstrip())
+            echo(" " + "  ".join(cells).rstrip())
         return
     header, *body = table
     width = max(map(cell_len, header))
     for first, *others in body:
-        typer.echo(f" {first}")
+        echo(f" {first}")
         for title, cell in zip(header[1:], others, strict=True):
-            typer.echo(f"   {pad(title, width)}  {cell}")
+            echo(f"   {pad(title, width)}  {cell}")

@@ -19,6 +19,8 @@ from stainproof.search.queue import run_queue
 from stainproof.training.loop import Step
 
 ROWS_FILE, PLAN_FILE, PAGE_FILE = "rows.jsonl", "ladder.json", "ladder.html"
+MARGIN = 0.03
+"""Fraction of the budget that is not planned, because measured times vary."""
 MIN_TRAINING_S = 1.0
 """Shortest training time of a step."""
 
@@ -185,7 +187,8 @@ def _make_plan(
         )
     overhead_s = _measure_overhead(source, tests, seed, track)
     num_parts = len(RUNGS) + 1  # the measurement takes as long as the overhead of a step
-    training_s = round((budget_s - num_parts * overhead_s) / len(RUNGS), 1)
+    planned_s = (1 - MARGIN) * budget_s
+    training_s = round((planned_s - num_parts * overhead_s) / len(RUNGS), 1)
     if training_s < MIN_TRAINING_S:
         least_s = math.ceil(num_parts * overhead_s + len(RUNGS) * MIN_TRAINING_S)
         raise ConfigError(
