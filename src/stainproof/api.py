@@ -31,11 +31,11 @@ from stainproof.config.names import NetworkName, PresetName, ScheduleName
 from stainproof.config.presets import choose_config
 from stainproof.config.schema import AuditConfig, Config, InferenceConfig, SourceConfig
 from stainproof.data import sources
-from stainproof.data.copies import canonical_hashes
 from stainproof.data.class_map import map_unknown_classes
+from stainproof.data.copies import canonical_hashes
 from stainproof.data.dataset import Dataset
-from stainproof.data.listing import Listing
 from stainproof.data.description import SourceDescription, describe
+from stainproof.data.listing import Listing
 from stainproof.data.splits import TRAIN, VAL, Split, check_split, make_split
 from stainproof.errors import ConfigError, DataError
 from stainproof.evaluation.result import EVALUATION_FILE, Evaluation

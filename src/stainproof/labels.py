@@ -79,9 +79,9 @@ def match_classes(
     found = [exact.get(name, positions.get(canonical(name))) for name in names]
     unknown = [name for name, position in zip(names, found, strict=True) if position is None]
     if unknown:
-        which = ", ".join(map(repr, unknown))
+        which = ("class " if len(unknown) == 1 else "classes ") + ", ".join(map(repr, unknown))
         raise DataError(
-            f"class {which} is unknown to {whose}; allowed: {', '.join(known)}; rename or leave out "
-            "classes with --map"
+            f"{which} unknown to {whose}; allowed: {', '.join(known)}; rename or leave out classes "
+            "with --map, such as --map haematology"
         )
     return [position for position in found if position is not None]

@@ -171,7 +171,7 @@ def test_an_npz_file_keeps_its_split_when_it_is_cleaned(tmp_path: Path) -> None:
     arrays: dict[str, Any] = {}
     for part, chosen in (("train", slice(0, 40)), ("val", slice(40, 50)), ("test", slice(50, 60))):
         arrays |= {f"{part}_images": images[chosen], f"{part}_labels": labels[chosen]}
-    np.savez(tmp_path / "cells.npz", **arrays)
+    np.savez(tmp_path / "cells.npz", classes=BLOOD_CLASSES, **arrays)
     write_csv(tmp_path / "audit.csv", [Finding("cells_00045", "outlier", "", 1.0, 0.0, "drop")])
     out = tmp_path / "clean.npz"
     assert api.clean(tmp_path / "cells.npz", tmp_path / "audit.csv", out) == (59, 1)

@@ -75,9 +75,11 @@ def test_no_line_of_progress_is_wider_than_the_terminal(tmp_path: Path, columns:
 @pytest.mark.parametrize(
     "arguments", [["phantom", "--n", "8", "--out", "out"], ["train", "--help"]]
 )
-def test_no_color_writes_no_terminal_codes_on_a_terminal(tmp_path: Path, arguments: str) -> None:
+def test_no_color_writes_no_terminal_codes_on_a_terminal(
+    tmp_path: Path, arguments: list[str]
+) -> None:
     (tmp_path / "other").mkdir()
-    command = *STAINPROOF, *arguments.split()
+    command = *STAINPROOF, *arguments
     assert "\x1b" in on_terminal(command, 100, tmp_path)
     plain = on_terminal(command, 100, tmp_path / "other", NO_COLOR="1")
     assert "phantom cells in out" in plain or "Usage" in plain

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 from PIL import Image
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 from torch.nn.functional import cross_entropy
 
 from stainproof import Classifier, api, evaluate, predict, train
@@ -91,7 +92,7 @@ def test_of_a_source_with_a_split_of_its_own_the_test_part_is_measured(tmp_path:
         ("test", slice(200, 240)),
     ):
         arrays |= {f"{part}_images": images[chosen], f"{part}_labels": labels[chosen]}
-    np.savez(tmp_path / "cells.npz", **arrays)
+    np.savez(tmp_path / "cells.npz", classes=BLOOD_CLASSES, **arrays)
     card = train(tmp_path / "cells.npz", tmp_path / "run", tiny_config("training.epochs=1"))
     assert {name: sum(num.values()) for name, num in card.data.class_counts.items()} == {
         "train": 160, "val": 40, "test": 40,
@@ -368,11 +369,22 @@ def test_a_resumed_run_does_not_become_another(
 ) -> None:
     kept = tiny_config(f"training.schedule={schedule}")
     (tmp_path / "config.toml").write_text(kept.to_toml())
-    (tmp_path / "state.safetensors").touch()
+    notes = {
+        "version": checkpoint.STATE_VERSION,
+        **asdict(checkpoint.Position(settings=kept.model_dump(mode="json"))),
+    }
+    save_file({}, tmp_path / "state.safetensors", {"state": json.dumps(notes)})
     more = tiny_config(f"training.schedule={schedule}", "training.epochs=9")
-    assert resolve_config(RunFolder(tmp_path), more, resume=True, audited=False) == more
+    epochs = f"training.epochs: {kept.training.epochs} -> 9"
+    assert resolve_config(RunFolder(tmp_path), more, resume=True, audited=False) == (
+        more, [f"changed for the rest of the run: {epochs}"],
+    )  # fmt: skip
+    edited = tiny_config(f"training.schedule={schedule}", f"{key}={value}")
+    (tmp_path / "config.toml").write_text(edited.to_toml())
+    with pytest.raises(ConfigError, match=f"{key}: .* a resumed run keeps its own"):
+        resolve_config(RunFolder(tmp_path), edited, resume=True, audited=False)
     other = tiny_config(f"training.schedule={schedule}", f"{key}={value}")
-    with pytest.raises(ConfigError, match=f"{key}: a resumed run keeps its own"):
+    with pytest.raises(ConfigError, match=f"{key}: .* a resumed run keeps its own"):
         resolve_config(RunFolder(tmp_path), other, resume=True, audited=False)
 
 

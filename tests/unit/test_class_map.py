@@ -65,9 +65,11 @@ def test_a_map_that_leaves_nothing_is_refused() -> None:
         apply_class_map(listing({"x": 2}), ClassMap(ignore=("x",)))
 
 
-def test_names_that_a_model_does_not_know_are_mapped_only_if_all_have_a_rule() -> None:
-    mapped = map_unknown_classes(listing(HOSPITAL), BLOOD_CLASSES)
-    assert "neutrophil" in mapped.classes and mapped.notes
-    strange = listing(HOSPITAL | {"Martian": 1})
-    assert map_unknown_classes(strange, BLOOD_CLASSES) is strange
-    assert map_unknown_classes(strange, ("Martian", "x")) is strange
+def test_names_that_a_model_does_not_know_are_mapped_only_if_all_stand_for_its_classes() -> None:
+    counts = {name: count for name, count in HOSPITAL.items() if name != "Artefact"}
+    mapped = map_unknown_classes(listing(counts), BLOOD_CLASSES)
+    assert mapped.class_counts() == {"Eosinophil": 6, "ig": 4, "lymphocyte": 3, "neutrophil": 7}
+    assert len(mapped) == len(listing(counts)) and mapped.notes
+    for further in ("Artefact", "Martian"):
+        strange = listing(counts | {further: 1})
+        assert map_unknown_classes(strange, BLOOD_CLASSES) is strange

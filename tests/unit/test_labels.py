@@ -50,7 +50,7 @@ def test_a_model_may_know_other_classes() -> None:
 
 
 def test_an_unknown_class_is_named_with_those_that_are_known() -> None:
-    with pytest.raises(DataError, match="class 'blast' is unknown to the model; allowed: ig, mono"):
+    with pytest.raises(DataError, match="classes 'blast', 'cat' unknown to the model; allowed"):
         match_classes(["ig", "blast", "cat"], ["ig", "mono"])
 
 

@@ -47,6 +47,7 @@ def test_a_layout_with_one_reading_is_guessed(paths: list[str], layout: str) -> 
     ("paths", "readings"),
     [
         (tree("siteA/{cell}/1.png", "siteB/{cell}/1.png"), r"\{group\}.*\{label\}.* or .*\*\*"),
+        (tree("lisc/{cell}/1.png", "fields/1.png"), r"'\{label\}/\*\*' or --layout '\*\*/"),
         (["a/x/1.png", "a/y/1.png", "b/x/1.png"], r"'\{label\}/\*\*' or --layout '\{group\}"),
         (
             tree("{cell}/patient 3/1.png", "{cell}/patient 4/1.png", "{cell}/1.png"),

@@ -1,31 +1,37 @@
 """Delivery commands: quantise, ensemble."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stainproof.cli.app import app
 from stainproof.cli.bars import progress
-from stainproof.cli.options import Run, Seed
+from stainproof.cli.options import Run, Seed, with_source_options
 from stainproof.cli.terminal import complain, echo
 from stainproof.config.names import Voting
+
+if TYPE_CHECKING:
+    from stainproof.config.schema import SourceConfig
 
 
 @app.command(
     epilog="Example:\n\nstainproof quantise runs/first cells/\n\n"
     "stainproof predict runs/first new_cells/ --out predictions.csv --engine int8"
 )
+@with_source_options
 def quantise(
     run: Run,
     data: Annotated[str, typer.Argument(metavar="DATA", help="400 labelled images or more.")],
     seed: Seed = 0,
+    *,
+    options: "SourceConfig",
 ) -> None:
     """Quantise the network to 8 bits; keep it if it is faster and as accurate."""
     from stainproof import api
 
     with progress() as bars:
-        found = api.quantise(run, data, seed=seed, track=bars.track)
+        found = api.quantise(run, data, seed=seed, options=options, track=bars.track)
     echo(
         f"accuracy on {found.num_images} images: {100 * found.accuracy:.2f} % in float32, "
         f"{100 * found.accuracy_int8:.2f} % in int8; {found.times_faster:.2f} times as fast"

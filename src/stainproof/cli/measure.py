@@ -1,18 +1,33 @@
 """Inference and evaluation commands: evaluate, predict, report."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stainproof.cli import console
 from stainproof.cli.app import app
 from stainproof.cli.bars import progress
-from stainproof.cli.options import Cutoff, Data, Engine, Filter, Run, Seed, Tta, inference_config
+from stainproof.cli.options import (
+    Bits,
+    Cutoff,
+    Data,
+    Engine,
+    Filter,
+    Run,
+    Seed,
+    Tta,
+    inference_config,
+    with_source_options,
+)
 from stainproof.cli.terminal import complain, echo
+
+if TYPE_CHECKING:
+    from stainproof.config.schema import SourceConfig
 
 
 @app.command(epilog="Example:\n\nstainproof evaluate runs/first other_lab/ --out runs/first-other")
+@with_source_options
 def evaluate(
     run: Run,
     data: Data,
@@ -24,6 +39,8 @@ def evaluate(
     tta: Tta = "none",
     filter_name: Filter = "none",
     cutoff: Cutoff = 0.5,
+    *,
+    options: "SourceConfig",
 ) -> None:
     """Evaluate a run on labelled images: metrics with 95 % confidence intervals."""
     from stainproof import api
@@ -31,7 +48,14 @@ def evaluate(
     inference = inference_config(tta, filter_name, cutoff)
     with progress() as bars:
         result = api.evaluate(
-            run, data, out, seed=seed, engine=engine, inference=inference, track=bars.track
+            run,
+            data,
+            out,
+            seed=seed,
+            engine=engine,
+            inference=inference,
+            options=options,
+            track=bars.track,
         )
     console.print_evaluation(result)
 
@@ -50,6 +74,7 @@ def predict(
     tta: Tta = "none",
     filter_name: Filter = "none",
     cutoff: Cutoff = 0.5,
+    bits: Bits = 0,
 ) -> None:
     """Predict the class of every image, with the probability of each class."""
     from stainproof import api
@@ -57,7 +82,14 @@ def predict(
     inference = inference_config(tta, filter_name, cutoff)
     with progress() as bars:
         num_rows, num_errors = api.predict(
-            run, images, out, engine=engine, inference=inference, track=bars.track
+            run,
+            images,
+            out,
+            engine=engine,
+            inference=inference,
+            bits=bits,
+            track=bars.track,
+            say=bars.announce,
         )
     echo(f"{num_rows} rows in {out}")
     if num_errors:

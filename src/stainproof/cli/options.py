@@ -1,8 +1,11 @@
 """Arguments and options that several commands share."""
 
+import functools
+import inspect
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -42,6 +45,92 @@ Python = Annotated[
     typer.Option(help="The Python interpreter that runs the submission.", show_default="this one"),
 ]
 THIS_PYTHON = Path(sys.executable)
+
+
+Bits = Annotated[
+    int,
+    typer.Option(help="Bits that 16-bit files use, 8 to 16; 0: found.", metavar="N"),
+]
+_PANEL = "How DATA is read"
+SOURCE_OPTIONS: dict[str, Any] = {
+    "layout": Annotated[
+        str,
+        typer.Option(
+            metavar="PATTERN",
+            help="Folders of classes and patients, such as '{group}/**/{label}/*'.",
+            rich_help_panel=_PANEL,
+        ),
+    ],
+    "path_column": Annotated[
+        str, typer.Option(help="Column of a manifest with the files.", rich_help_panel=_PANEL)
+    ],
+    "label_column": Annotated[
+        str, typer.Option(help="Column of a manifest with the classes.", rich_help_panel=_PANEL)
+    ],
+    "group_column": Annotated[
+        str, typer.Option(help="Column with patients or slides.", rich_help_panel=_PANEL)
+    ],
+    "classes": Annotated[
+        str,
+        typer.Option(
+            metavar="A,B,...",
+            help="Class names of an npz file without them, or bloodmnist.",
+            rich_help_panel=_PANEL,
+        ),
+    ],
+    "class_map": Annotated[
+        str,
+        typer.Option(
+            "--map",
+            metavar="TOML",
+            help="Rename, merge and leave out classes; haematology: the packaged map.",
+            rich_help_panel=_PANEL,
+        ),
+    ],
+    "bits": Annotated[
+        int,
+        typer.Option(help="Bits that 16-bit files use; 0: found.", rich_help_panel=_PANEL),
+    ],
+    "skip_unreadable": Annotated[
+        bool,
+        typer.Option(
+            "--skip-unreadable",
+            help="Leave out images that cannot be read, and list them.",
+            rich_help_panel=_PANEL,
+        ),
+    ],
+}
+"""The options of `SourceConfig`; those that are empty are guessed."""
+
+
+def with_source_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that say how a source is read; the command gets them as `options`."""
+    signature = inspect.signature(command)
+    kept = [one for one in signature.parameters.values() if one.name != "options"]
+    added = [
+        inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=_DEFAULTS[name], annotation=annotation
+        )
+        for name, annotation in SOURCE_OPTIONS.items()
+    ]
+
+    @functools.wraps(command)
+    def wrapped(**values: Any) -> None:
+        from stainproof.config.parsing import make_settings
+        from stainproof.config.schema import SourceConfig
+
+        given = {name: values.pop(name) for name in SOURCE_OPTIONS}
+        command(options=make_settings(SourceConfig, given, "option"), **values)
+
+    wrapped.__signature__ = signature.replace(parameters=[*kept, *added])  # type: ignore[attr-defined]
+    wrapped.__annotations__ = {one.name: one.annotation for one in (*kept, *added)}
+    return wrapped
+
+
+_DEFAULTS: dict[str, Any] = dict.fromkeys(SOURCE_OPTIONS, "") | {
+    "bits": 0,
+    "skip_unreadable": False,
+}
 
 
 def inference_config(tta: TtaMode, filter_name: FilterName, cutoff: float) -> "InferenceConfig":

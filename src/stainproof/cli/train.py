@@ -1,15 +1,18 @@
 """Training commands: train, average."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stainproof.cli import console
 from stainproof.cli.app import app
 from stainproof.cli.bars import progress
-from stainproof.cli.options import Assignments, Data
+from stainproof.cli.options import Assignments, Data, with_source_options
 from stainproof.config.names import AveragingChoice, NetworkName, PresetName, ScheduleName
+
+if TYPE_CHECKING:
+    from stainproof.config.schema import SourceConfig
 
 
 @app.command(
@@ -21,6 +24,7 @@ from stainproof.config.names import AveragingChoice, NetworkName, PresetName, Sc
     "--set training.learning_rate=1e-3\n\n"
     "stainproof train cells/ --out runs/first --resume"
 )
+@with_source_options
 def train(
     data: Data,
     out: Annotated[Path, typer.Option(help="The run folder to make.")],
@@ -52,6 +56,8 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue a run that was stopped.")
     ] = False,
+    *,
+    options: "SourceConfig",
 ) -> None:
     """Train a classifier on labelled cell images; makes a run folder with a report."""
     from stainproof import api
@@ -69,6 +75,8 @@ def train(
         assignments=settings or (),
         kept=RunFolder(out).read_resumed_config() if resume else None,
     )
+    source = chosen.source.model_copy(update=options.model_dump(exclude_defaults=True))
+    chosen = chosen.model_copy(update={"source": source})
     keep_freed_memory()
     with progress("after the first epoch, --resume continues") as bars:
         card = api.train(
@@ -78,6 +86,7 @@ def train(
             resume=resume,
             audited=audited,
             track=bars.track,
+            say=bars.announce,
             on_step=bars.step,
         )
     console.print_card(card, out)

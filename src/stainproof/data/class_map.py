@@ -117,19 +117,29 @@ def _notes(
     return notes
 
 
+def _rules_of(names: Sequence[str], targets: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """Return class -> those of the names that stand for it."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name in names:
+        target = targets[normal_form(name)]
+        found[target] = (*found.get(target, ()), name)
+    return found
+
+
 def map_unknown_classes(listing: Listing, known: Sequence[str]) -> Listing:
     """Map class names that a model does not know by the packaged haematology map, and say so.
 
-    Applied only if the model has the eight blood-cell classes' names and every unknown name of the
-    source has a rule; otherwise the listing is returned unchanged.
+    Applied only if every unknown name stands for a class of the model; otherwise the listing is
+    returned unchanged. No image is left out.
     """
     spelt = {canonical(name) for name in known}
     targets = _haematology().targets()
     unknown = [name for name in listing.classes if canonical(name) not in spelt]
     if not unknown or not spelt & set(BLOOD_CLASSES):
         return listing
-    if any(targets.get(normal_form(name)) is None for name in unknown):
+    if any(targets.get(normal_form(name), "") not in spelt for name in unknown):
         return listing
-    if any(targets[normal_form(name)] not in (*spelt, "") for name in unknown):
-        return listing
-    return apply_class_map(listing, _haematology())
+    kept = [name for name in listing.classes if name not in unknown]
+    return apply_class_map(
+        listing, ClassMap(classes={**_rules_of(unknown, targets), **dict.fromkeys(kept, ())})
+    )

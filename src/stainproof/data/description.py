@@ -45,7 +45,8 @@ class SourceDescription:
         if len(self.notes) > len(shown):
             shown = (*shown[:-1], f"and {len(self.notes) - len(shown) + 1} more notes")
         return [
-            f"{self.source}: {self.num_images:,} images, {len(self.class_counts)} classes{layout}",
+            f"{self.source}: {_plural(self.num_images, 'image')}, "
+            f"{_plural(len(self.class_counts), 'class')}{layout}",
             f"  classes  {_listed(self.class_counts)}",
             f"  groups   {self._groups()}",
             f"  split    {self._split()}",
@@ -114,6 +115,11 @@ def _size(path: Path) -> str:
             return f"{image.width} x {image.height}"
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return ""
+
+
+def _plural(count: int, word: str) -> str:
+    ending = "" if count == 1 else "es" if word.endswith("s") else "s"
+    return f"{count:,} {word}{ending}"
 
 
 def _listed(counts: Mapping[str, int]) -> str:

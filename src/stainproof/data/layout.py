@@ -131,8 +131,11 @@ def _guess_below(source: str, folders: Sequence[Folders], prefix: str) -> list[s
     deepest = {one[-1] for one in folders}
     cells = [level for level in range(depth) if _are_cells(levels[level])]
     most = max((_share_of_cells(levels[level]) for level in cells), default=0.0)
-    if _are_cells(deepest) and _share_of_cells(deepest) > most:
+    if _share_of_cells(deepest) > max(most, 0.8):
         return _label_last(source, levels, prefix)
+    below = {name for one in folders for name in one[1:] if looks_like_cell(name)}
+    if not cells and len(below) > 1:
+        raise _ambiguous(source, prefix, ["{label}", "**"], ["**", "{label}", "*"])
     if cells:
         label = next(level for level in cells if _share_of_cells(levels[level]) == most)
     elif depth == 1 or len(levels[1]) == 1:

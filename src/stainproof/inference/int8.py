@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from stainproof.config.schema import SourceConfig
 from stainproof.data import sources
 from stainproof.data.images import Images
 from stainproof.errors import ConfigError, DataError

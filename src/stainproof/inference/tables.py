@@ -61,8 +61,8 @@ def predict(
     check_suffix(path)
     paths = stream.find(images, say)
     classifier = Classifier.load(run, engine, inference)
-    items = stream.read(paths, classifier.preprocessing, bits)
-    items = track(items, "predicting", len(paths))
+    decoded = stream.read(paths, classifier.preprocessing, bits)
+    items = track(decoded, "predicting", len(paths))
     return write_predictions(classifier, items, path)
 
 

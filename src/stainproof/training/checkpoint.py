@@ -40,6 +40,8 @@ class Position:
     teacher_sha256: str = ""
     """Hash of the teacher's weights; empty without a teacher."""
     compute: Compute | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    """All settings that the last epoch was trained with; empty in states of earlier versions."""
     scaler: dict[str, float] = field(default_factory=dict)
     """State of the gradient scaler for float16; empty with other precisions."""
 
@@ -68,6 +70,7 @@ def save_state(
         "compute": asdict(position.compute) if position.compute else None,
         "pretrained_sha256": position.pretrained_sha256,
         "teacher_sha256": position.teacher_sha256,
+        "settings": position.settings,
         "scaler": position.scaler,
         "groups": optimizer_state["param_groups"],
         "plateau": schedule.plateau.state_dict(),
@@ -91,6 +94,7 @@ def read_position(path: Path) -> Position:
         compute=Compute(**notes["compute"]) if notes["compute"] else None,
         pretrained_sha256=notes["pretrained_sha256"],
         teacher_sha256=notes.get("teacher_sha256", ""),
+        settings=notes.get("settings", {}),
         scaler=notes["scaler"],
     )
 

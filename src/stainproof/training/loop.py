@@ -121,6 +121,7 @@ class Trainer:
             self.network, self._input(train.images[:16]), self.settings, self.now.compute
         )
         self.now.compute = self.compute
+        self.now.settings = config.model_dump(mode="json", exclude_none=True)
         self.scaler = self.compute.scaler(self.device)
         if self.now.scaler:
             self.scaler.load_state_dict(self.now.scaler)
