@@ -69,6 +69,7 @@ bench: $(READY) $(KERAS) $(BENCH) $(if $(REAL),$(FASTDUP))
 	$(RUN).audit.near_duplicates
 	$(RUN).search.proposals
 	$(RUN).evaluation.grouped_intervals
+	$(RUN).data.grouped_split
 	.venv-bench/bin/python -m benchmarks.audit.doctored $(if $(REAL),--real $(REAL)/clean)
 ifdef REAL
 	mkdir -p runs

@@ -18,8 +18,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from stainproof import api
-from stainproof.audit import measurements
+from stainproof.audit import checks, measurements
 from stainproof.audit.checks import run_checks
+from stainproof.audit.doctored import Doctored, DoctoredImage
 from stainproof.audit.findings import Finding, files_to_drop, read_csv, to_csv, write_csv
 from stainproof.audit.summary import AuditSummary
 from stainproof.cli.app import app
@@ -513,3 +514,21 @@ def test_a_person_decides_in_a_browser_and_cleaning_applies_it(
     assert labels == ["monocyte"]
     assert {Path(one.file).name for one in everything if group_key(one) == refused_key} <= kept
     assert not {Path(one.file).name for one in everything if group_key(one) == asked_key} & kept
+
+
+def test_a_single_image_with_weak_evidence_is_reviewed_and_not_dropped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = api.make_phantoms(tmp_path / "cells", 60, seed=4)
+    listing = sources.list_source(folder)
+    single = [DoctoredImage(3, None, 0.65, 0.2), DoctoredImage(5, None, 0.9, 0.2)]
+    grouped = [DoctoredImage(index, 0, 0.3, 0.2) for index in (7, 9)]
+    overlay = np.zeros((48, 48, 3), np.uint8)
+
+    def found(*_: Any, **__: Any) -> Doctored:
+        return Doctored([*single, *grouped], [overlay])
+
+    monkeypatch.setattr(checks, "find_doctored", found)
+    findings = run_checks(listing, AuditConfig()).findings
+    actions = [one.action for one in findings if one.kind == "doctored"]
+    assert actions == ["review", "drop", "drop", "drop"]

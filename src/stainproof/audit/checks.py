@@ -161,9 +161,11 @@ def _check_doctored(audit: Audit, remaining: Indices) -> Indices:
     for one in doctored.images:
         first = int(remaining[one.index])
         group = "" if one.group is None else f"F{one.group + 1}"
+        is_sure = one.group is not None or one.score >= settings.doctored_drop_threshold
+        action: Action = "drop" if is_sure else "review"
         for index in (first, *audit.duplicates.get(first, [])):
             audit.add_finding(
-                "doctored", index, "drop", score=one.score, threshold=one.threshold, group=group
+                "doctored", index, action, score=one.score, threshold=one.threshold, group=group
             )
             resolved.append(index)
     for number, overlay in enumerate(doctored.overlays):

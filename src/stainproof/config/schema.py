@@ -201,6 +201,10 @@ class AuditConfig(Settings):
     """
     doctored_threshold: float = Field(0.2, ge=0.0, le=100.0)
     """SVM decision value, in units of the margin, above which a single image counts as doctored."""
+    doctored_drop_threshold: float = Field(0.7, ge=0.0, le=100.0)
+    """Decision value from which a single doctored image is dropped; below it a person reviews it.
+    Cells of a rare stain reach values up to 0.65.
+    """
     outlier_threshold: float = Field(3.0, gt=0.0, le=100.0)
     """Distance of an outlier from the median, divided by that of the 1st percentile (below) or the
     99th (above)."""
