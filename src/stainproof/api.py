@@ -232,7 +232,7 @@ def train(
             if audited:  # nothing is left of a training that was not started
                 shutil.rmtree(run.audit)
             raise
-        for line in split.notes:
+        for line in (*(one for one in data.notes if one not in listing.notes), *split.notes):
             say(line)
         if resume:
             run.check_split(split.sha256())

@@ -2,7 +2,7 @@
 
 import pytest
 
-from stainproof.data.layout import Layout, check_no_nested_class, guess_layout
+from stainproof.data.layout import Layout, check_no_copy_within, guess_layout
 from stainproof.errors import DataError
 
 CELLS = ("Basophil", "Eosinophil", "Neutrophil, segmented")
@@ -97,4 +97,10 @@ def test_a_split_folder_of_another_name_is_refused() -> None:
 def test_a_class_below_another_is_refused() -> None:
     paths = tree("{cell}/1.png", "Basophil/copy/{cell}/1.png")
     with pytest.raises(DataError, match="'Basophil' occurs below 'Basophil'"):
-        check_no_nested_class("cells", Layout("{label}/**"), paths)
+        check_no_copy_within("cells", Layout("{label}/**"), paths)
+
+
+def test_a_file_that_is_again_in_a_folder_beside_the_classes_is_refused() -> None:
+    paths = tree("{cell}/1.png", "copy/{cell}/1.png")
+    with pytest.raises(DataError, match=r"'Basophil/1.png' is in 'copy' too.*move 'copy' away"):
+        check_no_copy_within("cells", Layout("**/{label}/*"), paths)

@@ -80,6 +80,15 @@ def test_a_chain_of_copies_and_patients_is_one_group_and_nothing_else_is() -> No
     assert len(set(split.groups.tolist())) == 57
 
 
+def test_turned_and_mirrored_copies_are_one_group() -> None:
+    data = make_dataset(np.arange(60) % 3)
+    for index, turned in ((3, np.rot90(data.images[0])), (6, data.images[0][:, ::-1])):
+        data.images[index] = turned
+    split = make_split(data, SplitConfig(), 0)
+    assert len({split.groups[i] for i in (0, 3, 6)}) == 1
+    assert len(set(split.groups.tolist())) == 58
+
+
 @settings(max_examples=25, deadline=None)
 @given(sizes=st.lists(st.integers(1, 6), min_size=30, max_size=60), seed=seeds)
 def test_whole_groups_still_come_near_the_share(sizes: Any, seed: Any) -> None:

@@ -66,6 +66,8 @@ def print_evaluation(result: "Evaluation") -> None:
     echo(f"  {result.interval_basis}")
     if result.num_in_training:
         echo(f"  {result.training_copies}")
+    for note in result.notes:
+        echo(f"  {note}")
     print_classes(result.per_class)
 
 

@@ -227,8 +227,8 @@ def _ambiguous(source: str, prefix: str, *readings: Sequence[str]) -> DataError:
     )
 
 
-def check_no_nested_class(source: str, layout: Layout, paths: Iterable[str]) -> None:
-    """Check that no class folder has another one's name below it, as in a copy within the set.
+def check_no_copy_within(source: str, layout: Layout, paths: Sequence[str]) -> None:
+    """Check that a set has no copy of itself or of a part of itself within it.
 
     Args:
         source: The folder, for error messages.
@@ -236,8 +236,23 @@ def check_no_nested_class(source: str, layout: Layout, paths: Iterable[str]) -> 
         paths: Paths of the images, with forward slashes.
 
     Raises:
-        DataError: A class name occurs below another class.
+        DataError: A class name occurs below another class, or the path of a file without its first
+            folders is that of another file.
     """
+    _check_no_nested_class(source, layout, paths)
+    known = set(paths)
+    for path in paths:
+        parts = path.split("/")
+        inner = ("/".join(parts[level:]) for level in range(1, len(parts) - 1))
+        if original := next((one for one in inner if one in known), ""):
+            folder = path.removesuffix(f"/{original}")
+            raise DataError(
+                f"{source}: {original!r} is in {folder!r} too, as in a copy of the set within "
+                f"itself; move {folder!r} away, or use both with --layout {layout.pattern!r}"
+            )
+
+
+def _check_no_nested_class(source: str, layout: Layout, paths: Sequence[str]) -> None:
     placed = [(path, place) for path in paths if (place := layout.place(path))]
     classes = {place.label for _, place in placed}
     for path, place in placed:

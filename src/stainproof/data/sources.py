@@ -14,7 +14,7 @@ from stainproof.data.bit_depth import bits_used
 from stainproof.data.class_map import apply_class_map, read_class_map
 from stainproof.data.dataset import Dataset
 from stainproof.data.images import Images, to_square
-from stainproof.data.layout import Layout, check_no_nested_class, guess_layout
+from stainproof.data.layout import Layout, check_no_copy_within, guess_layout
 from stainproof.data.listing import Listing, check_class_names
 from stainproof.data.parallel import in_order
 from stainproof.data.splits import TEST
@@ -181,7 +181,7 @@ def _list_folder(folder: Path, options: SourceConfig) -> Listing:
     texts = [path.as_posix() for path in paths]
     layout = Layout(options.layout or guess_layout(str(folder), texts))
     if not options.layout:
-        check_no_nested_class(str(folder), layout, texts)
+        check_no_copy_within(str(folder), layout, texts)
     places = [layout.place(text) for text in texts]
     outside = f"not matched by the layout {layout.pattern}"
     tree.skipped[outside] += places.count(None)

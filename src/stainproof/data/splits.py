@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from stainproof.config.schema import SplitConfig
 from stainproof.data.assignment import choose_groups
+from stainproof.data.copies import canonical_hashes
 from stainproof.data.dataset import Dataset
 from stainproof.data.listing import Listing
 from stainproof.errors import DataError
@@ -126,7 +127,10 @@ def _assign(
 
 
 def _tie_together(data: Dataset) -> NDArray[np.int64]:
-    """Number the groups: images connected by equal pixels or by the same patient or slide."""
+    """Number the groups: images connected by copies of one, or by the same patient or slide.
+
+    Copies have equal pixels, rotated and mirrored ones included.
+    """
     parent = list(range(len(data)))
 
     def root(index: int) -> int:
@@ -136,8 +140,8 @@ def _tie_together(data: Dataset) -> NDArray[np.int64]:
         return index
 
     first_with: dict[object, int] = {}
-    for index, rgb in enumerate(data.images):
-        keys: list[object] = [hashlib.blake2b(rgb.tobytes(), digest_size=16).digest()]
+    for index, pixels in enumerate(canonical_hashes(data.images).tolist()):
+        keys: list[object] = [pixels]
         if data.groups is not None:
             keys.append(data.groups[index])
         for key in keys:

@@ -1,6 +1,12 @@
-"""Inference engines: ONNX Runtime, OpenVINO, PyTorch and int8, with one interface."""
+"""Inference engines: ONNX Runtime, OpenVINO, PyTorch and int8, with one interface.
+
+ONNX Runtime and OpenVINO send usage data and write an identifier to the home folder as soon as they
+are imported. This module turns that off; whatever imports them must import this module before.
+"""
 
 import math
+import os
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -28,6 +34,9 @@ IN_CACHE = 8
 """Images that a thread computes at once, so that a layer's activations stay in the cache."""
 MIN_SPEEDUP = 1.2
 """Speed-up from which another engine is preferred to the default."""
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # openvino: its stub
 
 
 class Engine(Protocol):

@@ -23,7 +23,7 @@ The names of these files are defined in this module only.
 import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -140,10 +140,12 @@ class RunFolder:
         if not self.lock.exists():
             return
         try:
-            with suppress(OSError), FileLock(self.lock).acquire(timeout=0.2):
+            with FileLock(self.lock).acquire(timeout=0.2):
                 pass
         except Timeout:
             raise CheckpointError(f"{self}: {IN_TRAINING}; wait until it has ended") from None
+        except OSError:  # a folder that cannot be written to; Timeout is an OSError too
+            pass
 
     def check_split(self, sha256: str) -> None:
         """Raise an error if the run was started with other images or another split.

@@ -1,9 +1,9 @@
 """Run a trained network with ONNX Runtime."""
 
+import os
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 
@@ -12,6 +12,11 @@ class Network:
 
     def __init__(self, weights: Path) -> None:
         """Load an `.onnx` file."""
+        os.environ.setdefault(
+            "ORT_DISABLE_TELEMETRY", "1"
+        )  # it is read when the module is imported
+        import onnxruntime
+
         self.session = onnxruntime.InferenceSession(
             str(weights), providers=["CPUExecutionProvider"]
         )
