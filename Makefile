@@ -109,6 +109,7 @@ docs: $(READY)
 	$(BIN)/python docs/command_line.py
 	$(BIN)/python docs/operations.py
 	$(BIN)/python docs/results_tables.py
+	$(BIN)/python docs/sources_examples.py
 	$(BIN)/zensical build --clean --strict
 
 pictures: $(READY)

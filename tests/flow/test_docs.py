@@ -34,6 +34,15 @@ def test_the_tables_of_results_are_those_of_the_benchmarks() -> None:
     assert generator.filled(page, benchmarks) == page, "run `make docs`"
 
 
+def test_the_outputs_on_the_page_of_sources_are_those_of_the_commands(tmp_path: Path) -> None:
+    generator = load_generator("sources_examples")
+    page = generator.PAGE.read_text(encoding="utf-8")
+    generator.make_examples(tmp_path)
+    assert len(generator.OUTPUT.findall(page)) == 8
+    assert "large platelet" in generator.MAP_TABLE.search(page)[0]
+    assert generator.filled(page, tmp_path) == page, "run `make docs`"
+
+
 def test_every_file_that_the_readme_points_to_is_there() -> None:
     for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
         for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):

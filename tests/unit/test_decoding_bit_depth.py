@@ -249,7 +249,7 @@ def test_a_largest_value_between_two_ranges_is_refused(
     tmp_path: Path, highest: int, which: str
 ) -> None:
     path = write_tiff(tmp_path / "a.tif", np.full((4, 4), highest, np.uint16))
-    message = rf"^16-bit values reach {highest}, which is {which}; state source\.bits$"
+    message = rf"^16-bit values reach {highest}, which is {which}; state --bits$"
     with pytest.raises(DataError, match=message):
         bits_used([path])
 

@@ -89,6 +89,11 @@ def test_an_invalid_pattern_is_refused(pattern: str, message: str) -> None:
     assert message in str(refusal.value)
 
 
+def test_split_folders_without_class_folders_are_not_taken_for_classes() -> None:
+    with pytest.raises(DataError, match=r"directly in 'test'.*such as test/_classes.csv"):
+        guess_layout("cells", ["train/1.png", "valid/1.png", "test/1.png"])
+
+
 def test_a_split_folder_of_another_name_is_refused() -> None:
     with pytest.raises(DataError, match=r"split 'exam'; allowed: train, training, val"):
         Layout("{split}/{label}/*").place("exam/Basophil/1.png")

@@ -117,7 +117,13 @@ def guess_layout(source: str, paths: Iterable[str]) -> str:
         raise DataError(f"{source}: no class folders in it; expected one folder a class")
     prefix, rest = _without_constant_levels(folders)
     splits = {one[0] for one in rest}
-    if _are_splits(splits) and min(map(len, rest)) > 1:
+    if _are_splits(splits):
+        if bare := next((one[0] for one in rest if len(one) == 1), ""):
+            raise DataError(
+                f"{source}: images are directly in {bare!r}, not in class folders; give a table of "
+                f"their classes instead, such as {bare}/_classes.csv, or leave them out with "
+                "--layout '{split}/{label}/**'"
+            )
         prefix.append("{split}")
         inner, rest = _without_constant_levels([one[1:] for one in rest])
         prefix += inner
