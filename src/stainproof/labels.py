@@ -16,6 +16,8 @@ BLOOD_CLASSES: tuple[str, ...] = (
     "platelet",
 )
 """BloodMNIST's order (Yang et al. 2023, MedMNIST v2); `ig` is the immature granulocyte."""
+TABLE_COLUMNS = ("name", "label", "error")
+"""Columns of a table of predictions besides one for each class."""
 
 _SPELLINGS = {
     "immature granulocyte": "ig",
@@ -56,40 +58,6 @@ def canonical(name: str) -> str:
         return _SPELLINGS[lowered]
     singular = lowered.removesuffix("s")
     return singular if singular in BLOOD_CLASSES else lowered
-
-
-TABLE_COLUMNS = ("name", "label", "error")
-"""Columns of a table of predictions besides one for each class."""
-
-
-def check_class_names(source: str, names: Sequence[str]) -> None:
-    """Refuse class names that cannot be folder names or column names.
-
-    Raises:
-        DataError: A name is empty, too long, contains a slash or a control character, consists of
-            dots, equals another column of a table of predictions, or differs from another class
-            name by its spelling only.
-    """
-    spelt: dict[str, str] = {}
-    for name in names:
-        if (
-            not name.strip(". ")
-            or len(name) > 100
-            or set(name) & {"/", "\\"}
-            or not name.isprintable()
-        ):
-            raise DataError(
-                f"{source}: class name {name[:100]!r} is not allowed; use letters, digits, spaces"
-            )
-        if name in TABLE_COLUMNS:
-            raise DataError(
-                f"{source}: class name {name!r} is a column of tables of predictions; rename it"
-            )
-        other = spelt.setdefault(canonical(name), name)
-        if other != name:
-            raise DataError(
-                f"{source}: classes {other!r} and {name!r} are one in two spellings; rename one"
-            )
 
 
 def match_classes(

@@ -12,9 +12,9 @@ import numpy as np
 from pydantic import Field
 
 from stainproof.config.parsing import Settings, make_settings, read_toml
-from stainproof.data.listing import Listing
+from stainproof.data.listing import Listing, check_class_names
 from stainproof.errors import ConfigError, DataError
-from stainproof.labels import BLOOD_CLASSES, canonical, check_class_names, normal_form
+from stainproof.labels import BLOOD_CLASSES, canonical, normal_form
 
 HAEMATOLOGY = "haematology"
 """Name of the class map that comes with the package: synonyms of the eight blood cells."""

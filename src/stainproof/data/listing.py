@@ -12,8 +12,39 @@ from numpy.typing import NDArray
 from stainproof.data.decoding import Decoded, decode
 from stainproof.data.images import Images
 from stainproof.errors import DataError
+from stainproof.labels import TABLE_COLUMNS, canonical
 
 Value = TypeVar("Value")
+
+
+def check_class_names(source: str, names: Sequence[str]) -> None:
+    """Refuse class names that cannot be folder names or column names.
+
+    Raises:
+        DataError: A name is empty, too long, contains a slash or a control character, consists of
+            dots, equals another column of a table of predictions, or differs from another class
+            name by its spelling only.
+    """
+    spelt: dict[str, str] = {}
+    for name in names:
+        if (
+            not name.strip(". ")
+            or len(name) > 100
+            or set(name) & {"/", "\\"}
+            or not name.isprintable()
+        ):
+            raise DataError(
+                f"{source}: class name {name[:100]!r} is not allowed; use letters, digits, spaces"
+            )
+        if name in TABLE_COLUMNS:
+            raise DataError(
+                f"{source}: class name {name!r} is a column of tables of predictions; rename it"
+            )
+        other = spelt.setdefault(canonical(name), name)
+        if other != name:
+            raise DataError(
+                f"{source}: classes {other!r} and {name!r} are one in two spellings; rename one"
+            )
 
 
 def hash_of_names(classes: Sequence[str], names: Sequence[str], labels: NDArray[np.int64]) -> str:

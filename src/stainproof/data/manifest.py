@@ -17,10 +17,9 @@ import pyarrow.parquet
 
 from stainproof.config.schema import SourceConfig
 from stainproof.data.layout import SPLIT_NAMES
-from stainproof.data.listing import Listing
+from stainproof.data.listing import Listing, check_class_names
 from stainproof.errors import DataError
 from stainproof.files import printable
-from stainproof.labels import check_class_names
 
 SUFFIXES = frozenset({".csv", ".tsv", ".parquet"})
 DELIMITERS = ",;\t"

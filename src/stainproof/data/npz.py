@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stainproof.data.images import Images
-from stainproof.data.listing import Listing
+from stainproof.data.listing import Listing, check_class_names
 from stainproof.errors import DataError
 from stainproof.files import ZIP_ERRORS, printable
-from stainproof.labels import BLOOD_CLASSES, check_class_names
+from stainproof.labels import BLOOD_CLASSES
 
 MAX_BYTES = 16 * 2**30
 """Arrays that decompress to more bytes are refused."""

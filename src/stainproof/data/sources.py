@@ -15,13 +15,12 @@ from stainproof.data.class_map import apply_class_map, read_class_map
 from stainproof.data.dataset import Dataset
 from stainproof.data.images import Images, to_square
 from stainproof.data.layout import Layout, check_no_nested_class, guess_layout
-from stainproof.data.listing import Listing
+from stainproof.data.listing import Listing, check_class_names
 from stainproof.data.parallel import in_order
 from stainproof.data.splits import TEST
 from stainproof.data.tree import Tree, scan
 from stainproof.errors import DataError
 from stainproof.files import exists, printable
-from stainproof.labels import check_class_names
 from stainproof.progress import Track, silent
 
 AS_GUESSED = SourceConfig()

@@ -5,8 +5,7 @@ from typing import Any, Self
 from pydantic import Field, field_validator, model_validator
 
 from stainproof.config.schema import NetworkConfig, Preprocessing
-from stainproof.errors import DataError
-from stainproof.labels import check_class_names
+from stainproof.labels import TABLE_COLUMNS
 from stainproof.provenance import Provenance
 from stainproof.runs.artefact import SCHEMA_VERSION, Artefact, Described
 from stainproof.runs.history import EpochRecord
@@ -64,10 +63,11 @@ class Card(Described):
     def _usable_names(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
         if len(set(classes)) < max(len(classes), 1):
             raise ValueError("must be one class or more, each once")
-        try:
-            check_class_names("the card", classes)
-        except DataError as error:
-            raise ValueError(str(error)) from error
+        for name in classes:
+            if name in TABLE_COLUMNS:
+                raise ValueError(f"{name!r} is a column of tables of predictions")
+            if not name or "\0" in name or name.startswith("/") or ".." in name.split("/"):
+                raise ValueError(f"{name!r} is not usable as the name of a folder")
         return classes
 
     @model_validator(mode="after")
