@@ -6,6 +6,7 @@
     run folder + labelled source --evaluate--> eval.json
     run folder + images --predict--> table of predictions
     run folder + evaluations --report--> report.html
+    run folder --verify--> checks of its files;  run folder + source --reproduce--> the same weights
 
 A source is a folder of class folders, a manifest, an npz file or the name of a public data set; see
 `data.sources.load`. Every stage reads what the stage before it wrote, and writes its own results
@@ -16,6 +17,7 @@ Modules that are slow to import (torch, scikit-learn, matplotlib) are imported i
 """
 
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -44,6 +46,7 @@ from stainproof.inference.engines import INT8, choose_engine
 from stainproof.inference.ensemble import ensemble
 from stainproof.inference.int8 import quantise
 from stainproof.inference.tables import predict
+from stainproof.inference.verification import verify
 from stainproof.progress import Say, Track, silent, silent_say
 from stainproof.runs.artefact import Estimate
 from stainproof.runs.card import Card
@@ -52,6 +55,7 @@ from stainproof.runs.folder import HOME_SOURCES, RunFolder
 from stainproof.synthetic.phantoms import make_phantoms
 
 if TYPE_CHECKING:
+    from stainproof.runs.check import Check
     from stainproof.training.loop import Step, TrainingResult
 
 __all__ = [
@@ -66,7 +70,9 @@ __all__ = [
     "predict",
     "quantise",
     "report",
+    "reproduce",
     "train",
+    "verify",
 ]
 
 AUDIT_PAGE_FILE = "audit.html"
@@ -416,6 +422,47 @@ def report(run: str | Path, evaluations: Iterable[str | Path] = ()) -> Path:
     refuse_ensemble(folder.path, "reports are made of single runs")
     own = [path for path in folder.evaluation_folders() if (path / EVALUATION_FILE).exists()]
     return folder.write_report(render(folder, [*own, *map(Path, evaluations)]))
+
+
+def reproduce(
+    run: str | Path,
+    source: str | Path,
+    out: str | Path | None = None,
+    *,
+    track: Track = silent,
+    on_step: "Callable[[Step], None]" = lambda step: None,
+) -> "list[Check]":
+    """Train a run again with its settings, seed, threads and precision; compare the results.
+
+    Args:
+        run: The run folder.
+        source: The images that it was trained on.
+        out: Folder for the new weights and history; by default they are removed.
+        track: Shows progress.
+        on_step: Called after every training step.
+
+    Returns:
+        Checks of images, history and weights; `training.reproduction` says what is compared.
+
+    Raises:
+        CheckpointError: The run cannot be read, or was trained on other images.
+        ConfigError: `out` contains a run.
+        DataError: The source cannot be read.
+    """
+    from stainproof.inference.teacher import load_teacher
+    from stainproof.training.reproduction import reproduce_training
+
+    folder = RunFolder(run)
+    folder.check_exists()
+    refuse_ensemble(folder.path, "reproduce its runs")
+    folder.check_not_in_training()
+    named = folder.read_config().training.teacher
+    teacher = partial(load_teacher, named) if named else None
+    with tempfile.TemporaryDirectory() as temporary:
+        again = RunFolder(out or temporary)
+        return reproduce_training(
+            folder, source, again, load_teacher=teacher, track=track, on_step=on_step
+        )
 
 
 def _check_same_images(folder: Path, data: Dataset) -> None:

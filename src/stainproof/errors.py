@@ -29,3 +29,8 @@ def in_words(error: OSError) -> str:
 def first_line(error: BaseException) -> str:
     """Return the first line of a third-party error's message, or the name of its type."""
     return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def shortened(text: str, num: int = 200) -> str:
+    """Return a text of at most `num` characters, for a message."""
+    return text if len(text) <= num else f"{text[: num - 2]}.."

@@ -3,15 +3,18 @@
 Everything the package writes goes through here.
 """
 
+import errno
 import hashlib
 import lzma
 import os
 import shutil
+import stat
 import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +35,37 @@ ZIP_ERRORS = (
 """Exceptions raised by reading a damaged, encrypted or unusually compressed zip file.
 NotImplementedError is a subclass of one of them.
 """
+
+MAX_TEXT_BYTES = 64 * 10**6
+"""Largest JSON, TOML or CSV file of a run that is read."""
+
+_NO_WAITING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+
+
+def open_regular(path: Path) -> BufferedReader:
+    """Open a regular file for reading; a device or a pipe could block or never end.
+
+    Raises:
+        OSError: The file cannot be opened, or is not a regular file.
+    """
+    file = os.fdopen(os.open(path, os.O_RDONLY | _NO_WAITING), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return file
+
+
+def read_bytes(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> bytes:
+    """Read a regular file up to a size.
+
+    Raises:
+        OSError: The file cannot be read, is not a regular file, or is larger.
+    """
+    with open_regular(path) as file:
+        content = file.read(max_bytes + 1) if os.fstat(file.fileno()).st_size <= max_bytes else None
+    if content is None or len(content) > max_bytes:
+        raise OSError(errno.EFBIG, f"larger than {max_bytes / 10**6:.0f} MB", str(path))
+    return content
 
 
 @contextmanager

@@ -16,6 +16,8 @@ BLOOD_CLASSES: tuple[str, ...] = (
     "platelet",
 )
 """BloodMNIST's order (Yang et al. 2023, MedMNIST v2); `ig` is the immature granulocyte."""
+TABLE_COLUMNS = ("name", "label", "error")
+"""Columns of a table of predictions besides one for each class."""
 
 _SPELLINGS = {
     "immature granulocyte": "ig",

@@ -20,6 +20,7 @@ from PIL import Image
 
 from stainproof import api, cli
 from stainproof.labels import BLOOD_CLASSES
+from tests.common.runs import change_card
 from tests.common.tiny import TINY, set_options, tiny_config
 
 OPTIONS = set_options(*TINY, "training.epochs=1", "augment.recipe=none")
@@ -343,13 +344,15 @@ def alter(path: Path) -> None:
 
 
 def set_in_card(path: Path, **values: dict[str, str] | int | list[str]) -> None:
+    """Change a card as a run of an earlier version has it, without a manifest."""
     path.write_text(json.dumps(json.loads(path.read_text()) | values))
+    (path.parent / "manifest.json").unlink()
 
 
 BAD_RUNS = {
     "missing": (lambda run: shutil.rmtree(run), "run: no such run folder"),
     "without card": (lambda run: (run / "card.json").unlink(), "card.json: missing or unreadable"),
-    "card is no JSON": (lambda run: (run / "card.json").write_text("{"), "card.json: not a card"),
+    "card is no JSON": (lambda run: (run / "card.json").write_text("{"), "card.json: altered"),
     "card of another version": (
         lambda run: set_in_card(run / "card.json", schema_version=999),
         "card.json: has schema version 999",
@@ -357,7 +360,7 @@ BAD_RUNS = {
 }
 BAD_WEIGHTS = {
     "card of another network": (
-        lambda weights: set_in_card(weights.parent / "card.json", classes=["a", "b"]),
+        lambda weights: change_card(weights.parent, classes=("a", "b")),
         "made for another network",
     ),
     "without weights": (lambda weights: weights.unlink(), "missing; the run folder is incomplete"),
@@ -435,7 +438,7 @@ def test_a_report_with_an_evaluation_that_is_not_there_is_refused(
     ("damage", "message"),
     [
         (lambda run: (run / "state.safetensors").unlink(), "there is nothing to resume"),
-        (lambda run: (run / "state.safetensors").write_bytes(b"\0" * 64), "state.safetensors: not"),
+        (lambda run: (run / "state.safetensors").write_bytes(b"\0" * 64), "state.safetensors: alt"),
         (lambda run: (run / "splits.csv").unlink(), "splits.csv: the run was begun on other"),
         (lambda run: alter(run / "splits.csv"), "splits.csv: the run was begun on other"),
         (lambda run: (run / "history.jsonl").write_text("{}\n"), "history.jsonl"),

@@ -26,6 +26,7 @@ from stainproof.data import sources
 from stainproof.errors import CheckpointError, ConfigError, DataError, SubmissionError
 from stainproof.labels import BLOOD_CLASSES
 from stainproof.runs.card import Card
+from tests.common.runs import change_card
 from tests.common.tiny import tiny_config
 
 VARIED = (
@@ -200,7 +201,7 @@ def test_a_submission_contains_an_ensemble_with_sizes_and_voting(
 ) -> None:
     turned = shutil.copytree(small, tmp_path / "turned")
     card = Card.read(turned / "card.json")
-    card.model_copy(update={"classes": card.classes[::-1]}).write(turned / "card.json")
+    change_card(turned, classes=card.classes[::-1])
     api.ensemble([turned, run, small], tmp_path / "three", voting=voting)
     submit(tmp_path / "three", tmp_path / "s.zip", runtime="onnx")
     expected = api.evaluate(tmp_path / "three", elsewhere, tmp_path / "eval")
@@ -240,7 +241,7 @@ def test_classes_in_another_order_and_spelling_get_the_contests_labels(
     card = Card.read(other / "card.json")
     names = {"ig": "Immature Granulocytes", "platelet": "PLATELETS"}
     shuffled = tuple(names.get(name, name) for name in np.roll(card.classes, 3))
-    card.model_copy(update={"classes": shuffled}).write(other / "card.json")
+    change_card(other, classes=shuffled)
     submit(other, tmp_path / "s.zip", runtime="onnx")
     images = sources.load(elsewhere, Preprocessing()).images
     found = labels_of(tmp_path / "s.zip", images, tmp_path)
@@ -251,8 +252,7 @@ def test_classes_in_another_order_and_spelling_get_the_contests_labels(
 @pytest.mark.parametrize("names", [("blast", *BLOOD_CLASSES[1:]), ("Platelet", *BLOOD_CLASSES[1:])])
 def test_a_run_with_other_classes_is_refused(run: Path, tmp_path: Path, names: Any) -> None:
     other = shutil.copytree(run, tmp_path / "other")
-    card = Card.read(other / "card.json")
-    card.model_copy(update={"classes": names}).write(other / "card.json")
+    change_card(other, classes=names)
     with pytest.raises(CheckpointError, match=f"contest's classes are .* the run knows {names[0]}"):
         submit(other, tmp_path / "s.zip", runtime="onnx")
     assert not (tmp_path / "s.zip").exists()

@@ -31,6 +31,7 @@ from stainproof.runs.folder import RunFolder
 from stainproof.search.run import search
 from stainproof.training.distillation import Teacher
 from stainproof.training.loop import Trainer
+from tests.common.runs import change_card
 from tests.common.tiny import tiny_config
 
 
@@ -83,7 +84,7 @@ def test_members_with_classes_in_another_order_vote_for_the_right_ones(
     shutil.copytree(runs[0], turned)
     card = Card.read(turned / "card.json")
     order = card.classes[::-1]
-    card.model_copy(update={"classes": order}).write(turned / "card.json")
+    change_card(turned, classes=order)
     api.ensemble([turned, runs[0]], tmp_path / "both")
     probs = Classifier.load(runs[0]).predict_proba(noise(5))
     expected = (probs + probs[:, ::-1]) / 2
@@ -129,7 +130,7 @@ def test_runs_that_fit_images_in_another_way_are_refused(runs: list[Path], tmp_p
     padded = shutil.copytree(runs[1], tmp_path / "padded")
     card = Card.read(padded / "card.json")
     preprocessing = card.preprocessing.model_copy(update={"fit": "pad"})
-    card.model_copy(update={"preprocessing": preprocessing}).write(padded / "card.json")
+    change_card(padded, preprocessing=preprocessing)
     with pytest.raises(CheckpointError, match=r"preprocessing.fit.* got crop and pad"):
         api.ensemble([runs[0], padded], tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -140,7 +141,7 @@ def test_runs_with_other_classes_are_refused(runs: list[Path], tmp_path: Path) -
     shutil.copytree(runs[0], strange)
     card = Card.read(strange / "card.json")
     names = (*card.classes[:7], "blast")
-    card.model_copy(update={"classes": names}).write(strange / "card.json")
+    change_card(strange, classes=names)
     with pytest.raises(CheckpointError, match=r"the same classes.*blast"):
         api.ensemble([runs[0], strange], tmp_path / "out")
     assert not (tmp_path / "out").exists()

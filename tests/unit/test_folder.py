@@ -34,7 +34,7 @@ def test_a_folder_that_does_not_exist_is_unused_but_cannot_be_read(run: RunFolde
         run.check_exists()
     with pytest.raises(CheckpointError, match=r"card\.json"):
         run.read_card()
-    with pytest.raises(ConfigError, match=r"config\.toml"):
+    with pytest.raises(CheckpointError, match=r"config\.toml"):
         run.read_config()
 
 

@@ -10,7 +10,8 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from stainproof.errors import ConfigError
+from stainproof import files
+from stainproof.errors import ConfigError, shortened
 
 
 class Settings(BaseModel):
@@ -50,8 +51,27 @@ def read_toml(path: Path) -> dict[str, Any]:
         ConfigError: The file is missing or is no TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        content = files.read_bytes(path)
+    except OSError as error:
+        raise ConfigError(f"{path}: not a readable TOML file ({error.strerror})") from error
+    return parse_toml(content, path)
+
+
+def parse_toml(content: bytes, path: Path) -> dict[str, Any]:
+    """Return the tables of a TOML file.
+
+    Args:
+        content: The file's bytes.
+        path: The file, for messages.
+
+    Raises:
+        ConfigError: The content is no TOML.
+    """
+    try:
+        return tomllib.loads(content.decode("utf-8").replace("\r\n", "\n"))
+    except RecursionError as error:
+        raise ConfigError(f"{path}: not a readable TOML file (nested too deeply)") from error
+    except ValueError as error:  # TOMLDecodeError, UnicodeDecodeError, numbers of too many digits
         raise ConfigError(f"{path}: not a readable TOML file ({error})") from error
 
 
@@ -80,7 +100,7 @@ def _parse_assignment(assignment: str) -> tuple[str, Any]:
         raise ConfigError(f"--set {assignment!r}: write key=value, for instance training.epochs=3")
     try:
         return key, tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return key, text
 
 
@@ -165,7 +185,7 @@ def _first_fault(error: ValidationError, model: type[BaseModel]) -> str:
     if fault["type"] == "value_error":
         said = fault["msg"].removeprefix("Value error, ")
         return f"{key}: {said}" if key else said
-    return f"{key}: {fault['msg']}, got {fault['input']!r}"
+    return f"{key}: {fault['msg']}, got {shortened(repr(fault['input']))}"
 
 
 def _keys_beside(path: list[str], model: type[BaseModel]) -> list[str]:

@@ -12,13 +12,9 @@ from numpy.typing import NDArray
 from stainproof.data.decoding import Decoded, decode
 from stainproof.data.images import Images
 from stainproof.errors import DataError
-from stainproof.labels import canonical
+from stainproof.labels import TABLE_COLUMNS, canonical
 
 Value = TypeVar("Value")
-
-
-TABLE_COLUMNS = ("name", "label", "error")
-"""Columns of a table of predictions besides one for each class."""
 
 
 def check_class_names(source: str, names: Sequence[str]) -> None:

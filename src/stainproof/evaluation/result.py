@@ -1,8 +1,8 @@
 """The result of an evaluation: metrics with intervals, per class and overall, and mistakes."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from stainproof.provenance import Provenance
 from stainproof.runs.artefact import SCHEMA_VERSION, Artefact, Described, Estimate, html_table
@@ -74,6 +74,19 @@ class Evaluation(Described):
     if the run does not hold the hashes of its training images."""
     images_per_s: float
     provenance: Provenance
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        num = len(self.classes)
+        if self.num_images < 1:
+            raise ValueError(f"num_images: must be 1 or more, got {self.num_images}")
+        if tuple(one.name for one in self.per_class) != self.classes:
+            raise ValueError("per_class: not the classes of the evaluation")
+        if len(self.confusion) != num or {len(row) for row in self.confusion} != {num}:
+            raise ValueError(f"confusion: must have {num} rows and columns")
+        if min(map(min, self.confusion)) < 0 or sum(map(sum, self.confusion)) != self.num_images:
+            raise ValueError(f"confusion: must be counts of {self.num_images} images")
+        return self
 
     def describe(self) -> dict[str, str]:
         """Return source and metrics as text."""

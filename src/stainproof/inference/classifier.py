@@ -12,15 +12,23 @@ from numpy.typing import NDArray
 from stainproof.config.schema import InferenceConfig, Preprocessing
 from stainproof.data.dataset import Dataset
 from stainproof.data.images import Images, to_square
-from stainproof.errors import CheckpointError
-from stainproof.inference.engines import DEFAULT, Engine, installed, open_engine
+from stainproof.errors import CheckpointError, first_line
+from stainproof.inference.engines import (
+    DEFAULT,
+    INT8,
+    MAX_SUM_ERROR,
+    Engine,
+    check_probabilities,
+    installed,
+    open_engine,
+)
 from stainproof.inference.frequency_filters import apply_filter
 from stainproof.inference.inputs import ImageLike, as_list, as_rgb
 from stainproof.inference.tta import tta_views
 from stainproof.inference.voting import vote
 from stainproof.progress import Track, silent
 from stainproof.runs.card import Card
-from stainproof.runs.ensemble import ENSEMBLE_FILE, MEMBERS_FOLDER, Ensemble, is_ensemble
+from stainproof.runs.ensemble import Ensemble, is_ensemble
 from stainproof.runs.folder import RunFolder
 
 BATCH_SIZE = 64
@@ -36,6 +44,29 @@ class Member:
     run: RunFolder
     engine_name: str
     """Name in `engines.ENGINES`."""
+
+    def proba(self, images: Images) -> NDArray[np.float32]:
+        """Map uint8 (b, size, size, 3) to probabilities float32 (b, classes) in the card's order.
+
+        Raises:
+            CheckpointError: The engine fails, or its answer is no distribution over the classes.
+        """
+        num_classes = len(self.card.classes)
+        # a quantised model rounds each probability to 1/255
+        allowed = num_classes / 255 if self.engine_name == INT8 else MAX_SUM_ERROR
+        try:
+            probs = self.engine(images)
+        except Exception as error:  # engines raise their own exception types
+            raise CheckpointError(
+                f"{self.run}: engine {self.engine_name} failed ({first_line(error)})"
+            ) from error
+        try:
+            check_probabilities(probs, (len(images), num_classes), allowed)
+        except ValueError as error:
+            raise CheckpointError(
+                f"{self.run}: probabilities of engine {self.engine_name} {error}"
+            ) from error
+        return probs
 
 
 class Classifier:
@@ -108,9 +139,8 @@ class Classifier:
             raise CheckpointError(f"{folder}: no such run folder")
         if not is_ensemble(folder):
             return cls([_open(RunFolder(folder), engine, threads)], inference)
-        ensemble = Ensemble.read(folder / ENSEMBLE_FILE)
-        folders = [folder / MEMBERS_FOLDER / name for name in ensemble.members]
-        members = [_open(RunFolder(one), engine, threads) for one in folders]
+        ensemble = Ensemble.of(folder)
+        members = [_open(RunFolder(one), engine, threads) for one in ensemble.folders(folder)]
         return cls(members, inference, ensemble.voting)
 
     def __repr__(self) -> str:
@@ -196,13 +226,20 @@ class Classifier:
         preprocessing, how = member.card.preprocessing, self.inference
         squares = np.stack([to_square(rgb, preprocessing) for rgb in batch])
         squares = apply_filter(squares, how.filter, how.cutoff)
-        views = [member.engine(view) for view in tta_views(squares, how.tta)]
+        views = [member.proba(view) for view in tta_views(squares, how.tta)]
         probs: NDArray[np.float32] = np.mean(views, axis=0, dtype=np.float32)
         return probs[:, [member.card.classes.index(name) for name in self.classes]]
 
 
 def _open(run: RunFolder, engine: str, threads: int | None) -> Member:
-    card = run.read_card()
-    if engine == "auto":
-        engine = card.engine if card.engine in installed() else DEFAULT
-    return Member(open_engine(engine, run, card, threads), card, run, engine)
+    """Open a run; if its card was replaced meanwhile, as by a training, open it again."""
+    while True:
+        card = run.read_card()
+        name = engine
+        if engine == "auto":
+            name = card.engine if card.engine in installed() else DEFAULT
+        try:
+            return Member(open_engine(name, run, card, threads), card, run, name)
+        except CheckpointError:
+            if run.read_card() == card:
+                raise

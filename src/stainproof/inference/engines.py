@@ -11,13 +11,11 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stainproof import files
 from stainproof.config.parsing import check_known
 from stainproof.data.images import Images
 from stainproof.errors import CheckpointError, ConfigError
@@ -32,6 +30,8 @@ ENGINES = (*EXACT, INT8)
 """All engines; `int8` is ONNX Runtime with the quantised model."""
 IN_CACHE = 8
 """Images that a thread computes at once, so that a layer's activations stay in the cache."""
+MAX_SUM_ERROR = 1e-3
+"""How far the probabilities of one image may be from a sum of 1, in float32."""
 MIN_SPEEDUP = 1.2
 """Speed-up from which another engine is preferred to the default."""
 
@@ -44,6 +44,33 @@ class Engine(Protocol):
 
     def __call__(self, images: Images) -> NDArray[np.float32]:
         """Map uint8 (b, size, size, 3), b at least 1, to probabilities (b, classes)."""
+
+
+def check_probabilities(
+    probs: NDArray[np.float32], shape: tuple[int, int], max_sum_error: float
+) -> None:
+    """Check that an engine's answer is one.
+
+    Args:
+        probs: The answer.
+        shape: Numbers of images and classes.
+        max_sum_error: How far the sum of a row may be from 1.
+
+    Raises:
+        ValueError: The answer has another shape, or a row that is no distribution.
+    """
+    if probs.shape != shape or probs.dtype != np.float32:
+        raise ValueError(
+            f"must be float32 {shape}, got {probs.dtype} {tuple(map(int, probs.shape))}"
+        )
+    if not np.isfinite(probs).all():
+        raise ValueError("must be finite, got NaN or infinity")
+    if probs.min() < -MAX_SUM_ERROR:
+        raise ValueError(f"must be 0 or more, got {probs.min():g}")
+    sums = probs.sum(axis=1, dtype=np.float64)
+    worst = sums[np.abs(sums - 1).argmax()]
+    if abs(worst - 1) > max_sum_error:
+        raise ValueError(f"of one image must sum to 1, got {worst:g}")
 
 
 class OnnxRuntimeEngine:
@@ -145,7 +172,9 @@ def open_engine(name: str, run: RunFolder, card: Card, threads: int | None = Non
         path, sha256, hint = run.int8, card.int8_sha256, "make it with stainproof quantise"
     else:
         path, sha256, hint = run.onnx, card.onnx_sha256, "resume the run, or use --engine torch"
-    model = _read_onnx(path, sha256, hint)
+    if not sha256:
+        raise CheckpointError(f"{path}: not made yet; {hint}")
+    model = run.read_named(path, sha256)
     try:
         kind = OpenVinoEngine if name == "openvino" else OnnxRuntimeEngine
         engine: OpenVinoEngine | OnnxRuntimeEngine = kind(model, threads)
@@ -189,13 +218,3 @@ def _seconds(engine: Engine, images: Images) -> float:
     began = time.perf_counter()
     engine(images)
     return time.perf_counter() - began
-
-
-def _read_onnx(path: Path, expected_sha256: str, hint: str) -> bytes:
-    if not expected_sha256:
-        raise CheckpointError(f"{path}: not made yet; {hint}")
-    if not path.exists():
-        raise CheckpointError(f"{path}: missing; the run folder is incomplete")
-    if files.sha256_of(path) != expected_sha256:
-        raise CheckpointError(f"{path}: altered; its SHA-256 is not the one in card.json")
-    return path.read_bytes()

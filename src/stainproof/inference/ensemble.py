@@ -1,6 +1,5 @@
 """Ensembles: several runs in one folder whose predictions are combined."""
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +8,7 @@ from stainproof.config.parsing import check_known
 from stainproof.errors import CheckpointError, ConfigError
 from stainproof.inference.classifier import Classifier
 from stainproof.inference.voting import VOTINGS
-from stainproof.runs.ensemble import ENSEMBLE_FILE, MEMBERS_FOLDER, Ensemble, refuse_ensemble
+from stainproof.runs.ensemble import Ensemble, refuse_ensemble
 from stainproof.runs.folder import RunFolder
 
 
@@ -34,22 +33,14 @@ def ensemble(runs: Sequence[str | Path], out: str | Path, *, voting: str = "soft
     combined = Ensemble(voting=voting, members=names)
     for run in folders:
         refuse_ensemble(run.path, "name its runs instead")
+        run.check_not_in_training()
+        for file in (run.card, run.config, run.best, run.onnx):
+            if not file.exists():
+                raise CheckpointError(f"{file}: missing; not a finished run")
     with files.new_folder(Path(out)) as folder:
-        for run, name in zip(folders, names, strict=True):
-            member = folder / MEMBERS_FOLDER / name
-            member.mkdir(parents=True)
-            for file in (run.card, run.config, run.best, run.onnx):
-                _copy(file, member / file.name)
-            for file in (run.int8, run.training_hashes):
-                if file.exists():
-                    _copy(file, member / file.name)
-        combined.write(folder / ENSEMBLE_FILE)
+        for run, member in zip(folders, combined.folders(folder), strict=True):
+            kept = (run.config, run.best, run.onnx, run.int8, run.training_hashes, run.card)
+            RunFolder(member).copy_files(run, *kept)
+        combined.write_into(folder)
         Classifier.load(folder)
     return combined
-
-
-def _copy(file: Path, to: Path) -> None:
-    try:
-        shutil.copyfile(file, to)
-    except OSError as error:
-        raise CheckpointError(f"{file}: missing or unreadable; not a finished run") from error

@@ -91,8 +91,9 @@ def quantise(
         faster = batch_seconds(DEFAULT, folder, card) / batch_seconds(INT8, trial, card)
         kept = faster >= MIN_SPEEDUP and accuracy - accuracy_int8 < MAX_ACCURACY_LOSS
         if kept:
-            folder.write_int8(trial.int8.read_bytes())
-            folder.write_card(card)
+            with folder.training_lock():
+                folder.write_int8(trial.int8.read_bytes())
+                folder.write_card(card)
     return QuantisationResult(
         num_images=len(measured),
         accuracy=accuracy,

@@ -6,11 +6,14 @@ import torch
 from torch import nn
 
 from stainproof.config.schema import Config, NetworkConfig, Preprocessing
-from stainproof.errors import ConfigError
+from stainproof.errors import ConfigError, shortened
 from stainproof.models.backbones import build_backbone, check_input_size, freeze
 from stainproof.models.blocks import ConvUnit, CustomBlock, InceptionUnit, SiblingConvs, StemUnit
 from stainproof.models.pretrained import load_pretrained
 
+MAX_FILTERS = 65_536
+MAX_PARAMETERS = 500_000_000
+"""Parameters of our own networks; a larger one is a mistake or a hostile card."""
 UNITS: dict[str, type[nn.Module]] = {"inception": InceptionUnit, "conv": ConvUnit}
 
 
@@ -50,7 +53,7 @@ def build_network(config: Config, num_classes: int) -> nn.Module:
         if config.network.backbone:
             network = build_backbone(config.network, num_classes)
         else:
-            _check_layers(config.network, config.preprocessing)
+            _check_layers(config.network, config.preprocessing, num_classes)
             network = Network(config.network, num_classes)
             _init_like_keras(network)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -92,11 +95,14 @@ def _init_like_keras(network: nn.Module) -> None:
                 nn.init.zeros_(module.bias)
 
 
-def _check_layers(settings: NetworkConfig, preprocessing: Preprocessing) -> None:
+def _check_layers(
+    settings: NetworkConfig, preprocessing: Preprocessing, num_classes: int = 2
+) -> None:
     widths = (*settings.stem, *settings.stages)
-    if not widths or min(widths) < 1:
+    if not widths or min(widths) < 1 or max(widths) > MAX_FILTERS:
         raise ConfigError(
-            f"network.stem and network.stages: need one stage of at least 1 filter, got {widths}"
+            "network.stem and network.stages: need one stage of at least 1 filter and at most "
+            f"{MAX_FILTERS}, got {shortened(str(widths))}"
         )
     if settings.unit == "inception":
         for filters in settings.stages:
@@ -109,6 +115,12 @@ def _check_layers(settings: NetworkConfig, preprocessing: Preprocessing) -> None
         raise ConfigError(
             f"network: {len(widths)} stages reduce {preprocessing.size_px} px to less than 1 px; "
             "use fewer stages or larger images"
+        )
+    with torch.device("meta"):  # counts without memory
+        total = num_parameters(Network(settings, num_classes))
+    if total > MAX_PARAMETERS:
+        raise ConfigError(
+            f"network: at most {MAX_PARAMETERS:,} parameters, got {total:,}; use fewer filters"
         )
 
 

@@ -1,5 +1,6 @@
 """HTML page of a run: which classes fail on which source, then data, training and settings."""
 
+import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import compress
@@ -8,6 +9,7 @@ from pathlib import Path
 from markupsafe import Markup
 from PIL import Image
 
+from stainproof import files
 from stainproof.errors import CheckpointError
 from stainproof.evaluation.intervals import difference
 from stainproof.evaluation.result import (
@@ -80,7 +82,7 @@ def render(run: RunFolder, evaluations: Sequence[Path]) -> str:
         CheckpointError: A file is missing or is not what it should be.
     """
     card = run.read_card()
-    history = run.read_history()
+    history = run.read_history()[: card.num_epochs]  # a training may have written more meanwhile
     if not history:
         raise CheckpointError(f"{run.history}: holds no epoch")
     results = [Evaluation.read(folder / EVALUATION_FILE) for folder in evaluations]
@@ -100,7 +102,7 @@ def render(run: RunFolder, evaluations: Sequence[Path]) -> str:
         provenance=card.provenance,
         card=card,
         history=history,
-        config_toml=_read_text(run.config),
+        config_toml=run.read(run.config).decode("utf-8", "replace"),
         facts=wording.facts(card, history[-1].elapsed_s),
         verdict=wording.verdict(card, home, [(one.result, one.loss) for one in away]),
         home=home,
@@ -269,16 +271,9 @@ def _curves(history: Sequence[EpochRecord], selected: int | None) -> list[tuple[
     return [(title, Markup(svg)) for title, svg in drawn.items()]
 
 
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{path}: missing or unreadable") from error
-
-
 def _picture(path: Path) -> str:
     try:
-        with Image.open(path) as picture:
+        with Image.open(io.BytesIO(files.read_bytes(path))) as picture:
             return picture_uri(picture)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # Pillow raises many types for damaged files
         raise CheckpointError(f"{path}: missing or unreadable") from error

@@ -10,10 +10,22 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from stainproof import files
-from stainproof.errors import CheckpointError
+from stainproof.errors import CheckpointError, shortened
 
 SCHEMA_VERSION = 3
 """Version of the JSON files written now."""
+
+
+def read_small_file(path: Path, max_bytes: int = files.MAX_TEXT_BYTES) -> bytes:
+    """Read a regular file up to a size.
+
+    Raises:
+        CheckpointError: It is missing, unreadable, not a regular file, or larger.
+    """
+    try:
+        return files.read_bytes(path, max_bytes)
+    except OSError as error:
+        raise CheckpointError(f"{path}: missing or unreadable ({error.strerror})") from error
 
 
 class Artefact(BaseModel):
@@ -23,7 +35,11 @@ class Artefact(BaseModel):
 
     def write(self, path: Path) -> None:
         """Write the JSON file atomically."""
-        files.write_text(path, self.model_dump_json(indent=2) + "\n")
+        files.write_bytes(path, self.to_json())
+
+    def to_json(self) -> bytes:
+        """Return the content of the JSON file."""
+        return f"{self.model_dump_json(indent=2)}\n".encode()
 
     @classmethod
     def upgrade(cls, tree: dict[str, Any]) -> dict[str, Any]:
@@ -38,26 +54,39 @@ class Artefact(BaseModel):
             CheckpointError: The file is missing, not JSON of this kind, or of an incompatible
                 version.
         """
+        return cls.parse(read_small_file(path), path)
+
+    @classmethod
+    def parse(cls, content: bytes, path: Path) -> Self:
+        """Return the artefact that a file contains, as `read` does.
+
+        Args:
+            content: The file's bytes.
+            path: The file, for messages.
+
+        Raises:
+            CheckpointError: The content is not JSON of this kind, or of an incompatible version.
+        """
         try:
-            tree = json.loads(path.read_text(encoding="utf-8"))
+            tree = json.loads(content.decode("utf-8"))
             return cls.model_validate(cls.upgrade(tree) if isinstance(tree, dict) else tree)
-        except (OSError, UnicodeDecodeError) as error:
-            raise CheckpointError(f"{path}: missing or unreadable") from error
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise CheckpointError(f"{path}: not a {cls.__name__.lower()} file (no JSON)") from error
         except ValidationError as error:
             fault = error.errors()[0]
             if fault["loc"] == ("schema_version",):
+                version = shortened(repr(fault["input"]))
                 raise CheckpointError(
-                    f"{path}: has schema version {fault['input']!r}, this version reads "
+                    f"{path}: has schema version {version}, this version reads "
                     f"{SCHEMA_VERSION}; create it again in another folder, or use the version of "
                     "stainproof that wrote it"
                 ) from error
             place = ".".join(str(part) for part in fault["loc"]) or "the whole file"
+            said = fault["msg"].removeprefix("Value error, ")
             raise CheckpointError(
                 f"{path}: not a {cls.__name__.lower()} file of this version "
-                f"({place}: {fault['msg'].lower()})"
+                f"({shortened(place)}: {shortened(said[:1].lower() + said[1:])})"
             ) from error
+        except (ValueError, RecursionError) as error:  # also numbers of thousands of digits
+            raise CheckpointError(f"{path}: not a {cls.__name__.lower()} file (no JSON)") from error
 
 
 class Described(Artefact):

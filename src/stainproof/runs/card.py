@@ -1,10 +1,11 @@
 """The card of a run: classes, preprocessing, network, training data and provenance."""
 
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from stainproof.config.schema import NetworkConfig, Preprocessing
+from stainproof.labels import TABLE_COLUMNS
 from stainproof.provenance import Provenance
 from stainproof.runs.artefact import SCHEMA_VERSION, Artefact, Described
 from stainproof.runs.history import EpochRecord
@@ -56,6 +57,27 @@ class Card(Described):
     precision: str
     """Precision of training steps: `float32`, or `bfloat16` for most operations of a step."""
     provenance: Provenance
+
+    @field_validator("classes")
+    @classmethod
+    def _usable_names(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(classes)) < max(len(classes), 1):
+            raise ValueError("must be one class or more, each once")
+        for name in classes:
+            if name in TABLE_COLUMNS:
+                raise ValueError(f"{name!r} is a column of tables of predictions")
+            if not name or "\0" in name or name.startswith("/") or ".." in name.split("/"):
+                raise ValueError(f"{name!r} is not usable as the name of a folder")
+        return classes
+
+    @model_validator(mode="after")
+    def _counts_of_its_classes(self) -> Self:
+        for split, counts in self.data.class_counts.items():
+            if counts.keys() != set(self.classes):
+                raise ValueError(f"data.class_counts.{split}: not the classes of the card")
+        if not 1 <= self.best.epoch <= self.num_epochs:
+            raise ValueError(f"best.epoch: must be 1 to {self.num_epochs}, got {self.best.epoch}")
+        return self
 
     def describe(self) -> dict[str, str]:
         """Return classes, network, training and validation accuracy as text."""

@@ -1,13 +1,14 @@
 """An ensemble folder: several run folders and how their predictions are combined."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
 from pydantic import Field
 
 from stainproof.config.names import Voting
 from stainproof.errors import CheckpointError
 from stainproof.runs.artefact import SCHEMA_VERSION, Artefact
+from stainproof.runs.manifest import HashedFolder
 
 ENSEMBLE_FILE, MEMBERS_FOLDER = "ensemble.json", "members"
 
@@ -20,6 +21,24 @@ class Ensemble(Artefact):
     """The mean of their probabilities, or one vote each."""
     members: tuple[Annotated[str, Field(pattern=r"^\d+-[^/\\]*$")], ...] = Field(min_length=2)
     """Names of the folders in `members`."""
+
+    @classmethod
+    def of(cls, folder: Path) -> Self:
+        """Read the ensemble in a folder.
+
+        Raises:
+            CheckpointError: It is damaged or was altered.
+        """
+        path = folder / ENSEMBLE_FILE
+        return cls.parse(HashedFolder(folder).read(path), path)
+
+    def write_into(self, folder: Path) -> None:
+        """Write the ensemble into a folder."""
+        HashedFolder(folder).put_bytes(folder / ENSEMBLE_FILE, self.to_json())
+
+    def folders(self, folder: Path) -> list[Path]:
+        """Return the folders of the members of the ensemble in a folder."""
+        return [folder / MEMBERS_FOLDER / name for name in self.members]
 
 
 def is_ensemble(folder: Path) -> bool:

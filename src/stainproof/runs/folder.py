@@ -1,5 +1,6 @@
 """A run folder: what it contains, and the only code that writes to it.
 
+    manifest.json        SHA-256 of the files below up to best.int8.onnx, see `runs.manifest`
     card.json            classes, preprocessing, network, training data, hashes of the weights
     config.toml          all settings of the training
     history.jsonl        one record per epoch
@@ -18,25 +19,33 @@
     report.html          the report
 
 The names of these files are defined in this module only.
+
+The card is written last of an epoch and names its weights by their SHA-256. Weights that the card
+on disk names are kept as `best.previous.safetensors` until the card names others, so readers find
+card and weights of one epoch at any time, also after the writer was killed.
 """
 
+import hashlib
 import io
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stainproof import files
-from stainproof.config.parsing import make_settings, read_toml
+from stainproof.config.parsing import make_settings, parse_toml, read_toml
 from stainproof.config.schema import Config
 from stainproof.errors import CheckpointError, ConfigError, DataError
 from stainproof.files import check_writable
+from stainproof.runs.artefact import read_small_file
 from stainproof.runs.card import Card
 from stainproof.runs.history import EpochRecord
+from stainproof.runs.manifest import HashedFolder, hash_of
 from stainproof.runs.upgrade import upgrade_config, upgrade_record
 
 if TYPE_CHECKING:
@@ -47,14 +56,16 @@ HOME_SOURCES = {"val": "validation", "test": "home test"}
 
 
 IN_TRAINING = "another process is training in this folder"
+MAX_MODEL_BYTES = 4 * 2**30
+"""Largest file of weights or ONNX model that is read."""
 
 
-class RunFolder:
+class RunFolder(HashedFolder):
     """The files of one run. Every write is atomic."""
 
     def __init__(self, path: str | Path):
         """Name a run folder, which may not exist yet."""
-        self.path = Path(path)
+        super().__init__(path)
         self.card = self.path / "card.json"
         self.config = self.path / "config.toml"
         self.history = self.path / "history.jsonl"
@@ -71,9 +82,6 @@ class RunFolder:
         self.evaluations = self.path / "evaluations"
         self.report = self.path / "report.html"
         self.lock = self.path / ".training.lock"
-
-    def __str__(self) -> str:
-        return str(self.path)
 
     def check_exists(self) -> None:
         """Raise an error if there is no such folder.
@@ -156,7 +164,7 @@ class RunFolder:
         Raises:
             CheckpointError: The hash of `splits.csv` is another one, or the file is missing.
         """
-        if not self.splits.exists() or files.sha256_of(self.splits) != sha256:
+        if not self.splits.exists() or hash_of(self.splits) != sha256:
             raise CheckpointError(
                 f"{self.splits}: the run was begun on other images or another split"
             )
@@ -165,25 +173,35 @@ class RunFolder:
         """Read the card.
 
         Raises:
-            CheckpointError: The card is missing, damaged or of an incompatible version.
+            CheckpointError: The card is missing, damaged, altered or of an incompatible version.
         """
-        return Card.read(self.card)
+        return Card.parse(self.read(self.card), self.card)
 
     def write_card(self, card: Card) -> None:
-        """Write the card."""
-        card.write(self.card)
+        """Write the card, and remove the weights that only the previous card named."""
+        self.put_bytes(self.card, card.to_json())
+        for path in (self.best, self.onnx, self.int8):
+            _previous(path).unlink(missing_ok=True)
+        self.settle()
 
     def read_config(self) -> Config:
         """Read the settings of the training.
 
         Raises:
-            ConfigError: The file is missing, damaged or has unknown settings.
+            ConfigError: The file is damaged or has unknown settings.
+            CheckpointError: The file is missing or was altered.
         """
-        tree = upgrade_config(read_toml(self.config))
+        return self._make_config(parse_toml(self.read(self.config), self.config))
+
+    def _make_config(self, tree: dict[str, Any]) -> Config:
+        try:
+            tree = upgrade_config(tree)
+        except (AttributeError, TypeError) as error:  # a value where version 2 has a group
+            raise ConfigError(f"{self.config}: not the settings of a training") from error
         return make_settings(Config, tree, f"{self.config}: setting")
 
     def read_resumed_config(self) -> Config:
-        """Read the settings of a training that is to be continued.
+        """Read the settings of a training that is to be continued; a user may have edited them.
 
         Raises:
             CheckpointError: The folder has no state to continue from.
@@ -192,34 +210,35 @@ class RunFolder:
         for file in (self.config, self.state):
             if not file.exists():
                 raise CheckpointError(f"{self}: no {file.name} in it; there is nothing to resume")
-        return self.read_config()
+        return self._make_config(read_toml(self.config))
 
     def write_config(self, config: Config) -> None:
         """Write the settings of the training."""
-        files.write_text(self.config, config.to_toml())
+        self.put_bytes(self.config, config.to_toml().encode())
 
     def read_history(self) -> list[EpochRecord]:
         """Read the history; an empty list if there is none.
 
         Raises:
-            CheckpointError: The file is damaged.
+            CheckpointError: The file is damaged or was altered.
         """
         if not self.history.exists():
             return []
+        content = self.read(self.history)
         try:
-            lines = self.history.read_text(encoding="utf-8").splitlines()
+            lines = content.decode("utf-8").splitlines()
             return [EpochRecord.model_validate(upgrade_record(json.loads(line))) for line in lines]
-        except (OSError, ValueError, AttributeError, RecursionError) as error:
+        except (ValueError, AttributeError, RecursionError) as error:
             raise CheckpointError(f"{self.history}: damaged; not one epoch a line") from error
 
     def write_history(self, records: Iterable[EpochRecord]) -> None:
         """Write the history."""
         lines = [f"{record.model_dump_json()}\n" for record in records]
-        files.write_text(self.history, "".join(lines))
+        self.put_bytes(self.history, "".join(lines).encode())
 
     def write_splits(self, content: bytes) -> None:
         """Write the split of every image."""
-        files.write_bytes(self.splits, content)
+        self.put_bytes(self.splits, content)
 
     def read_training_hashes(self) -> NDArray[np.uint64] | None:
         """Read the hashes of the training images; None if there are none, as in older runs.
@@ -228,13 +247,14 @@ class RunFolder:
             uint64 (N,), ascending; see `data.copies.canonical_hashes`.
 
         Raises:
-            CheckpointError: The file is damaged.
+            CheckpointError: The file is damaged or was altered.
         """
         if not self.training_hashes.exists():
             return None
+        content = self.read(self.training_hashes, MAX_MODEL_BYTES)
         try:
-            hashes = np.load(self.training_hashes, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
+            hashes = np.load(io.BytesIO(content), allow_pickle=False)
+        except Exception as error:  # NumPy raises many types for a damaged header
             raise CheckpointError(f"{self.training_hashes}: damaged; not a NumPy file") from error
         if not isinstance(hashes, np.ndarray) or hashes.dtype != np.uint64 or hashes.ndim != 1:
             raise CheckpointError(f"{self.training_hashes}: damaged; not one uint64 an image")
@@ -244,7 +264,7 @@ class RunFolder:
         """Write the hashes of the training images, uint64 (N,)."""
         content = io.BytesIO()
         np.save(content, np.unique(hashes), allow_pickle=False)
-        files.write_bytes(self.training_hashes, content.getvalue())
+        self.put_bytes(self.training_hashes, content.getvalue())
 
     def epoch(self, epoch: int) -> Path:
         """Return the path of the weights of one epoch, counted from 1."""
@@ -265,21 +285,60 @@ class RunFolder:
         from safetensors.torch import save_file
 
         contents = {key: value.detach().cpu().contiguous() for key, value in weights.items()}
-        with files.atomic_path(path) as part:
+        self._keep_named(path)
+
+        def write(part: Path) -> None:
             try:
                 save_file(contents, part, metadata=metadata or None)
             except SafetensorError as error:
                 raise DataError(f"{path}: cannot be written ({error})") from error
 
+        self.put(path, write)
+
     def write_onnx(self, model: bytes) -> str:
         """Write `best.onnx` and return its SHA-256."""
-        files.write_bytes(self.onnx, model)
-        return files.sha256_of(self.onnx)
+        self._keep_named(self.onnx)
+        return self.put_bytes(self.onnx, model)
 
     def write_int8(self, model: bytes) -> str:
         """Write `best.int8.onnx` and return its SHA-256."""
-        files.write_bytes(self.int8, model)
-        return files.sha256_of(self.int8)
+        self._keep_named(self.int8)
+        return self.put_bytes(self.int8, model)
+
+    def read_named(self, path: Path, sha256: str) -> bytes:
+        """Read weights or a model that the card names.
+
+        Args:
+            path: `best`, `onnx` or `int8`.
+            sha256: The SHA-256 in the card.
+
+        Raises:
+            CheckpointError: The file is missing or too large, or has another hash.
+        """
+        for one in (path, _previous(path)):
+            if one.exists():
+                content = read_small_file(one, MAX_MODEL_BYTES)
+                if hashlib.sha256(content).hexdigest() == sha256:
+                    return content
+        if not path.exists():
+            raise CheckpointError(f"{path}: missing; the run folder is incomplete")
+        raise CheckpointError(f"{path}: altered; its SHA-256 is not the one in card.json")
+
+    def _keep_named(self, path: Path) -> None:
+        """Keep the version on disk of weights or a model if the card names it."""
+        if path not in (self.best, self.onnx, self.int8) or not path.is_file():
+            return
+        try:
+            card = self.read_card()
+        except CheckpointError:  # no card names anything
+            return
+        if files.sha256_of(path) in (card.weights_sha256, card.onnx_sha256, card.int8_sha256):
+            kept = _previous(path)
+            kept.unlink(missing_ok=True)
+            try:
+                os.link(path, kept)
+            except OSError:  # a file system without hard links
+                files.write_bytes(kept, path.read_bytes())
 
     def write_example(self, class_name: str, rank: int, rgb: NDArray[np.uint8]) -> None:
         """Write one training image, uint8 (height, width, 3), for the report."""
@@ -297,10 +356,26 @@ class RunFolder:
 
     def copy_training_record(self, other: "RunFolder") -> None:
         """Copy settings, split, hashes, history, audit and examples of another run."""
-        records = (other.config, other.splits, other.training_hashes, other.history)
-        for file in (*records, other.audit / "audit.csv"):
-            if file.exists():
-                files.write_bytes(self.path / file.relative_to(other.path), file.read_bytes())
+        self.copy_files(other, other.config, other.splits, other.training_hashes, other.history)
+        audit = other.audit / "audit.csv"
+        if audit.exists():
+            files.write_bytes(self.audit / audit.name, audit.read_bytes())
         for picture in sorted(other.examples.glob("*/*.png")):
             inner = picture.relative_to(other.path)
             files.write_bytes(self.path / inner, picture.read_bytes())
+
+    def copy_files(self, other: "RunFolder", *paths: Path) -> None:
+        """Copy files of another run that exist, each checked against the manifest.
+
+        Raises:
+            CheckpointError: One was altered, or is not a regular file.
+        """
+        for path in paths:
+            if path.exists():
+                content = other.read(path, MAX_MODEL_BYTES)
+                self.put_bytes(self.path / path.relative_to(other.path), content)
+
+
+def _previous(path: Path) -> Path:
+    """Return where weights are kept that the card still names, `best.previous.safetensors`."""
+    return path.with_suffix(f".previous{path.suffix}")

@@ -10,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from stainproof import files
 from stainproof.errors import CheckpointError
 from stainproof.models.weights import load_weights
 from stainproof.runs.folder import RunFolder
@@ -86,10 +87,17 @@ def read_position(path: Path) -> Position:
         CheckpointError: The state is missing, damaged or of another version.
     """
     notes = _read_notes(path)
+    try:
+        return _position(notes)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: damaged; no position of a training in it") from error
+
+
+def _position(notes: dict[str, Any]) -> Position:
     return Position(
-        epoch=notes["epoch"],
-        step=notes["step"],
-        elapsed_s=notes["elapsed_s"],
+        epoch=int(notes["epoch"]),
+        step=int(notes["step"]),
+        elapsed_s=float(notes["elapsed_s"]),
         best=EpochRecord.model_validate(notes["best"]) if notes["best"] else None,
         compute=Compute(**notes["compute"]) if notes["compute"] else None,
         pretrained_sha256=notes["pretrained_sha256"],
@@ -111,6 +119,19 @@ def restore_state(
     Raises:
         CheckpointError: The state is missing, damaged or of another network.
     """
+    try:
+        _restore(path, network, optimizer, schedule, average)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: damaged; parts of the state are missing") from error
+
+
+def _restore(
+    path: Path,
+    network: nn.Module,
+    optimizer: Optimizer,
+    schedule: Schedule,
+    average: MovingAverage | None,
+) -> None:
     notes = _read_notes(path)
     tensors = load_weights(path)
     parts: dict[str, dict[str, Tensor]] = {"network": {}, "average": {}, "optimizer": {}}
@@ -167,9 +188,10 @@ def _read_notes(path: Path) -> dict[str, Any]:
     if not path.exists():
         raise CheckpointError(f"{path}: missing; there is nothing to resume")
     try:
+        files.open_regular(path).close()
         with safe_open(path, framework="pt") as file:
             notes = dict(json.loads((file.metadata() or {})["state"]))
-    except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: not a readable training state ({error})") from error
     if notes.get("version") != STATE_VERSION:
         raise CheckpointError(f"{path}: written by another version of stainproof; begin a new run")

@@ -34,7 +34,7 @@ def resolve_config(
         audited: Whether an audit will determine which images the run leaves out.
 
     Raises:
-        CheckpointError: There is nothing to resume.
+        CheckpointError: There is nothing to resume, or what is resumed was altered.
         ConfigError: The folder contains a run, the network cannot be built, an audit is requested
             on resume or present without being requested, or a resumed run would change a setting
             that it cannot change.
@@ -44,6 +44,7 @@ def resolve_config(
             raise ConfigError(
                 "--audit: not allowed with --resume; a run keeps the audit it began with"
             )
+        run.check(run.state, run.history)
         trained_with = read_position(run.state).settings
         kept = make_settings(Config, trained_with) if trained_with else run.read_resumed_config()
         config = with_backbone_preprocessing(config)

@@ -87,6 +87,8 @@ def find_candidates(runs: Sequence[RunFolder]) -> list[Candidate]:
                 f"{run}: was validated on other images (augment.validation={own}) than "
                 f"{runs[0]} ({validated_on[0]})"
             )
+    for run in runs:
+        run.check(run.best, *(run.path / "epochs").glob("*.safetensors"))
     if len(runs) > 1:
         return [Candidate(run.best, card.best) for run, card in zip(runs, cards, strict=True)]
     found = [Candidate(runs[0].epoch(record.epoch), record) for record in runs[0].read_history()]
