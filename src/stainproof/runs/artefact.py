@@ -10,10 +10,12 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from stainproof import files
-from stainproof.errors import CheckpointError
+from stainproof.errors import CheckpointError, DataError
 
 SCHEMA_VERSION = 3
 """Version of the JSON files written now."""
+MAX_BYTES = 2**28
+"""Larger JSON files are refused."""
 
 
 class Artefact(BaseModel):
@@ -39,8 +41,11 @@ class Artefact(BaseModel):
                 version.
         """
         try:
+            files.check_regular(path, MAX_BYTES)
             tree = json.loads(path.read_text(encoding="utf-8"))
             return cls.model_validate(cls.upgrade(tree) if isinstance(tree, dict) else tree)
+        except DataError as error:
+            raise CheckpointError(str(error)) from error
         except (OSError, UnicodeDecodeError) as error:
             raise CheckpointError(f"{path}: missing or unreadable") from error
         except (json.JSONDecodeError, RecursionError) as error:
