@@ -68,7 +68,7 @@ def npz_of_tricks(rng: Rng) -> bytes:
     victim = str(rng.choice(list(members)))
     members[victim] = lying[str(rng.choice(list(lying)))]
     if rng.random() < 0.3:
-        members["unneeded.npy"] = bytes(50_000_000)
+        members["unneeded.npy"] = bytes(5_000_000)
     content = io.BytesIO()
     method = int(rng.choice([zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]))
     with zipfile.ZipFile(content, "w", method, compresslevel=1) as archive:
@@ -96,7 +96,7 @@ def csv_table(rng: Rng) -> bytes:
     elif trick < 0.1:
         rows[3][2] = "x" * int(rng.choice([5000, 2_000_000]))
     elif trick < 0.15:
-        rows *= 100_000
+        rows *= 20_000
     elif trick < 0.2:
         columns, rows = ["path", "a", "b"], [[f"{n}", f"{n % 2}", "1"] for n in range(8)]
     text = "\n".join(delimiter.join(row) for row in (columns, *rows))

@@ -58,7 +58,7 @@ def scan(folder: Path) -> Tree:
         folder: An existing folder.
     """
     tree = Tree(folder)
-    visited = {os.path.realpath(folder)}
+    visited = {_identity(folder)}
     waiting = [folder]
     while waiting:
         waiting += reversed(_scan(tree, waiting.pop(), visited))
@@ -66,14 +66,13 @@ def scan(folder: Path) -> Tree:
     return tree
 
 
-def _scan(tree: Tree, folder: Path, visited: set[str]) -> list[Path]:
+def _scan(tree: Tree, folder: Path, visited: set[tuple[int, int]]) -> list[Path]:
     """List the images of one folder; return the folders in it that are to be listed."""
     try:
         with os.scandir(folder) as found:
             entries = sorted(found, key=lambda entry: entry.name)
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-        tree.warnings.append(f"folder not read: {_inner(tree, folder)} ({reason.lower()})")
+        _warn_of_unread(tree, folder, error)
         return []
     names = {entry.name.lower() for entry in entries}
     inner = []
@@ -81,13 +80,18 @@ def _scan(tree: Tree, folder: Path, visited: set[str]) -> list[Path]:
         path = Path(entry.path)
         if _is_folder(entry):
             reason = _reason_to_skip_folder(tree, path, names)
-            real = os.path.realpath(path)
             if reason:
                 _count(tree, path, reason)
-            elif real in visited:
+                continue
+            try:
+                identity = _identity(path)
+            except OSError as error:
+                _warn_of_unread(tree, path, error)
+                continue
+            if identity in visited:
                 tree.warnings.append(f"folder not read twice: {_inner(tree, path)}")
             else:
-                visited.add(real)
+                visited.add(identity)
                 if folder == tree.folder:
                     tree.folders.add(path.name)
                 inner.append(path)
@@ -96,6 +100,17 @@ def _scan(tree: Tree, folder: Path, visited: set[str]) -> list[Path]:
         else:
             tree.images.append(path)
     return inner
+
+
+def _warn_of_unread(tree: Tree, folder: Path, error: OSError) -> None:
+    reason = error.strerror or type(error).__name__
+    tree.warnings.append(f"folder not read: {_inner(tree, folder)} ({reason.lower()})")
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    """Return what is the same for a folder and all links to it."""
+    status = folder.stat()
+    return status.st_dev, status.st_ino
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:
