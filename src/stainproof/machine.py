@@ -1,4 +1,4 @@
-"""The machine: number of cores, and the memory allocator."""
+"""The machine: number of cores, size of the memory, and the memory allocator."""
 
 import ctypes
 import os
@@ -14,6 +14,14 @@ def num_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def memory_bytes() -> int:
+    """Return the size of the machine's memory in bytes; 16 GiB where the system does not tell."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return 16 * 2**30
 
 
 def keep_freed_memory() -> bool:

@@ -200,7 +200,7 @@ class Trap:
         return os.mkdir, (str(self.path),)
 
 
-@pytest.mark.parametrize("key", ["images", "labels", "classes", "unasked"])
+@pytest.mark.parametrize("key", ["images", "labels", "classes"])
 def test_object_arrays_are_refused_and_never_unpickled(
     tmp_path: Path,
     preprocessing: Preprocessing,

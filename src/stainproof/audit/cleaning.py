@@ -23,6 +23,8 @@ from stainproof.errors import DataError
 from stainproof.progress import Track, silent
 
 AUDIT_FILE, AUDIT_SUMMARY_FILE = "audit.csv", "audit.json"
+MAX_NAME_BYTES = 255
+"""Longest file name of most file systems."""
 
 
 def clean(
@@ -154,14 +156,20 @@ def _need_files(listing: Listing, out: Path) -> None:
 
 def _manifest(listing: Listing, out: Path) -> str:
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    has_returns = any("\r" in str(path) for path in listing.paths)  # which csv would not quote
+    writer = csv.writer(
+        text,
+        lineterminator="\n",
+        quoting=csv.QUOTE_ALL if has_returns else csv.QUOTE_MINIMAL,
+    )
     stated = {"group": listing.groups, "split": listing.parts}
     further = {name: values for name, values in stated.items() if values}
     writer.writerow(["path", "label", *further])
     for index, path in enumerate(listing.paths):
         place = os.path.relpath(path.absolute(), out.absolute().parent)
         values = [column[index] for column in further.values()]
-        writer.writerow([place, listing.classes[listing.labels[index]], *values])
+        row = (place, listing.classes[listing.labels[index]], *values)
+        writer.writerow(map(files.quote_formula, row))
     return text.getvalue()
 
 
@@ -187,7 +195,13 @@ def _copy(listing: Listing, out: Path, track: Track) -> None:
             part = listing.parts[index] if listing.parts else ""
             place = Path(part) / listing.classes[listing.labels[index]] / path.name
             if place in taken:
-                place = place.with_name(f"{index:06d}_{path.name}")
+                place = place.with_name(_numbered(index, path))
             taken.add(place)
             (folder / place).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, folder / place)
+
+
+def _numbered(index: int, path: Path) -> str:
+    """Return the name of a file after a number, or the number alone if that is too long."""
+    name = f"{index:06d}_{path.name}"
+    return name if len(os.fsencode(name)) <= MAX_NAME_BYTES else f"{index:06d}{path.suffix}"

@@ -3,10 +3,11 @@
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, TextIO, get_args
 
 from stainproof import files
 from stainproof.errors import DataError
@@ -27,6 +28,10 @@ ACTIONS: tuple[Action, ...] = get_args(Action)
 COLUMNS = ("file", "kind", "group", "score", "threshold", "action")
 NEW_LABEL_COLUMN = "new_label"
 """Optional column that only a reviewed table has."""
+MAX_BYTES = 512 * 2**20
+MAX_ROWS = 5_000_000
+MAX_LINE = 2**20
+"""Larger tables, and longer lines in characters, are refused."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,10 @@ class Finding:
 
 
 def to_csv(findings: Iterable[Finding]) -> str:
-    """Return the findings as CSV text, one row each; see `NEW_LABEL_COLUMN`."""
+    """Return the findings as CSV text, one row each; see `NEW_LABEL_COLUMN`.
+
+    Names that a spreadsheet would take for formulas are quoted, see `files.quote_formula`.
+    """
     findings = list(findings)
     is_relabelled = any(found.new_label for found in findings)
     text = io.StringIO()
@@ -57,8 +65,9 @@ def to_csv(findings: Iterable[Finding]) -> str:
     writer.writerow([*COLUMNS, *([NEW_LABEL_COLUMN] if is_relabelled else [])])
     for found in findings:
         score, threshold = f"{found.score:.6g}", f"{found.threshold:.6g}"
-        row = [found.file, found.kind, found.group, score, threshold, found.action]
-        writer.writerow([*row, *([found.new_label] if is_relabelled else [])])
+        file, group, label = map(files.quote_formula, (found.file, found.group, found.new_label))
+        row = [file, found.kind, group, score, threshold, found.action]
+        writer.writerow([*row, *([label] if is_relabelled else [])])
     return text.getvalue()
 
 
@@ -71,34 +80,52 @@ def read_csv(path: Path) -> list[Finding]:
     """Read `audit.csv`; a person may have changed actions, added new labels or removed rows.
 
     Raises:
-        DataError: The file is missing or is not a table of findings.
+        DataError: The file is missing, not a regular file, over 512 MiB or 5 million rows, or is
+            not a table of findings.
     """
     try:
+        files.check_regular(path, MAX_BYTES)
         with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
+            reader = csv.DictReader(_lines(file))
             if not set(COLUMNS) <= set(reader.fieldnames or ()):
                 raise KeyError("the first line names no such columns")
-            return [_finding(row) for row in reader]
+            found = [_finding(row) for row in islice(reader, MAX_ROWS + 1)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: not a readable table of findings") from error
+        reason = f" ({error})" if isinstance(error, csv.Error) else ""
+        raise DataError(f"{path}: not a readable table of findings{reason}") from error
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"{path}: a row is no finding ({error}); the columns are {', '.join(COLUMNS)}"
         ) from error
+    if len(found) > MAX_ROWS:
+        raise DataError(f"{path}: too many rows; allowed: {MAX_ROWS:,}")
+    return found
+
+
+def _lines(file: TextIO) -> Iterator[str]:
+    """Yield the lines of a file.
+
+    Raises:
+        csv.Error: One is longer than 1 MiB.
+    """
+    while line := file.readline(MAX_LINE):
+        if len(line) == MAX_LINE and not line.endswith("\n"):
+            raise csv.Error(f"a line is longer than {files.size(MAX_LINE)}")
+        yield line
 
 
 def _finding(row: dict[str, str]) -> Finding:
     kind, action = row["kind"], row["action"]
     if kind not in KINDS or action not in ACTIONS:
-        raise ValueError(f"kind {kind!r}, action {action!r}")
+        raise ValueError(f"kind {str(kind)[:100]!r}, action {str(action)[:100]!r}")
     return Finding(
-        file=row["file"],
+        file=files.unquote_formula(row["file"]),
         kind=kind,
-        group=row["group"],
+        group=files.unquote_formula(row["group"]),
         score=float(row["score"]),
         threshold=float(row["threshold"]),
         action=action,
-        new_label=row.get(NEW_LABEL_COLUMN) or "",
+        new_label=files.unquote_formula(row.get(NEW_LABEL_COLUMN) or ""),
     )
 
 

@@ -6,12 +6,22 @@ import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from numbers import Real
 from pathlib import Path
+from reprlib import Repr
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from stainproof import files
-from stainproof.errors import ConfigError, shortened
+from stainproof.errors import ConfigError, first_line, shortened
+
+MAX_TOML_BYTES = 256 * 2**10
+MAX_DOTS = 100
+"""Keys of more parts are refused, because the parser's time grows with their square."""
+_PARTS = re.compile(r"[,\n]")
+_short = Repr()
+_short.maxlevel = 4
+_short.maxstring = _short.maxother = 200
+_short.maxlist = _short.maxtuple = _short.maxdict = 20
 
 
 class Settings(BaseModel):
@@ -48,10 +58,11 @@ def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file.
 
     Raises:
-        ConfigError: The file is missing or is no TOML.
+        ConfigError: The file is missing, not a regular file, over 256 KiB, or is no TOML; or its
+            keys or values are nested too deeply.
     """
     try:
-        content = files.read_bytes(path)
+        content = files.read_bytes(path, MAX_TOML_BYTES)
     except OSError as error:
         raise ConfigError(f"{path}: not a readable TOML file ({error.strerror})") from error
     return parse_toml(content, path)
@@ -65,14 +76,17 @@ def parse_toml(content: bytes, path: Path) -> dict[str, Any]:
         path: The file, for messages.
 
     Raises:
-        ConfigError: The content is no TOML.
+        ConfigError: The content is no TOML, or its keys or values are nested too deeply.
     """
     try:
-        return tomllib.loads(content.decode("utf-8").replace("\r\n", "\n"))
+        text = content.decode("utf-8").replace("\r\n", "\n")
+        if max(part.count(".") for part in _PARTS.split(text)) > MAX_DOTS:
+            raise ConfigError(f"{path}: a key with more than {MAX_DOTS} dots")
+        return tomllib.loads(text)
     except RecursionError as error:
-        raise ConfigError(f"{path}: not a readable TOML file (nested too deeply)") from error
+        raise ConfigError(f"{path}: nested too deeply") from error
     except ValueError as error:  # TOMLDecodeError, UnicodeDecodeError, numbers of too many digits
-        raise ConfigError(f"{path}: not a readable TOML file ({error})") from error
+        raise ConfigError(f"{path}: not a readable TOML file ({first_line(error)})") from error
 
 
 def parse_assignments(assignments: Assignments) -> list[tuple[str, Any]]:
@@ -100,7 +114,9 @@ def _parse_assignment(assignment: str) -> tuple[str, Any]:
         raise ConfigError(f"--set {assignment!r}: write key=value, for instance training.epochs=3")
     try:
         return key, tomllib.loads(f"value = {text}")["value"]
-    except (ValueError, RecursionError):
+    except RecursionError as error:
+        raise ConfigError(f"--set {key}: nested too deeply") from error
+    except ValueError:
         return key, text
 
 
@@ -185,7 +201,7 @@ def _first_fault(error: ValidationError, model: type[BaseModel]) -> str:
     if fault["type"] == "value_error":
         said = fault["msg"].removeprefix("Value error, ")
         return f"{key}: {said}" if key else said
-    return f"{key}: {fault['msg']}, got {shortened(repr(fault['input']))}"
+    return f"{key}: {fault['msg']}, got {shortened(_short.repr(fault['input']))}"
 
 
 def _keys_beside(path: list[str], model: type[BaseModel]) -> list[str]:

@@ -2,7 +2,6 @@
 
 import logging
 import re
-import stat
 import struct
 import warnings
 import zlib
@@ -14,6 +13,7 @@ from PIL import Image, UnidentifiedImageError
 
 from stainproof.data import tiff
 from stainproof.errors import DataError, in_words
+from stainproof.files import check_regular
 
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
 MAX_PIXELS = 64_000_000
@@ -37,14 +37,6 @@ DECODER_ERRORS = (
 )
 """Exceptions that Pillow's decoders raise for damaged files."""
 
-_KINDS = {
-    stat.S_IFDIR: "a folder",
-    stat.S_IFIFO: "a named pipe",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-}
-
 
 @contextmanager
 def open_image(path: Path) -> Iterator[Image.Image]:
@@ -58,7 +50,7 @@ def open_image(path: Path) -> Iterator[Image.Image]:
     """
     _hush_pillow()
     try:
-        _check_file(path)
+        check_regular(path, MAX_BYTES)
         with Image.open(path, formats=FORMATS) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
@@ -80,16 +72,6 @@ def open_image(path: Path) -> Iterator[Image.Image]:
         raise DataError(in_words(error)) from error
     except DECODER_ERRORS as error:
         raise DataError(f"{path}: damaged or cut short ({error})") from error
-
-
-def _check_file(path: Path) -> None:
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode):
-        kind = _KINDS.get(stat.S_IFMT(status.st_mode), "something else")
-        raise DataError(f"{path}: {kind}; allowed: regular files")
-    if status.st_size > MAX_BYTES:
-        got = f"{status.st_size / 2**30:.1f} GiB"
-        raise DataError(f"{path}: refused before reading; allowed: 1 GiB, got {got}")
 
 
 def _hush_pillow() -> None:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from stainproof.data.pattern import Pattern
 from stainproof.errors import DataError
 from stainproof.labels import looks_like_cell
 
@@ -19,8 +20,6 @@ SPLIT_NAMES = {
 }  # fmt: skip
 """Lower-case name of a split folder -> name of the split."""
 PLAIN = "{label}/**"
-FIELDS = ("label", "group", "split")
-_TOKEN = re.compile(r"\{(\w*)\}|\*|\?|[^*?{]+|.")
 _GROUP_NAME = re.compile(
     r"(patient|pat|pt|subject|subj|case|donor|slide|smear|sample|specimen|person|id)[ _\-.#]*\w*\d",
     re.IGNORECASE,
@@ -43,26 +42,16 @@ class Layout:
     """A layout as a function from paths to classes, groups and splits."""
 
     def __init__(self, pattern: str):
-        """Compile a pattern.
+        """Read a pattern.
 
         Raises:
-            DataError: The pattern has no `{label}`, a field twice, or an unknown field.
+            DataError: The pattern is over 1,000 characters, has no `{label}`, a field twice, or an
+                unknown field.
         """
         self.pattern = pattern
-        fields = re.findall(r"\{(\w*)\}", pattern)
-        if unknown := [name for name in fields if name not in FIELDS]:
-            allowed = ", ".join(f"{{{name}}}" for name in FIELDS)
-            raise DataError(f"layout {pattern!r}: allowed: {allowed}, got {{{unknown[0]}}}")
-        if fields.count("label") != 1 or len(set(fields)) < len(fields):
-            raise DataError(
-                f"layout {pattern!r}: needs {{label}} once, {{group}} and {{split}} at most once"
-            )
+        self._pattern = Pattern(pattern)
+        fields = self._pattern.fields
         self.has_group, self.has_split = "group" in fields, "split" in fields
-        components = pattern.strip("/").split("/")
-        last = len(components) - 1
-        self._regex = re.compile(
-            "".join(_component(one, at == last) for at, one in enumerate(components)), re.DOTALL
-        )
 
     def place(self, path: str) -> Place | None:
         """Return class, group and split of a path with forward slashes; None if it does not match.
@@ -70,10 +59,9 @@ class Layout:
         Raises:
             DataError: The split is not one of train, val and test.
         """
-        match = self._regex.fullmatch(path)
-        if match is None:
+        found = self._pattern.match(path)
+        if found is None:
             return None
-        found = match.groupdict()
         split = found.get("split")
         if split is not None:
             known = SPLIT_NAMES.get(split.lower())
@@ -83,19 +71,6 @@ class Layout:
                 )
             split = known
         return Place(found["label"], found.get("group"), split)
-
-
-def _component(text: str, is_last: bool) -> str:
-    """Return a component of a pattern as a regular expression, with its slash."""
-    if text == "**":
-        return r"(?:[^/]+/)*[^/]+" if is_last else r"(?:[^/]+/)*"
-    parts = []
-    for token in _TOKEN.finditer(text):
-        if token[1]:
-            parts.append(f"(?P<{token[1]}>[^/]+?)")
-        else:
-            parts.append({"*": "[^/]*", "?": "[^/]"}.get(token[0], re.escape(token[0])))
-    return "".join(parts) + ("" if is_last else "/")
 
 
 def guess_layout(source: str, paths: Iterable[str]) -> str:

@@ -1,6 +1,7 @@
 """Listing of a source: names, labels, groups and splits, before any pixel is read."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,9 +23,12 @@ def check_class_names(source: str, names: Sequence[str]) -> None:
 
     Raises:
         DataError: A name is empty, too long, contains a slash or a control character, consists of
-            dots, equals another column of a table of predictions, or differs from another class
-            name by its spelling only.
+            dots, equals another column of a table of predictions, or equals another class name or
+            differs from it by its spelling only.
     """
+    if len(set(names)) < len(names):
+        twice = next(name for name, count in Counter(names).items() if count > 1)
+        raise DataError(f"{source}: two classes are both written {twice[:100]!r}; rename one")
     spelt: dict[str, str] = {}
     for name in names:
         if (
@@ -45,6 +49,17 @@ def check_class_names(source: str, names: Sequence[str]) -> None:
             raise DataError(
                 f"{source}: classes {other!r} and {name!r} are one in two spellings; rename one"
             )
+
+
+def check_different(source: str, names: Sequence[str]) -> None:
+    """Refuse names of which two are equal as text, so that one would stand for two images.
+
+    Raises:
+        DataError: Two are.
+    """
+    if len(set(names)) < len(names):
+        twice = next(name for name, count in Counter(names).items() if count > 1)
+        raise DataError(f"{source}: two files are both written {twice!r}; rename one")
 
 
 def hash_of_names(classes: Sequence[str], names: Sequence[str], labels: NDArray[np.int64]) -> str:

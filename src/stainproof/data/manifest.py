@@ -1,28 +1,24 @@
 """Manifests: a CSV or Parquet table with a row for each image becomes a listing.
 
 Columns are found by common names, such as `filename`, `class`, `patient_id` and `split`, in any
-case. Classes can be one-hot columns. Delimiters of CSV files are comma, semicolon or tab.
+case. Classes can be one-hot columns. Delimiters of CSV files are comma, semicolon or tab. A leading
+apostrophe that keeps a spreadsheet from reading a cell as a formula is no part of a name.
 """
 
-import csv
 import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pyarrow
-import pyarrow.csv
-import pyarrow.parquet
 
 from stainproof.config.schema import SourceConfig
 from stainproof.data.layout import SPLIT_NAMES
-from stainproof.data.listing import Listing, check_class_names
+from stainproof.data.listing import Listing, check_class_names, check_different
+from stainproof.data.table import Table
 from stainproof.errors import DataError
 from stainproof.files import printable
 
-SUFFIXES = frozenset({".csv", ".tsv", ".parquet"})
-DELIMITERS = ",;\t"
 ALIASES = {
     "path": "path file filename file_name filepath file_path image image_path image_file "
     "image_name img img_path images",
@@ -50,17 +46,19 @@ def list_manifest(path: Path, options: SourceConfig) -> Listing:
         DataError: The table cannot be read, a column is missing, empty, or has more than one
             candidate, or an image is in more than one row.
     """
-    table = _read_table(path)
+    table = Table(path)
     columns = _find_columns(path, table, options)
     if not table.num_rows:
         raise DataError(f"{path}: no rows in it")
-    names = _texts(table, columns["path"], path)
-    twice = [name for name, num in Counter(names).items() if num > 1]
+    written = table.texts(columns["path"])
+    twice = [name for name, num in Counter(written).items() if num > 1]
     if twice:
         raise DataError(f"{path}: {twice[0]!r} occurs in more than one row; keep one of them")
+    names = tuple(map(printable, written))
+    check_different(str(path), names)
     notes = [f"columns: {', '.join(f'{role} = {name}' for role, name in columns.items() if name)}"]
     if "label" in columns:
-        label_names = _texts(table, columns["label"], path)
+        label_names = table.texts(columns["label"])
     else:
         label_names, used = _one_hot_labels(path, table, columns)
         notes[0] += f", label = the one of {', '.join(used)} that is 1"
@@ -74,8 +72,8 @@ def list_manifest(path: Path, options: SourceConfig) -> Listing:
         names=names,
         labels=np.array([position[name] for name in label_names], dtype=np.int64),
         classes=classes,
-        paths=tuple(_existing_path(path.parent, name) for name in names),
-        groups=_texts(table, group, path) if group else None,
+        paths=tuple(_existing_path(path.parent, name) for name in written),
+        groups=tuple(map(printable, table.texts(group))) if group else None,
         parts=parts,
         notes=(*_renamed_notes(columns, notes), *_warnings(table, columns, parts)),
     )
@@ -85,13 +83,13 @@ def _normal(column: str) -> str:
     return column.strip().lower().replace(" ", "_").replace("-", "_")
 
 
-def _find_columns(path: Path, table: pyarrow.Table, options: SourceConfig) -> dict[str, str]:
+def _find_columns(path: Path, table: Table, options: SourceConfig) -> dict[str, str]:
     """Return role -> name of its column.
 
     Raises:
         DataError: A column is missing, occurs twice, or a role has more than one candidate.
     """
-    names = table.column_names
+    names = table.names
     given = {
         "path": options.path_column,
         "label": options.label_column,
@@ -102,10 +100,7 @@ def _find_columns(path: Path, table: pyarrow.Table, options: SourceConfig) -> di
         asked = given.get(role, "")
         candidates = [asked] if asked else _candidates(names, role, aliases.split())
         for name in candidates:
-            if names.count(name) > 1:
-                raise DataError(f"{path}: column {name!r} occurs {names.count(name)} times")
-        if asked and asked not in names:
-            raise DataError(f"{path}: column {asked!r} is missing; got: {', '.join(names)}")
+            table.check_once(name)
         if len(candidates) > 1:
             if role == "split":
                 raise DataError(
@@ -121,7 +116,7 @@ def _find_columns(path: Path, table: pyarrow.Table, options: SourceConfig) -> di
     ):
         missing = "path" if "path" not in columns else "label"
         raise DataError(
-            f"{path}: column {missing!r} is missing; got: {', '.join(names)}; "
+            f"{path}: column {missing!r} is missing; got: {table.listed()}; "
             f"name it with --{missing}-column"
         )
     return columns
@@ -134,20 +129,14 @@ def _candidates(names: Sequence[str], role: str, aliases: Sequence[str]) -> list
     return exact or found
 
 
-def _one_hot_candidates(table: pyarrow.Table, columns: dict[str, str]) -> list[str]:
+def _one_hot_candidates(table: Table, columns: dict[str, str]) -> list[str]:
     """Return the columns whose values are 0 and 1 only, if there are two or more."""
-    found = [
-        name
-        for name in dict.fromkeys(table.column_names)
-        if name not in columns.values()
-        and set(map(str, table[name].to_pylist())) <= {"0", "1", "0.0", "1.0", "True", "False"}
-        and table.num_rows
-    ]
+    found = table.columns_of_zeros_and_ones(but=columns.values())
     return found if len(found) > 1 else []
 
 
 def _one_hot_labels(
-    path: Path, table: pyarrow.Table, columns: dict[str, str]
+    path: Path, table: Table, columns: dict[str, str]
 ) -> tuple[tuple[str, ...], list[str]]:
     """Return the class of every row, and the one-hot columns.
 
@@ -155,9 +144,7 @@ def _one_hot_labels(
         DataError: A row has no class or several.
     """
     names = _one_hot_candidates(table, columns)
-    values = np.array(
-        [[str(one) in ("1", "1.0", "True") for one in table[name].to_pylist()] for name in names]
-    ).T
+    values = np.array([table.ones(name) for name in names]).T
     wrong = np.flatnonzero(values.sum(axis=1) != 1)
     if len(wrong):
         raise DataError(
@@ -168,7 +155,7 @@ def _one_hot_labels(
 
 
 def _splits(
-    path: Path, table: pyarrow.Table, columns: dict[str, str], options: SourceConfig
+    path: Path, table: Table, columns: dict[str, str], options: SourceConfig
 ) -> tuple[str, ...] | None:
     """Return the split of every row; None if the column has none of the names of splits.
 
@@ -177,7 +164,7 @@ def _splits(
     """
     if "split" not in columns:
         return None
-    values = _texts(table, columns["split"], path)
+    values = table.texts(columns["split"])
     known = [SPLIT_NAMES.get(value.strip().lower()) for value in values]
     if not any(known):
         return None
@@ -195,12 +182,10 @@ def _renamed_notes(columns: dict[str, str], notes: list[str]) -> list[str]:
     return [] if plain else notes
 
 
-def _warnings(
-    table: pyarrow.Table, columns: dict[str, str], parts: tuple[str, ...] | None
-) -> list[str]:
+def _warnings(table: Table, columns: dict[str, str], parts: tuple[str, ...] | None) -> list[str]:
     """Return warnings about columns that are not used and look like groups or splits."""
     used = [name for role, name in columns.items() if role != "split" or parts is not None]
-    others = [name for name in table.column_names if name not in used]
+    others = [name for name in table.names if name not in used]
     unused = [name for name in others if any(hint in name.lower() for hint in HINTS)]
     warnings = [f"column {name!r} is not used; --group-column {name} would" for name in unused]
     if "split" in columns and parts is None:
@@ -216,38 +201,3 @@ def _existing_path(folder: Path, name: str) -> Path:
     if "\\" in name and not os.path.lexists(path):
         return folder / name.replace("\\", "/")
     return path
-
-
-def _read_table(path: Path) -> pyarrow.Table:
-    try:
-        if path.suffix.lower() == ".parquet":
-            return pyarrow.parquet.read_table(path)
-        delimiter, names = _header(path)
-        return pyarrow.csv.read_csv(
-            path,
-            parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter),
-            convert_options=pyarrow.csv.ConvertOptions(
-                column_types=dict.fromkeys(names, pyarrow.string())
-            ),
-        )
-    except (pyarrow.ArrowException, OSError, csv.Error) as error:
-        reason = str(error).splitlines()[0]
-        raise DataError(f"{path}: not a readable {path.suffix} table ({reason})") from error
-
-
-def _header(path: Path) -> tuple[str, list[str]]:
-    """Return the delimiter of a CSV file and the names of its columns."""
-    with path.open("rb") as stream:
-        line = stream.readline(1 << 20).decode("utf-8-sig", "replace").rstrip("\r\n")
-    delimiter = max(DELIMITERS, key=line.count)
-    return delimiter, next(csv.reader([line], delimiter=delimiter), [])
-
-
-def _texts(table: pyarrow.Table, column: str, path: Path) -> tuple[str, ...]:
-    values = table[column].to_pylist()
-    if any(isinstance(value, bytes) for value in values):
-        raise DataError(f"{path}: column {column!r} is not UTF-8 text; save the table as UTF-8")
-    if any(value is None or value == "" for value in values):
-        row = next(i for i, value in enumerate(values) if value is None or value == "")
-        raise DataError(f"{path}: column {column!r} is empty in row {row + 1}")
-    return tuple(str(value) for value in values)

@@ -1,7 +1,5 @@
 """Image sets in one npz file: the layouts of the contest and of MedMNIST. Nothing is unpickled."""
 
-import tokenize
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +8,16 @@ from numpy.typing import NDArray
 
 from stainproof.data.images import Images
 from stainproof.data.listing import Listing, check_class_names
+from stainproof.data.npz_file import NpzFile
 from stainproof.errors import DataError
-from stainproof.files import ZIP_ERRORS, printable
+from stainproof.files import printable
 from stainproof.labels import BLOOD_CLASSES
 
-MAX_BYTES = 16 * 2**30
-"""Arrays that decompress to more bytes are refused."""
+MAX_CLASSES = 10_000
+MAX_NAME_BYTES = 1000
+"""Largest number of class names, and size of each."""
 
 MEDMNIST_PARTS = ("train", "val", "test")
-
-_READ_ERRORS = (*ZIP_ERRORS, KeyError, MemoryError, TypeError, tokenize.TokenError)
-"""Exceptions raised by a damaged or hostile file, including its array headers."""
 
 
 def list_npz(path: Path, classes: str = "") -> Listing:
@@ -38,35 +35,36 @@ def list_npz(path: Path, classes: str = "") -> Listing:
         DataError: The file is damaged, lacks the arrays, they have a wrong type, shape or range, or
             the class names are unknown.
     """
-    arrays = _read_arrays(path)
-    if "images" in arrays and "labels" in arrays:
-        parts = None
-        images = _checked_images(path, "images", arrays["images"])
-        labels = _checked_labels(path, "labels", arrays["labels"], len(images))
-    elif all(
-        f"{part}_{kind}" in arrays for part in MEDMNIST_PARTS for kind in ("images", "labels")
-    ):
-        pieces = [
-            _checked_images(path, f"{p}_images", arrays[f"{p}_images"]) for p in MEDMNIST_PARTS
-        ]
-        labels = np.concatenate(
-            [
-                _checked_labels(path, f"{part}_labels", arrays[f"{part}_labels"], len(piece))
-                for part, piece in zip(MEDMNIST_PARTS, pieces, strict=True)
-            ]
-        )
-        parts = tuple(
-            part for part, piece in zip(MEDMNIST_PARTS, pieces, strict=True) for _ in piece
-        )
-        if len({piece.shape[1:] for piece in pieces}) > 1:
+    with NpzFile(path) as file:
+        if "images" in file and "labels" in file:
+            keys = [("images", "labels")]
+        else:
+            keys = [(f"{part}_images", f"{part}_labels") for part in MEDMNIST_PARTS]
+        wanted = [key for pair in keys for key in pair]
+        if not all(key in file for key in wanted):
+            raise DataError(
+                f"{path}: the arrays are {file.names()}; expected images and labels, or "
+                "train_images, train_labels, val_images, ... as in MedMNIST"
+            )
+        for images_key, labels_key in keys:
+            num = _check_images(file, images_key)
+            _check_labels(file, labels_key, num)
+        if "classes" in file:
+            _check_classes(file)
+            wanted.append("classes")
+        if len({file.header(key).shape[1:] for key, _ in keys}) > 1:
             raise DataError(f"{path}: train, val and test images have different sizes")
-        images = np.concatenate(pieces)
+        arrays = file.read(wanted)
+    pieces = [_three_channels(arrays.pop(key)) for key, _ in keys]
+    labels = np.concatenate([arrays.pop(key).reshape(-1).astype(np.int64) for _, key in keys])
+    if len(keys) == 1:
+        parts, images = None, pieces[0]
     else:
-        raise DataError(
-            f"{path}: the arrays are {', '.join(sorted(arrays)) or 'none'}; expected images and "
-            "labels, or train_images, train_labels, val_images, ... as in MedMNIST"
-        )
-    names, notes = _class_names(path, arrays, labels, classes, is_medmnist=parts is not None)
+        named = zip(MEDMNIST_PARTS, pieces, strict=True)
+        parts = tuple(part for part, piece in named for _ in piece)
+        images = np.concatenate(pieces)
+    stated = arrays.get("classes")
+    names, notes = _class_names(path, stated, labels, classes, is_medmnist=parts is not None)
     stem = printable(path.stem)
     return Listing(
         source=stem,
@@ -88,68 +86,53 @@ def read_images_only(path: Path) -> Images:
     Raises:
         DataError: The file is damaged or has no such array of images.
     """
-    arrays = _read_arrays(path)
-    key = next((key for key in ("images", "test_images") if key in arrays), None)
-    if key is None:
+    with NpzFile(path) as file:
+        key = next((key for key in ("images", "test_images") if key in file), None)
+        if key is None:
+            raise DataError(f"{path}: no array `images` or `test_images`; got: {file.names()}")
+        _check_images(file, key)
+        return _three_channels(file.read([key])[key])
+
+
+def _check_images(file: NpzFile, key: str) -> int:
+    """Check the header of an array of images; return their number."""
+    dtype, shape = file.header(key)
+    is_grey = len(shape) == 3 and shape[2] != 3
+    if dtype != np.uint8 or not (is_grey or (len(shape) == 4 and shape[3] == 3)) or 0 in shape:
         raise DataError(
-            f"{path}: no array `images` or `test_images`; got: "
-            f"{', '.join(sorted(arrays)) or 'none'}"
+            f"{file.path}: {key} must be uint8 (N, height, width, 3), got {dtype} {shape}"
         )
-    return _checked_images(path, key, arrays[key])
+    return shape[0]
 
 
-def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    try:
-        _check_sizes(path)
-        with np.load(path, allow_pickle=False) as archive:
-            return {key: archive[key] for key in archive.files}
-    except _READ_ERRORS as error:
-        if "allow_pickle" in str(error):
-            raise DataError(f"{path}: holds an object array, which is never unpickled") from error
-        raise DataError(f"{path}: not a readable npz file ({error})") from error
+def _three_channels(images: NDArray[Any]) -> Images:
+    return np.repeat(images[..., None], 3, axis=3) if images.ndim == 3 else images
 
 
-def _check_sizes(path: Path) -> None:
-    """Refuse an array whose header claims more data than the file has, before allocating memory."""
-    with zipfile.ZipFile(path) as archive:
-        for member in archive.infolist():
-            with archive.open(member) as stream:
-                version = np.lib.format.read_magic(stream)
-                read_header = (
-                    np.lib.format.read_array_header_1_0
-                    if version == (1, 0)
-                    else np.lib.format.read_array_header_2_0
-                )
-                shape, _, dtype = read_header(stream)
-            if member.file_size > MAX_BYTES:
-                raise ValueError(f"{member.filename} unpacks to {member.file_size} bytes")
-            promised = int(np.prod(shape, dtype=object)) * dtype.itemsize
-            if not dtype.hasobject and promised > member.file_size:
-                raise ValueError(f"{member.filename} promises {promised} bytes and is cut short")
-
-
-def _checked_images(path: Path, key: str, images: NDArray[Any]) -> Images:
-    if images.ndim == 3 and images.shape[2] != 3:
-        images = np.repeat(images[..., None], 3, axis=3)
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3 or not images.size:
+def _check_labels(file: NpzFile, key: str, num: int) -> None:
+    dtype, shape = file.header(key)
+    if not np.issubdtype(dtype, np.integer) or shape not in ((num,), (num, 1)):
         raise DataError(
-            f"{path}: {key} must be uint8 (N, height, width, 3), got {images.dtype} {images.shape}"
+            f"{file.path}: {key} must be whole numbers ({num},) or ({num}, 1), got {dtype} {shape}"
         )
-    return images
 
 
-def _checked_labels(path: Path, key: str, labels: NDArray[Any], num: int) -> NDArray[np.int64]:
-    if not np.issubdtype(labels.dtype, np.integer) or labels.shape not in ((num,), (num, 1)):
+def _check_classes(file: NpzFile) -> None:
+    dtype, shape = file.header("classes")
+    if dtype.kind not in "US" or len(shape) != 1 or not shape[0]:
         raise DataError(
-            f"{path}: {key} must be whole numbers ({num},) or ({num}, 1), "
-            f"got {labels.dtype} {labels.shape}"
+            f"{file.path}: classes must be a list of different names, got {dtype} {shape}"
         )
-    return labels.reshape(num).astype(np.int64)
+    if shape[0] > MAX_CLASSES or dtype.itemsize > 4 * MAX_NAME_BYTES:
+        raise DataError(
+            f"{file.path}: classes: allowed: {MAX_CLASSES:,} names of {MAX_NAME_BYTES:,} "
+            f"characters, got {dtype} {shape}"
+        )
 
 
 def _class_names(
     path: Path,
-    arrays: dict[str, NDArray[Any]],
+    stated: NDArray[Any] | None,
     labels: NDArray[np.int64],
     given: str,
     *,
@@ -157,8 +140,8 @@ def _class_names(
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the class names, and a note if they were assumed."""
     notes: tuple[str, ...] = ()
-    if "classes" in arrays:
-        classes = _stated_classes(path, arrays["classes"])
+    if stated is not None:
+        classes = _stated_classes(path, stated)
     elif given:
         classes = BLOOD_CLASSES if given.lower() == "bloodmnist" else _given_classes(given)
     elif path.stem.lower().startswith("bloodmnist"):
@@ -190,7 +173,7 @@ def _stated_classes(path: Path, stated: NDArray[Any]) -> tuple[str, ...]:
         names = np.char.decode(stated, "utf-8") if stated.dtype.kind == "S" else stated
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: classes must be UTF-8 text") from error
-    if names.dtype.kind != "U" or names.ndim != 1 or len(set(names.tolist())) < names.size:
-        raise DataError(f"{path}: classes must be a list of different names, got {stated!r}")
+    if len(set(names.tolist())) < names.size:
+        raise DataError(f"{path}: classes must be different names, got {', '.join(names[:20])}")
     check_class_names(str(path), names.tolist())
     return tuple(names.tolist())

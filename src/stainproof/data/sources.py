@@ -15,9 +15,10 @@ from stainproof.data.class_map import apply_class_map, read_class_map
 from stainproof.data.dataset import Dataset
 from stainproof.data.images import Images, to_square
 from stainproof.data.layout import Layout, check_no_copy_within, guess_layout
-from stainproof.data.listing import Listing, check_class_names
+from stainproof.data.listing import Listing, check_class_names, check_different
 from stainproof.data.parallel import in_order
 from stainproof.data.splits import TEST
+from stainproof.data.table import SUFFIXES as TABLE_SUFFIXES
 from stainproof.data.tree import Tree, scan
 from stainproof.errors import DataError
 from stainproof.files import exists, printable
@@ -161,7 +162,7 @@ def _list_whole(source: str, options: SourceConfig, track: Track) -> Listing:
         return _list_folder(path, options)
     if path.suffix.lower() == ".npz":
         return npz.list_npz(path, options.classes)
-    if path.suffix.lower() in manifest.SUFFIXES:
+    if path.suffix.lower() in TABLE_SUFFIXES:
         return manifest.list_manifest(path, options)
     raise DataError(
         f"{path}: unknown kind of source; allowed: a folder of class folders, .npz, .csv, .parquet"
@@ -193,12 +194,16 @@ def _list_folder(folder: Path, options: SourceConfig) -> Listing:
         )
     raw_classes = sorted({place.label for _, place in used}, key=Path)
     position = {name: label for label, name in enumerate(raw_classes)}
-    classes = tuple(printable(name) for name in raw_classes)
+    classes = tuple(
+        name.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for name in raw_classes
+    )
     check_class_names(str(folder), classes)
+    names = tuple(printable(path) for path, _ in used)
+    check_different(str(folder), names)
     _check_no_empty_class(tree, layout, set(raw_classes))
     return Listing(
         source=printable(Path(folder.resolve().name)),
-        names=tuple(printable(path) for path, _ in used),
+        names=names,
         labels=np.array([position[place.label] for _, place in used], dtype=np.int64),
         classes=classes,
         paths=tuple(folder / path for path, _ in used),
@@ -270,7 +275,7 @@ def read_images(
         try:
             decoded = listing.read(index)
         except DataError as error:
-            return (), str(error)
+            return (), printable(str(error))
         images[index] = to_square(decoded.rgb, preprocessing)
         return decoded.notes, None
 

@@ -53,7 +53,7 @@ def find(patterns: Iterable[str], say: Say = silent_say) -> list[Path]:
             files = [path]
         if not files:
             raise DataError(
-                f"{pattern}: no images there; allowed: image files, folders, globs, .npz"
+                f"{printable(pattern)}: no images there; allowed: image files, folders, globs, .npz"
             )
         found += files
     return found
@@ -89,4 +89,4 @@ def _read_one(path: Path, preprocessing: Preprocessing, bits: int) -> list[Item]
             ]
         return [Item(printable(path), to_square(decode(path, bits).rgb, preprocessing))]
     except DataError as error:
-        return [Item(printable(path), None, str(error))]
+        return [Item(printable(path), None, printable(str(error)))]

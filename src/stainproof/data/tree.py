@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stainproof.data.decoding import SUFFIXES, UNREAD_SUFFIXES
+from stainproof.files import printable
 
 SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini", "ehthumbs.db"})
 SYSTEM_FOLDERS = frozenset({"__macosx", "@eadir", "#recycle", "$recycle.bin", "lost+found"})
@@ -57,37 +58,59 @@ def scan(folder: Path) -> Tree:
         folder: An existing folder.
     """
     tree = Tree(folder)
-    _scan(tree, folder, {os.path.realpath(folder)})
+    visited = {_identity(folder)}
+    waiting = [folder]
+    while waiting:
+        waiting += reversed(_scan(tree, waiting.pop(), visited))
     tree.images.sort(key=lambda path: path.parts)
     return tree
 
 
-def _scan(tree: Tree, folder: Path, visited: set[str]) -> None:
+def _scan(tree: Tree, folder: Path, visited: set[tuple[int, int]]) -> list[Path]:
+    """List the images of one folder; return the folders in it that are to be listed."""
     try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        with os.scandir(folder) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-        tree.warnings.append(f"folder not read: {_inner(tree, folder)} ({reason.lower()})")
-        return
+        _warn_of_unread(tree, folder, error)
+        return []
     names = {entry.name.lower() for entry in entries}
+    inner = []
     for entry in entries:
         path = Path(entry.path)
         if _is_folder(entry):
             reason = _reason_to_skip_folder(tree, path, names)
-            real = os.path.realpath(path)
             if reason:
                 _count(tree, path, reason)
-            elif real in visited:
+                continue
+            try:
+                identity = _identity(path)
+            except OSError as error:
+                _warn_of_unread(tree, path, error)
+                continue
+            if identity in visited:
                 tree.warnings.append(f"folder not read twice: {_inner(tree, path)}")
             else:
-                visited.add(real)
+                visited.add(identity)
                 if folder == tree.folder:
                     tree.folders.add(path.name)
-                _scan(tree, path, visited)
+                inner.append(path)
         elif reason := _reason_to_skip_file(path):
             tree.skipped[reason] += 1
         else:
             tree.images.append(path)
+    return inner
+
+
+def _warn_of_unread(tree: Tree, folder: Path, error: OSError) -> None:
+    reason = error.strerror or type(error).__name__
+    tree.warnings.append(f"folder not read: {_inner(tree, folder)} ({reason.lower()})")
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    """Return what is the same for a folder and all links to it."""
+    status = folder.stat()
+    return status.st_dev, status.st_ino
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:
@@ -137,4 +160,4 @@ def _count(tree: Tree, folder: Path, reason: str) -> None:
 
 
 def _inner(tree: Tree, path: Path) -> str:
-    return os.fsencode(path.relative_to(tree.folder)).decode("utf-8", "replace")
+    return printable(path.relative_to(tree.folder))

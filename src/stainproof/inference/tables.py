@@ -17,6 +17,7 @@ from stainproof.data import stream
 from stainproof.data.stream import Item
 from stainproof.errors import DataError
 from stainproof.inference.classifier import Classifier
+from stainproof.labels import TABLE_COLUMNS
 from stainproof.progress import Say, Track, silent, silent_say
 
 SUFFIXES = (".csv", ".parquet", ".jsonl")
@@ -80,7 +81,8 @@ def write_predictions(classifier: Classifier, items: Iterable[Item], path: Path)
     """Predict a stream of images and write a table.
 
     The columns are `name`, `label`, one probability for each class, and `error`. The row of an
-    image that could not be read has only `name` and the reason as `error`.
+    image that could not be read has only `name` and the reason as `error`. In CSV tables, texts
+    that a spreadsheet would take for formulas begin with an apostrophe, see `files.quote_formula`.
 
     Args:
         classifier: The classifier.
@@ -124,9 +126,23 @@ def _open_writer(
                 json.dumps(row) + "\n" for row in table.to_pylist()
             )
         return
-    writers = {".parquet": pyarrow.parquet.ParquetWriter, ".csv": pyarrow.csv.CSVWriter}
-    with writers[suffix](path, columns) as writer:
+    if suffix == ".csv":
+        names = [files.quote_formula(name) for name in columns.names]
+        quoted = pyarrow.schema(zip(names, columns.types, strict=True))
+        with pyarrow.csv.CSVWriter(path, quoted) as writer:
+            yield lambda table: writer.write_table(_quote_formulas(table).rename_columns(names))
+        return
+    with pyarrow.parquet.ParquetWriter(path, columns) as writer:
         yield writer.write_table
+
+
+def _quote_formulas(table: pyarrow.Table) -> pyarrow.Table:
+    """Return a table whose texts no spreadsheet takes for formulas."""
+    for name in TABLE_COLUMNS:
+        texts = [text and files.quote_formula(text) for text in table[name].to_pylist()]
+        place = table.column_names.index(name)
+        table = table.set_column(place, name, pyarrow.array(texts, pyarrow.string()))
+    return table
 
 
 def _predict_chunk(

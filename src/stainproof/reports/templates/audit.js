@@ -58,8 +58,9 @@ function tally() {
 }
 
 function save() {
+  const safe = (text) => /^'*[=+\-@\t\r]/.test(text) ? `'${text}` : text;  // no formula
   const quoted = (text) => /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
-  const lines = decidedRows().map(([row, action, label]) => `${row},${action},${quoted(label)}`);
+  const lines = decidedRows().map(([row, action, label]) => `${row},${action},${quoted(safe(label))}`);
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([[data.header, ...lines, ""].join("\n")], {type: "text/csv"}));
   link.download = "reviewed.csv";

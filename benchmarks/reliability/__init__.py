@@ -1,0 +1,1 @@
+"""Reliability: hostile files."""
