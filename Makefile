@@ -46,6 +46,15 @@ test-keras: $(READY) $(KERAS)
 test-transfer: $(BENCH)
 	OMP_NUM_THREADS=1 .venv-bench/bin/pytest tests/transfer
 
+# The built wheel in empty environments: base install, each extra, all extras.
+# PYTHONS="python3.12 python3.13" tries these instead of the one that make uses.
+test-wheel: $(TOOLS)
+	.venv-tools/bin/python tests/installation.py --torch "$(TORCH)" $(if $(PYTHONS),--pythons $(PYTHONS))
+
+# Branch coverage of all tests but those of other environments; the page is build/coverage/index.html.
+coverage: $(READY)
+	$(PYTEST) --dist load --cov --cov-report term:skip-covered --cov-report html:build/coverage
+
 check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -110,6 +119,7 @@ docs: $(READY)
 	$(BIN)/python docs/command_line.py
 	$(BIN)/python docs/operations.py
 	$(BIN)/python docs/results_tables.py
+	$(BIN)/python docs/dependencies.py
 	$(BIN)/zensical build --clean --strict
 
 pictures: $(READY)
@@ -164,6 +174,12 @@ $(TOOLS): requirements/tools.lock
 	@$(call BY_HASH,.venv-tools,tools)
 	$(if $(LOCK),,.venv-tools/bin/$(PIP) -r requirements/tools.in)
 	touch $@
+
+# The packages of .venv with versions and licences, as CycloneDX.
+sbom: $(READY) $(TOOLS)
+	@mkdir -p build
+	.venv-tools/bin/cyclonedx-py environment $(BIN)/python --pyproject pyproject.toml --output-reproducible \
+		--output-file build/sbom.json
 
 # Writes the locks from pyproject.toml and requirements/*.in; UPGRADE=1 takes the newest versions.
 COMPILE = .venv-tools/bin/uv pip compile --quiet --python .venv-tools/bin/python --python-version 3.11 \
