@@ -55,6 +55,16 @@ test-wheel: $(TOOLS)
 coverage: $(READY)
 	$(PYTEST) --dist load --cov --cov-report term:skip-covered --cov-report html:build/coverage
 
+# Mutation tests of the modules that pyproject.toml names; a later call continues. `.venv/bin/mutmut results` lists
+# the mutants that no test noticed.
+MINUTES ?= 30
+mutants: $(READY)
+	@echo "mutants: at most $(MINUTES) minutes"
+	@mkdir -p build
+	OMP_NUM_THREADS=1 timeout $(MINUTES)m $(BIN)/mutmut run >build/mutants.log 2>&1 || test $$? -eq 124
+	$(BIN)/mutmut export-cicd-stats
+	@cat mutants/mutmut-cicd-stats.json; echo
+
 check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -52,6 +52,7 @@ PURPOSES: dict[str, tuple[str, str, str]] = {
     "hypothesis": ("property tests", "HypothesisWorks", "hand-written cases"),
     "import-linter": ("checks the layers of the package", "one person", "a test"),
     "mkdocstrings": ("pages of the Python API", "one person", "Sphinx autodoc"),
+    "mutmut": ("mutation tests", "one person", "cosmic-ray"),
     "mypy": ("types", "Python organisation", "pyright"),
     "pre-commit": ("checks before a commit", "one person", "a git hook"),
     "pytest": ("tests", "pytest-dev", "unittest"),
