@@ -6,6 +6,7 @@ READY   = .venv/.ready
 KERAS   = .venv-keras/.ready
 BENCH   = .venv-bench/.ready
 FASTDUP = .venv-fastdup/.ready
+TOOLS   = .venv-tools/.ready
 
 # make demo                                        synthetic cells, then another lab's stain
 # make demo DATA=my/train TEST=my/test BUDGET=20m  your own images
@@ -14,7 +15,8 @@ TEST   ?= demo/other
 BUDGET ?= 100s
 SEED   ?= 0
 
-.PHONY: demo test test-slow test-keras test-transfer check bench bench-smoke docs pictures clean
+.PHONY: demo test test-slow test-keras test-transfer test-wheel coverage mutants check bench bench-smoke \
+	docs pictures sbom lock clean
 
 demo: $(READY)
 	@rm -rf demo
@@ -43,6 +45,25 @@ test-keras: $(READY) $(KERAS)
 # Transfer learning needs torchvision, which needs PyPI's own torch: the benchmarks' environment.
 test-transfer: $(BENCH)
 	OMP_NUM_THREADS=1 .venv-bench/bin/pytest tests/transfer
+
+# The built wheel in empty environments: base install, each extra, all extras.
+# PYTHONS="python3.12 python3.13" tries these instead of the one that make uses.
+test-wheel: $(TOOLS)
+	.venv-tools/bin/python tests/installation.py --torch "$(TORCH)" $(if $(PYTHONS),--pythons $(PYTHONS))
+
+# Branch coverage of all tests but those of other environments; the page is build/coverage/index.html.
+coverage: $(READY)
+	$(PYTEST) --dist load --cov --cov-report term:skip-covered --cov-report html:build/coverage
+
+# Mutation tests of the modules that pyproject.toml names; a later call continues. `.venv/bin/mutmut results` lists
+# the mutants that no test noticed.
+MINUTES ?= 30
+mutants: $(READY)
+	@echo "mutants: at most $(MINUTES) minutes"
+	@mkdir -p build
+	OMP_NUM_THREADS=1 timeout $(MINUTES)m $(BIN)/mutmut run >build/mutants.log 2>&1 || test $$? -eq 124
+	$(BIN)/mutmut export-cicd-stats
+	@cat mutants/mutmut-cicd-stats.json; echo
 
 check: $(READY)
 	$(BIN)/ruff check .
@@ -110,37 +131,76 @@ docs: $(READY)
 	$(BIN)/python docs/operations.py
 	$(BIN)/python docs/results_tables.py
 	$(BIN)/python docs/sources_examples.py
+	$(BIN)/python docs/dependencies.py
 	$(BIN)/zensical build --clean --strict
 
 pictures: $(READY)
 	$(BIN)/python docs/pictures.py
 
 clean:
-	rm -rf .venv .venv-keras .venv-bench .venv-fastdup demo build
+	rm -rf .venv .venv-keras .venv-bench .venv-fastdup .venv-tools demo build mutants
 
-$(READY): pyproject.toml
+# The environments. Their packages come from a lock, by hash (requirements/README.md); LOCK= does without.
+LOCK   ?= yes
+PIP     = pip install -q --disable-pip-version-check
+MISFIT  = the lock does not fit this platform; the same command with LOCK= installs without it
+BY_HASH = $(if $(LOCK),$(1)/bin/$(PIP) --no-deps --require-hashes -r requirements/$(2).lock || { echo "$(MISFIT)"; exit 2; })
+INSTALL = $(1)/bin/$(PIP) $(if $(LOCK),--no-deps --no-build-isolation -e .,-e $(2))
+
+$(READY): pyproject.toml requirements/torch.lock requirements/dev.lock
 	@echo "setup 1 of 3: creating the Python environment .venv"
 	@$(PYTHON) -m venv .venv
 	@echo "setup 2 of 3: installing PyTorch (~200 MB for the CPU; several GB where pip finds only CUDA's)"
-	@$(BIN)/pip install -q --disable-pip-version-check "$(TORCH)"
+	@$(call BY_HASH,.venv,torch)
+	@$(BIN)/$(PIP) "$(TORCH)"
 	@echo "setup 3 of 3: installing stainproof, its dependencies and its development tools (~600 MB)"
-	@$(BIN)/pip install -q --disable-pip-version-check -e ".[dev]"
+	@$(call BY_HASH,.venv,dev)
+	@$(call INSTALL,.venv,".[dev]")
 	@touch $@
 
-$(KERAS): pyproject.toml benchmarks/requirements-keras.txt
+$(KERAS): pyproject.toml requirements/torch.lock requirements/keras.lock
 	$(PYTHON) -m venv .venv-keras
-	.venv-keras/bin/pip install -q --disable-pip-version-check "$(TORCH)"
-	.venv-keras/bin/pip install -q --disable-pip-version-check -r benchmarks/requirements-keras.txt -e .
+	@$(call BY_HASH,.venv-keras,torch)
+	.venv-keras/bin/$(PIP) "$(TORCH)"
+	@$(call BY_HASH,.venv-keras,keras)
+	$(call INSTALL,.venv-keras,. -r requirements/keras.in)
 	touch $@
 
-$(BENCH): pyproject.toml benchmarks/requirements-bench.txt
+# torchvision needs the torch that it was built for.
+$(BENCH): pyproject.toml requirements/torch.lock requirements/bench.lock
 	$(PYTHON) -m venv .venv-bench
-	.venv-bench/bin/pip install -q --disable-pip-version-check torch==2.14.1 torchvision==0.29.1
-	.venv-bench/bin/pip install -q --disable-pip-version-check -r benchmarks/requirements-bench.txt -e ".[transfer,openvino]"
+	@$(call BY_HASH,.venv-bench,torch)
+	.venv-bench/bin/$(PIP) torch==2.14.1 torchvision==0.29.1
+	@$(call BY_HASH,.venv-bench,bench)
+	$(call INSTALL,.venv-bench,".[transfer,openvino]" -r requirements/bench.in)
 	touch $@
 
 # fastdup pins older versions of the other tools' packages: pip finds no common solution.
 $(FASTDUP): Makefile
 	$(PYTHON) -m venv .venv-fastdup
-	.venv-fastdup/bin/pip install -q --disable-pip-version-check "fastdup>=2.50"
+	.venv-fastdup/bin/$(PIP) "fastdup>=2.50"
 	touch $@
+
+$(TOOLS): requirements/tools.lock
+	$(PYTHON) -m venv .venv-tools
+	@$(call BY_HASH,.venv-tools,tools)
+	$(if $(LOCK),,.venv-tools/bin/$(PIP) -r requirements/tools.in)
+	touch $@
+
+# The packages of .venv with versions and licences, as CycloneDX.
+sbom: $(READY) $(TOOLS)
+	@mkdir -p build
+	.venv-tools/bin/cyclonedx-py environment $(BIN)/python --pyproject pyproject.toml --output-reproducible \
+		--output-file build/sbom.json
+
+# Writes the locks from pyproject.toml and requirements/*.in; UPGRADE=1 takes the newest versions.
+COMPILE = .venv-tools/bin/uv pip compile --quiet --python .venv-tools/bin/python --python-version 3.11 \
+	--universal --generate-hashes --custom-compile-command "make lock" \
+	--excludes requirements/unlocked.txt $(if $(UPGRADE),--upgrade)
+lock: $(TOOLS)
+	$(COMPILE) pyproject.toml --extra dev requirements/torch.in -o requirements/dev.lock
+	$(COMPILE) requirements/torch.in -c requirements/dev.lock -o requirements/torch.lock
+	$(COMPILE) pyproject.toml requirements/torch.in requirements/keras.in -o requirements/keras.lock
+	$(COMPILE) pyproject.toml --extra transfer --extra openvino requirements/torch.in requirements/bench.in \
+		-o requirements/bench.lock
+	$(COMPILE) requirements/tools.in -o requirements/tools.lock

@@ -13,6 +13,7 @@ def planned(folder: Path, *options: str) -> str:
     """Return the commands that `make demo` would run where nothing is installed."""
     for name in ("Makefile", "pyproject.toml"):
         shutil.copy(ROOT / name, folder)
+    shutil.copytree(ROOT / "requirements", folder / "requirements", dirs_exist_ok=True)
     done = subprocess.run(
         ["make", "-n", "demo", *options], cwd=folder, capture_output=True, text=True, check=True
     )

@@ -9,10 +9,11 @@ from typing import Any, cast
 
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from stainproof.config.schema import Config, NetworkConfig, TrainingConfig
 from stainproof.errors import ConfigError, first_line
+
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 def build_backbone(settings: NetworkConfig, num_classes: int) -> nn.Module:
@@ -129,9 +130,9 @@ def set_training_mode(network: nn.Module, settings: TrainingConfig) -> None:
             norm.eval()
 
 
-def batch_norms(network: nn.Module) -> list[_BatchNorm]:
+def batch_norms(network: nn.Module) -> list[nn.Module]:
     """Return the batch-normalisation layers of a network."""
-    return [module for module in network.modules() if isinstance(module, _BatchNorm)]
+    return [module for module in network.modules() if isinstance(module, BATCH_NORMS)]
 
 
 def _timm_with(name: str) -> ModuleType:

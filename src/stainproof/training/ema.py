@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 
 class MovingAverage:
@@ -29,4 +30,4 @@ class MovingAverage:
                 currents.append(value)
             else:
                 self.state[key].copy_(value)
-        torch._foreach_lerp_(averages, currents, 1 - decay)
+        get_ema_multi_avg_fn(decay)(averages, currents, None)
