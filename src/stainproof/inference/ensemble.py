@@ -6,7 +6,7 @@ from pathlib import Path
 
 from stainproof import files
 from stainproof.config.parsing import check_known
-from stainproof.errors import CheckpointError, ConfigError
+from stainproof.errors import CheckpointError, ConfigError, DataError
 from stainproof.inference.classifier import Classifier
 from stainproof.inference.voting import VOTINGS
 from stainproof.runs.ensemble import ENSEMBLE_FILE, MEMBERS_FOLDER, Ensemble, refuse_ensemble
@@ -39,17 +39,20 @@ def ensemble(runs: Sequence[str | Path], out: str | Path, *, voting: str = "soft
             member = folder / MEMBERS_FOLDER / name
             member.mkdir(parents=True)
             for file in (run.card, run.config, run.best, run.onnx):
-                _copy(file, member / file.name)
+                _copy(file, run, member / file.name)
             for file in (run.int8, run.training_hashes):
                 if file.exists():
-                    _copy(file, member / file.name)
+                    _copy(file, run, member / file.name)
         combined.write(folder / ENSEMBLE_FILE)
         Classifier.load(folder)
     return combined
 
 
-def _copy(file: Path, to: Path) -> None:
+def _copy(file: Path, run: RunFolder, to: Path) -> None:
     try:
+        files.check_own(file, run.path)
         shutil.copyfile(file, to)
+    except DataError as error:
+        raise CheckpointError(f"{error}; not a finished run") from error
     except OSError as error:
         raise CheckpointError(f"{file}: missing or unreadable; not a finished run") from error
