@@ -170,7 +170,8 @@ def train(
 
     Args:
         source: Labelled images, see `data.sources.load`.
-        out: The run folder to make, or with `resume` to continue.
+        out: The run folder to make or to continue: a run that was stopped goes on if it is called
+            with the same settings and source again, after its last epoch or else anew.
         config: All settings, or a TOML file of them, instead of `preset`, `network` and `schedule`.
         preset: A network and a schedule; by default `light`, with `resume` the run's own settings.
         network: Another network than the preset's.
@@ -178,7 +179,8 @@ def train(
         budget: Training time, such as `"90s"`, `"20m"`, `"1h30m"`, or a number of seconds; replaces
             the number of epochs.
         seed: Seed of all random numbers, 0 or more; by default that of `config`, else 0.
-        resume: Whether to continue a run that was stopped.
+        resume: Whether to continue a run that has finished an epoch; also with other settings, and
+            also a finished one.
         audited: Whether to audit the source first and leave out what the audit drops. The audit is
             kept in the run folder, and a resumed run applies it again.
         track: Shows progress.
@@ -188,11 +190,12 @@ def train(
             `**{"training.batch_size": 64}`. All names: `help(stainproof.Config)`.
 
     Returns:
-        The card of the run.
+        The card of the run; `stopped` is `interrupted` after SIGINT or SIGTERM.
 
     Raises:
         ConfigError: A setting is unknown or invalid, two arguments contradict each other, `out`
-            contains a run and `resume` is off, or both `resume` and `audited` are set.
+            contains a finished run or one with other settings and `resume` is off, or both `resume`
+            and `audited` are set.
         DataError: The source cannot be used for training.
         CheckpointError: There is nothing to resume, or the run was started on other images.
 
@@ -206,7 +209,7 @@ def train(
     from stainproof.inference.teacher import load_teacher
     from stainproof.training.card import make_card, summarise_data, write_examples
     from stainproof.training.loop import Trainer
-    from stainproof.training.resume import resolve_config
+    from stainproof.training.resume import resolve_start
 
     run = RunFolder(out)
     chosen = choose_config(
@@ -219,9 +222,10 @@ def train(
         assignments=settings,
         kept=run.read_resumed_config() if resume and config is None else None,
     )
-    config, changes = resolve_config(run, chosen, resume, audited)
-    for change in changes:
-        say(change)
+    start = resolve_start(run, chosen, resume, audited)
+    config = start.config
+    for note in start.notes:
+        say(note)
     teacher = partial(load_teacher, config.training.teacher) if config.training.teacher else None
     if teacher:
         teacher()  # an unusable teacher is reported before the images are read
@@ -230,27 +234,28 @@ def train(
         say(line)
     check_split(listing, config.split, config.seed)
     with run.training_lock():
-        if audited:
+        is_audited_now = audited and not start.again
+        if is_audited_now:
             _audit_listing(listing, run.audit, config.audit, track=track)
         try:
             data, split = _read_and_split(listing, config, dropped_names(run.audit), track)
         except DataError:
-            if audited:  # nothing is left of a training that was not started
+            if is_audited_now:  # nothing is left of a training that was not started
                 shutil.rmtree(run.audit)
             raise
         for line in (*(one for one in data.notes if one not in listing.notes), *split.notes):
             say(line)
-        if resume:
+        if start.again:
             run.check_split(split.sha256())
         parts = split.divide(data)
         summary = summarise_data(data, split, parts)
         del data, listing  # the images are in memory once, in `parts`
         trainer = Trainer(
-            config, parts[TRAIN], parts[VAL], run, resume=resume, load_teacher=teacher
+            config, parts[TRAIN], parts[VAL], run, resume=start.resume, load_teacher=teacher
         )
 
-        run.write_config(config)
         run.write_splits(split.to_bytes())
+        run.write_config(config)  # from here on the same command goes on with this run
         run.write_training_hashes(canonical_hashes(parts[TRAIN].images))
         write_examples(run, parts[TRAIN])
 
@@ -322,15 +327,17 @@ def average(
         one.check_split(split.sha256())
     parts = split.divide(data)
     averaged = average_weights(candidates, choice, config, parts[TRAIN], parts[VAL], max_val_loss)
-    run.copy_training_record(first)
-    run.write_weights(run.best, averaged.state)
-    changes = {
-        "best": card.best.model_copy(update=vars(averaged.validation)),
-        "mean_of": averaged.description,
-        "weights_sha256": files.sha256_of(run.best),
-        "provenance": provenance.collect(),
-    }
-    return _finish_run(run, card.model_copy(update=changes), parts, track)
+    with files.new_folder(run.path) as folder:
+        made = RunFolder(folder)
+        made.copy_training_record(first)
+        made.write_weights(made.best, averaged.state)
+        changes = {
+            "best": card.best.model_copy(update=vars(averaged.validation)),
+            "mean_of": averaged.description,
+            "weights_sha256": files.sha256_of(made.best),
+            "provenance": provenance.collect(),
+        }
+        return _finish_run(made, card.model_copy(update=changes), parts, track)
 
 
 def evaluate(
@@ -488,6 +495,7 @@ def _finish_run(run: RunFolder, card: Card, parts: dict[str, Dataset], track: Tr
     model = to_onnx(load_network(run, card), card.preprocessing)
     card = card.model_copy(update={"onnx_sha256": run.write_onnx(model), "int8_sha256": ""})
     card = card.model_copy(update={"engine": choose_engine(run, card)})
+    run.report.unlink(missing_ok=True)  # a run is finished when this card has a report
     run.write_card(card)
     classifier = Classifier.load(run.path)
     for part, name in HOME_SOURCES.items():

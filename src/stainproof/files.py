@@ -13,9 +13,11 @@ import stat
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from fcntl import LOCK_EX, LOCK_NB, flock
 from io import BufferedReader
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +38,8 @@ ZIP_ERRORS = (
 """Exceptions raised by reading a damaged, encrypted or unusually compressed zip file.
 NotImplementedError is a subclass of one of them.
 """
+PART_NAME = re.compile(r"\..+\.\d+\.part")
+"""Names of temporary files and folders."""
 
 MAX_TEXT_BYTES = 64 * 10**6
 """Largest JSON, TOML or CSV file of a run that is read."""
@@ -88,34 +92,35 @@ _QUOTED_FORMULA = re.compile(r"'+[=+\-@\t\r]")
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` that replaces it when the block ends without an error.
 
-    If the process is killed, either the old file or the new one exists, never a part of one.
+    If the process is killed, either the old file or the new one exists, never a part of one. The
+    temporary file that it leaves is removed when the file is written again. Permissions are those
+    that the umask of the process gives.
 
     Raises:
         DataError: The folder cannot be written to.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        part, handle = _reserve(path, _make_file)
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror})") from error
-    os.close(handle)
-    part = Path(name)
     try:
         yield part
         with part.open("rb+") as file:
             os.fsync(file.fileno())
-        part.chmod(0o644)
         try:
             part.replace(path)
         except OSError as error:
             raise DataError(f"{path}: cannot be written ({error.strerror})") from error
     finally:
-        part.unlink(missing_ok=True)
+        _give_up(part, handle)
 
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder that becomes `path` when the block ends without an error.
+
+    The temporary folder that a killed process leaves is removed when the folder is made again.
 
     Raises:
         DataError: `path` exists and is not an empty folder, or its parent cannot be written to.
@@ -125,12 +130,11 @@ def new_folder(path: Path) -> Iterator[Path]:
     path = path.resolve()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part"))
+        part, handle = _reserve(path, _make_folder)
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror})") from error
     try:
         yield part
-        part.chmod(0o755)
         if path.exists() and path != Path.cwd():
             with suppress(OSError):  # such as a mount point
                 path.rmdir()
@@ -140,7 +144,97 @@ def new_folder(path: Path) -> Iterator[Path]:
         else:
             part.replace(path)
     finally:
+        _give_up(part, handle)
+
+
+def clear_parts(folder: Path) -> None:
+    """Remove what killed processes left in a folder that only this package writes to, and below.
+
+    Files and folders that a living process writes are left alone.
+    """
+    for part in sorted(folder.rglob(".*.part")):
+        if PART_NAME.fullmatch(part.name):
+            _clear(part)
+
+
+def _reserve(path: Path, make: Callable[[Path], int]) -> tuple[Path, int]:
+    """Make and lock a temporary file or folder beside `path`, after removing what was left over.
+
+    The operating system frees the lock when the process ends, also after a crash.
+
+    Args:
+        path: What it will become.
+        make: Makes it and opens it.
+
+    Returns:
+        Its path, and the handle that holds the lock.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    for rank in count():
+        part, following = (path.parent / f".{path.name}.{i}.part" for i in (rank, rank + 1))
+        if os.path.lexists(part):
+            _clear(part)
+        try:
+            handle = make(part)
+        except FileExistsError:  # of another process
+            continue
+        with suppress(OSError):  # a file system without locks
+            flock(handle, LOCK_EX)
+        if _is_at(part, handle):
+            if os.path.lexists(following):
+                _clear(following)
+            break
+        os.close(handle)  # another process took it for a left-over before it was locked
+    return part, handle
+
+
+def _make_file(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+
+
+def _make_folder(path: Path) -> int:
+    path.mkdir()
+    return os.open(path, os.O_RDONLY)
+
+
+def _give_up(part: Path, handle: int) -> None:
+    """Remove a temporary file or folder unless it was renamed, and free its lock."""
+    if _is_at(part, handle):
+        _remove(part)
+    os.close(handle)
+
+
+def _clear(part: Path) -> None:
+    """Remove a temporary file or folder unless a living process holds its lock."""
+    try:
+        handle = os.open(part, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return
+    try:
+        flock(handle, LOCK_EX | LOCK_NB)
+        if _is_at(part, handle):
+            _remove(part)
+    except OSError:  # held, or a file system without locks
+        return
+    finally:
+        os.close(handle)
+
+
+def _is_at(path: Path, handle: int) -> bool:
+    """Return whether the open file or folder is still the one at the path."""
+    try:
+        return os.path.samestat(path.lstat(), os.fstat(handle))
+    except OSError:
+        return False
+
+
+def _remove(part: Path) -> None:
+    if part.is_dir():
         shutil.rmtree(part, ignore_errors=True)
+    else:
+        part.unlink(missing_ok=True)
 
 
 def check_writable(path: Path) -> None:
@@ -178,7 +272,7 @@ def append_line(path: Path, line: str) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror})") from error
     content = f"{line}\n".encode()
@@ -194,6 +288,30 @@ def write_picture(path: Path, rgb: NDArray[np.uint8]) -> None:
     """Write uint8 (height, width, 3) RGB as a PNG file, atomically."""
     with atomic_path(path) as part:
         Image.fromarray(rgb).save(part, format="PNG")
+
+
+def check_own(path: Path, folder: Path) -> None:
+    """Check that a file belongs to a folder, so that nothing outside it is read or copied.
+
+    Args:
+        path: A file in the folder or below.
+        folder: The folder, which may itself be reached through a link.
+
+    Raises:
+        DataError: The file is missing, lies outside the folder, or is no regular file; or it, or a
+            folder on the way to it, is a link.
+    """
+    inner = path.relative_to(folder).parts if path.is_relative_to(folder) else ("..",)
+    if ".." in inner:
+        raise DataError(f"{path}: lies outside {folder}")
+    for place in (path, *path.parents[: len(inner) - 1]):
+        if place.is_symlink():
+            raise DataError(f"{place}: is a link; allowed: files in {folder} itself")
+    try:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            raise DataError(f"{path}: not a regular file")
+    except OSError as error:
+        raise DataError(f"{path}: missing or unreadable") from error
 
 
 def exists(path: Path) -> bool:

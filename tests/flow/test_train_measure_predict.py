@@ -30,7 +30,7 @@ from stainproof.runs.folder import RunFolder
 from stainproof.synthetic import phantoms
 from stainproof.training import checkpoint
 from stainproof.training.loop import Step, Trainer
-from stainproof.training.resume import resolve_config
+from stainproof.training.resume import Start, resolve_start
 from tests.common.signals import call_handler
 from tests.common.tiny import TINY, set_options, tiny_config
 
@@ -288,7 +288,8 @@ def test_an_interrupt_ends_with_a_usable_run_folder(
     os.kill(process.pid, getattr(signal, signal_name))
     out, err = process.communicate(timeout=60)
     assert "interrupted" in out, err
-    assert process.returncode == 0
+    assert err.endswith("stainproof: interrupted; the same command continues\n")
+    assert process.returncode == 128 + getattr(signal, signal_name)
     assert Classifier.load(tmp_path / "run").classes == BLOOD_CLASSES
     assert (tmp_path / "run" / "report.html").exists()
 
@@ -307,21 +308,6 @@ def test_an_interrupt_while_an_epoch_is_being_kept_is_obeyed_when_it_is_whole(
     assert (card.stopped, card.num_epochs) == ("interrupted", 1)
     monkeypatch.undo()
     assert train(cells, tmp_path / "run", resume=True).num_epochs == 3
-
-
-def test_a_run_interrupted_in_its_first_epoch_is_usable_for_inference_but_not_resumable(
-    cells: Path, tmp_path: Path
-) -> None:
-    def interrupt(step: Step) -> None:
-        call_handler()
-
-    card = train(cells, tmp_path / "run", tiny_config("training.epochs=3"), on_step=interrupt)
-    assert (card.stopped, card.num_epochs) == ("interrupted", 1)
-    assert Classifier.load(tmp_path / "run").classes == BLOOD_CLASSES
-    with pytest.raises(CheckpointError, match="nothing to resume"):
-        train(cells, tmp_path / "run", resume=True)
-    with pytest.raises(ConfigError, match="already holds a run; choose another"):
-        train(cells, tmp_path / "run", tiny_config())
 
 
 @pytest.mark.slow
@@ -376,16 +362,17 @@ def test_a_resumed_run_does_not_become_another(
     save_file({}, tmp_path / "state.safetensors", {"state": json.dumps(notes)})
     more = tiny_config(f"training.schedule={schedule}", "training.epochs=9")
     epochs = f"training.epochs: {kept.training.epochs} -> 9"
-    assert resolve_config(RunFolder(tmp_path), more, resume=True, audited=False) == (
-        more, [f"changed for the rest of the run: {epochs}"],
-    )  # fmt: skip
+    note = f"changed for the rest of the run: {epochs}"
+    assert resolve_start(RunFolder(tmp_path), more, resume=True, audited=False) == Start(
+        more, resume=True, again=True, notes=(note,)
+    )
     edited = tiny_config(f"training.schedule={schedule}", f"{key}={value}")
     (tmp_path / "config.toml").write_text(edited.to_toml())
     with pytest.raises(ConfigError, match=f"{key}: .* a resumed run keeps its own"):
-        resolve_config(RunFolder(tmp_path), edited, resume=True, audited=False)
+        resolve_start(RunFolder(tmp_path), edited, resume=True, audited=False)
     other = tiny_config(f"training.schedule={schedule}", f"{key}={value}")
     with pytest.raises(ConfigError, match=f"{key}: .* a resumed run keeps its own"):
-        resolve_config(RunFolder(tmp_path), other, resume=True, audited=False)
+        resolve_start(RunFolder(tmp_path), other, resume=True, audited=False)
 
 
 def test_a_resumed_run_takes_the_weight_decay_that_it_is_given(cells: Path, tmp_path: Path) -> None:

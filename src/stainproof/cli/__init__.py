@@ -2,6 +2,8 @@
 
 import signal
 import sys
+from types import FrameType
+from typing import NoReturn
 
 import typer
 
@@ -10,22 +12,32 @@ from stainproof.cli.app import app
 from stainproof.cli.terminal import complain, prepare
 from stainproof.errors import StainproofError, in_words
 
-INTERRUPTED = 130
-
 
 def main() -> None:
-    """Run the command line; a user's mistake is one line and exit code 2."""
+    """Run the command line; a user's mistake is one line and exit code 2.
+
+    An interrupted command ends as one that the signal ends: 130 for SIGINT, 143 for SIGTERM.
+    """
     prepare()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    received = signal.SIGINT
+
+    def terminate(number: int, frame: FrameType | None) -> NoReturn:
+        nonlocal received
+        received = signal.SIGTERM
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, terminate)
     try:
         code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
+        if code == 128 + signal.SIGINT:  # Typer's word for any KeyboardInterrupt
+            raise KeyboardInterrupt
         sys.exit(code if isinstance(code, int) else 0)
     except StainproofError as error:
         message = str(error)
     except OSError as error:
         message = in_words(error)
     except (KeyboardInterrupt, typer.Abort):
-        sys.exit(INTERRUPTED)
+        sys.exit(128 + received)
     except typer.TyperException as error:
         message = getattr(error, "format_message", error.__str__)()
     complain(" ".join(message.replace("Value error, ", "").split()))

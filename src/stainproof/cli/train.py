@@ -9,10 +9,13 @@ from stainproof.cli import console
 from stainproof.cli.app import app
 from stainproof.cli.bars import progress
 from stainproof.cli.options import Assignments, Data, with_source_options
+from stainproof.cli.terminal import complain
 from stainproof.config.names import AveragingChoice, NetworkName, PresetName, ScheduleName
 
 if TYPE_CHECKING:
     from stainproof.config.schema import SourceConfig
+
+GOES_ON = "the same command continues"
 
 
 @app.command(
@@ -54,7 +57,7 @@ def train(
         bool, typer.Option("--audit", help="Audit the images first and leave out what it drops.")
     ] = False,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Continue a run that was stopped.")
+        bool, typer.Option("--resume", help="Continue a run, also with other settings.")
     ] = False,
     *,
     options: "SourceConfig",
@@ -63,7 +66,7 @@ def train(
     from stainproof import api
     from stainproof.config.presets import choose_config
     from stainproof.machine import keep_freed_memory
-    from stainproof.runs.folder import RunFolder
+    from stainproof.runs.folder import INTERRUPTED, RunFolder
 
     chosen = choose_config(
         config,
@@ -78,7 +81,7 @@ def train(
     source = chosen.source.model_copy(update=options.model_dump(exclude_defaults=True))
     chosen = chosen.model_copy(update={"source": source})
     keep_freed_memory()
-    with progress("after the first epoch, --resume continues") as bars:
+    with progress(GOES_ON) as bars:
         card = api.train(
             data,
             out,
@@ -90,6 +93,9 @@ def train(
             on_step=bars.step,
         )
     console.print_card(card, out)
+    if card.stopped == INTERRUPTED:
+        complain(f"interrupted; {GOES_ON}")
+        raise KeyboardInterrupt
 
 
 @app.command(

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from stainproof import files, provenance
 from stainproof.data.dataset import Dataset
+from stainproof.errors import CheckpointError
 from stainproof.evaluation import metrics
 from stainproof.evaluation.result import EVALUATION_FILE, MISTAKES_FOLDER, Evaluation, Mistake
 from stainproof.inference.classifier import Classifier
@@ -27,6 +28,9 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate a classifier on a data set; write `eval.json` and pictures of the worst mistakes.
 
+    An earlier evaluation in the folder stays whole until `eval.json` is replaced: the pictures that
+    it names are left alone until then.
+
     Args:
         classifier: The classifier.
         data: Labelled images; may have fewer classes than the model, in another order.
@@ -44,7 +48,6 @@ def evaluate(
     began = time.perf_counter()
     probs = classifier.predict_dataset(data, track)
     images_per_s = len(data) / (time.perf_counter() - began)
-    (out / EVALUATION_FILE).unlink(missing_ok=True)  # its pictures are replaced one by one
     scores = metrics.score(labels, probs, classifier.classes, seed, data.groups)
     result = Evaluation(
         source=data.source,
@@ -62,6 +65,7 @@ def evaluate(
         provenance=provenance.collect(),
     )
     result.write(out / EVALUATION_FILE)
+    _remove_other_pictures(out / MISTAKES_FOLDER, result)
     return result
 
 
@@ -75,10 +79,9 @@ def _write_mistakes(
     predicted, confidence = probs.argmax(axis=1), probs.max(axis=1)
     wrong = np.flatnonzero(predicted != labels)
     worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:NUM_MISTAKES]
-    for old in folder.glob("[0-9][0-9].png"):
-        old.unlink()
+    files.clear_parts(folder)
     mistakes = []
-    for rank, index in enumerate(worst):
+    for rank, index in enumerate(worst, _first_number(folder)):
         picture = f"{rank:02d}.png"
         files.write_picture(folder / picture, data.images[index])
         mistakes.append(
@@ -91,3 +94,21 @@ def _write_mistakes(
             )
         )
     return tuple(mistakes)
+
+
+def _first_number(folder: Path) -> int:
+    """Return the number from which pictures have names that the evaluation there does not use."""
+    try:
+        kept = Evaluation.read(folder.with_name(EVALUATION_FILE))
+    except CheckpointError:  # none, or a damaged one
+        return 0
+    is_used = any(int(Path(one.picture).stem) < NUM_MISTAKES for one in kept.mistakes)
+    return NUM_MISTAKES if is_used else 0
+
+
+def _remove_other_pictures(folder: Path, result: Evaluation) -> None:
+    """Remove the pictures of earlier evaluations."""
+    kept = {mistake.picture for mistake in result.mistakes}
+    for picture in folder.glob("[0-9][0-9].png"):
+        if picture.name not in kept:
+            picture.unlink(missing_ok=True)

@@ -1,26 +1,17 @@
 """HTML page of a run: which classes fail on which source, then data, training and settings."""
 
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
 
 from markupsafe import Markup
-from PIL import Image
 
-from stainproof import files
 from stainproof.errors import CheckpointError
 from stainproof.evaluation.intervals import difference
-from stainproof.evaluation.result import (
-    EVALUATION_FILE,
-    MISTAKES_FOLDER,
-    ClassMetrics,
-    Evaluation,
-    Mistake,
-)
-from stainproof.reports import figures, wording
-from stainproof.reports.frame import picture_uri, render_page
+from stainproof.evaluation.result import ClassMetrics, Evaluation, Mistake
+from stainproof.reports import figures, own_files, wording
+from stainproof.reports.frame import render_page
 from stainproof.runs.artefact import Estimate
 from stainproof.runs.card import Card
 from stainproof.runs.folder import RunFolder
@@ -85,13 +76,17 @@ def render(run: RunFolder, evaluations: Sequence[Path]) -> str:
     history = run.read_history()[: card.num_epochs]  # a training may have written more meanwhile
     if not history:
         raise CheckpointError(f"{run.history}: holds no epoch")
-    results = [Evaluation.read(folder / EVALUATION_FILE) for folder in evaluations]
+    results = [own_files.read_evaluation(run, folder) for folder in evaluations]
+    pictures_of = [
+        own_files.pictures_of(run, folder, result)
+        for folder, result in zip(evaluations, results, strict=True)
+    ]
     own = [folder.parent == run.home for folder in evaluations]
     home = _find_home(list(compress(results, own)), card)
     sections = [
-        _section(f"source-{rank}", result, folder, home, card, is_home)
-        for rank, (result, folder, is_home) in enumerate(
-            zip(results, evaluations, own, strict=True), 1
+        _section(f"source-{rank}", result, pictures, home, card, is_home)
+        for rank, (result, pictures, is_home) in enumerate(
+            zip(results, pictures_of, own, strict=True), 1
         )
     ]
     away = [one for one in sections if not one.is_home and not one.has_other_weights]
@@ -102,7 +97,7 @@ def render(run: RunFolder, evaluations: Sequence[Path]) -> str:
         provenance=card.provenance,
         card=card,
         history=history,
-        config_toml=run.read(run.config).decode("utf-8", "replace"),
+        config_toml=own_files.read_settings(run),
         facts=wording.facts(card, history[-1].elapsed_s),
         verdict=wording.verdict(card, home, [(one.result, one.loss) for one in away]),
         home=home,
@@ -125,7 +120,7 @@ def _find_home(results: Sequence[Evaluation], card: Card) -> Evaluation | None:
 def _section(
     anchor: str,
     result: Evaluation,
-    folder: Path,
+    pictures: Sequence[str],
     home: Evaluation | None,
     card: Card,
     is_home: bool,
@@ -145,10 +140,7 @@ def _section(
         confusion=Markup(_worst_confusion(result) if is_large else _full_confusion(result)),
         confused_pairs=tuple(_confused_pairs(result)),
         reliability=Markup(figures.reliability(result.reliability)),
-        mistakes=tuple(
-            (mistake, _picture(folder / MISTAKES_FOLDER / mistake.picture))
-            for mistake in result.mistakes
-        ),
+        mistakes=tuple(zip(result.mistakes, pictures, strict=True)),
     )
 
 
@@ -243,7 +235,8 @@ def _examples(run: RunFolder, ranked: Sequence[str]) -> dict[str, list[str]]:
     num_per_class = max(1, MAX_EXAMPLES // len(ranked))
     return {
         name: [
-            _picture(path) for path in sorted((run.examples / name).glob("*.png"))[:num_per_class]
+            own_files.read_picture(path, run.path)
+            for path in sorted((run.examples / name).glob("[0-9]*.png"))[:num_per_class]
         ]
         for name in sorted(ranked[:MAX_EXAMPLES])
     }
@@ -269,11 +262,3 @@ def _curves(history: Sequence[EpochRecord], selected: int | None) -> list[tuple[
         "Learning rate": figures.curve(rates, selected, "Learning rate", colours=["third"]),
     }
     return [(title, Markup(svg)) for title, svg in drawn.items()]
-
-
-def _picture(path: Path) -> str:
-    try:
-        with Image.open(io.BytesIO(files.read_bytes(path))) as picture:
-            return picture_uri(picture)
-    except Exception as error:  # Pillow raises many types for damaged files
-        raise CheckpointError(f"{path}: missing or unreadable") from error

@@ -53,8 +53,8 @@ if TYPE_CHECKING:
 
 HOME_SOURCES = {"val": "validation", "test": "home test"}
 """Split -> name of an evaluation on the images that training held out."""
-
-
+RUNNING, INTERRUPTED = "running", "interrupted"
+"""Values of a card's `stopped` while a training has not ended by itself."""
 IN_TRAINING = "another process is training in this folder"
 MAX_MODEL_BYTES = 4 * 2**30
 """Largest file of weights or ONNX model that is read."""
@@ -110,6 +110,26 @@ class RunFolder(HashedFolder):
                 "another --out"
             )
 
+    def has_begun(self) -> bool:
+        """Return whether a training began here and can go on: after its last epoch, or anew.
+
+        A training that has a state goes on after its last epoch until its report is written. One
+        that was stopped in its first epoch has no state and begins anew.
+        """
+        if not self.config.exists() or self.is_finished():
+            return False
+        if self.state.exists() or not self.card.exists():
+            return True
+        card = self.read_card()
+        return card.num_epochs == 1 and card.stopped in (RUNNING, INTERRUPTED) and not card.mean_of
+
+    def is_finished(self) -> bool:
+        """Return whether training ended by itself, and its ONNX model and report are written."""
+        if not self.card.exists() or not self.report.exists():
+            return False
+        card = self.read_card()
+        return bool(card.onnx_sha256) and card.stopped not in (RUNNING, INTERRUPTED)
+
     @contextmanager
     def training_lock(self) -> Iterator[None]:
         """Hold the lock of the only process that may train in this folder.
@@ -130,6 +150,7 @@ class RunFolder(HashedFolder):
         except Timeout:
             raise ConfigError(f"{self}: {IN_TRAINING}; choose another --out") from None
         try:
+            files.clear_parts(self.path)
             yield
         finally:
             lock.release()
@@ -209,7 +230,10 @@ class RunFolder(HashedFolder):
         """
         for file in (self.config, self.state):
             if not file.exists():
-                raise CheckpointError(f"{self}: no {file.name} in it; there is nothing to resume")
+                advice = "; without --resume it begins anew" if self.has_begun() else ""
+                raise CheckpointError(
+                    f"{self}: no {file.name} in it; there is nothing to resume{advice}"
+                )
         return self._make_config(read_toml(self.config))
 
     def write_config(self, config: Config) -> None:
@@ -355,23 +379,28 @@ class RunFolder(HashedFolder):
         return [path for path in (*folders, *sorted(self.evaluations.glob("*"))) if path.is_dir()]
 
     def copy_training_record(self, other: "RunFolder") -> None:
-        """Copy settings, split, hashes, history, audit and examples of another run."""
+        """Copy settings, split, hashes, history, audit and examples of another run.
+
+        Raises:
+            CheckpointError: One of the files was altered.
+            DataError: One of the files is a link.
+        """
         self.copy_files(other, other.config, other.splits, other.training_hashes, other.history)
-        audit = other.audit / "audit.csv"
-        if audit.exists():
-            files.write_bytes(self.audit / audit.name, audit.read_bytes())
-        for picture in sorted(other.examples.glob("*/*.png")):
-            inner = picture.relative_to(other.path)
-            files.write_bytes(self.path / inner, picture.read_bytes())
+        for file in (other.audit / "audit.csv", *sorted(other.examples.glob("*/*.png"))):
+            if file.exists():
+                files.check_own(file, other.path)
+                files.write_bytes(self.path / file.relative_to(other.path), file.read_bytes())
 
     def copy_files(self, other: "RunFolder", *paths: Path) -> None:
         """Copy files of another run that exist, each checked against the manifest.
 
         Raises:
             CheckpointError: One was altered, or is not a regular file.
+            DataError: One is a link.
         """
         for path in paths:
             if path.exists():
+                files.check_own(path, other.path)
                 content = other.read(path, MAX_MODEL_BYTES)
                 self.put_bytes(self.path / path.relative_to(other.path), content)
 

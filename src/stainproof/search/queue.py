@@ -15,9 +15,9 @@ from stainproof.evaluation.result import Evaluation
 from stainproof.models.backbones import with_backbone_preprocessing
 from stainproof.progress import Track, silent
 from stainproof.runs.card import Card
-from stainproof.runs.folder import RunFolder
+from stainproof.runs.folder import INTERRUPTED, RunFolder
 from stainproof.search.experiment import Experiment, Row
-from stainproof.training.loop import INTERRUPTED, Step
+from stainproof.training.loop import Step
 
 
 def run_queue(
@@ -132,15 +132,14 @@ def finish_training(
     """
     resume = run.state.exists()
     if not resume:
+        run.check_not_in_training()
         shutil.rmtree(run.path, ignore_errors=True)
     elif run.read_config() != with_backbone_preprocessing(config):
         raise ConfigError(
             f"{run}: was begun with other settings; remove it or choose another --out"
         )
-    elif run.report.exists():
-        card = run.read_card()
-        if card.onnx_sha256 and card.stopped != INTERRUPTED:
-            return card
+    elif run.is_finished():
+        return run.read_card()
     card = api.train(
         source, run.path, None if resume else config, resume=resume, track=track, on_step=on_step
     )

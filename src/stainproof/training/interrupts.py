@@ -3,7 +3,7 @@
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 
@@ -21,13 +21,15 @@ class Interrupt:
 def deferred_interrupts() -> Iterator[Interrupt]:
     """Record the first interrupt instead of raising it; a second one acts immediately.
 
-    Python handles signals in the main thread only; in other threads nothing is recorded.
+    The usual handler is called for the first one too, so that it can note which signal it was; the
+    KeyboardInterrupt that it raises is dropped. Python handles signals in the main thread only; in
+    other threads nothing is recorded.
     """
     interrupt = Interrupt()
     if threading.current_thread() is not threading.main_thread():
         yield interrupt
         return
-    usual = {number: signal.getsignal(number) for number in SIGNALS}
+    usual = {int(number): signal.getsignal(number) for number in SIGNALS}
 
     def put_back() -> None:
         for number, handler in usual.items():
@@ -36,6 +38,10 @@ def deferred_interrupts() -> Iterator[Interrupt]:
     def note(number: int, frame: FrameType | None) -> None:
         interrupt.noted = True
         put_back()
+        handler = usual[number]
+        if callable(handler):
+            with suppress(KeyboardInterrupt):
+                handler(number, frame)
 
     for number in SIGNALS:
         signal.signal(number, note)

@@ -17,7 +17,7 @@ from stainproof.models.backbones import freeze, set_training_mode
 from stainproof.models.network import build_network
 from stainproof.models.preprocessing import to_tensor
 from stainproof.models.pretrained import load_pretrained
-from stainproof.runs.folder import RunFolder
+from stainproof.runs.folder import INTERRUPTED, RUNNING, RunFolder
 from stainproof.runs.history import EpochRecord
 from stainproof.training import checkpoint, compute
 from stainproof.training.batches import Batch, Batches
@@ -29,8 +29,6 @@ from stainproof.training.optimizers import make_optimizer
 from stainproof.training.progressive_resizing import size_px
 from stainproof.training.schedule import Schedule
 from stainproof.training.validation import Validator, selection_accuracy, selection_loss
-
-INTERRUPTED = "interrupted"
 
 
 @dataclass(frozen=True)
@@ -164,7 +162,7 @@ class Trainer:
                     self._end_diverged()
                     continue
                 self._keep(record)
-                on_epoch(self._outcome("running"))
+                on_epoch(self._outcome(RUNNING))
             return self._outcome(stopped)
 
     def _check_teacher(self, sha256: str) -> None:
@@ -272,8 +270,8 @@ class Trainer:
     def _keep(self, record: EpochRecord) -> None:
         """Write weights, history and state, then the best weights, which a state can restore.
 
-        An interrupted first epoch has weights but no state: it is usable for inference, not
-        resumable.
+        An interrupted first epoch has weights but no state: it is usable for inference, and the run
+        begins anew when it goes on.
         """
         run, state = self.run, self._kept_state()
         self.now.epoch = record.epoch

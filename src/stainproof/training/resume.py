@@ -1,5 +1,6 @@
 """Settings of a new or resumed run: what may change on resume, and checks before long work."""
 
+from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
@@ -19,45 +20,86 @@ PLATEAU_RATE = "training.learning_rate"
 """
 
 
-def resolve_config(
-    run: RunFolder, config: Config, resume: bool, audited: bool
-) -> tuple[Config, list[str]]:
-    """Return the settings of a training, and what a resumed run changes; refuse to overwrite a run.
+@dataclass(frozen=True)
+class Start:
+    """How a training starts in its folder."""
 
-    A resumed run is compared with the settings that its last epoch was trained with, so that
-    changes in `config.toml` are noticed.
+    config: Config
+    resume: bool = False
+    """Whether it goes on after the last epoch of the run."""
+    again: bool = False
+    """Whether a run began here before, so that the images must be those it began with."""
+    notes: tuple[str, ...] = ()
+    """What is continued or changed, to be told."""
+
+
+def resolve_start(run: RunFolder, config: Config, resume: bool, audited: bool) -> Start:
+    """Return the settings of a training and where it starts; refuse to overwrite a run.
+
+    The settings of a run that was stopped are compared with those that its last epoch was trained
+    with, so that changes in `config.toml` are noticed. Without `resume`, a run that was stopped
+    goes on if no setting differs: after its last epoch, or anew if it finished none.
 
     Args:
         run: The run folder.
         config: The requested settings.
-        resume: Whether the run exists and is to be continued.
+        resume: Whether the run exists and is to be continued, perhaps with other settings.
         audited: Whether an audit will determine which images the run leaves out.
 
     Raises:
         CheckpointError: There is nothing to resume, or what is resumed was altered.
-        ConfigError: The folder contains a run, the network cannot be built, an audit is requested
-            on resume or present without being requested, or a resumed run would change a setting
-            that it cannot change.
+        ConfigError: The folder contains a run that is finished or has other settings, the network
+            cannot be built, an audit is requested on resume or present without being requested, or
+            a resumed run would change a setting that it cannot change.
     """
+    config = with_backbone_preprocessing(config)
     if resume:
         if audited:
             raise ConfigError(
                 "--audit: not allowed with --resume; a run keeps the audit it began with"
             )
-        run.check(run.state, run.history)
-        trained_with = read_position(run.state).settings
-        kept = make_settings(Config, trained_with) if trained_with else run.read_resumed_config()
-        config = with_backbone_preprocessing(config)
+        kept = _trained_with(run)
         _check_kept(kept, config)
-        return config, [f"changed for the rest of the run: {one}" for one in _changes(kept, config)]
+        changes = [f"changed for the rest of the run: {one}" for one in _changes(kept, config)]
+        return Start(config, resume=True, again=True, notes=tuple(changes))
+    if run.has_begun():
+        return _start_again(run, config, audited)
     run.check_unused()
     if not audited and (run.audit / "audit.csv").exists():
         raise ConfigError(
             f"{run}: has the audit of a run that was not started; add --audit, or remove it"
         )
-    config = with_backbone_preprocessing(config)
     check_network(config, training_sizes_px(config))
-    return config, []
+    return Start(config)
+
+
+def _start_again(run: RunFolder, config: Config, audited: bool) -> Start:
+    """Return how the same training goes on.
+
+    Raises:
+        ConfigError: The settings differ from those that the run was stopped with.
+    """
+    can_resume = run.state.exists()
+    changes = _changes(_trained_with(run) if can_resume else run.read_config(), config)
+    if audited != (run.audit / "audit.csv").exists():
+        changes.append(f"--audit: {not audited} -> {audited}")
+    if changes:
+        advice = "add --resume, or choose" if can_resume else "choose"
+        raise ConfigError(
+            f"{run}: already holds a run with other settings ({changes[0]}); {advice} another --out"
+        )
+    if not can_resume:
+        return Start(config, again=True, notes=(f"{run}: finished no epoch; begins anew",))
+    epoch = read_position(run.state).epoch
+    note = f"{run}: goes on after epoch {epoch}, where it was stopped"
+    return Start(config, resume=True, again=True, notes=(note,))
+
+
+def _trained_with(run: RunFolder) -> Config:
+    """Return the settings that the last epoch of a run was trained with."""
+    run.check(run.state, run.history)
+    settings = read_position(run.state).settings
+    return make_settings(Config, settings) if settings else run.read_resumed_config()
 
 
 def _check_kept(kept: Config, asked: Config) -> None:
