@@ -61,7 +61,7 @@ def bits_used(paths: Sequence[Path]) -> int:
     if highest >= 1 << (bits - 1):
         return bits
     wrong = "fewer than 8 bits" if bits == 8 else f"neither {bits - 2} nor {bits} bits"
-    raise DataError(f"16-bit values reach {highest}, which is {wrong}; state source.bits")
+    raise DataError(f"16-bit values reach {highest}, which is {wrong}; state --bits")
 
 
 def _highest(path: Path) -> int | None:
