@@ -1,9 +1,11 @@
 """Readers of hostile files end with a valid result or one error, in bounded time and memory."""
 
 import csv
+import inspect
 import io
 import os
 import struct
+import sys
 import threading
 import time
 import tracemalloc
@@ -290,15 +292,16 @@ def test_a_layout_of_megabytes_is_refused_in_a_short_line() -> None:
     assert len(str(caught.value)) < 100
 
 
-def test_folders_deeper_than_pythons_recursion_are_listed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    for _ in range(1100):
-        os.mkdir("a")  # noqa: PTH102
-        os.chdir("a")
-    Path("x.png").touch()
-    assert len(scan(tmp_path).images) == 1
+def test_folders_deeper_than_pythons_recursion_are_listed(tmp_path: Path) -> None:
+    inner = tmp_path.joinpath(*"a" * 200)
+    inner.mkdir(parents=True)
+    (inner / "x.png").touch()
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack()) + 100)
+    try:
+        assert len(scan(tmp_path).images) == 1
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 CELLS = st.text(st.characters(codec="utf-8"), max_size=6) | st.sampled_from(
