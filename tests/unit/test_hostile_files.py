@@ -20,6 +20,7 @@ import pyarrow.parquet
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from benchmarks.reliability.hostile_files import FAULTS, is_valid, run
 from stainproof.audit.findings import COLUMNS, read_csv
@@ -129,6 +130,18 @@ def test_two_names_that_differ_in_bytes_that_are_no_text_stay_two(
     second.rename(second.with_name(os.fsdecode(b"\xfe.png")))
     listing = sources.list_source(cell_folder)
     assert len(listing.without({"platelet/\\xff.png"})) == 23
+
+
+def test_an_image_that_claims_more_memory_than_there_is_is_one_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise MemoryError  # as of a PNG chunk with a length of gigabytes
+
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    monkeypatch.setattr("stainproof.data.image_file.Image.open", full)
+    (item,) = stream.read([tmp_path / "a.png"], Preprocessing(), 16)
+    assert item.error.endswith("a.png: damaged, or takes more memory than there is")
 
 
 def test_members_of_an_npz_file_that_nobody_needs_are_not_read(tmp_path: Path) -> None:
