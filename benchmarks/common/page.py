@@ -29,6 +29,7 @@ def peak_memory_mb() -> float:
 def write_section(name: str, text: str) -> None:
     """Replace the section of this name in results.md, or add it at the end."""
     path = OUT / "results.md"
+    OUT.mkdir(parents=True, exist_ok=True)
     page = path.read_text(encoding="utf-8") if path.exists() else "# Benchmarks\n"
     body = "\n".join(map(wrapped, text.splitlines()))
     section = f"<!-- {name} -->\n## {name.replace('_', ' ')}\n\n{body}\n<!-- end {name} -->"

@@ -40,6 +40,8 @@ SECONDS = 10.0
 """A file that takes longer hangs the reader."""
 MEMORY_BYTES = 3 * 2**29
 """Memory that a worker may take beyond what it has at its start."""
+PER_WORKER = 300
+"""Files for each worker, because caches of the libraries grow."""
 FAULTS = ("crash", "hang", "traceback", "wrong")
 OUTCOMES = ("read", "refused", *FAULTS)
 PATHS = (
@@ -162,20 +164,29 @@ def _work(numbers: Sequence[int], seed: int, folder: Path, pipe: Connection) -> 
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY_BYTES, used + MEMORY_BYTES))
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libtiff writes to stderr
     for number in numbers:
-        pipe.send(feed(number, seed, folder))
+        try:
+            outcome = feed(number, seed, folder)
+        except Exception as error:
+            outcome = Outcome(number, kind_of(number), "traceback", f"{type(error)} {error}"[:300])
+        pipe.send(outcome)
+
+
+def kind_of(number: int) -> str:
+    """Return the suffix of the file of a number."""
+    return list(MAKERS)[number % len(MAKERS)]
 
 
 def run(numbers: Sequence[int], seed: int, folder: Path) -> Iterator[Outcome]:
-    """Feed files in a worker process, and in another one after each that crashes or hangs."""
+    """Feed files in worker processes, one for some hundreds or until it crashes or hangs."""
     context = get_context("fork")
     waiting = list(numbers)
     while waiting:
         ours, theirs = context.Pipe(duplex=False)
-        worker = context.Process(target=_work, args=(waiting, seed, folder, theirs))
+        worker = context.Process(target=_work, args=(waiting[:PER_WORKER], seed, folder, theirs))
         worker.start()
         theirs.close()
         what = ""
-        while waiting and not what:
+        for number in waiting[:PER_WORKER]:
             try:
                 if ours.poll(SECONDS):
                     yield ours.recv()
@@ -183,10 +194,10 @@ def run(numbers: Sequence[int], seed: int, folder: Path) -> Iterator[Outcome]:
                     what = "hang"
             except EOFError:
                 what = "crash"
-            if what:
-                suffix = list(MAKERS)[waiting[0] % len(MAKERS)]
-                yield Outcome(waiting[0], suffix, what)
             waiting = waiting[1:]
+            if what:
+                yield Outcome(number, kind_of(number), what)
+                break
         worker.kill()
         worker.join()
         ours.close()

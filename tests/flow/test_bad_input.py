@@ -276,7 +276,7 @@ def test_a_class_that_the_model_does_not_know_is_named_with_those_it_knows(
         (["--set", "network.stages=[]", "--set", "network.stem=[]"], "one stage"),
         (["--config", "gone.toml"], "gone.toml: not a readable TOML file"),
         (["--config", "unknown.toml"], "unknown.toml: setting training.epoch is unknown; allowed:"),
-        (["--config", "cells"], "cells: not a readable TOML file"),
+        (["--config", "cells"], "cells: a folder; allowed: regular files"),
         (
             ["--config", "good.toml", "--preset", "light"],
             "preset: not allowed here; config says it",

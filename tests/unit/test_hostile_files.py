@@ -1,9 +1,11 @@
 """Readers of hostile files end with a valid result or one error, in bounded time and memory."""
 
 import csv
+import inspect
 import io
 import os
 import struct
+import sys
 import threading
 import time
 import tracemalloc
@@ -18,6 +20,7 @@ import pyarrow.parquet
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from benchmarks.reliability.hostile_files import FAULTS, is_valid, run
 from stainproof.audit.findings import COLUMNS, read_csv
@@ -127,6 +130,18 @@ def test_two_names_that_differ_in_bytes_that_are_no_text_stay_two(
     second.rename(second.with_name(os.fsdecode(b"\xfe.png")))
     listing = sources.list_source(cell_folder)
     assert len(listing.without({"platelet/\\xff.png"})) == 23
+
+
+def test_an_image_that_claims_more_memory_than_there_is_is_one_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise MemoryError  # as of a PNG chunk with a length of gigabytes
+
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    monkeypatch.setattr("stainproof.data.image_file.Image.open", full)
+    (item,) = stream.read([tmp_path / "a.png"], Preprocessing(), 16)
+    assert item.error.endswith("a.png: damaged, or takes more memory than there is")
 
 
 def test_members_of_an_npz_file_that_nobody_needs_are_not_read(tmp_path: Path) -> None:
@@ -290,15 +305,16 @@ def test_a_layout_of_megabytes_is_refused_in_a_short_line() -> None:
     assert len(str(caught.value)) < 100
 
 
-def test_folders_deeper_than_pythons_recursion_are_listed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    for _ in range(1100):
-        os.mkdir("a")  # noqa: PTH102
-        os.chdir("a")
-    Path("x.png").touch()
-    assert len(scan(tmp_path).images) == 1
+def test_folders_deeper_than_pythons_recursion_are_listed(tmp_path: Path) -> None:
+    inner = tmp_path.joinpath(*"a" * 200)
+    inner.mkdir(parents=True)
+    (inner / "x.png").touch()
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack()) + 100)
+    try:
+        assert len(scan(tmp_path).images) == 1
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 CELLS = st.text(st.characters(codec="utf-8"), max_size=6) | st.sampled_from(

@@ -1,8 +1,13 @@
 """The layouts of folders that laboratories and public sets have."""
 
+import re
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stainproof.data.layout import Layout, check_no_copy_within, guess_layout
+from stainproof.data.pattern import Pattern
 from stainproof.errors import DataError
 
 CELLS = ("Basophil", "Eosinophil", "Neutrophil, segmented")
@@ -109,3 +114,41 @@ def test_a_file_that_is_again_in_a_folder_beside_the_classes_is_refused() -> Non
     paths = tree("{cell}/1.png", "copy/{cell}/1.png")
     with pytest.raises(DataError, match=r"'Basophil/1.png' is in 'copy' too.*move 'copy' away"):
         check_no_copy_within("cells", Layout("**/{label}/*"), paths)
+
+
+def as_regex(pattern: str) -> "re.Pattern[str]":
+    """The same as a regular expression, which takes exponential time for some patterns."""
+    parts = []
+    components = pattern.strip("/").split("/")
+    for at, component in enumerate(components):
+        is_last = at == len(components) - 1
+        if component == "**":
+            parts.append("(?:[^/]+/)*" + "[^/]+" * is_last)
+            continue
+        for token in re.findall(r"\{\w+\}|.", component):
+            field = f"(?P<{token[1:-1]}>[^/]+?)"
+            plain = {"*": "[^/]*", "?": "[^/]"}.get(token, re.escape(token))
+            parts.append(field if token[0] == "{" else plain)
+        parts.append("" if is_last else "/")
+    return re.compile("".join(parts))
+
+
+TOKENS = st.lists(st.sampled_from(["a", "b", "_", "*", "?"]), max_size=4).map("".join)
+
+
+@given(
+    st.lists(TOKENS, min_size=1, max_size=4),
+    st.integers(0, 3),
+    st.integers(0, 4),
+    st.booleans(),
+    st.lists(st.text("ab_", min_size=1, max_size=4), min_size=1, max_size=4).map("/".join),
+)
+def test_a_pattern_matches_as_the_regular_expression_does(
+    components: list[str], at: int, place: int, with_group: bool, path: str
+) -> None:
+    at %= len(components)
+    one = components[at].replace("**", "*")
+    components[at] = one[:place] + "{label}" + one[place:] + "_{group}" * with_group
+    pattern = "/".join(components)
+    expected = as_regex(pattern).fullmatch(path)
+    assert Pattern(pattern).match(path) == (expected.groupdict() if expected else None)

@@ -24,6 +24,7 @@ from stainproof.audit.summary import AuditSummary
 from stainproof.config.schema import AuditConfig
 from stainproof.data.images import Images
 from stainproof.data.listing import Listing
+from stainproof.files import printable
 from stainproof.progress import Track, silent
 from stainproof.runs.artefact import Estimate
 
@@ -281,7 +282,7 @@ def summarise(
         class_counts_clean=listing.without(dropped).class_counts(),
         sizes=dict(sizes.most_common(10)),
         qualities=dict(zip(QUALITIES, zip(low, middle, high, strict=True), strict=True)),
-        compared_with=against,
+        compared_with=printable(against),
         two_sample_auc=auc,
         num_copies_against=num_copies_against,
         settings=audit.settings,

@@ -46,7 +46,8 @@ def open_image(path: Path) -> Iterator[Image.Image]:
 
     Raises:
         DataError: The file is missing, not a regular file, over 1 GiB, not of an allowed format,
-            over 64 megapixels, damaged, truncated, or a TIFF file with samples that are not read.
+            over 64 megapixels, damaged, truncated, a TIFF file with samples that are not read, or
+            takes more memory than there is.
     """
     _hush_pillow()
     try:
@@ -70,6 +71,8 @@ def open_image(path: Path) -> Iterator[Image.Image]:
         raise DataError(f"{path}: no such file") from error
     except PermissionError as error:
         raise DataError(in_words(error)) from error
+    except MemoryError as error:
+        raise DataError(f"{path}: damaged, or takes more memory than there is") from error
     except DECODER_ERRORS as error:
         raise DataError(f"{path}: damaged or cut short ({error})") from error
 
