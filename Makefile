@@ -68,6 +68,7 @@ bench: $(READY) $(KERAS) $(BENCH) $(if $(REAL),$(FASTDUP))
 	$(RUN).augmentation.beside_other_tools
 	$(RUN).audit.near_duplicates
 	$(RUN).search.proposals
+	$(RUN).reliability.kills
 	$(RUN).evaluation.grouped_intervals
 	.venv-bench/bin/python -m benchmarks.audit.doctored $(if $(REAL),--real $(REAL)/clean)
 ifdef REAL

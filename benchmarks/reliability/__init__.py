@@ -1,0 +1,1 @@
+"""Benchmarks of what a killed command leaves."""
