@@ -130,7 +130,7 @@ def table(kills: Iterable[Kill]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Kill every command in turn until there are enough kills."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)

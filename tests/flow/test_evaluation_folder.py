@@ -46,7 +46,8 @@ def test_a_killed_evaluation_leaves_the_earlier_one(
         usual(*arguments)
 
     first = api.evaluate(run, cells, tmp_path / "eval", seed=1)
-    before, written, usual = pictures(tmp_path / "eval"), [], files.write_picture
+    written: list[Any] = []
+    before, usual = pictures(tmp_path / "eval"), files.write_picture
     monkeypatch.setattr(files, "write_picture", write_picture)
     with pytest.raises(Killed):
         api.evaluate(run, cells, tmp_path / "eval")
