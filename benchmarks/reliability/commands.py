@@ -36,7 +36,7 @@ CONFIG = make_config(
         "training.threads=1", "training.precision=float32", "training.keep_every_epoch=true",
     )
 )  # fmt: skip
-ENDINGS = {".html": b"</html>\n", ".csv": b"\n"}
+ENDINGS = {".html": b"</html>", ".csv": b"\n"}
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate")
 """Audit events of operations that change a folder, besides opening a file to write."""
