@@ -89,6 +89,7 @@ bench: $(READY) $(KERAS) $(BENCH) $(if $(REAL),$(FASTDUP))
 	$(RUN).augmentation.beside_other_tools
 	$(RUN).audit.near_duplicates
 	$(RUN).search.proposals
+	$(RUN).reliability.kills
 	$(RUN).evaluation.grouped_intervals
 	$(RUN).data.grouped_split
 	.venv-bench/bin/python -m benchmarks.audit.doctored $(if $(REAL),--real $(REAL)/clean)

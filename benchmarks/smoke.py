@@ -109,6 +109,7 @@ def cases(folder: Path) -> dict[str, list[str]]:
         "inference.growth": ["--counts", "80"],
         "inference.tta_and_ensembles": [*runs, *tests],
         "reliability.hostile_files": ["--files", "110"],
+        "reliability.kills": ["--kills", "3"],
         "search.proposals": ["--seeds", "1", "--trials", "3"],
         "search.study": [str(folder / "search"), "--data", home, "--tests", clean, shifted, other,
                          "--runs", str(folder / "again"), "--minutes", "0.03"],

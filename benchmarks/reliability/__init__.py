@@ -1,1 +1,1 @@
-"""Reliability: hostile files."""
+"""Reliability: hostile files, killed commands."""

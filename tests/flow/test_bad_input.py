@@ -320,13 +320,13 @@ def test_a_run_is_never_written_over(
     assert "run: already holds a run; add --resume" in said
 
 
-def test_a_run_that_finished_no_epoch_says_how_to_begin_anew(
+def test_a_run_that_finished_no_epoch_is_not_begun_with_other_settings(
     refused: Callable[..., Any], cell_folder: Path, run_copy: Path
 ) -> None:
     for name in ("state.safetensors", "card.json"):
         (run_copy / name).unlink()
-    said = refused("train", cell_folder, "--out", run_copy, *OPTIONS)
-    assert "run: holds the settings" in said
+    said = refused("train", cell_folder, "--out", run_copy, *OPTIONS, "--seed", 3)
+    assert "run: already holds a run with other settings (seed: 0 -> 3); choose another" in said
 
 
 def test_a_file_is_no_run_folder(

@@ -1,6 +1,8 @@
 import hashlib
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +47,95 @@ def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
     assert path.read_bytes() == "ä".encode()
 
 
-def test_others_may_read_what_is_written(tmp_path: Path) -> None:
-    files.write_text(tmp_path / "file.txt", "x")
-    assert stat.S_IMODE((tmp_path / "file.txt").stat().st_mode) == 0o644
+@pytest.mark.parametrize(
+    ("umask", "file", "folder"), [(0o022, 0o644, 0o755), (0o077, 0o600, 0o700)]
+)
+def test_permissions_are_those_of_the_umask(
+    tmp_path: Path, umask: int, file: int, folder: int
+) -> None:
+    usual = os.umask(umask)
+    try:
+        files.write_text(tmp_path / "deep" / "file.txt", "x")
+        files.append_line(tmp_path / "rows.jsonl", "x")
+        with files.new_folder(tmp_path / "new"):
+            pass
+    finally:
+        os.umask(usual)
+    modes = [
+        stat.S_IMODE((tmp_path / name).stat().st_mode)
+        for name in ("deep/file.txt", "rows.jsonl", "new", "deep")
+    ]
+    assert modes == [file, file, folder, folder]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from stainproof import files
+
+folder = Path(sys.argv[1])
+with files.atomic_path(folder / "file.txt") as part, files.new_folder(folder / "cells") as cells:
+    part.write_text("half")
+    (cells / "a.txt").write_text("half")
+    if sys.argv[2] == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    print("ready", flush=True)
+    sys.stdin.read()
+"""
+PARTS = {".file.txt.0.part", ".cells.0.part"}
+
+
+def write_in_a_process(folder: Path, how: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", KILLED, folder, how],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("way", ["written again", "cleared"])
+def test_what_a_killed_process_left_is_removed(tmp_path: Path, way: str) -> None:
+    (tmp_path / ".mine.part").touch()
+    write_in_a_process(tmp_path, "killed").communicate(timeout=60)
+    assert names(tmp_path) == {*PARTS, ".mine.part"}
+    if way == "cleared":
+        files.clear_parts(tmp_path)
+        assert names(tmp_path) == {".mine.part"}
+        return
+    files.write_text(tmp_path / "file.txt", "whole")
+    with files.new_folder(tmp_path / "cells") as cells:
+        assert not any(cells.iterdir())
+    assert names(tmp_path) == {"file.txt", "cells", ".mine.part"}
+
+
+def test_what_a_living_process_writes_is_left_alone(tmp_path: Path) -> None:
+    process = write_in_a_process(tmp_path, "lives")
+    assert process.stdout and process.stdout.readline() == "ready\n"
+    files.clear_parts(tmp_path)
+    files.write_text(tmp_path / "file.txt", "whole")
+    assert names(tmp_path) == {*PARTS, "file.txt"}
+    process.communicate("", timeout=60)
+    assert process.returncode == 0
+    assert names(tmp_path) == {"file.txt", "cells"}
+    assert (tmp_path / "file.txt").read_text() == "half"
+
+
+@pytest.mark.parametrize("name", ["link.txt", "linked/file.txt", "../file.txt", "folder", "gone"])
+def test_a_file_elsewhere_is_no_file_of_a_folder(tmp_path: Path, name: str) -> None:
+    own = tmp_path / "own"
+    (own / "folder").mkdir(parents=True)
+    (own / "file.txt").touch()
+    (tmp_path / "file.txt").touch()
+    (own / "link.txt").symlink_to(tmp_path / "file.txt")
+    (own / "linked").symlink_to(tmp_path)
+    (tmp_path / "alias").symlink_to(own)
+    files.check_own(own / "file.txt", own)
+    files.check_own(tmp_path / "alias" / "file.txt", tmp_path / "alias")
+    with pytest.raises(DataError, match=f"{tmp_path}"):
+        files.check_own(own / name, own)
 
 
 @pytest.mark.parametrize("name", ["file/below.txt", "folder", "a" * 300])
