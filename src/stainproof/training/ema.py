@@ -30,4 +30,5 @@ class MovingAverage:
                 currents.append(value)
             else:
                 self.state[key].copy_(value)
-        get_ema_multi_avg_fn(decay)(averages, currents, None)
+        update = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+        update(averages, currents, None)
