@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+from scipy.stats import norm
 
-from stainproof.evaluation.intervals import bias_corrected, difference, proportion
+from stainproof.evaluation.intervals import bias_corrected, difference, over_groups, proportion
 
 
 @pytest.mark.parametrize(
@@ -55,3 +56,35 @@ def test_the_bootstrap_interval_moves_against_the_bias() -> None:
 def test_the_bootstrap_interval_includes_a_value_beyond_all_resamples(value: float) -> None:
     estimate = bias_corrected(value, np.linspace(0.4, 0.6, 1001))
     assert estimate.low <= value <= estimate.high
+
+
+def test_groups_of_one_image_have_the_logit_interval_of_independent_images() -> None:
+    """Over 100 images, value 0.8: logit(0.8) +- 1.96 / sqrt(100 * 0.8 * 0.2)."""
+    low, high = over_groups(*map(np.array, (0.8, 0.0, 99.0, 100.0, 100.0)))
+    assert (low, high) == pytest.approx((0.7102, 0.8672), abs=1e-4)
+
+
+def test_groups_that_differ_widen_the_interval_by_students_quantile() -> None:
+    """Standard error 0.1 with 9 degrees of freedom: logit(0.8) +- 2.2622 * 0.1 / (0.8 * 0.2)."""
+    low, high = over_groups(*map(np.array, (0.8, 0.01, 9.0, 100.0, 10.0)))
+    assert (low, high) == pytest.approx((0.4931, 0.9427), abs=1e-4)
+
+
+@pytest.mark.parametrize("num_groups, low", [(10, 0.6915), (1, 0.025)])
+def test_without_a_mistake_the_interval_over_groups_is_the_exact_one(
+    num_groups: int, low: float
+) -> None:
+    """Clopper and Pearson 1934: 0.025 to the power of 1 / groups."""
+    one = over_groups(*map(np.array, (1.0, 0.0, 9.0, 100.0, float(num_groups))))
+    none = over_groups(*map(np.array, (0.0, 0.0, 9.0, 100.0, float(num_groups))))
+    assert one == pytest.approx((low, 1.0), abs=1e-4)
+    assert none == pytest.approx((0.0, 1 - low), abs=1e-4)
+
+
+def test_few_resamples_limit_the_bias() -> None:
+    """Beyond all of 10 resamples, the share below is taken as 1 - 0.5 / 10."""
+    resampled = np.linspace(0.4, 0.6, 10)
+    estimate = bias_corrected(1.0, resampled)
+    ends = norm.cdf(2 * norm.ppf(0.95) + norm.ppf([0.025, 0.975]))
+    assert estimate.low == pytest.approx(np.quantile(resampled, ends[0]))
+    assert estimate.high == 1.0

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from stainproof import files
 from stainproof.config.schema import SplitConfig
 from stainproof.data.dataset import Dataset
-from stainproof.data.splits import TEST, TRAIN, VAL, make_split
+from stainproof.data.splits import TEST, TRAIN, VAL, Split, make_split
 from stainproof.errors import DataError
 from tests.common.cells import CLASSES, make_dataset
 
@@ -180,3 +180,9 @@ def test_the_table_holds_every_image_and_its_hash_is_the_files(tmp_path: Path) -
     assert [row["label"] for row in rows] == [CLASSES[label] for label in source.labels]
     assert [row["split"] for row in rows] == split.parts.tolist()
     assert [int(row["group"]) for row in rows] == split.groups.tolist()
+
+
+def test_the_file_of_a_split_has_unix_line_ends_and_names_that_are_not_utf_8() -> None:
+    parts = np.array([TRAIN, VAL])
+    split = Split(("a/1.png", "a/\udce9.png"), ("a", "a"), np.array([0, 1]), parts)
+    assert split.to_bytes() == (b"name,label,group,split\na/1.png,a,0,train\na/\xe9.png,a,1,val\n")

@@ -30,5 +30,5 @@ class MovingAverage:
                 currents.append(value)
             else:
                 self.state[key].copy_(value)
-        average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-        average(averages, currents, None)
+        update = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+        update(averages, currents, None)
