@@ -172,7 +172,7 @@ def constant(values: list[float], num: int | None = None, kind: int = TensorProt
             row,
             numpy_helper.from_array(np.array([1, 2, 3]), "axes"),
             numpy_helper.from_array(np.array([1]), "last"),
-            numpy_helper.from_array(np.float32(0), "zero"),
+            numpy_helper.from_array(np.array(0, np.float32), "zero"),
         ]
         answer = "whole"
         if num is not None:
