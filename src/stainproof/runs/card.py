@@ -77,6 +77,8 @@ class Card(Described):
 
     @model_validator(mode="after")
     def _counts_of_its_classes(self) -> Self:
+        if not self.data.class_counts:
+            raise ValueError("data.class_counts: must have one split or more")
         for split, counts in self.data.class_counts.items():
             if counts.keys() != set(self.classes):
                 raise ValueError(f"data.class_counts.{split}: not the classes of the card")
