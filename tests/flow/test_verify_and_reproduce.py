@@ -52,7 +52,7 @@ def test_a_run_is_reproduced_and_another_seed_is_not(
     slower = CONFIG.training.model_copy(update={"learning_rate": 1e-5})
     copied.write_config(CONFIG.model_copy(update={"training": slower}))
     found = failed(api.reproduce(copied.path, shared_cell_folder))
-    assert len(found) == 2 and "from epoch 1 on, loss" in found[0]
+    assert len(found) == 2 and "from epoch 1 on, " in found[0]
 
 
 def test_a_reader_finds_one_epoch_at_every_write_of_a_training(
