@@ -1,3 +1,5 @@
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -6,6 +8,15 @@ from numpy.typing import NDArray
 
 from stainproof.config.schema import Preprocessing
 from tests.common.cells import make_cells, write_cells
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what tests measure and download out of the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "STAINPROOF_CACHE" not in os.environ:
+            patch.setenv("STAINPROOF_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture

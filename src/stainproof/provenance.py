@@ -46,7 +46,7 @@ def collect() -> Provenance:
         python=platform.python_version(),
         torch=_version("torch"),
         numpy=_version("numpy"),
-        machine=f"{_processor()}, {os.cpu_count()} cores, {platform.system()}",
+        machine=f"{processor()}, {os.cpu_count()} cores, {platform.system()}",
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
@@ -69,7 +69,7 @@ def _version(package: str) -> str:
         return "unknown"
 
 
-def _processor() -> str:
+def processor() -> str:
     """Return the processor's name with the family and model that tell its generations apart."""
     cpuinfo = Path("/proc/cpuinfo")
     if not cpuinfo.exists():

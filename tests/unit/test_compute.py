@@ -1,16 +1,24 @@
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
 from stainproof.config.schema import TrainingConfig
+from stainproof.data.download import cache_folder
 from stainproof.errors import ConfigError
 from stainproof.training import compute
 from stainproof.training.compute import Compute, Precision, choose_compute, choose_device
+from stainproof.training.compute_memory import MEMORY_FILE
 
 X_BCHW = torch.zeros(4, 3, 8, 8)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STAINPROOF_CACHE", str(tmp_path / "cache"))
 
 
 @pytest.fixture(autouse=True)
@@ -69,6 +77,26 @@ def test_settings_that_are_given_are_not_timed(monkeypatch: pytest.MonkeyPatch) 
 def test_a_resumed_run_keeps_what_it_began_with(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose(monkeypatch, {}, earlier=ONE_MIXED) == ONE_MIXED
     assert choose(monkeypatch, {}, earlier=ONE_MIXED, precision="float32") == ONE
+
+
+def test_a_choice_is_measured_once_so_that_a_busy_machine_does_not_change_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert choose(monkeypatch, {ONE: 4, ALL: 1, ALL_MIXED: 0.5}) == ALL_MIXED
+    busy: dict[Compute, float] = {ONE: 1, ALL: 9, ONE_MIXED: 9}
+    assert choose(monkeypatch, busy) == ALL_MIXED
+    assert torch.get_num_threads() == 4
+    assert choose(monkeypatch, busy, precision="float32") == ONE
+    (cache_folder() / MEMORY_FILE).write_text("{")
+    assert choose(monkeypatch, busy) == ONE
+
+
+def test_a_cache_that_cannot_be_written_only_costs_the_measurement(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("STAINPROOF_CACHE", str(tmp_path / "file"))
+    assert choose(monkeypatch, {ONE: 4, ALL: 1, ALL_MIXED: 0.5}) == ALL_MIXED
 
 
 def test_measuring_changes_neither_the_network_nor_the_random_numbers(

@@ -272,7 +272,7 @@ class TrainingConfig(Settings):
     keep_every_epoch: bool = False
     """Whether the weights of every epoch are kept in `epochs/`, which `average` needs."""
     threads: int = Field(0, ge=0, le=1024)
-    """Number of PyTorch threads; 0: chosen by a short timing."""
+    """Number of PyTorch threads; 0: timed once on a machine and remembered."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Precision of a training step; weights and saved tensors are float32. `auto`: bfloat16 if a
     short timing finds it clearly faster; float16 needs a GPU.

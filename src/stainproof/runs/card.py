@@ -5,11 +5,15 @@ from typing import Any, Self
 from pydantic import Field, field_validator, model_validator
 
 from stainproof.config.schema import NetworkConfig, Preprocessing
+from stainproof.errors import shortened
 from stainproof.labels import TABLE_COLUMNS
 from stainproof.provenance import Provenance
 from stainproof.runs.artefact import SCHEMA_VERSION, Artefact, Described
 from stainproof.runs.history import EpochRecord
 from stainproof.runs.upgrade import upgrade_card
+
+MAX_CLASS_NAME = 200
+"""Longest name of a class in characters."""
 
 
 class DataSummary(Artefact):
@@ -66,12 +70,15 @@ class Card(Described):
         for name in classes:
             if name in TABLE_COLUMNS:
                 raise ValueError(f"{name!r} is a column of tables of predictions")
-            if not name or "\0" in name or name.startswith("/") or ".." in name.split("/"):
-                raise ValueError(f"{name!r} is not usable as the name of a folder")
+            is_path = name.startswith("/") or ".." in name.split("/")
+            if is_path or not name or len(name) > MAX_CLASS_NAME or "\0" in name:
+                raise ValueError(f"{shortened(repr(name))} is not usable as the name of a folder")
         return classes
 
     @model_validator(mode="after")
     def _counts_of_its_classes(self) -> Self:
+        if not self.data.class_counts:
+            raise ValueError("data.class_counts: must have one split or more")
         for split, counts in self.data.class_counts.items():
             if counts.keys() != set(self.classes):
                 raise ValueError(f"data.class_counts.{split}: not the classes of the card")

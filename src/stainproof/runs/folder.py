@@ -56,6 +56,8 @@ HOME_SOURCES = {"val": "validation", "test": "home test"}
 RUNNING, INTERRUPTED = "running", "interrupted"
 """Values of a card's `stopped` while a training has not ended by itself."""
 IN_TRAINING = "another process is training in this folder"
+MAX_FIGURE = 1e30
+"""Largest number in a history, beyond which figures cannot be drawn."""
 MAX_MODEL_BYTES = 4 * 2**30
 """Largest file of weights or ONNX model that is read."""
 
@@ -251,9 +253,15 @@ class RunFolder(HashedFolder):
         content = self.read(self.history)
         try:
             lines = content.decode("utf-8").splitlines()
-            return [EpochRecord.model_validate(upgrade_record(json.loads(line))) for line in lines]
+            records = [
+                EpochRecord.model_validate(upgrade_record(json.loads(line))) for line in lines
+            ]
         except (ValueError, AttributeError, RecursionError) as error:
             raise CheckpointError(f"{self.history}: damaged; not one epoch a line") from error
+        for record in records:
+            if any(abs(value or 0) > MAX_FIGURE for _, value in record):
+                raise CheckpointError(f"{self.history}: damaged; a number beyond {MAX_FIGURE:g}")
+        return records
 
     def write_history(self, records: Iterable[EpochRecord]) -> None:
         """Write the history."""

@@ -1,4 +1,4 @@
-"""Device, number of threads and precision of a training, chosen by a short timing."""
+"""Device, threads and precision of a training: measured once on a machine, then remembered."""
 
 import copy
 import time
@@ -12,6 +12,7 @@ from stainproof.config.schema import TrainingConfig
 from stainproof.errors import ConfigError
 from stainproof.machine import num_cores
 from stainproof.models.backbones import set_training_mode
+from stainproof.training import compute_memory
 
 Precision = Literal["float32", "bfloat16", "float16"]
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -61,14 +62,17 @@ def choose_device(name: str) -> torch.device:
 def choose_compute(
     network: nn.Module, x_bchw: Tensor, settings: TrainingConfig, earlier: Compute | None = None
 ) -> Compute:
-    """Choose threads and precision and set the threads; what the settings leave open is timed.
+    """Choose threads and precision and set the threads.
+
+    What the settings leave open is timed once on a machine and then remembered, see
+    `training.compute_memory`, so that the same seed gives the same weights.
 
     On a GPU `auto` uses bfloat16 if the GPU computes it natively.
 
     Args:
         network: It is copied, not modified.
         x_bchw: float32 images on the device; the first 16 are used.
-        settings: `threads` and `precision`; what they leave open is timed.
+        settings: `threads` and `precision`; what they leave open is timed or remembered.
         earlier: Choice of a resumed run; `auto` keeps it.
 
     Raises:
@@ -78,18 +82,38 @@ def choose_compute(
         raise ConfigError(
             "training.precision: float16 needs a GPU, got cpu; here: auto, float32, bfloat16"
         )
+    if earlier:
+        settings = settings.model_copy(
+            update={
+                "threads": settings.threads or earlier.threads,
+                "precision": earlier.precision
+                if settings.precision == "auto"
+                else settings.precision,
+            }
+        )
+    if settings.threads and settings.precision != "auto":
+        chosen = Compute(settings.threads, settings.precision)
+    else:
+        key = compute_memory.key_of(network, x_bchw, settings)
+        known = compute_memory.recall(key)
+        chosen = Compute(*known) if known else _measure(network, x_bchw, settings)
+        if not known:
+            compute_memory.remember(key, (chosen.threads, chosen.precision))
+    torch.set_num_threads(chosen.threads)
+    return chosen
+
+
+def _measure(network: nn.Module, x_bchw: Tensor, settings: TrainingConfig) -> Compute:
+    """Choose what the settings leave open by a short timing."""
     trial = _Trial(network, x_bchw[:MEASURED_IMAGES], settings)
-    threads = settings.threads or (earlier.threads if earlier else 0)
+    threads = settings.threads
     if not threads:
         threads = num_cores()
         one_s, all_s = trial.seconds(Compute(1, "float32"), Compute(threads, "float32"))
         if one_s * MIN_SPEEDUP_ONE_THREAD < all_s:
             threads = 1
-    torch.set_num_threads(threads)
     if settings.precision != "auto":
         return Compute(threads, settings.precision)
-    if earlier:
-        return Compute(threads, earlier.precision)
     exact, mixed = Compute(threads, "float32"), Compute(threads, "bfloat16")
     native = x_bchw.device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
     exact_s, mixed_s = trial.seconds(exact, mixed)
