@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from stainproof import api
+from stainproof import api, cli
 from stainproof.cli.app import app
 from stainproof.contest.scoring import score
 from stainproof.errors import SubmissionError
@@ -33,7 +33,7 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def num_running(folder: Path) -> int:
-    lines = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
+    lines = subprocess.run(["ps", "-ww", "-eo", "args"], capture_output=True, text=True).stdout
     return sum(str(folder) in line for line in lines.splitlines())
 
 
@@ -117,18 +117,24 @@ COMMANDS = {
 @pytest.mark.parametrize("words", COMMANDS.values(), ids=COMMANDS.keys())
 @pytest.mark.parametrize("reason", ["bubblewrap (bwrap) is not installed", "bwrap: No permissions"])
 def test_without_a_sandbox_the_command_is_refused_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], reason: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    words: list[str],
+    reason: str,
 ) -> None:
-    hide = "shutil.which = lambda name: None; " if "installed" in reason else ""
-    if not hide:
+    if "installed" in reason:
+        monkeypatch.setattr("shutil.which", lambda name: None)
+    else:
         refuse_namespaces(tmp_path, monkeypatch)
-    code = f"import shutil, sys; {hide}sys.argv = ['stainproof', *{words}]; "
-    code += "from stainproof.cli import main; main()"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path
-    )
-    assert done.returncode == 2 and done.stdout == ""
-    (line,) = done.stderr.splitlines()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["stainproof", *words])
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    out, err = capfd.readouterr()
+    assert ended.value.code == 2 and out == ""
+    (line,) = err.splitlines()
     assert line.startswith("stainproof: no sandbox for submissions here: ")
     assert reason in line and "--unfenced" in line
     assert not (tmp_path / "out.zip").exists()

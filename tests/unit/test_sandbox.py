@@ -149,7 +149,7 @@ FORKS = "import os, time\n{loop}:\n    if os.fork() == 0:\n        os.setsid()\n
 
 def test_no_process_survives(run: Callable[..., Any], tmp_path: Path) -> None:
     def num_alive() -> Any:
-        lines = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
+        lines = subprocess.run(["ps", "-ww", "-eo", "args"], capture_output=True, text=True).stdout
         return sum(str(tmp_path) in line for line in lines.splitlines())
 
     forks = FORKS.format(loop="for _ in range(100)", body="while True: time.sleep(1)")
@@ -178,7 +178,7 @@ def test_sandbox_ends_when_the_process_that_started_it_is_killed(tmp_path: Path)
     process.send_signal(signal.SIGKILL)
     process.wait()
     for _ in range(100):
-        lines = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
+        lines = subprocess.run(["ps", "-ww", "-eo", "args"], capture_output=True, text=True).stdout
         alive = [line for line in lines.splitlines() if f"{tmp_path}/app" in line]
         if not alive:
             break
