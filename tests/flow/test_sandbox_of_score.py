@@ -233,7 +233,13 @@ USING_UP = {
 }
 
 
-@pytest.mark.parametrize(("body", "message"), USING_UP.values(), ids=USING_UP.keys())
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        pytest.param(*values, id=name, marks=[pytest.mark.slow] if name == "a fork bomb" else [])
+        for name, values in USING_UP.items()
+    ],
+)
 def test_a_submission_cannot_use_up_the_machine(
     attack: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, body: str, message: str
 ) -> None:

@@ -162,7 +162,13 @@ LEFT_BEHIND: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("body", LEFT_BEHIND.values(), ids=LEFT_BEHIND.keys())
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(body, id=name, marks=[pytest.mark.slow] if name == "deep folders" else [])
+        for name, body in LEFT_BEHIND.items()
+    ],
+)
 def test_what_an_unfenced_submission_leaves_is_removed(
     cells: Path, tmp_path: Path, scratch: Path, body: str
 ) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -159,31 +158,6 @@ def test_no_process_survives(run: Callable[..., Any], tmp_path: Path) -> None:
     with pytest.raises(SubmissionError, match="took longer than 1 s"):
         run(f"{forks}while True: pass", time_limit_s=1.0)
     assert num_alive() == 0 and time.monotonic() - start < 10
-
-
-def test_sandbox_ends_when_the_process_that_started_it_is_killed(tmp_path: Path) -> None:
-    for name in ("program", "output"):
-        (tmp_path / "app" / name).mkdir(parents=True)
-    program = "import sys, time; open(sys.argv[1] + '/started', 'w'); time.sleep(60)"
-    (tmp_path / "app" / "program" / "program.py").write_text(program)
-    (tmp_path / "app" / "program" / "metadata.yaml").write_text(COMMAND)
-    code = (
-        "import sys; from pathlib import Path; from stainproof.contest.sandbox import *\n"
-        "run_program(Path(sys.argv[1]), Limits(), 'test', 'x')"
-    )
-    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)])
-    while not (tmp_path / "app" / "output" / "started").exists():
-        assert process.poll() is None
-        time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    for _ in range(100):
-        lines = subprocess.run(["ps", "-ww", "-eo", "args"], capture_output=True, text=True).stdout
-        alive = [line for line in lines.splitlines() if f"{tmp_path}/app" in line]
-        if not alive:
-            break
-        time.sleep(0.05)
-    assert not alive
 
 
 def test_its_own_folder_and_the_libraries_can_be_used(run: Callable[..., Any]) -> None:

@@ -81,10 +81,10 @@ def protect(*, dumpable: bool) -> None:
 
 def run(settings: dict[str, Any], program: str, arguments: list[str], log: int) -> None:
     """Run the program in this process, which is the child."""
-    os.close(settings["report"])
     null = os.open(os.devnull, os.O_RDWR)
     for number, source in enumerate((null, null, log)):
         os.dup2(source, number)
+    os.closerange(3, max(null, log, settings["report"]) + 1)
     protect(dumpable=True)
     limit_resources(settings)
     for name in settings["hidden"]:

@@ -10,31 +10,52 @@ from pathlib import Path
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
     """Yield an empty folder, which is removed at the end whatever it contains."""
-    outer = Path(tempfile.mkdtemp(prefix="stainproof-"))
+    folder = Path(tempfile.mkdtemp(prefix="stainproof-"))
     try:
-        (outer / "work").mkdir()
-        yield outer / "work"
+        yield folder
     finally:
-        _remove(outer)
+        _remove(folder)
 
 
-def _remove(outer: Path) -> None:
-    """Remove a folder, of which only its subfolders contain files of others.
+def _remove(folder: Path) -> None:
+    """Remove a folder with all that it contains.
 
-    The standard library recurses, or keeps one file open for each level. Here, each folder is moved
-    to the top before its content is listed, so that depth and length of a path do not matter.
+    The standard library recurses, or keeps one file open for each level. Here, only the folder that
+    is emptied is open, and it is left by its entry `..`, so that depth and length of a path do not
+    matter.
     """
-    pending, num_moved = [outer], 0
-    while pending:
-        with os.scandir(pending[-1]) as entries:
-            found = list(entries)
-        folders = [Path(entry) for entry in found if entry.is_dir(follow_symlinks=False)]
-        for entry in found:
-            if not entry.is_dir(follow_symlinks=False):
-                Path(entry).unlink()
-        if not folders:
-            pending.pop().rmdir()
-        for path in folders:
-            path.chmod(0o700)
-            pending.append(path.rename(outer / f"removed-{num_moved}"))
-            num_moved += 1
+    folder.chmod(0o700)
+    names: list[str] = []
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        while True:
+            name = _unlink_files(number)
+            if name is not None:
+                os.chmod(name, 0o700, dir_fd=number)
+                names.append(name)
+                number = _move(number, name)
+            elif names:
+                number = _move(number, "..")
+                os.rmdir(names.pop(), dir_fd=number)
+            else:
+                break
+    finally:
+        os.close(number)
+    folder.rmdir()
+
+
+def _unlink_files(number: int) -> str | None:
+    """Remove the files of a folder up to its first subfolder; return that one's name, if any."""
+    with os.scandir(number) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                return entry.name
+            os.unlink(entry.name, dir_fd=number)
+    return None
+
+
+def _move(number: int, name: str) -> int:
+    """Close a folder and open a neighbour of it."""
+    other = os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=number)
+    os.close(number)
+    return other
