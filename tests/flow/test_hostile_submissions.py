@@ -1,21 +1,19 @@
 """A submission is a stranger's program: whatever it does ends in one line; no label is found."""
 
-import json
-import os
-import shutil
 import sys
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
 from stainproof import api, cli
-from stainproof.cli.app import app
 from stainproof.contest.competition import competition
 from stainproof.contest.scoring import score
 from stainproof.errors import SubmissionError
+from tests.common.hostile import SIXES, needs_bubblewrap, write_submission
+
+pytestmark = needs_bubblewrap
 
 
 @pytest.fixture(scope="module")
@@ -31,21 +29,6 @@ def bundle(cells: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     return out
 
 
-needs_bubblewrap = pytest.mark.skipif(
-    shutil.which("bwrap") is None and "CI" not in os.environ, reason="bubblewrap is not installed"
-)
-
-
-def submission(folder: Path, body: str, name: str = "model.py") -> Path:
-    """Write a zip whose predict runs `body`; `X` are the images."""
-    code = f"import os, sys\nimport numpy as np\nclass Model:\n    def predict(self, X):\n{body}\n"
-    lines = "\n".join(f"        {line}" for line in body.splitlines())
-    with zipfile.ZipFile(folder / "s.zip", "w") as archive:
-        archive.writestr(name, code.replace(body, lines))
-    return folder / "s.zip"
-
-
-SIXES = "return np.full(len(X), 6)"
 WRONG = {
     "raises": ("raise ValueError('on\\nno')", "model.py, line 5: ValueError: on no"),
     "exits": ("sys.exit(0)", "model.py, line 5: SystemExit: 0"),
@@ -84,7 +67,7 @@ def test_a_submission_that_goes_wrong_is_one_line(
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    zipped = submission(tmp_path, body)
+    zipped = write_submission(tmp_path, body)
     arguments = ["stainproof", "score", str(zipped), "--on", str(cells)]
     monkeypatch.setattr(sys, "argv", arguments)
     monkeypatch.setattr("signal.signal", lambda *_: None)
@@ -98,31 +81,9 @@ def test_a_submission_that_goes_wrong_is_one_line(
 
 
 def test_a_submission_that_does_not_end_is_ended(cells: Path, tmp_path: Path) -> None:
-    zipped = submission(tmp_path, "while True: pass")
+    zipped = write_submission(tmp_path, "while True: pass")
     with pytest.raises(SubmissionError, match="took longer than 2 s"):
         score(zipped, cells, time_limit_s=2)
-
-
-REACHING_OUT = {
-    "calls home": "import socket; socket.create_connection(('127.0.0.1', 9))",
-    "reads passwords": "open('/etc/shadow')",
-    "reads the labels": "open({truth!r})",
-    "lists the images": "os.listdir({cells!r})",
-    "reads the environment of the scorer": "open('/proc/{pid}/environ')",
-    "writes to the system": "open('/usr/lib/evil-submission', 'w')",
-}
-
-
-@needs_bubblewrap
-@pytest.mark.parametrize("body", REACHING_OUT.values(), ids=REACHING_OUT.keys())
-def test_a_submission_cannot_reach_out_of_the_sandbox(
-    bundle: Path, cells: Path, tmp_path: Path, body: Any
-) -> None:
-    truth = bundle / "final" / "reference_data" / "labels.json"
-    assert len(json.loads(truth.read_text())["labels"]) == 48
-    body = body.format(truth=str(truth), cells=str(cells), pid=os.getpid())
-    with pytest.raises(SubmissionError, match=r"model\.py, line 5: \w+Error"):
-        score(submission(tmp_path, body), bundle, phase="final")
 
 
 def test_a_submission_finds_no_label_in_the_files_that_it_is_given(
@@ -136,32 +97,20 @@ def test_a_submission_finds_no_label_in_the_files_that_it_is_given(
         "text = b''.join(open(name, 'rb').read() for name in seen if 'npy' not in name)\n"
         "assert b'labels' b'.json' not in text and not any('labels' in name for name in seen)\n"
     )
-    scored = score(submission(tmp_path, search + SIXES), bundle, phase="final")
+    scored = score(write_submission(tmp_path, search + SIXES), bundle, phase="final")
     assert scored.accuracy.value == 6 / 48
 
 
-@needs_bubblewrap
 def test_what_a_submission_writes_elsewhere_is_gone(cells: Path, tmp_path: Path) -> None:
-    score(submission(tmp_path, f"open('/tmp/evil-submission', 'w')\n{SIXES}"), cells)
+    score(write_submission(tmp_path, f"open('/tmp/evil-submission', 'w')\n{SIXES}"), cells)
     assert not Path("/tmp/evil-submission").exists()
 
 
-def test_scoring_without_a_sandbox_says_so(
-    cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("shutil.which", lambda name: None)
-    zipped = submission(tmp_path, SIXES)
-    done = CliRunner().invoke(app, ["score", str(zipped), "--on", str(cells)])
-    assert done.exit_code == 0 and "accuracy" in done.stdout
-    (line,) = done.stderr.splitlines()
-    assert "not sandboxed" in line and "bubblewrap" in line
-
-
 def test_a_model_in_a_folder_of_the_zip_is_found_and_named(cells: Path, tmp_path: Path) -> None:
-    zipped = submission(tmp_path, SIXES, name="mine/model.py")
+    zipped = write_submission(tmp_path, SIXES, name="mine/model.py")
     with pytest.raises(SubmissionError, match=r"no model\.py .* mine/"):
         score(zipped, cells)
-    zipped = submission(tmp_path, SIXES, name="other.py")
+    zipped = write_submission(tmp_path, SIXES, name="other.py")
     with pytest.raises(SubmissionError, match=r"no model\.py at the top level of the zip$"):
         score(zipped, cells)
 
@@ -169,7 +118,7 @@ def test_a_model_in_a_folder_of_the_zip_is_found_and_named(cells: Path, tmp_path
 def test_a_zip_that_reaches_out_of_its_folder_is_not_even_unpacked(
     cells: Path, tmp_path: Path
 ) -> None:
-    zipped = submission(tmp_path, SIXES)
+    zipped = write_submission(tmp_path, SIXES)
     with zipfile.ZipFile(zipped, "a") as archive:
         archive.writestr("../../../../../../../../tmp/evil-submission", "evil")
     with pytest.raises(SubmissionError, match="outside of its folder"):
@@ -178,6 +127,6 @@ def test_a_zip_that_reaches_out_of_its_folder_is_not_even_unpacked(
 
 
 def test_a_missing_package_is_named_with_what_helps(cells: Path, tmp_path: Path) -> None:
-    zipped = submission(tmp_path, "import no_such_package")
+    zipped = write_submission(tmp_path, "import no_such_package")
     with pytest.raises(SubmissionError, match="no_such_package'; --python"):
         score(zipped, cells)

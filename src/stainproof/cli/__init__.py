@@ -23,10 +23,12 @@ def main() -> None:
 
     def terminate(number: int, frame: FrameType | None) -> NoReturn:
         nonlocal received
-        received = signal.SIGTERM
+        received = signal.Signals(number)
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, terminate)
+    if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, terminate)
     try:
         code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
         if code == 128 + signal.SIGINT:  # Typer's word for any KeyboardInterrupt

@@ -16,6 +16,7 @@ from stainproof.cli.options import (
     Python,
     Run,
     Tta,
+    Unfenced,
     inference_config,
 )
 from stainproof.cli.terminal import complain, echo
@@ -41,10 +42,12 @@ def submit(
         typer.Option(help="Files, a folder or an .npz to test it on; else synthetic cells."),
     ] = None,
     python: Python = THIS_PYTHON,
+    unfenced: Unfenced = False,
 ) -> None:
     """Write a run as a contest submission, tested to predict what the run predicts."""
     from stainproof.contest.submission import submit
 
+    _warn(unfenced)
     with progress() as bars:
         made = submit(
             run,
@@ -53,6 +56,7 @@ def submit(
             inference=inference_config(tta, filter_name, cutoff),
             images=images,
             python=python,
+            unfenced=unfenced,
             track=bars.track,
         )
     echo(
@@ -99,11 +103,13 @@ def score(
         str | None, typer.Option(help="Such as 10m; if not given, the contest's own.")
     ] = None,
     python: Python = THIS_PYTHON,
+    unfenced: Unfenced = False,
 ) -> None:
     """Score a submission as Codabench does, on this machine."""
     from stainproof.config.parsing import parse_duration
     from stainproof.contest.scoring import score
 
+    _warn(unfenced)
     limit_s = parse_duration(time_limit, "time limit") if time_limit else None
     with progress() as bars:
         result = score(
@@ -113,13 +119,14 @@ def score(
             phase=phase,
             time_limit_s=limit_s,
             python=python,
+            unfenced=unfenced,
             track=bars.track,
-        )
-    if not result.sandboxed:
-        complain(
-            "not sandboxed, since bubblewrap (bwrap) is missing or cannot run here: the submission "
-            "could read your files and use the network"
         )
     echo(f"{result.source}: {result.num_images} images; {console.usage(result)}")
     echo(f"  {'accuracy':27s}{result.accuracy.percent()}")
     console.print_classes(result.per_class)
+
+
+def _warn(unfenced: bool) -> None:
+    if unfenced:
+        complain("--unfenced: the submission can read your files and use the network")

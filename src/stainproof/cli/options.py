@@ -45,6 +45,13 @@ Python = Annotated[
     typer.Option(help="The Python interpreter that runs the submission.", show_default="this one"),
 ]
 THIS_PYTHON = Path(sys.executable)
+Unfenced = Annotated[
+    bool,
+    typer.Option(
+        "--unfenced",
+        help="Run the submission without the sandbox: it can read your files and use the network.",
+    ),
+]
 
 
 Bits = Annotated[

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from stainproof.config.schema import Preprocessing
 from stainproof.contest.archive import unpack
 from stainproof.contest.sandbox import Limits, Usage, run_program
+from stainproof.contest.scratch import scratch_folder
 from stainproof.errors import DataError, SubmissionError
 
 FILES = Path(__file__).parent / "files"
@@ -22,8 +22,6 @@ PREDICTIONS_FILE, CONFUSION_FILE = "predictions.txt", "confusion.json"
 MODEL_FILE = "model.py"
 CONTEST_INPUT = Preprocessing(size_px=96)
 """Preprocessing of a contest's images."""
-MAX_PREDICTIONS_BYTES = 64 * 2**20
-"""Largest size of a file of predictions; a label takes two bytes."""
 
 
 @dataclass(frozen=True)
@@ -67,18 +65,17 @@ def run_submission(
         SubmissionError: The zip is malformed, or the submission fails or writes no predictions.
     """
     name = name or str(submission)
-    with tempfile.TemporaryDirectory(prefix="stainproof-") as folder:
-        app = Path(folder) / "app"
+    with scratch_folder() as folder:
+        app = folder / "app"
         unpack(submission, app / "ingested_program")
         _check_model(submission, app / "ingested_program")
         shutil.copytree(task.ingestion_program, app / "program")
         shutil.copytree(task.input_data, app / "input_data")
         (app / "output").mkdir()
-        usage = run_program(Path(folder), limits, name)
-        path = app / "output" / PREDICTIONS_FILE
-        if path.is_symlink() or not path.is_file() or path.stat().st_size > MAX_PREDICTIONS_BYTES:
+        predictions, usage = run_program(folder, limits, name, PREDICTIONS_FILE)
+        if predictions is None:
             raise SubmissionError(f"{name}: ended without readable predictions")
-        return path.read_bytes(), usage
+        return predictions, usage
 
 
 def grade(submission: Path, task: Task, limits: Limits) -> GradingResult:
@@ -93,19 +90,21 @@ def grade(submission: Path, task: Task, limits: Limits) -> GradingResult:
         DataError: The bundle defines no classes, or its programs write no confusion matrix.
         SubmissionError: As of `run_submission`, or it does not predict one label for each image.
     """
-    truth = _read_json(task.reference_data / LABELS_FILE)
+    path = task.reference_data / LABELS_FILE
+    truth = _parse_json(path.read_bytes() if path.is_file() else None, LABELS_FILE)
     if not isinstance(truth, dict) or not isinstance(truth.get("classes"), list):
         raise DataError(f"the contest's {LABELS_FILE} defines no classes")
     predictions, usage = run_submission(submission, task, limits)
-    with tempfile.TemporaryDirectory(prefix="stainproof-") as folder:
-        app = Path(folder) / "app"
+    with scratch_folder() as folder:
+        app = folder / "app"
         shutil.copytree(task.scoring_program, app / "program")
         shutil.copytree(task.reference_data, app / "input" / "ref")
         (app / "input" / "res").mkdir()
         (app / "input" / "res" / PREDICTIONS_FILE).write_bytes(predictions)
         (app / "output").mkdir()
-        run_program(Path(folder), Limits(), str(submission))
-        counts = _read_json(app / "output" / CONFUSION_FILE)
+        own = Limits(fenced=limits.fenced)
+        written, _ = run_program(folder, own, str(submission), CONFUSION_FILE)
+    counts = _parse_json(written, CONFUSION_FILE)
     num = len(truth["classes"])
     try:
         confusion = np.array(counts, dtype=np.int64)
@@ -116,11 +115,11 @@ def grade(submission: Path, task: Task, limits: Limits) -> GradingResult:
     return GradingResult(tuple(map(str, truth["classes"])), confusion, usage)
 
 
-def _read_json(path: Path) -> Any:
+def _parse_json(content: bytes | None, name: str) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"the contest's {path.name} cannot be read") from error
+        return json.loads(content or b"")
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"the contest's {name} cannot be read") from error
 
 
 def _check_model(submission: Path, folder: Path) -> None:

@@ -41,5 +41,5 @@ class Score(Artefact):
     peak_mb: float | None
     """Largest resident set size of any process of the submission, in MiB."""
     sandboxed: bool
-    """Whether it ran in bubblewrap: without network, other files and other processes."""
+    """Whether it ran in the sandbox: without network, other files and other processes."""
     provenance: Provenance

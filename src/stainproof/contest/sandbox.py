@@ -1,23 +1,25 @@
-"""Sandbox for untrusted contest submissions: bubblewrap, time limit, launcher with limits."""
+"""Sandbox for untrusted contest submissions: limits of time and resources."""
 
 import json
+import math
 import os
 import re
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import Any
 
 import yaml
 
+from stainproof.contest.bubblewrap import command, no_sandbox
+from stainproof.contest.scratch import scratch_folder
 from stainproof.errors import ConfigError, DataError, SubmissionError
 
 LAUNCHER = Path(__file__).parent / "launcher.py"
@@ -25,15 +27,13 @@ APP = "/app"
 """Folder under which Codabench places the folders that a program's command names."""
 DEFAULT_TIME_LIMIT_S = 600.0
 """Codabench's default."""
+MAX_FILE_BYTES = 2**30
+MAX_TASKS = 2048
+"""Processes and threads of a program; TensorFlow starts several threads per core."""
+MEMORY_RESERVE = 0.05
+"""Share of the machine's memory that must stay available; if less is left, the program is ended."""
 MAX_REASON_LENGTH = 300
-TAIL_BYTES = 64 * 1024
 KILL_WAIT_S = 5.0
-
-SYSTEM_PREFIXES = ("/", "/usr", "/usr/local")
-LIBRARY_NAMES = ("bin", "lib", "lib64", "pyvenv.cfg")
-"""What the sandbox contains of a prefix."""
-SYSTEM_PATHS = ("/etc/ld.so.cache", "/etc/alternatives", "/nix/store", "/sys/devices/system/cpu")
-"""Needed as well: by the dynamic linker, by interpreters that are links, to count the cores."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,8 @@ class Limits:
     """Interpreter that runs it, with the packages that it needs."""
     hidden: tuple[str, ...] = ()
     """Packages that it cannot import."""
+    fenced: bool = True
+    """Whether it runs in the sandbox; only the user of this package may waive that."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Usage:
     peak_mb: float
     """Largest resident set size of any of its processes, in MiB."""
     sandboxed: bool
-    """Whether it ran in bubblewrap."""
+    """Whether it ran in the sandbox."""
 
 
 def missing_packages(python: Path, names: Iterable[str]) -> list[str]:
@@ -82,75 +84,108 @@ def _output(python: Path, program: str, *arguments: str) -> str:
     return str(done.stdout)
 
 
-def run_program(root: Path, limits: Limits, name: str) -> Usage:
+def check_sandbox(limits: Limits) -> None:
+    """Raise if a program with these limits cannot be run here.
+
+    Raises:
+        ConfigError: There is no sandbox and none was waived, or the interpreter cannot be started.
+    """
+    if limits.fenced:
+        with scratch_folder() as root:
+            (root / "app" / "output").mkdir(parents=True)
+            with _started(root, limits, ["-S", "-c", ""], subprocess.PIPE) as process:
+                _, errors = process.communicate()
+            if process.returncode:
+                raise no_sandbox(_last_line(errors))
+
+
+def run_program(root: Path, limits: Limits, name: str, output: str) -> tuple[bytes | None, Usage]:
     """Run `app/program` of a folder as Codabench does, in a sandbox.
 
     The program has an empty environment. In the sandbox it sees the system's and Python's libraries
-    and `root`, can write to `root` and to a /tmp of its own, and has no network. All of its
-    processes end with it, at the time limit, and when this process ends. Where bubblewrap is not
-    installed or cannot create namespaces, only the resources and the time are limited.
+    and `root`, can write to `home` and `app/output` of `root` and to /tmp and /dev/shm, which are
+    its own, in memory and of bounded size, and has no network. All of its processes end with it, at
+    the time limit, and when this process ends. Without a sandbox (`limits.fenced`), only the
+    resources and the time are limited.
 
     Args:
-        root: Holds `app`, with `program` and the folders that its command names.
+        root: Holds `app`, with `program`, `output` and the folders that its command names.
         limits: What the program may use.
         name: Begins the message of an error.
+        output: Name of the file that the program writes to `app/output`.
+
+    Returns:
+        The content of that file, None if there is no regular file of at most 64 MiB, and what the
+        program used.
 
     Raises:
-        ConfigError: `limits.python` cannot be started.
+        ConfigError: `limits.python` or the sandbox cannot be started.
         DataError: The program does not define its command.
-        SubmissionError: The program fails or exceeds the time limit.
+        SubmissionError: The program fails or exceeds a limit.
     """
-    home = root / "home"
-    home.mkdir()
+    program = _command(root)
+    with tempfile.TemporaryFile() as log, tempfile.TemporaryFile() as report:
+        settings = {
+            "report": report.fileno(),
+            "output": str(root / "app" / "output" / output),
+            "hidden": limits.hidden,
+            "cpu_s": math.ceil(limits.time_limit_s) * (os.cpu_count() or 1),
+            "max_file_bytes": MAX_FILE_BYTES,
+            "max_tasks": MAX_TASKS,
+            "memory_reserve": MEMORY_RESERVE,
+        }
+        launcher = [str(LAUNCHER), json.dumps(settings), *program]
+        with _started(root, limits, launcher, log, report.fileno()) as process:
+            start = time.perf_counter()
+            try:
+                process.wait(limits.time_limit_s)
+            except subprocess.TimeoutExpired as error:
+                message = f"{name}: took longer than {limits.time_limit_s:g} s"
+                raise SubmissionError(message) from error
+            finally:
+                _kill(process)
+            seconds = time.perf_counter() - start
+        report.seek(0)
+        if not (line := report.readline()):
+            # Bubblewrap or the launcher did not start, or was killed.
+            log.seek(0)
+            if process.returncode > 0:
+                raise no_sandbox(_last_line(log.read()))
+            raise SubmissionError(f"{name}: {_reason(b'', process.returncode)}")
+        found = json.loads(line)
+        errors = report.read(found["log"])
+        if found["reason"] or found["code"]:
+            raise SubmissionError(f"{name}: {found['reason'] or _reason(errors, found['code'])}")
+        content = None if found["output"] is None else report.read(found["output"])
+    return content, Usage(seconds, found["peak_kib"] / 1024, sandboxed=limits.fenced)
+
+
+@contextmanager
+def _started(
+    root: Path, limits: Limits, arguments: list[str], errors: Any, *shared: int
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Start Python with some arguments in the sandbox, or without it if it was waived."""
     python, *prefixes = _output(
         limits.python, "import sys; print(sys.executable, sys.prefix, sys.base_prefix, sep='\\n')"
     ).splitlines()
-    sandbox = _sandbox(root, home, python, prefixes)
-    program = _command(root)
-    start = time.perf_counter()
-    with tempfile.TemporaryFile() as log, tempfile.TemporaryFile() as report:
-        launcher = [str(LAUNCHER), str(report.fileno()), ",".join(limits.hidden)]
-        process = subprocess.Popen(
-            [*sandbox, python, "-I", "-B", *launcher, *program],
+    home = root / "home"
+    home.mkdir()
+    with scratch_folder() as devices:
+        words = [python, "-I", "-B", *arguments]
+        if limits.fenced:
+            places = (home, root / "app" / "output")
+            sandbox = command((root, LAUNCHER), places, devices, python, prefixes)
+            words = [*sandbox, "--", *words]
+        yield subprocess.Popen(
+            words,
             cwd=home,
             env={"HOME": str(home), "TMPDIR": str(home)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=log,
-            pass_fds=[report.fileno()],
+            stderr=errors,
+            pass_fds=shared,
             start_new_session=True,
         )
-        try:
-            process.wait(limits.time_limit_s)
-        except subprocess.TimeoutExpired as error:
-            raise SubmissionError(f"{name}: took longer than {limits.time_limit_s:g} s") from error
-        finally:
-            _kill(process)
-        seconds = time.perf_counter() - start
-        code, peak_mb = _read_report(report, process.returncode)
-        if code:
-            raise SubmissionError(f"{name}: {_reason(log, code)}")
-    return Usage(seconds, peak_mb, sandboxed=bool(sandbox))
-
-
-def _sandbox(root: Path, home: Path, python: str, prefixes: Sequence[str]) -> list[str]:
-    """Return the bubblewrap command in front of a program (bwrap(1)); empty if it cannot run."""
-    bwrap = shutil.which("bwrap")
-    if bwrap is None:
-        return []
-    real_prefix = str(Path(python).resolve().parents[1])
-    folders = dict.fromkeys((*SYSTEM_PREFIXES, *prefixes, real_prefix))
-    libraries = [str(Path(folder, name)) for folder in folders for name in LIBRARY_NAMES]
-    # The launcher is process 1: when it ends, the kernel kills all other processes. A sandbox that
-    # root starts could use capabilities and write to /proc/sys, so both are taken away.
-    command = [bwrap, "--unshare-all", "--as-pid-1", "--die-with-parent", "--new-session"]
-    command += ["--cap-drop", "ALL", "--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev"]
-    command += ["--tmpfs", "/tmp"]
-    for path in (*libraries, *SYSTEM_PATHS, str(LAUNCHER)):
-        command += ["--ro-bind-try", path, path]
-    command += ["--bind", str(root), str(root), "--remount-ro", "/", "--chdir", str(home), "--"]
-    probe = subprocess.run([*command, python, "-I", "-S", "-c", ""], capture_output=True)
-    return command if probe.returncode == 0 else []
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
@@ -167,17 +202,6 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _read_report(report: IO[bytes], code: int) -> tuple[int, float]:
-    """Return exit code and peak memory in MiB as the launcher wrote them."""
-    report.seek(0)
-    text = report.read()
-    if not text:
-        # Bubblewrap or the launcher was killed.
-        return code or -signal.SIGKILL, 0.0
-    values = json.loads(text)
-    return values["code"], values["peak_kib"] / 1024
-
-
 def _command(root: Path) -> list[str]:
     """Return the script and arguments of a program's metadata.yaml, with this machine's paths."""
     path = root / "app" / "program" / "metadata.yaml"
@@ -192,16 +216,21 @@ def _command(root: Path) -> list[str]:
     return [re.sub(f"^{APP}(?=/|$)", lambda _: app, word) for word in words]
 
 
-def _reason(log: IO[bytes], code: int) -> str:
+def _reason(log: bytes, code: int) -> str:
     """Return in one line why a program ended: its own error message, or its last line."""
     if code < 0:
         return f"ended by signal {-code} ({signal.strsignal(-code)})"
-    log.seek(max(0, log.seek(0, os.SEEK_END) - TAIL_BYTES))
-    text = log.read().decode("utf-8", "replace")
+    text = log.decode("utf-8", "replace")
     *_, message = re.split(r"^(?:ingestion|scoring): ", text, flags=re.MULTILINE)
-    if message == text:
-        message = text.rstrip().rpartition("\n")[2]
-    words = "".join(letter if letter.isprintable() else " " for letter in message).split()
-    reason = " ".join(words)[:MAX_REASON_LENGTH] or f"ended with exit code {code}"
+    reason = _last_line(log) if message == text else _printable(message)
     hint = "; --python names a Python that has it" if "ModuleNotFoundError" in reason else ""
-    return reason + hint
+    return (reason or f"ended with exit code {code}") + hint
+
+
+def _last_line(log: bytes) -> str:
+    return _printable(log.decode("utf-8", "replace").rstrip().rpartition("\n")[2])
+
+
+def _printable(text: str) -> str:
+    words = "".join(letter if letter.isprintable() else " " for letter in text).split()
+    return " ".join(words)[:MAX_REASON_LENGTH]

@@ -19,7 +19,7 @@ from stainproof.config.schema import InferenceConfig
 from stainproof.contest.archive import pack
 from stainproof.contest.grader import CONTEST_INPUT, FILES, IMAGES_FILE, Task, run_submission
 from stainproof.contest.results import SubmissionResult
-from stainproof.contest.sandbox import Limits, Usage, missing_packages
+from stainproof.contest.sandbox import Limits, Usage, check_sandbox, missing_packages
 from stainproof.data import stream
 from stainproof.data.images import Images, resizing_weights, to_square
 from stainproof.errors import CheckpointError, ConfigError, DataError, SubmissionError
@@ -50,6 +50,7 @@ def submit(
     inference: InferenceConfig | None = None,
     images: str | None = None,
     python: str | Path = sys.executable,
+    unfenced: bool = False,
     track: Track = silent,
 ) -> SubmissionResult:
     """Write a run as a contest submission, after testing that it predicts what the run predicts.
@@ -62,20 +63,23 @@ def submit(
         inference: Test-time augmentation and filter; both become part of the submission.
         images: Images to test it on, at most 200; by default synthetic cells.
         python: The Python interpreter of the test; needs numpy and Keras or ONNX Runtime.
+        unfenced: Whether to test it without the sandbox, which needs bubblewrap.
         track: Shows progress.
 
     Raises:
         CheckpointError: The run folder cannot be used, or its classes are not the contest's.
-        ConfigError: The runtime is unknown, not installed, or has no such layers.
+        ConfigError: The runtime is unknown, not installed, or has no such layers; or there is no
+            sandbox.
         DataError: The images cannot be read, or `out` cannot be written.
         SubmissionError: The submission fails, or its predictions differ from the run's; it is not
             written.
     """
-    place, limits = Path(out), Limits(python=Path(python))
+    place, limits = Path(out), Limits(python=Path(python), fenced=not unfenced)
     check_known(runtime, RUNTIMES, "runtime")
     if place.suffix.lower() != ".zip":
         raise ConfigError(f"{out}: a submission is one file; name it something.zip")
     check_runtime(limits.python, runtime)
+    check_sandbox(limits)
     classifier = Classifier.load(run, inference=inference)
     cells = verification_images(images, track)
     files.check_writable(place)
