@@ -26,6 +26,7 @@ from stainproof.evaluation.result import Evaluation
 from stainproof.inference import export, int8  # noqa: F401
 from stainproof.inference.classifier import Classifier
 from stainproof.reports import run_report  # noqa: F401
+from stainproof.runs.manifest import MANIFEST_FILE
 from stainproof.search.run import search
 from stainproof.training import loop, weight_averaging  # noqa: F401
 
@@ -167,6 +168,8 @@ def content_of(path: Path) -> str:
     if path.suffix in (".json", ".jsonl"):
         lines = raw.splitlines() if path.suffix == ".jsonl" else [raw]
         content = [_steady(json.loads(line)) for line in lines]
+        if path.name == MANIFEST_FILE:  # hashes of files with times
+            content = sorted(content[0]["files"])
     elif path.suffix == ".safetensors":
         content = {
             key: hashlib.sha256(value.tobytes()).hexdigest()

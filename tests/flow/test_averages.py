@@ -121,7 +121,7 @@ def test_epochs_within_a_tenth_of_the_lowest_loss_are_near_it(
         )
     ]
     lines = "".join(f"{record.model_dump_json()}\n" for record in records)
-    (copy / "history.jsonl").write_text(lines)
+    RunFolder(copy).put_bytes(copy / "history.jsonl", lines.encode())
     card = api.average([copy], phantoms, tmp_path / "mean")
     assert card.mean_of == "mean of 2 of 5 with a validation loss up to 1.1"
     found = load_file(tmp_path / "mean" / "best.safetensors")["0.0.weight"]
@@ -163,7 +163,8 @@ def test_what_cannot_be_averaged_is_refused_and_leaves_nothing(
     with pytest.raises(ConfigError, match=r"choice last: .*one run, got 2"):
         api.average(runs, phantoms, out, choice="last")
     plain = shutil.copytree(runs[0], tmp_path / "plain") / "config.toml"
-    plain.write_text(re.sub('validation = "[a-z]+"', 'validation = "none"', plain.read_text()))
+    text = re.sub('validation = "[a-z]+"', 'validation = "none"', plain.read_text())
+    RunFolder(plain.parent).put_bytes(plain, text.encode())
     with pytest.raises(CheckpointError, match=r"other images \(.*=none\)"):
         api.average([runs[0], plain.parent], phantoms, out)
     with pytest.raises(ConfigError, match="already holds a run"):

@@ -12,7 +12,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from stainproof import files
-from stainproof.errors import ConfigError, first_line, shortened
+from stainproof.errors import ConfigError, DataError, first_line, shortened
 
 MAX_TOML_BYTES = 256 * 2**10
 MAX_DOTS = 100
@@ -62,7 +62,10 @@ def read_toml(path: Path) -> dict[str, Any]:
             keys or values are nested too deeply.
     """
     try:
+        files.check_regular(path, MAX_TOML_BYTES)
         content = files.read_bytes(path, MAX_TOML_BYTES)
+    except DataError as error:
+        raise ConfigError(str(error)) from error
     except OSError as error:
         raise ConfigError(f"{path}: not a readable TOML file ({error.strerror})") from error
     return parse_toml(content, path)

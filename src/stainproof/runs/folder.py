@@ -390,8 +390,8 @@ class RunFolder(HashedFolder):
         """Copy settings, split, hashes, history, audit and examples of another run.
 
         Raises:
-            CheckpointError: One of the files was altered.
-            DataError: One of the files is a link.
+            CheckpointError: One of the files was altered or is a link.
+            DataError: A picture or the audit is a link.
         """
         self.copy_files(other, other.config, other.splits, other.training_hashes, other.history)
         for file in (other.audit / "audit.csv", *sorted(other.examples.glob("*/*.png"))):
@@ -403,12 +403,14 @@ class RunFolder(HashedFolder):
         """Copy files of another run that exist, each checked against the manifest.
 
         Raises:
-            CheckpointError: One was altered, or is not a regular file.
-            DataError: One is a link.
+            CheckpointError: One was altered, is a link, or is not a regular file.
         """
         for path in paths:
             if path.exists():
-                files.check_own(path, other.path)
+                try:
+                    files.check_own(path, other.path)
+                except DataError as error:
+                    raise CheckpointError(str(error)) from error
                 content = other.read(path, MAX_MODEL_BYTES)
                 self.put_bytes(self.path / path.relative_to(other.path), content)
 
