@@ -115,6 +115,7 @@ def test_the_table_the_summary_and_the_page_agree(audited: tuple[Path, AuditSumm
         assert f'id="{kind}"' in page
 
 
+@pytest.mark.slow
 def test_a_large_set_is_measured_in_a_file_with_the_same_findings(
     faulty: tuple[Path, dict[str, list[str]]],
     audited: tuple[Path, AuditSummary],
@@ -155,6 +156,7 @@ def test_cleaning_into_a_folder_copies_the_same_files(
         api.clean(faulty[0], audited[0], tmp_path / "clean")
 
 
+@pytest.mark.slow
 def test_an_npz_file_is_audited_and_cleaned_into_another(tmp_path: Path) -> None:
     images, labels = phantoms.generate(120, seed=8)
     images[5] = images[13]
@@ -224,6 +226,7 @@ def test_an_audit_of_other_images_under_the_same_names_is_refused(tmp_path: Path
             api.clean(tmp_path / "new" / "cells.npz", audit, tmp_path / "clean.npz")
 
 
+@pytest.mark.slow
 def test_duplicates_of_near_duplicates_are_one_group() -> None:
     images, labels = phantoms.generate(60, seed=9)
     images[[1, 3]] = images[[0, 2]] = np.stack([images[0], images[0].clip(0, 254) + 1])
@@ -363,6 +366,7 @@ def test_findings_survive_the_table(tmp_path: Path) -> None:
     assert read_csv(tmp_path / "audit.csv") == found
 
 
+@pytest.mark.slow
 def test_the_command_says_what_it_found_and_where_to_look(
     faulty: tuple[Path, dict[str, list[str]]], tmp_path: Path
 ) -> None:
@@ -441,6 +445,7 @@ def test_names_are_shown_relative_to_the_folder_that_they_share() -> None:
 BROWSER = shutil.which("chromium") and shutil.which("chromedriver")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not BROWSER and not os.environ.get("CI"), reason="needs Debian's chromium and chromium-driver"
 )

@@ -28,6 +28,8 @@ from stainproof.training.weight_averaging import (
 )
 from tests.common.tiny import tiny_config
 
+pytestmark = pytest.mark.slow
+
 KEPT = ("training.epochs=5", "training.ema_decay=0", "training.keep_every_epoch=true")
 
 

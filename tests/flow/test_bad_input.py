@@ -215,6 +215,7 @@ def test_a_bad_source_is_refused(
     assert BAD_SOURCES[make] in refused(command, *arguments, "--out", tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_the_installed_command_ends_the_same_way(cell_folder: Path, tmp_path: Path) -> None:
     source = png_of_120_megapixels(tmp_path, cell_folder)
     done = subprocess.run(

@@ -55,6 +55,7 @@ def test_help_and_import_load_neither_torch_nor_scipy() -> None:
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signal_name", ["SIGINT", "SIGTERM"])
 def test_an_interrupt_is_one_line_and_leaves_no_files(tmp_path: Path, signal_name: str) -> None:
     process = subprocess.Popen(
@@ -86,6 +87,7 @@ def test_phantoms_are_the_same_bytes_for_the_same_seed_in_every_process(tmp_path
         assert file.read_bytes() == (tmp_path / "b" / file.relative_to(tmp_path / "a")).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_budget_beside_a_file_of_settings_takes_the_place_of_its_epochs(
     phantoms: Path, tmp_path: Path
 ) -> None:

@@ -30,7 +30,7 @@ from tests.common.hostile import needs_bubblewrap
 from tests.common.runs import change_card
 from tests.common.tiny import tiny_config
 
-pytestmark = needs_bubblewrap
+pytestmark = [needs_bubblewrap, pytest.mark.slow]
 
 VARIED = (
     "training.epochs=8", "training.batch_size=16", "training.optimizer=adamw",

@@ -52,6 +52,7 @@ def test_every_engine_gives_the_same_probabilities_for_any_number_of_images(
     assert found.predict_proba(noise(0)).shape == (0, 8)
 
 
+@pytest.mark.slow
 def test_engines_agree_on_a_network_with_group_norm(phantoms: Path, tmp_path: Path) -> None:
     config = tiny_config("training.epochs=1", "network.norm=group")
     api.train(phantoms, tmp_path / "run", config)
@@ -144,6 +145,7 @@ def test_a_run_that_is_still_training_predicts_with_torch(run: Path, tmp_path: P
         Classifier.load(tmp_path, "onnxruntime")
 
 
+@pytest.mark.slow
 def test_the_same_weights_give_the_same_onnx_bytes_without_a_trace_of_the_machine(
     run: Path, tmp_path: Path
 ) -> None:

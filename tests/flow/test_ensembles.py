@@ -34,6 +34,8 @@ from stainproof.training.loop import Trainer
 from tests.common.runs import change_card
 from tests.common.tiny import tiny_config
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def runs(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:

@@ -338,7 +338,10 @@ MUTATIONS: dict[str, Mutation] = {
 COMMANDS = ("predict", "predict torch", "evaluate", "report", "verify")
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    "command",
+    [COMMANDS[0], *(pytest.param(one, marks=pytest.mark.slow) for one in COMMANDS[1:])],
+)
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_a_hostile_run_folder_ends_in_one_line_or_is_right(
     name: str,

@@ -80,6 +80,7 @@ def test_a_submission_that_goes_wrong_is_one_line(
     assert not Path("/tmp/evil-submission").exists()
 
 
+@pytest.mark.slow
 def test_a_submission_that_does_not_end_is_ended(cells: Path, tmp_path: Path) -> None:
     zipped = write_submission(tmp_path, "while True: pass")
     with pytest.raises(SubmissionError, match="took longer than 2 s"):

@@ -9,11 +9,10 @@ import pytest
 from benchmarks.reliability.commands import COMMANDS
 from benchmarks.reliability.kills import Killer
 
+pytestmark = pytest.mark.slow
+
 MORE = [("train", "moment"), ("evaluate", "moment"), ("average", "moment")]
-SLOW = pytest.mark.slow
-CASES = [
-    pytest.param(name, "operation", marks=[SLOW] if name == "search" else []) for name in COMMANDS
-]
+CASES = [(name, "operation") for name in COMMANDS]
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,8 @@ from stainproof.training.loop import Step
 from tests.common.signals import call_handler
 from tests.common.tiny import TINY
 
+pytestmark = pytest.mark.slow
+
 ONE_EPOCH = (*TINY, "training.epochs=1")
 
 

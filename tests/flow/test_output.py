@@ -41,6 +41,7 @@ def test_shells_can_complete_and_the_help_does_not_list_it() -> None:
     assert completed.stdout.split() == ["evaluate"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "environment",
     [

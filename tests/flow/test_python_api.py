@@ -59,6 +59,7 @@ def test_audit_is_the_function_whatever_was_imported_before() -> None:
     run_program(program)
 
 
+@pytest.mark.slow
 def test_training_takes_keywords_as_the_command_takes_options(
     cell_folder: Path, tmp_path: Path
 ) -> None:

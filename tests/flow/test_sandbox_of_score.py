@@ -18,7 +18,7 @@ from stainproof.contest.scoring import score
 from stainproof.errors import SubmissionError
 from tests.common.hostile import SIXES, needs_bubblewrap, write_submission
 
-pytestmark = needs_bubblewrap
+pytestmark = [needs_bubblewrap, pytest.mark.slow]
 needs_x86 = pytest.mark.skipif(
     platform.machine() != "x86_64", reason="the numbers of system calls are of x86-64"
 )

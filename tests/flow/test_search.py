@@ -155,6 +155,7 @@ def test_a_finished_search_is_not_run_again_and_more_trials_are_added(
     assert len({one.assignments for one in more.trials}) == 4
 
 
+@pytest.mark.slow
 def test_the_same_seed_draws_the_same_trials_whether_killed_or_not(
     place: Path, tmp_path: Path
 ) -> None:
@@ -286,6 +287,7 @@ def as_postgresql(*words: object) -> None:
     subprocess.run(list(map(str, words)), check=True, stdout=subprocess.DEVNULL, **user)
 
 
+@pytest.mark.slow
 def test_processes_share_trials_and_one_that_dies_loses_none(
     place: Path, tmp_path: Path, url: str
 ) -> None:

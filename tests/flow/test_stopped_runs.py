@@ -17,6 +17,8 @@ from tests.common.cells import write_cells
 from tests.common.signals import call_handler
 from tests.common.tiny import TINY, set_options, tiny_config
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = ("training.batch_size=8",)  # several steps an epoch
 CONFIG = tiny_config(*SETTINGS)
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}

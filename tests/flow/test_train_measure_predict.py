@@ -83,6 +83,7 @@ def test_a_source_with_fewer_classes_in_another_order_is_measured_right(
     assert len(result.absent_classes) == 6
 
 
+@pytest.mark.slow
 def test_of_a_source_with_a_split_of_its_own_the_test_part_is_measured(tmp_path: Path) -> None:
     images, labels = phantoms.generate(240, seed=7, size_px=32)
     arrays: dict[str, Any] = {}
@@ -246,6 +247,7 @@ def test_a_time_budget_ends_with_a_complete_run_folder_in_time(cells: Path, tmp_
     assert last["learning_rate"] < 1e-3
 
 
+@pytest.mark.slow
 def test_early_stopping_keeps_the_best_epoch(cells: Path, tmp_path: Path) -> None:
     config = tiny_config(
         "training.epochs=40", "training.stop_patience=2", "training.learning_rate=1e-9"
@@ -257,6 +259,7 @@ def test_early_stopping_keeps_the_best_epoch(cells: Path, tmp_path: Path) -> Non
     assert len(history) == card.num_epochs
 
 
+@pytest.mark.slow
 def test_every_epochs_weights_are_kept_on_request(cells: Path, tmp_path: Path) -> None:
     train(
         cells, tmp_path / "run", tiny_config("training.epochs=2", "training.keep_every_epoch=true")
@@ -321,6 +324,7 @@ def test_the_best_weights_are_written_again_where_a_kill_came_before(
     assert (tmp_path / "run" / "best.safetensors").read_bytes() == best
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
@@ -375,6 +379,7 @@ def test_a_resumed_run_does_not_become_another(
         resolve_start(RunFolder(tmp_path), other, resume=True, audited=False)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_takes_the_weight_decay_that_it_is_given(cells: Path, tmp_path: Path) -> None:
     train(cells, tmp_path / "run", tiny_config("training.epochs=1"))
     more = tiny_config("training.epochs=2", "training.weight_decay=0.5")
@@ -409,6 +414,7 @@ def test_a_loss_that_is_no_number_before_an_epoch_is_done_names_the_rate(
     assert not (tmp_path / "run" / "card.json").exists()
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_later_ends_with_the_best_epoch_so_far(
     cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,6 +55,7 @@ def test_a_run_is_reproduced_and_another_seed_is_not(
     assert len(found) == 2 and "from epoch 1 on, " in found[0]
 
 
+@pytest.mark.slow
 def test_a_reader_finds_one_epoch_at_every_write_of_a_training(
     shared_cell_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

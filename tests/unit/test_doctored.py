@@ -76,6 +76,7 @@ def test_two_overlays_make_two_groups(cells: NDArray[np.uint8]) -> None:
     assert len(found.overlays) >= 2
 
 
+@pytest.mark.slow
 def test_single_images_with_a_strong_overlay_are_found(cells: NDArray[np.uint8]) -> None:
     images = cells.copy()
     for index in range(10):
@@ -131,6 +132,7 @@ def test_images_of_one_colour_do_not_stop_the_search() -> None:
     assert all(one.group is None for one in find(flat).images)
 
 
+@pytest.mark.slow
 def test_single_overlays_need_images_outside_the_groups(
     cells: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
 ) -> None:

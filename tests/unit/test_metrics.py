@@ -69,6 +69,7 @@ def test_intervals_hold_the_value_and_shrink_with_more_images() -> None:
         assert narrow.high - narrow.low < 0.3 * (wide.high - wide.low)
 
 
+@pytest.mark.slow
 def test_the_bootstrap_interval_covers_the_truth_about_95_times_in_100() -> None:
     covered = 0
     for seed in range(60):

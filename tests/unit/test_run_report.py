@@ -322,6 +322,7 @@ def test_hostile_names_are_text(tmp_path: Path) -> None:
     assert page.text.count(HOSTILE) > 10
 
 
+@pytest.mark.slow
 def test_the_same_files_give_the_same_page_in_every_process_without_torch(
     run: RunFolder, tmp_path: Path
 ) -> None:
@@ -392,6 +393,7 @@ def test_an_evaluation_without_mistakes_says_so(run: RunFolder, tmp_path: Path) 
     assert "Most confident mistakes" not in page.text
 
 
+@pytest.mark.slow
 def test_a_report_of_two_hundred_classes_stays_small(tmp_path: Path) -> None:
     classes = tuple(f"class {index:03d}" for index in range(200))
     run = make_run(tmp_path / "run", classes)

@@ -36,6 +36,7 @@ def draws(space: Space, num: int, seed: Any = 0) -> Iterator[Any]:
         yield trial, space.draw(trial)
 
 
+@pytest.mark.slow
 def test_every_draw_of_our_space_can_be_built(default_space: Space) -> None:
     kinds = set()
     for _, drawn in draws(default_space, 400):
