@@ -34,7 +34,8 @@ from stainproof.data.layout import Layout
 from stainproof.data.listing import Listing, check_class_names
 from stainproof.data.manifest import list_manifest
 from stainproof.errors import StainproofError
-from stainproof.files import check_regular, printable
+from stainproof.files import check_regular
+from stainproof.text import printable
 
 SECONDS = 10.0
 """A file that takes longer hangs the reader."""

@@ -17,8 +17,6 @@ Modules that are slow to import (torch, scikit-learn, matplotlib) are imported i
 """
 
 import shutil
-import tempfile
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -26,36 +24,34 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stainproof import files, provenance
-from stainproof.audit.cleaning import AUDIT_FILE, AUDIT_SUMMARY_FILE, clean, dropped_names
-from stainproof.audit.findings import write_csv
-from stainproof.audit.summary import AuditSummary
+from stainproof.audit.cleaning import clean, dropped_names
 from stainproof.config.names import NetworkName, PresetName, ScheduleName
 from stainproof.config.presets import choose_config
-from stainproof.config.schema import AuditConfig, Config, InferenceConfig, SourceConfig
+from stainproof.config.schema import Config, InferenceConfig, SourceConfig
 from stainproof.data import sources
 from stainproof.data.class_map import map_unknown_classes
 from stainproof.data.copies import canonical_hashes
 from stainproof.data.dataset import Dataset
-from stainproof.data.description import SourceDescription, describe
-from stainproof.data.listing import Listing
-from stainproof.data.splits import TRAIN, VAL, Split, check_split, make_split
+from stainproof.data.description import describe, look
+from stainproof.data.preparation import read_and_split
+from stainproof.data.splits import TRAIN, VAL, check_split
 from stainproof.errors import ConfigError, DataError
 from stainproof.evaluation.result import EVALUATION_FILE, Evaluation
 from stainproof.inference.classifier import Classifier
-from stainproof.inference.engines import INT8, choose_engine
+from stainproof.inference.engines import INT8
 from stainproof.inference.ensemble import ensemble
 from stainproof.inference.int8 import quantise
+from stainproof.inference.reproduction import reproduce
 from stainproof.inference.tables import predict
 from stainproof.inference.verification import verify
 from stainproof.progress import Say, Track, silent, silent_say
-from stainproof.runs.artefact import Estimate
+from stainproof.reports.audit_results import audit, write_audit
 from stainproof.runs.card import Card
 from stainproof.runs.ensemble import refuse_ensemble
-from stainproof.runs.folder import HOME_SOURCES, RunFolder
+from stainproof.runs.folder import RunFolder
 from stainproof.synthetic.phantoms import make_phantoms
 
 if TYPE_CHECKING:
-    from stainproof.runs.check import Check
     from stainproof.training.loop import Step, TrainingResult
 
 __all__ = [
@@ -74,77 +70,6 @@ __all__ = [
     "train",
     "verify",
 ]
-
-AUDIT_PAGE_FILE = "audit.html"
-
-
-def audit(
-    source: str | Path,
-    out: str | Path,
-    settings: AuditConfig | None = None,
-    *,
-    review: bool = False,
-    against: str | Path | None = None,
-    options: SourceConfig = sources.AS_GUESSED,
-    track: Track = silent,
-) -> AuditSummary:
-    """Find duplicates, doctored images, outliers and label issues.
-
-    Writes `audit.csv`, `audit.json` and `audit.html`. Nothing is removed; see `clean`.
-
-    Args:
-        source: Labelled images, see `data.sources.load`.
-        out: Folder to write to.
-        settings: Thresholds and the seed.
-        review: Whether a person can reject findings on the page and save the decisions.
-        against: A second source, to test whether both come from one distribution and to count its
-            copies of images of the first.
-        options: How the sources are read, see `data.sources.load`.
-        track: Shows progress.
-
-    Raises:
-        DataError: A source cannot be listed, or `out` cannot be written.
-    """
-    from stainproof.audit.two_sample import check_enough
-
-    listing = sources.list_whole_source(source, track, options=options)
-    other = sources.list_whole_source(against, track, options=options) if against else None
-    files.check_writable(Path(out) / AUDIT_FILE)
-    if other:
-        check_enough(len(listing), len(other))
-    settings = settings or AuditConfig()
-    return _audit_listing(listing, Path(out), settings, other, str(against or ""), review, track)
-
-
-def _audit_listing(
-    listing: Listing,
-    folder: Path,
-    settings: AuditConfig,
-    other: Listing | None = None,
-    against: str = "",
-    review: bool = False,
-    track: Track = silent,
-) -> AuditSummary:
-    """Audit a listing, compare it with another one, and write the results."""
-    from stainproof.audit.checks import count_copies_against, run_checks, summarise
-    from stainproof.audit.measurements import measure
-    from stainproof.audit.two_sample import two_sample_auc
-    from stainproof.reports.audit_page import render_audit
-
-    began = time.monotonic()
-    found = run_checks(listing, settings, track)
-    auc = num_copies = None
-    if other:
-        measured = measure(other, track)
-        first, second = (part.small[part.readable] for part in (found.measurements, measured))
-        value, low, high = two_sample_auc(first, second, settings.seed)
-        auc = Estimate(value=value, low=low, high=high)
-        num_copies = count_copies_against(found, other, measured)
-    summary = summarise(found, against, auc, time.monotonic() - began, num_copies)
-    write_csv(folder / AUDIT_FILE, found.findings)
-    summary.write(folder / AUDIT_SUMMARY_FILE)
-    files.write_text(folder / AUDIT_PAGE_FILE, render_audit(found, summary, review=review))
-    return summary
 
 
 def train(
@@ -236,9 +161,9 @@ def train(
     with run.training_lock():
         is_audited_now = audited and not start.again
         if is_audited_now:
-            _audit_listing(listing, run.audit, config.audit, track=track)
+            write_audit(listing, run.audit, config.audit, track=track)
         try:
-            data, split = _read_and_split(listing, config, dropped_names(run.audit), track)
+            data, split = read_and_split(listing, config, dropped_names(run.audit), track)
         except DataError:
             if is_audited_now:  # nothing is left of a training that was not started
                 shutil.rmtree(run.audit)
@@ -266,18 +191,6 @@ def train(
 
         card = write_card(trainer.train(on_step=on_step, on_epoch=write_card))
         return _finish_run(run, card, parts, track)
-
-
-def _read_and_split(
-    listing: Listing, config: Config, dropped: set[str], track: Track
-) -> tuple[Dataset, Split]:
-    """Read the images that an audit does not drop, and split them."""
-    data = sources.read(
-        listing, config.preprocessing, options=config.source, leave_out=dropped, track=track
-    )
-    if dropped:
-        data = replace(data, notes=(*data.notes, f"{len(dropped)} images left out by the audit"))
-    return data, make_split(data, config.split, config.seed)
 
 
 def average(
@@ -322,7 +235,7 @@ def average(
     run.check_unused()
     config = first.read_config()
     listing = sources.list_source(source, track, options=config.source)
-    data, split = _read_and_split(listing, config, dropped_names(first.audit), track)
+    data, split = read_and_split(listing, config, dropped_names(first.audit), track)
     for one in folders:
         one.check_split(split.sha256())
     parts = split.divide(data)
@@ -371,6 +284,7 @@ def evaluate(
         CheckpointError: The run folder cannot be used.
         DataError: The source cannot be read, or has a class that the model does not know.
     """
+    from stainproof.evaluation.evaluator import check_same_images
     from stainproof.evaluation.evaluator import evaluate as evaluate_classifier
     from stainproof.evaluation.training_copies import count_training_copies
 
@@ -386,27 +300,11 @@ def evaluate(
     name = ", ".join(filter(None, (data.source, classifier.inference.describe(), precision)))
     data = replace(data, source=name)
     folder = Path(out) if out else RunFolder(run).evaluations / name
-    _check_same_images(folder, data)
+    check_same_images(folder, data)
     num_copies = count_training_copies(classifier, data, read)
     return evaluate_classifier(
         classifier, data, folder, seed=seed, num_in_training=num_copies, track=track
     )
-
-
-def look(
-    source: str | Path, *, options: SourceConfig = sources.AS_GUESSED, track: Track = silent
-) -> SourceDescription:
-    """Describe a source without reading its pixels: classes, groups, split, files, what is skipped.
-
-    Args:
-        source: Labelled images, see `data.sources.load`.
-        options: How the source is read.
-        track: Shows progress.
-
-    Raises:
-        DataError: The source cannot be listed.
-    """
-    return describe(sources.list_source(source, track, options=options))
 
 
 def report(run: str | Path, evaluations: Iterable[str | Path] = ()) -> Path:
@@ -431,76 +329,10 @@ def report(run: str | Path, evaluations: Iterable[str | Path] = ()) -> Path:
     return folder.write_report(render(folder, [*own, *map(Path, evaluations)]))
 
 
-def reproduce(
-    run: str | Path,
-    source: str | Path,
-    out: str | Path | None = None,
-    *,
-    track: Track = silent,
-    on_step: "Callable[[Step], None]" = lambda step: None,
-) -> "list[Check]":
-    """Train a run again with its settings, seed, threads and precision; compare the results.
-
-    Args:
-        run: The run folder.
-        source: The images that it was trained on.
-        out: Folder for the new weights and history; by default they are removed.
-        track: Shows progress.
-        on_step: Called after every training step.
-
-    Returns:
-        Checks of images, history and weights; `training.reproduction` says what is compared.
-
-    Raises:
-        CheckpointError: The run cannot be read, or was trained on other images.
-        ConfigError: `out` contains a run.
-        DataError: The source cannot be read.
-    """
-    from stainproof.inference.teacher import load_teacher
-    from stainproof.training.reproduction import reproduce_training
-
-    folder = RunFolder(run)
-    folder.check_exists()
-    refuse_ensemble(folder.path, "reproduce its runs")
-    folder.check_not_in_training()
-    named = folder.read_config().training.teacher
-    teacher = partial(load_teacher, named) if named else None
-    with tempfile.TemporaryDirectory() as temporary:
-        again = RunFolder(out or temporary)
-        return reproduce_training(
-            folder, source, again, load_teacher=teacher, track=track, on_step=on_step
-        )
-
-
-def _check_same_images(folder: Path, data: Dataset) -> None:
-    """Check that the folder has no evaluation of other images.
-
-    Raises:
-        ConfigError: The folder contains one.
-    """
-    path = folder / EVALUATION_FILE
-    if path.exists() and Evaluation.read(path).data_sha256 != data.sha256():
-        raise ConfigError(
-            f"{folder}: contains the evaluation of other images named {data.source}; remove it, "
-            f"or choose another --out, such as {folder}-2"
-        )
-
-
 def _finish_run(run: RunFolder, card: Card, parts: dict[str, Dataset], track: Track) -> Card:
     """Complete a run that has its weights: ONNX model, engine, evaluations at home, report."""
-    from stainproof.evaluation.evaluator import evaluate as evaluate_classifier
-    from stainproof.inference.export import to_onnx
-    from stainproof.models.weights import load_network
+    from stainproof.evaluation.home import export_and_evaluate
 
-    model = to_onnx(load_network(run, card), card.preprocessing)
-    card = card.model_copy(update={"onnx_sha256": run.write_onnx(model), "int8_sha256": ""})
-    card = card.model_copy(update={"engine": choose_engine(run, card)})
-    run.report.unlink(missing_ok=True)  # a run is finished when this card has a report
-    run.write_card(card)
-    classifier = Classifier.load(run.path)
-    for part, name in HOME_SOURCES.items():
-        held_out = replace(parts[part], source=name)
-        if len(held_out):
-            evaluate_classifier(classifier, held_out, run.home / part, track=track)
+    card = export_and_evaluate(run, card, parts, track)
     report(run.path)
     return card

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from stainproof.files import printable
+from stainproof.text import printable
 
 
 class Provenance(BaseModel):

@@ -143,7 +143,7 @@ def test_a_stopped_run_keeps_its_audit(
 ) -> None:
     run = tmp_path / "run"
     stop(shared_cell_folder, run, on_step, audited=True)
-    monkeypatch.setattr(api, "_audit_listing", None)
+    monkeypatch.setattr(api, "write_audit", None)
     with pytest.raises(ConfigError, match="--audit: True -> False"):
         train(shared_cell_folder, run, CONFIG)
     assert train(shared_cell_folder, run, CONFIG, audited=True).num_epochs == 2

@@ -104,8 +104,8 @@ def test_weights_that_the_disk_cannot_hold_are_one_error(
 
 
 def test_models_are_written_with_their_hash(run: RunFolder) -> None:
-    assert run.write_onnx(b"float") == sha256_of(run.onnx)
-    assert run.write_int8(b"int8") == sha256_of(run.int8)
+    assert run.write_model(run.onnx, b"float") == sha256_of(run.onnx)
+    assert run.write_model(run.int8, b"int8") == sha256_of(run.int8)
     assert (run.onnx.read_bytes(), run.int8.read_bytes()) == (b"float", b"int8")
 
 
@@ -126,7 +126,7 @@ def test_the_record_of_a_training_is_copied_without_its_weights(
     run.write_config(make_config())
     run.write_history([record(1)])
     run.write_example("basophil", 0, rgb)
-    run.write_onnx(b"model")
+    run.write_model(run.onnx, b"model")
     other = RunFolder(tmp_path / "other")
     other.copy_training_record(run)
     assert other.read_config() == run.read_config()

@@ -23,8 +23,8 @@ from stainproof.data import sources
 from stainproof.data.manifest import list_manifest
 from stainproof.data.stream import Item
 from stainproof.errors import DataError
-from stainproof.files import printable, quote_formula, unquote_formula
 from stainproof.inference.tables import write_predictions
+from stainproof.text import printable, quote_formula, unquote_formula
 
 FORMULAS = ("=1+1", "+x", "-1.png", "@a", "\tb", "\rc", "'=d", "''+e")
 TEXTS = st.text() | st.text("'=+-@\t\ra", max_size=5)

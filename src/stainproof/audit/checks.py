@@ -24,9 +24,9 @@ from stainproof.audit.summary import AuditSummary
 from stainproof.config.schema import AuditConfig
 from stainproof.data.images import Images
 from stainproof.data.listing import Listing
-from stainproof.files import printable
 from stainproof.progress import Track, silent
 from stainproof.runs.artefact import Estimate
+from stainproof.text import printable
 
 Indices = NDArray[np.int64]
 NO_POSITIONS: Indices = np.empty(0, dtype=np.int64)

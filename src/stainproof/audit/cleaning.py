@@ -21,6 +21,7 @@ from stainproof.data import npz, sources
 from stainproof.data.listing import Listing
 from stainproof.errors import DataError
 from stainproof.progress import Track, silent
+from stainproof.text import quote_formula
 
 AUDIT_FILE, AUDIT_SUMMARY_FILE = "audit.csv", "audit.json"
 MAX_NAME_BYTES = 255
@@ -169,7 +170,7 @@ def _manifest(listing: Listing, out: Path) -> str:
         place = os.path.relpath(path.absolute(), out.absolute().parent)
         values = [column[index] for column in further.values()]
         row = (place, listing.classes[listing.labels[index]], *values)
-        writer.writerow(map(files.quote_formula, row))
+        writer.writerow(map(quote_formula, row))
     return text.getvalue()
 
 

@@ -11,6 +11,7 @@ from typing import Literal, TextIO, get_args
 
 from stainproof import files
 from stainproof.errors import DataError
+from stainproof.text import quote_formula, size, unquote_formula
 
 Kind = Literal[
     "unreadable",
@@ -56,7 +57,7 @@ class Finding:
 def to_csv(findings: Iterable[Finding]) -> str:
     """Return the findings as CSV text, one row each; see `NEW_LABEL_COLUMN`.
 
-    Names that a spreadsheet would take for formulas are quoted, see `files.quote_formula`.
+    Names that a spreadsheet would take for formulas are quoted, see `text.quote_formula`.
     """
     findings = list(findings)
     is_relabelled = any(found.new_label for found in findings)
@@ -65,7 +66,7 @@ def to_csv(findings: Iterable[Finding]) -> str:
     writer.writerow([*COLUMNS, *([NEW_LABEL_COLUMN] if is_relabelled else [])])
     for found in findings:
         score, threshold = f"{found.score:.6g}", f"{found.threshold:.6g}"
-        file, group, label = map(files.quote_formula, (found.file, found.group, found.new_label))
+        file, group, label = map(quote_formula, (found.file, found.group, found.new_label))
         row = [file, found.kind, group, score, threshold, found.action]
         writer.writerow([*row, *([label] if is_relabelled else [])])
     return text.getvalue()
@@ -110,7 +111,7 @@ def _lines(file: TextIO) -> Iterator[str]:
     """
     while line := file.readline(MAX_LINE):
         if len(line) == MAX_LINE and not line.endswith("\n"):
-            raise csv.Error(f"a line is longer than {files.size(MAX_LINE)}")
+            raise csv.Error(f"a line is longer than {size(MAX_LINE)}")
         yield line
 
 
@@ -119,13 +120,13 @@ def _finding(row: dict[str, str]) -> Finding:
     if kind not in KINDS or action not in ACTIONS:
         raise ValueError(f"kind {str(kind)[:100]!r}, action {str(action)[:100]!r}")
     return Finding(
-        file=files.unquote_formula(row["file"]),
+        file=unquote_formula(row["file"]),
         kind=kind,
-        group=files.unquote_formula(row["group"]),
+        group=unquote_formula(row["group"]),
         score=float(row["score"]),
         threshold=float(row["threshold"]),
         action=action,
-        new_label=files.unquote_formula(row.get(NEW_LABEL_COLUMN) or ""),
+        new_label=unquote_formula(row.get(NEW_LABEL_COLUMN) or ""),
     )
 
 

@@ -8,8 +8,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from stainproof.config.schema import SourceConfig
 from stainproof.data.image_file import FORMATS
 from stainproof.data.listing import Listing
+from stainproof.data.sources import AS_GUESSED, list_source
+from stainproof.progress import Track, silent
 
 MAX_SHOWN_CLASSES = 12
 MAX_SHOWN_NOTES = 5
@@ -74,6 +77,22 @@ class SourceDescription:
         return most + (
             f" (of {self.num_opened} opened)" if self.num_opened < self.num_images else ""
         )
+
+
+def look(
+    source: str | Path, *, options: SourceConfig = AS_GUESSED, track: Track = silent
+) -> SourceDescription:
+    """Describe a source without reading its pixels: classes, groups, split, files, what is skipped.
+
+    Args:
+        source: Labelled images, see `data.sources.load`.
+        options: How the source is read.
+        track: Shows progress.
+
+    Raises:
+        DataError: The source cannot be listed.
+    """
+    return describe(list_source(source, track, options=options))
 
 
 def describe(listing: Listing) -> SourceDescription:

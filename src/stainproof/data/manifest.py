@@ -17,7 +17,7 @@ from stainproof.data.layout import SPLIT_NAMES
 from stainproof.data.listing import Listing, check_class_names, check_different
 from stainproof.data.table import Table
 from stainproof.errors import DataError
-from stainproof.files import printable
+from stainproof.text import printable
 
 ALIASES = {
     "path": "path file filename file_name filepath file_path image image_path image_file "

@@ -10,8 +10,8 @@ from stainproof.data.images import Images
 from stainproof.data.listing import Listing, check_class_names
 from stainproof.data.npz_file import NpzFile
 from stainproof.errors import DataError
-from stainproof.files import printable
 from stainproof.labels import BLOOD_CLASSES
+from stainproof.text import printable
 
 MAX_CLASSES = 10_000
 MAX_NAME_BYTES = 1000

@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stainproof.errors import DataError
-from stainproof.files import ZIP_ERRORS, check_regular, printable, size
+from stainproof.files import ZIP_ERRORS, check_regular
 from stainproof.machine import memory_bytes
+from stainproof.text import printable, size
 
 MAX_BYTES = 16 * 2**30
 """Arrays that decompress to more bytes in total are refused, and so are those larger than the

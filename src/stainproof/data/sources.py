@@ -21,8 +21,9 @@ from stainproof.data.splits import TEST
 from stainproof.data.table import SUFFIXES as TABLE_SUFFIXES
 from stainproof.data.tree import Tree, scan
 from stainproof.errors import DataError
-from stainproof.files import exists, printable
+from stainproof.files import exists
 from stainproof.progress import Track, silent
+from stainproof.text import printable
 
 AS_GUESSED = SourceConfig()
 """Reads a source as its names and columns suggest."""

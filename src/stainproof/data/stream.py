@@ -14,8 +14,9 @@ from stainproof.data.npz import read_images_only
 from stainproof.data.parallel import in_order
 from stainproof.data.tree import scan
 from stainproof.errors import DataError
-from stainproof.files import exists, printable
+from stainproof.files import exists
 from stainproof.progress import Say, silent_say
+from stainproof.text import printable
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from stainproof.errors import DataError, first_line
-from stainproof.files import check_regular, printable, size, unquote_formula
+from stainproof.files import check_regular
+from stainproof.text import printable, size, unquote_formula
 
 SUFFIXES = frozenset({".csv", ".tsv", ".parquet"})
 DELIMITERS = ",;\t"

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from stainproof import files, provenance
 from stainproof.data.dataset import Dataset
-from stainproof.errors import CheckpointError
+from stainproof.errors import CheckpointError, ConfigError
 from stainproof.evaluation import metrics
 from stainproof.evaluation.result import EVALUATION_FILE, MISTAKES_FOLDER, Evaluation, Mistake
 from stainproof.inference.classifier import Classifier
@@ -67,6 +67,20 @@ def evaluate(
     result.write(out / EVALUATION_FILE)
     _remove_other_pictures(out / MISTAKES_FOLDER, result)
     return result
+
+
+def check_same_images(folder: Path, data: Dataset) -> None:
+    """Check that the folder has no evaluation of other images.
+
+    Raises:
+        ConfigError: The folder contains one.
+    """
+    path = folder / EVALUATION_FILE
+    if path.exists() and Evaluation.read(path).data_sha256 != data.sha256():
+        raise ConfigError(
+            f"{folder}: contains the evaluation of other images named {data.source}; remove it, "
+            f"or choose another --out, such as {folder}-2"
+        )
 
 
 def _write_mistakes(

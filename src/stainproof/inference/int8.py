@@ -81,7 +81,9 @@ def quantise(
     with tempfile.TemporaryDirectory() as temporary:
         trial = RunFolder(temporary)
         shutil.copy(folder.onnx, trial.onnx)
-        sha256 = trial.write_int8(to_int8(trial.onnx, data.images[np.sort(calibration)]))
+        sha256 = trial.write_model(
+            trial.int8, to_int8(trial.onnx, data.images[np.sort(calibration)])
+        )
         card = exact.members[0].card.model_copy(update={"int8_sha256": sha256})
         quantised = Classifier([Member(open_engine(INT8, trial, card), card, trial, INT8)])
         accuracy, accuracy_int8 = (
@@ -92,7 +94,7 @@ def quantise(
         kept = faster >= MIN_SPEEDUP and accuracy - accuracy_int8 < MAX_ACCURACY_LOSS
         if kept:
             with folder.training_lock():
-                folder.write_int8(trial.int8.read_bytes())
+                folder.write_model(folder.int8, trial.int8.read_bytes())
                 folder.write_card(card)
     return QuantisationResult(
         num_images=len(measured),

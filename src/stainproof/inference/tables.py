@@ -19,6 +19,7 @@ from stainproof.errors import DataError
 from stainproof.inference.classifier import Classifier
 from stainproof.labels import TABLE_COLUMNS
 from stainproof.progress import Say, Track, silent, silent_say
+from stainproof.text import quote_formula
 
 SUFFIXES = (".csv", ".parquet", ".jsonl")
 CHUNK_SIZE = 256
@@ -82,7 +83,7 @@ def write_predictions(classifier: Classifier, items: Iterable[Item], path: Path)
 
     The columns are `name`, `label`, one probability for each class, and `error`. The row of an
     image that could not be read has only `name` and the reason as `error`. In CSV tables, texts
-    that a spreadsheet would take for formulas begin with an apostrophe, see `files.quote_formula`.
+    that a spreadsheet would take for formulas begin with an apostrophe, see `text.quote_formula`.
 
     Args:
         classifier: The classifier.
@@ -127,7 +128,7 @@ def _open_writer(
             )
         return
     if suffix == ".csv":
-        names = [files.quote_formula(name) for name in columns.names]
+        names = [quote_formula(name) for name in columns.names]
         quoted = pyarrow.schema(zip(names, columns.types, strict=True))
         with pyarrow.csv.CSVWriter(path, quoted) as writer:
             yield lambda table: writer.write_table(_quote_formulas(table).rename_columns(names))
@@ -139,7 +140,7 @@ def _open_writer(
 def _quote_formulas(table: pyarrow.Table) -> pyarrow.Table:
     """Return a table whose texts no spreadsheet takes for formulas."""
     for name in TABLE_COLUMNS:
-        texts = [text and files.quote_formula(text) for text in table[name].to_pylist()]
+        texts = [text and quote_formula(text) for text in table[name].to_pylist()]
         place = table.column_names.index(name)
         table = table.set_column(place, name, pyarrow.array(texts, pyarrow.string()))
     return table

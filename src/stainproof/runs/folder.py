@@ -26,8 +26,6 @@ card and weights of one epoch at any time, also after the writer was killed.
 """
 
 import hashlib
-import io
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -41,12 +39,13 @@ from stainproof import files
 from stainproof.config.parsing import make_settings, parse_toml, read_toml
 from stainproof.config.schema import Config
 from stainproof.errors import CheckpointError, ConfigError, DataError
-from stainproof.files import check_writable
+from stainproof.runs import lock
 from stainproof.runs.artefact import read_small_file
 from stainproof.runs.card import Card
-from stainproof.runs.history import EpochRecord
-from stainproof.runs.manifest import HashedFolder, hash_of
-from stainproof.runs.upgrade import upgrade_config, upgrade_record
+from stainproof.runs.hashes import hashes_as_npy, parse_hashes
+from stainproof.runs.history import EpochRecord, parse_history
+from stainproof.runs.manifest import MAX_MODEL_BYTES, HashedFolder, hash_of
+from stainproof.runs.upgrade import upgrade_config
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,11 +54,6 @@ HOME_SOURCES = {"val": "validation", "test": "home test"}
 """Split -> name of an evaluation on the images that training held out."""
 RUNNING, INTERRUPTED = "running", "interrupted"
 """Values of a card's `stopped` while a training has not ended by itself."""
-IN_TRAINING = "another process is training in this folder"
-MAX_FIGURE = 1e30
-"""Largest number in a history, beyond which figures cannot be drawn."""
-MAX_MODEL_BYTES = 4 * 2**30
-"""Largest file of weights or ONNX model that is read."""
 
 
 class RunFolder(HashedFolder):
@@ -143,22 +137,8 @@ class RunFolder(HashedFolder):
             ConfigError: Another process holds it.
             DataError: The folder cannot be written to.
         """
-        from filelock import FileLock, Timeout
-
-        check_writable(self.lock)
-        lock = FileLock(self.lock)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise ConfigError(f"{self}: {IN_TRAINING}; choose another --out") from None
-        try:
-            files.clear_parts(self.path)
+        with lock.hold(self.path, self.lock):
             yield
-        finally:
-            lock.release()
-            self.lock.unlink(missing_ok=True)
-            if not any(self.path.iterdir()):
-                self.path.rmdir()
 
     def check_not_in_training(self) -> None:
         """Raise an error if a training is writing to the folder.
@@ -166,17 +146,7 @@ class RunFolder(HashedFolder):
         Raises:
             CheckpointError: Another process holds the lock.
         """
-        from filelock import FileLock, Timeout
-
-        if not self.lock.exists():
-            return
-        try:
-            with FileLock(self.lock).acquire(timeout=0.2):
-                pass
-        except Timeout:
-            raise CheckpointError(f"{self}: {IN_TRAINING}; wait until it has ended") from None
-        except OSError:  # a folder that cannot be written to; Timeout is an OSError too
-            pass
+        lock.check_free(self.path, self.lock)
 
     def check_split(self, sha256: str) -> None:
         """Raise an error if the run was started with other images or another split.
@@ -250,18 +220,7 @@ class RunFolder(HashedFolder):
         """
         if not self.history.exists():
             return []
-        content = self.read(self.history)
-        try:
-            lines = content.decode("utf-8").splitlines()
-            records = [
-                EpochRecord.model_validate(upgrade_record(json.loads(line))) for line in lines
-            ]
-        except (ValueError, AttributeError, RecursionError) as error:
-            raise CheckpointError(f"{self.history}: damaged; not one epoch a line") from error
-        for record in records:
-            if any(abs(value or 0) > MAX_FIGURE for _, value in record):
-                raise CheckpointError(f"{self.history}: damaged; a number beyond {MAX_FIGURE:g}")
-        return records
+        return parse_history(self.read(self.history), self.history)
 
     def write_history(self, records: Iterable[EpochRecord]) -> None:
         """Write the history."""
@@ -283,20 +242,11 @@ class RunFolder(HashedFolder):
         """
         if not self.training_hashes.exists():
             return None
-        content = self.read(self.training_hashes, MAX_MODEL_BYTES)
-        try:
-            hashes = np.load(io.BytesIO(content), allow_pickle=False)
-        except Exception as error:  # NumPy raises many types for a damaged header
-            raise CheckpointError(f"{self.training_hashes}: damaged; not a NumPy file") from error
-        if not isinstance(hashes, np.ndarray) or hashes.dtype != np.uint64 or hashes.ndim != 1:
-            raise CheckpointError(f"{self.training_hashes}: damaged; not one uint64 an image")
-        return hashes
+        return parse_hashes(self.read(self.training_hashes, MAX_MODEL_BYTES), self.training_hashes)
 
     def write_training_hashes(self, hashes: NDArray[np.uint64]) -> None:
         """Write the hashes of the training images, uint64 (N,)."""
-        content = io.BytesIO()
-        np.save(content, np.unique(hashes), allow_pickle=False)
-        self.put_bytes(self.training_hashes, content.getvalue())
+        self.put_bytes(self.training_hashes, hashes_as_npy(hashes))
 
     def epoch(self, epoch: int) -> Path:
         """Return the path of the weights of one epoch, counted from 1."""
@@ -327,15 +277,10 @@ class RunFolder(HashedFolder):
 
         self.put(path, write)
 
-    def write_onnx(self, model: bytes) -> str:
-        """Write `best.onnx` and return its SHA-256."""
-        self._keep_named(self.onnx)
-        return self.put_bytes(self.onnx, model)
-
-    def write_int8(self, model: bytes) -> str:
-        """Write `best.int8.onnx` and return its SHA-256."""
-        self._keep_named(self.int8)
-        return self.put_bytes(self.int8, model)
+    def write_model(self, path: Path, model: bytes) -> str:
+        """Write an ONNX model, `onnx` or `int8`, and return its SHA-256."""
+        self._keep_named(path)
+        return self.put_bytes(path, model)
 
     def read_named(self, path: Path, sha256: str) -> bytes:
         """Read weights or a model that the card names.
@@ -398,21 +343,6 @@ class RunFolder(HashedFolder):
             if file.exists():
                 files.check_own(file, other.path)
                 files.write_bytes(self.path / file.relative_to(other.path), file.read_bytes())
-
-    def copy_files(self, other: "RunFolder", *paths: Path) -> None:
-        """Copy files of another run that exist, each checked against the manifest.
-
-        Raises:
-            CheckpointError: One was altered, is a link, or is not a regular file.
-        """
-        for path in paths:
-            if path.exists():
-                try:
-                    files.check_own(path, other.path)
-                except DataError as error:
-                    raise CheckpointError(str(error)) from error
-                content = other.read(path, MAX_MODEL_BYTES)
-                self.put_bytes(self.path / path.relative_to(other.path), content)
 
 
 def _previous(path: Path) -> Path:

@@ -21,10 +21,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from stainproof import files
-from stainproof.errors import CheckpointError
+from stainproof.errors import CheckpointError, DataError
 from stainproof.runs.artefact import Artefact, read_small_file
 
 MANIFEST_FILE = "manifest.json"
+MAX_MODEL_BYTES = 4 * 2**30
+"""Largest file of weights or ONNX model that is read."""
 
 
 class Manifest(Artefact):
@@ -126,6 +128,21 @@ class HashedFolder:
     def put_bytes(self, path: Path, content: bytes) -> str:
         """Write a file with this content; see `put`."""
         return self.put(path, lambda part: part.write_bytes(content))
+
+    def copy_files(self, other: "HashedFolder", *paths: Path) -> None:
+        """Copy files of another run that exist, each checked against the manifest.
+
+        Raises:
+            CheckpointError: One was altered, is a link, or is not a regular file.
+        """
+        for path in paths:
+            if path.exists():
+                try:
+                    files.check_own(path, other.path)
+                except DataError as error:
+                    raise CheckpointError(str(error)) from error
+                content = other.read(path, MAX_MODEL_BYTES)
+                self.put_bytes(self.path / path.relative_to(other.path), content)
 
     def settle(self) -> None:
         """Accept only the version on disk of every file that exists."""

@@ -1,0 +1,43 @@
+"""Complete a trained run: ONNX model, inference engine, evaluations of its held-out images."""
+
+from dataclasses import replace
+
+from stainproof.data.dataset import Dataset
+from stainproof.evaluation.evaluator import evaluate
+from stainproof.inference.classifier import Classifier
+from stainproof.inference.engines import choose_engine
+from stainproof.progress import Track
+from stainproof.runs.card import Card
+from stainproof.runs.folder import HOME_SOURCES, RunFolder
+
+
+def export_and_evaluate(
+    run: RunFolder, card: Card, parts: dict[str, Dataset], track: Track
+) -> Card:
+    """Complete a run that has its weights: ONNX model, engine, evaluations at home.
+
+    Args:
+        run: The run folder.
+        card: Its card.
+        parts: Split -> images; the validation and test images are evaluated.
+        track: Shows progress.
+
+    Returns:
+        The complete card.
+    """
+    from stainproof.inference.export import to_onnx
+    from stainproof.models.weights import load_network
+
+    model = to_onnx(load_network(run, card), card.preprocessing)
+    card = card.model_copy(
+        update={"onnx_sha256": run.write_model(run.onnx, model), "int8_sha256": ""}
+    )
+    card = card.model_copy(update={"engine": choose_engine(run, card)})
+    run.report.unlink(missing_ok=True)  # a run is finished when this card has a report
+    run.write_card(card)
+    classifier = Classifier.load(run.path)
+    for part, name in HOME_SOURCES.items():
+        held_out = replace(parts[part], source=name)
+        if len(held_out):
+            evaluate(classifier, held_out, run.home / part, track=track)
+    return card
