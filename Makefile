@@ -15,7 +15,7 @@ TEST   ?= demo/other
 BUDGET ?= 100s
 SEED   ?= 0
 
-.PHONY: demo test test-slow test-keras test-transfer test-wheel coverage mutants check bench bench-smoke \
+.PHONY: demo test test-slow test-keras test-transfer test-wheel coverage mutants check bench bench-smoke campaign \
 	docs pictures sbom lock clean
 
 demo: $(READY)
@@ -123,6 +123,14 @@ endif
 	$(RUN).training.networks
 
 # Every benchmark in seconds on synthetic cells; nothing is published.
+# Faults and attacks on everything that reads or writes, about an hour: docs/reliability.md.
+campaign: $(READY)
+	$(RUN).reliability.kills --kills 306
+	$(RUN).reliability.hostile_files --files 6600
+	$(RUN).reliability.conditions
+	$(PYTEST) --dist load tests/flow/test_hostile_run_folders.py tests/flow/test_hostile_submissions.py \
+		tests/flow/test_sandbox_of_score.py tests/flow/test_unfenced.py
+
 bench-smoke: $(READY)
 	OMP_NUM_THREADS=1 $(RUN).smoke
 

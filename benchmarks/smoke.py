@@ -108,6 +108,7 @@ def cases(folder: Path) -> dict[str, list[str]]:
         "inference.engines_agree": [runs[0], "--tests", other, "--calibrate", home],
         "inference.growth": ["--counts", "80"],
         "inference.tta_and_ensembles": [*runs, *tests],
+        "reliability.conditions": ["--files", "40", "--repeats", "1"],
         "reliability.hostile_files": ["--files", "110"],
         "reliability.kills": ["--kills", "3"],
         "search.proposals": ["--seeds", "1", "--trials", "3"],

@@ -1,4 +1,4 @@
-"""Copies the benchmarks' tables to where docs/results.md wants them; a test keeps them equal.
+"""Copy tables of the benchmarks into the pages with results; a test keeps them equal.
 
 python docs/results_tables.py
 """
@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 HERE = Path(__file__).parent
-PAGE = HERE / "results.md"
+PAGES = (HERE / "results.md", HERE / "reliability.md")
 BENCHMARKS = HERE.parent / "benchmarks" / "results.md"
 SLOT = re.compile(r"<!-- from benchmarks: (.+?) -->\n.*?<!-- end -->", re.DOTALL)
 
@@ -28,9 +28,10 @@ def filled(page: str, benchmarks: str) -> str:
 
 
 def main() -> None:
-    """Fill the page in place."""
-    page = filled(PAGE.read_text(encoding="utf-8"), BENCHMARKS.read_text(encoding="utf-8"))
-    PAGE.write_text(page, encoding="utf-8")
+    """Fill the pages in place."""
+    benchmarks = BENCHMARKS.read_text(encoding="utf-8")
+    for path in PAGES:
+        path.write_text(filled(path.read_text(encoding="utf-8"), benchmarks), encoding="utf-8")
 
 
 if __name__ == "__main__":
