@@ -46,10 +46,10 @@ test-keras: $(READY) $(KERAS)
 test-transfer: $(BENCH)
 	OMP_NUM_THREADS=1 .venv-bench/bin/pytest tests/transfer
 
-# The built wheel in empty environments: base install, each extra, all extras.
+# The built wheel in empty environments: base install, each extra, all extras; EXTRAS=none: base only.
 # PYTHONS="python3.12 python3.13" tries these instead of the one that make uses.
 test-wheel: $(TOOLS)
-	.venv-tools/bin/python tests/installation.py --torch "$(TORCH)" $(if $(PYTHONS),--pythons $(PYTHONS))
+	.venv-tools/bin/python tests/installation.py --torch "$(TORCH)" $(if $(PYTHONS),--pythons $(PYTHONS)) $(if $(EXTRAS),--extras $(filter-out none,$(EXTRAS)))
 
 # Branch coverage of all tests but those of other environments; the page is build/coverage/index.html.
 coverage: $(READY)
