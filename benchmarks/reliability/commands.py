@@ -43,9 +43,10 @@ CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate")
 """Audit events of operations that change a folder, besides opening a file to write."""
 VARYING = {
     "provenance", "images_per_s", "seconds", "elapsed_s", "augmenting_s", "picture", "onnx_sha256",
+    "engine",
 }  # fmt: skip
-"""Fields of results that are not the same each time: when, how fast, and numbers of pictures. The
-ONNX model itself is compared."""
+"""Fields of results that are not the same each time: when, how fast, the engine that is fastest, and
+numbers of pictures. The ONNX model itself is compared."""
 
 
 def prepare(inputs: Path) -> None:
