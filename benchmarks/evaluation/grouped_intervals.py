@@ -93,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Simulate data sets and count the intervals that contain the true value."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=2000, help="data sets a row")
-    parser.add_argument("--deviations", type=float, nargs="+", default=[0.8])
+    parser.add_argument("--deviations", type=float, nargs="+", default=[0.5, 0.8, 1.2])
     options = parser.parse_args(arguments)
     text = [
         f"Share of 95 % intervals that contain the true value, {options.repeats:,} simulated data "

@@ -657,3 +657,10 @@ def test_images_of_odd_kinds_are_predicted_and_an_unreadable_one_is_a_row(
     (odd / "d.png").write_bytes(png_header(30_000, 30_000))
     (odd / "e.jpg").write_text("no image")
     assert api.predict(run, [str(odd)], tmp_path / "out.csv") == (5, 2)
+
+
+def test_a_number_of_bits_that_no_file_has_is_refused(
+    refused: Callable[..., Any], run: Path, cell_folder: Path
+) -> None:
+    said = refused("predict", run, cell_folder, "--out", "table.csv", "--bits", "99")
+    assert "bits must be 0 or one of 8, 10, 12, 14, 16, got 99" in said

@@ -14,8 +14,9 @@ import pyarrow.parquet
 from stainproof import files
 from stainproof.config.schema import InferenceConfig
 from stainproof.data import stream
+from stainproof.data.bit_depth import BITS_FOUND
 from stainproof.data.stream import Item
-from stainproof.errors import DataError
+from stainproof.errors import ConfigError, DataError
 from stainproof.inference.classifier import Classifier
 from stainproof.labels import TABLE_COLUMNS
 from stainproof.progress import Say, Track, silent, silent_say
@@ -56,11 +57,14 @@ def predict(
 
     Raises:
         CheckpointError: The run folder cannot be used.
-        ConfigError: The engine is unknown or not installed.
+        ConfigError: The engine is unknown or not installed, or `bits` is not allowed.
         DataError: A path matches no image, or the suffix of the table is unknown.
     """
     path = Path(out)
     check_suffix(path)
+    if bits and bits not in BITS_FOUND:
+        allowed = ", ".join(map(str, BITS_FOUND))
+        raise ConfigError(f"bits must be 0 or one of {allowed}, got {bits}")
     paths = stream.find(images, say)
     classifier = Classifier.load(run, engine, inference)
     decoded = stream.read(paths, classifier.preprocessing, bits)
