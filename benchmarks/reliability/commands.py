@@ -45,8 +45,8 @@ VARYING = {
     "provenance", "images_per_s", "seconds", "elapsed_s", "augmenting_s", "picture", "onnx_sha256",
     "engine",
 }  # fmt: skip
-"""Fields of results that are not the same each time: when, how fast, the fastest engine, and numbers
-of pictures. The ONNX model itself is compared."""
+"""Fields of results that differ each time: when, how fast, the fastest engine, numbers of pictures.
+The ONNX model itself is compared."""
 
 
 def prepare(inputs: Path) -> None:
