@@ -1,6 +1,6 @@
 """Adverse conditions: full disks, two writers, stopped processes, clock steps, umask, many files.
 
-python -m benchmarks.reliability.conditions [--files 100000] [--repeats 5]
+python -m benchmarks.reliability.conditions [--files 100000] [--repeats 5] [--only two_writers]
 
 Every condition is tried with commands in processes of their own. A try is good if the command ends
 with exit code 0 and the right results, or with exit code 2 and one line, and leaves whole files
@@ -241,10 +241,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, default=100_000)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--only", nargs="+", help="names of conditions, such as two_writers")
     options = parser.parse_args(arguments)
     conditions = [two_writers, stopped_processes, clock_steps, umasks]
     if os.geteuid() == 0 and shutil.which("mount"):
         conditions += [full_disks, read_only_folders]
+    if options.only:
+        conditions = [one for one in conditions if one.__name__ in options.only]
     tallies = []
     with tempfile.TemporaryDirectory() as name:
         inputs, folder = Path(name) / "inputs", Path(name) / "places"
