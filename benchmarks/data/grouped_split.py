@@ -32,6 +32,7 @@ def random_counts(rng: np.random.Generator, num_groups: int) -> Counts:
     sizes = rng.integers(1, 80, (num_groups, 1))
     counts = rng.poisson(sizes * rng.dirichlet(np.ones(num_classes), num_groups))
     counts[:2] += 1  # every class has two groups
+    counts[counts.sum(axis=1) == 0, 0] = 1  # and every group an image
     return np.asarray(counts, dtype=np.int64)
 
 
