@@ -215,6 +215,7 @@ def test_a_file_name_that_a_manifest_cannot_hold_is_named(tmp_path: Path) -> Non
     assert not (tmp_path / "clean.csv").exists()
 
 
+@pytest.mark.slow
 def test_an_audit_of_other_images_under_the_same_names_is_refused(tmp_path: Path) -> None:
     for name, seed in (("old", 1), ("new", 2)):
         images, labels = phantoms.generate(60, seed=seed)

@@ -2,6 +2,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.common.scripts import load_script
 
 ROOT = Path(__file__).parents[2]
@@ -15,6 +17,7 @@ def words(text: str) -> list[str]:
     return re.findall(r"[A-Za-z][\w-]*", text.replace("--", " option-"))
 
 
+@pytest.mark.slow
 def test_the_page_of_commands_is_up_to_date() -> None:
     generator = load_generator("command_line")
     written = generator.PAGE.read_text(encoding="utf-8")

@@ -15,6 +15,8 @@ from stainproof.evaluation.result import EVALUATION_FILE, Evaluation
 from stainproof.runs.folder import RunFolder
 from tests.common.tiny import tiny_config
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def runs(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:

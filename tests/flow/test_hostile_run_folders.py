@@ -422,6 +422,7 @@ def flip(path: Path) -> None:
     path.write_bytes(content)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HASHED)
 def test_a_flipped_bit_is_noticed_by_verify_and_by_every_command_that_reads_the_file(
     name: str,

@@ -53,6 +53,7 @@ def strace(log: Path) -> list[str]:
     return command
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "program", [IMPORTS, pytest.param(STAGES, marks=pytest.mark.slow)], ids=["imports", "stages"]
 )

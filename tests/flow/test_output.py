@@ -73,6 +73,7 @@ def test_no_line_of_progress_is_wider_than_the_terminal(tmp_path: Path, columns:
     assert max(map(cell_len, lines)) <= columns
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments", [["phantom", "--n", "8", "--out", "out"], ["train", "--help"]]
 )

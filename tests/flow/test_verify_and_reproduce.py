@@ -11,6 +11,8 @@ from stainproof.runs.folder import RunFolder
 from stainproof.training.loop import Step
 from tests.common.tiny import tiny_config
 
+pytestmark = pytest.mark.slow
+
 CONFIG = tiny_config("training.epochs=2", "augment.recipe=none")
 
 

@@ -122,11 +122,13 @@ def test_few_images_have_no_findings(cells: NDArray[np.uint8], num: int) -> None
     assert find(small(cells)[:num]).images == []
 
 
+@pytest.mark.slow
 def test_noise_has_no_findings() -> None:
     noise = np.random.default_rng(0).integers(256, size=(80, 48, 48, 3), dtype=np.uint8)
     assert len(find(noise).images) <= 4
 
 
+@pytest.mark.slow
 def test_images_of_one_colour_do_not_stop_the_search() -> None:
     flat = np.repeat(np.arange(60, 140, dtype=np.uint8), 48 * 48 * 3).reshape(-1, 48, 48, 3)
     assert all(one.group is None for one in find(flat).images)
