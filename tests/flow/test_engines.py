@@ -26,6 +26,8 @@ from stainproof.runs.card import Card
 from stainproof.runs.folder import RunFolder
 from tests.common.tiny import tiny_config
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def run(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -20,6 +20,8 @@ from tests.common.image_files import write_tiff
 from tests.common.pty import on_terminal
 from tests.common.tiny import TINY, set_options, tiny_config
 
+pytestmark = pytest.mark.slow
+
 SHORT = set_options(*TINY, "training.epochs=1", "augment.recipe=none", "augment.validation=none")
 CELLS = ("basophil", "eosinophil", "lymphocyte", "monocyte")
 
