@@ -30,7 +30,6 @@ from stainproof.config.presets import choose_config
 from stainproof.config.schema import Config, InferenceConfig, SourceConfig
 from stainproof.data import sources
 from stainproof.data.class_map import map_unknown_classes
-from stainproof.data.copies import canonical_hashes
 from stainproof.data.dataset import Dataset
 from stainproof.data.description import describe, look
 from stainproof.data.preparation import read_and_split
@@ -181,7 +180,7 @@ def train(
 
         run.write_splits(split.to_bytes())
         run.write_config(config)  # from here on the same command goes on with this run
-        run.write_training_hashes(canonical_hashes(parts[TRAIN].images))
+        run.write_training_hashes(split.hashes[split.indices(TRAIN)])
         write_examples(run, parts[TRAIN])
 
         def write_card(result: "TrainingResult") -> Card:

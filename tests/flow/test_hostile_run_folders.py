@@ -4,8 +4,6 @@ import csv
 import json
 import os
 import shutil
-import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,9 +14,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import load_file, save_file
 
-from stainproof import api, cli
+from stainproof import api
 from stainproof.evaluation.result import Evaluation
 from stainproof.files import MAX_TEXT_BYTES, sha256_of
+from tests.common.command import run_command
 from tests.common.tiny import tiny_config
 
 Mutation = Callable[[Path], Any]
@@ -382,21 +381,12 @@ def call(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], *arguments: Any
 ) -> tuple[int, str]:
     """Run a command; return its exit code and, if that is 2, the one line that it says."""
-    monkeypatch.setattr(sys, "argv", ["stainproof", *map(str, arguments)])
-    handler = signal.getsignal(signal.SIGTERM)
-    capfd.readouterr()
-    try:
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-    finally:
-        signal.signal(signal.SIGTERM, handler)
-    out, err = capfd.readouterr()
-    assert "Traceback" not in err
-    code = ended.value.code
+    done = run_command(monkeypatch, capfd, *arguments)
+    code, out, err = done.code, done.out, done.err
     assert code in (0, 1, 2)
     if code == 2:
         assert out == "" and len(err.splitlines()) == 1 and err.startswith("stainproof: "), err
-    return int(code or 0), err
+    return code, err
 
 
 def test_there_are_enough_hostile_folders() -> None:

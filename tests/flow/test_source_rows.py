@@ -2,10 +2,10 @@
 
 import csv
 import shutil
-import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stainproof import api, cli
+from stainproof import api
 from stainproof.runs.folder import RunFolder
 from tests.common.cells import write_medmnist
+from tests.common.command import Done, run_command
 from tests.common.image_files import write_tiff
 from tests.common.pty import on_terminal
 from tests.common.tiny import TINY, set_options, tiny_config
@@ -26,15 +27,6 @@ SHORT = set_options(*TINY, "training.epochs=1", "augment.recipe=none", "augment.
 CELLS = ("basophil", "eosinophil", "lymphocyte", "monocyte")
 
 
-@dataclass
-class Done:
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-
 Command = Callable[..., Done]
 
 
@@ -42,22 +34,7 @@ Command = Callable[..., Done]
 def stainproof(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
     """Run a command in this process."""
 
-    def call(*words: Any) -> Done:
-        monkeypatch.setattr(sys, "argv", ["stainproof", *map(str, words)])
-        handler = signal.getsignal(signal.SIGTERM)
-        capfd.readouterr()
-        try:
-            with pytest.raises(SystemExit) as ended:
-                cli.main()
-        finally:
-            signal.signal(signal.SIGTERM, handler)
-        out, err = capfd.readouterr()
-        assert "Traceback" not in err
-        code = ended.value.code
-        assert isinstance(code, int)
-        return Done(code, out, err)
-
-    return call
+    return partial(run_command, monkeypatch, capfd)
 
 
 @pytest.fixture

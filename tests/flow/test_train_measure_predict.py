@@ -98,11 +98,8 @@ def test_of_a_source_with_a_split_of_its_own_the_test_part_is_measured(tmp_path:
     assert {name: sum(num.values()) for name, num in card.data.class_counts.items()} == {
         "train": 160, "val": 40, "test": 40,
     }  # fmt: skip
-    whole = sources.load(tmp_path / "cells.npz", card.preprocessing)
-    assert (
-        evaluate(tmp_path / "run", tmp_path / "cells.npz").data_sha256
-        == whole.part("test").sha256()
-    )
+    test = sources.load(f"{tmp_path / 'cells.npz'}@test", card.preprocessing)
+    assert evaluate(tmp_path / "run", tmp_path / "cells.npz").data_sha256 == test.sha256()
     at_home = Evaluation.read(tmp_path / "run" / "home" / "test" / "eval.json")
     assert at_home.num_images == 40
 

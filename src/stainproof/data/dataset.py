@@ -54,20 +54,6 @@ class Dataset:
             parts=pick(self.parts),
         )
 
-    def part(self, name: str) -> Self:
-        """Return the images of one part of the source's own split.
-
-        Raises:
-            DataError: The source defines no split, or no image is in this part.
-        """
-        if self.parts is None:
-            raise DataError(f"{self.source}: states no split of its own, so has no part {name!r}")
-        indices = np.flatnonzero(np.array(self.parts) == name)
-        if not len(indices):
-            allowed = ", ".join(sorted(set(self.parts)))
-            raise DataError(f"{self.source}: part {name!r} is empty; allowed: {allowed}")
-        return replace(self.subset(indices), parts=None)
-
     def class_counts(self) -> dict[str, int]:
         """Count the images of every class."""
         counts = np.bincount(self.labels, minlength=len(self.classes))

@@ -26,8 +26,7 @@ def check_class_names(source: str, names: Sequence[str]) -> None:
             dots, equals another column of a table of predictions, or equals another class name or
             differs from it by its spelling only.
     """
-    if len(set(names)) < len(names):
-        twice = next(name for name, count in Counter(names).items() if count > 1)
+    if (twice := first_repeated(names)) is not None:
         raise DataError(f"{source}: two classes are both written {twice[:100]!r}; rename one")
     spelt: dict[str, str] = {}
     for name in names:
@@ -51,14 +50,18 @@ def check_class_names(source: str, names: Sequence[str]) -> None:
             )
 
 
+def first_repeated(names: Sequence[str]) -> str | None:
+    """Return the first name that occurs more than once; None if all differ."""
+    return next((name for name, count in Counter(names).items() if count > 1), None)
+
+
 def check_different(source: str, names: Sequence[str]) -> None:
     """Refuse names of which two are equal as text, so that one would stand for two images.
 
     Raises:
         DataError: Two are.
     """
-    if len(set(names)) < len(names):
-        twice = next(name for name, count in Counter(names).items() if count > 1)
+    if (twice := first_repeated(names)) is not None:
         raise DataError(f"{source}: two files are both written {twice!r}; rename one")
 
 

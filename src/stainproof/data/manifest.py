@@ -6,7 +6,6 @@ apostrophe that keeps a spreadsheet from reading a cell as a formula is no part 
 """
 
 import os
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import numpy as np
 
 from stainproof.config.schema import SourceConfig
 from stainproof.data.layout import SPLIT_NAMES
-from stainproof.data.listing import Listing, check_class_names, check_different
+from stainproof.data.listing import Listing, check_class_names, check_different, first_repeated
 from stainproof.data.table import Table
 from stainproof.errors import DataError
 from stainproof.text import printable
@@ -29,7 +28,6 @@ ALIASES = {
     "split": "split subset partition part fold",
 }
 """Role -> names of columns, lower case, with underscores."""
-OPTIONAL = ("group", "split")
 HINTS = ("patient", "subject", "slide", "donor", "case", "split", "fold", "smear", "specimen")
 """Words in the names of further columns that are warned about."""
 
@@ -51,9 +49,8 @@ def list_manifest(path: Path, options: SourceConfig) -> Listing:
     if not table.num_rows:
         raise DataError(f"{path}: no rows in it")
     written = table.texts(columns["path"])
-    twice = [name for name, num in Counter(written).items() if num > 1]
-    if twice:
-        raise DataError(f"{path}: {twice[0]!r} occurs in more than one row; keep one of them")
+    if (twice := first_repeated(written)) is not None:
+        raise DataError(f"{path}: {twice!r} occurs in more than one row; keep one of them")
     names = tuple(map(printable, written))
     check_different(str(path), names)
     notes = [f"columns: {', '.join(f'{role} = {name}' for role, name in columns.items() if name)}"]
@@ -65,7 +62,7 @@ def list_manifest(path: Path, options: SourceConfig) -> Listing:
     classes = tuple(sorted(set(label_names)))
     check_class_names(str(path), classes)
     position = {name: index for index, name in enumerate(classes)}
-    parts = _splits(path, table, columns, options)
+    parts = _splits(path, table, columns)
     group = columns.get("group")
     return Listing(
         source=printable(Path(path.stem)),
@@ -154,9 +151,7 @@ def _one_hot_labels(
     return tuple(names[index].strip() for index in values.argmax(axis=1)), names
 
 
-def _splits(
-    path: Path, table: Table, columns: dict[str, str], options: SourceConfig
-) -> tuple[str, ...] | None:
+def _splits(path: Path, table: Table, columns: dict[str, str]) -> tuple[str, ...] | None:
     """Return the split of every row; None if the column has none of the names of splits.
 
     Raises:

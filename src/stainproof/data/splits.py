@@ -3,7 +3,7 @@
 import csv
 import hashlib
 import io
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,8 @@ class Split:
     """int64 (N,): images with the same number are in the same split."""
     parts: NDArray[np.str_]
     """N of `train`, `val`, `test`."""
+    hashes: NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, dtype=np.uint64))
+    """uint64 (N,): hashes of the pixels, see `copies.canonical_hashes`."""
     notes: tuple[str, ...] = ()
     """What groups or the source's own split did to it."""
 
@@ -80,12 +82,13 @@ def make_split(data: Dataset, settings: SplitConfig, seed: int) -> Split:
     Raises:
         DataError: There is only one class, or a class is too small for every split.
     """
-    groups = _tie_together(data)
+    hashes = canonical_hashes(data.images)
+    groups = _tie_together(data, hashes)
     rng = np.random.default_rng(seed)
     parts = _assign(data.labels, groups, data.parts, settings, rng, data.groups is not None)
     _check(data, parts, groups, settings)
     labels = tuple(data.classes[label] for label in data.labels)
-    split = Split(names=data.names, labels=labels, groups=groups, parts=parts)
+    split = Split(data.names, labels, groups, parts, hashes)
     return replace(split, notes=_notes(data, split, settings))
 
 
@@ -126,7 +129,7 @@ def _assign(
     return parts
 
 
-def _tie_together(data: Dataset) -> NDArray[np.int64]:
+def _tie_together(data: Dataset, hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
     """Number the groups: images connected by copies of one, or by the same patient or slide.
 
     Copies have equal pixels, rotated and mirrored ones included.
@@ -140,7 +143,7 @@ def _tie_together(data: Dataset) -> NDArray[np.int64]:
         return index
 
     first_with: dict[object, int] = {}
-    for index, pixels in enumerate(canonical_hashes(data.images).tolist()):
+    for index, pixels in enumerate(hashes.tolist()):
         keys: list[object] = [pixels]
         if data.groups is not None:
             keys.append(data.groups[index])

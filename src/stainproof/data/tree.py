@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stainproof.data.decoding import SUFFIXES, UNREAD_SUFFIXES
+from stainproof.data.decoding import is_image, is_unread_image
 from stainproof.text import printable
 
 SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini", "ehthumbs.db"})
@@ -137,7 +137,6 @@ def _reason_to_skip_folder(tree: Tree, path: Path, siblings: set[str]) -> str:
 
 def _reason_to_skip_file(path: Path) -> str:
     """Return why a file is skipped; empty if it is an image to read."""
-    suffix = path.suffix.lower()
     try:
         mode = path.stat().st_mode
     except OSError:
@@ -148,9 +147,9 @@ def _reason_to_skip_file(path: Path) -> str:
         return "hidden files"
     if path.name.lower() in SYSTEM_FILES:
         return "system files"
-    if suffix in UNREAD_SUFFIXES:
-        return f"{suffix} is not read"
-    return "" if suffix in SUFFIXES else "not images"
+    if is_unread_image(path):
+        return f"{path.suffix.lower()} is not read"
+    return "" if is_image(path) else "not images"
 
 
 def _count(tree: Tree, folder: Path, reason: str) -> None:
