@@ -248,8 +248,6 @@ from pathlib import Path
 from stainproof.search.plan import Plan
 from stainproof.search.study import Study
 
-pytestmark = pytest.mark.slow
-
 folder, url, how = sys.argv[1:]
 SHOWN = {"outcome": "finished", "accuracy": 0.5, "num_parameters": 9, "latency_ms": 1.0}
 study = Study(Path(folder), Plan.read(Path(folder) / "study.json"), url)
