@@ -30,6 +30,7 @@ from stainproof.progress import Track, silent
 from stainproof.runs.card import Card
 from stainproof.runs.ensemble import Ensemble, is_ensemble
 from stainproof.runs.folder import RunFolder
+from stainproof.runs.shipped import find_run
 
 BATCH_SIZE = 64
 CHUNK_SIZE = 256
@@ -119,10 +120,10 @@ class Classifier:
         inference: InferenceConfig | None = None,
         threads: int | None = None,
     ) -> Self:
-        """Load the selected weights of a run folder, or of all runs of an ensemble.
+        """Load the selected weights of a run or a shipped model, or of all runs of an ensemble.
 
         Args:
-            run: The folder.
+            run: The folder, or the name of a shipped model.
             engine: `onnxruntime`, `openvino` or `torch`, whose probabilities agree to 1e-4; `int8`,
                 which `quantise` makes; `auto`: the run's own, which was the fastest after training,
                 or ONNX Runtime if that one is not installed.
@@ -134,7 +135,7 @@ class Classifier:
             CheckpointError: The folder is missing or incomplete, or its weights were altered.
             ConfigError: The engine is unknown or not installed.
         """
-        folder = Path(run)
+        folder = find_run(run)
         if not folder.is_dir():
             raise CheckpointError(f"{folder}: no such run folder")
         if not is_ensemble(folder):
