@@ -30,6 +30,7 @@ from stainproof.progress import Track, silent
 from stainproof.runs.card import Card
 from stainproof.runs.ensemble import Ensemble, is_ensemble
 from stainproof.runs.folder import RunFolder
+from stainproof.runs.shipped import find_run
 from stainproof.shift.lab import Lab, read_lab
 
 BATCH_SIZE = 64
@@ -124,10 +125,10 @@ class Classifier:
         threads: int | None = None,
         lab: Lab | str | Path | None = None,
     ) -> Self:
-        """Load the selected weights of a run folder, or of all runs of an ensemble.
+        """Load the selected weights of a run or a shipped model, or of all runs of an ensemble.
 
         Args:
-            run: The folder.
+            run: The folder, or the name of a shipped model.
             engine: `onnxruntime`, `openvino` or `torch`, whose probabilities agree to 1e-4; `int8`,
                 which `quantise` makes; `auto`: the run's own, which was the fastest after training,
                 or ONNX Runtime if that one is not installed.
@@ -141,7 +142,7 @@ class Classifier:
                 profile cannot be read.
             ConfigError: The engine is unknown or not installed.
         """
-        folder, lab = Path(run), read_lab(lab)
+        folder, lab = find_run(run), read_lab(lab)
         if not folder.is_dir():
             raise CheckpointError(f"{folder}: no such run folder")
         if not is_ensemble(folder):
