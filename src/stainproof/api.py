@@ -4,6 +4,7 @@
     source --train--> run folder: weights, ONNX model, card, history, report
     run folders --average, ensemble, quantise--> run folders for inference
     run folder + labelled source --evaluate--> eval.json
+    run folder + labelled source --calibrate--> calibrated probabilities
     run folder + images --predict--> table of predictions
     run folder + evaluations --report--> report.html
     run folder --verify--> checks of its files;  run folder + source --reproduce--> the same weights
@@ -35,6 +36,7 @@ from stainproof.data.description import describe, look
 from stainproof.data.preparation import read_and_split
 from stainproof.data.splits import TRAIN, VAL, check_split
 from stainproof.errors import ConfigError, DataError
+from stainproof.evaluation.calibrating import calibrate
 from stainproof.evaluation.result import EVALUATION_FILE, Evaluation
 from stainproof.inference.classifier import Classifier
 from stainproof.inference.engines import INT8
@@ -59,6 +61,7 @@ __all__ = [
     "Classifier",
     "audit",
     "average",
+    "calibrate",
     "clean",
     "ensemble",
     "evaluate",
@@ -294,7 +297,7 @@ def evaluate(
     """
     from stainproof.evaluation.evaluator import check_same_images
     from stainproof.evaluation.evaluator import evaluate as evaluate_classifier
-    from stainproof.evaluation.training_copies import count_training_copies
+    from stainproof.evaluation.training_copies import find_training_copies
 
     if seed < 0:
         raise ConfigError(f"seed must be 0 or more, got {seed}")
@@ -314,7 +317,8 @@ def evaluate(
     check_same_images(folder, data)
     if not out and is_shipped(evaluated.path):
         say(f"the evaluation is written to {folder}")
-    num_copies = count_training_copies(classifier, read(classifier.preprocessing), read)
+    originals = read(classifier.preprocessing)
+    num_copies = int(find_training_copies(classifier, originals, read).sum())
     return evaluate_classifier(
         classifier, data, folder, seed=seed, num_in_training=num_copies, track=track
     )
