@@ -48,6 +48,7 @@ from stainproof.reports.audit_results import audit, write_audit
 from stainproof.runs.card import Card
 from stainproof.runs.ensemble import refuse_ensemble
 from stainproof.runs.folder import RunFolder
+from stainproof.shift.lab import Lab
 from stainproof.synthetic.phantoms import make_phantoms
 
 if TYPE_CHECKING:
@@ -261,6 +262,7 @@ def evaluate(
     engine: str = "auto",
     inference: InferenceConfig | None = None,
     options: SourceConfig = sources.AS_GUESSED,
+    lab: Lab | str | Path | None = None,
     track: Track = silent,
 ) -> Evaluation:
     """Evaluate a run on a labelled source; write `eval.json` and the most confident mistakes.
@@ -275,12 +277,14 @@ def evaluate(
             the default, and whether the engine computes in 8 bits.
         options: How the source is read, see `data.sources.load`. If every class that the model does
             not know has a rule in the packaged map `haematology`, the map is applied and said.
+        lab: A laboratory profile or its file, by which images are standardised first. The name of
+            the result says what it changes.
         track: Shows progress.
 
     Raises:
         ConfigError: The seed is below 0, the engine is unknown or not installed, or the folder
             contains an evaluation of other images.
-        CheckpointError: The run folder cannot be used.
+        CheckpointError: The run folder or the profile cannot be used.
         DataError: The source cannot be read, or has a class that the model does not know.
     """
     from stainproof.evaluation.evaluator import check_same_images
@@ -290,17 +294,19 @@ def evaluate(
     if seed < 0:
         raise ConfigError(f"seed must be 0 or more, got {seed}")
     RunFolder(run).check_not_in_training()
-    classifier = Classifier.load(run, engine, inference)
+    classifier = Classifier.load(run, engine, inference, lab=lab)
     listing = sources.test_part(sources.list_source(source, track, options=options))
     listing = map_unknown_classes(listing, classifier.classes)
     read = partial(sources.read, listing, options=options)
-    data = read(classifier.preprocessing, track=track)
+    data = read(classifier.preprocessing, standardise=classifier.standardise, track=track)
     precision = "8 bits" if engine == INT8 else ""
-    name = ", ".join(filter(None, (data.source, classifier.inference.describe(), precision)))
+    changes = classifier.lab.describe() if classifier.lab else ""
+    facts = (data.source, classifier.inference.describe(), precision, changes)
+    name = ", ".join(filter(None, facts))
     data = replace(data, source=name)
     folder = Path(out) if out else RunFolder(run).evaluations / name
     check_same_images(folder, data)
-    num_copies = count_training_copies(classifier, data, read)
+    num_copies = count_training_copies(classifier, read(classifier.preprocessing), read)
     return evaluate_classifier(
         classifier, data, folder, seed=seed, num_in_training=num_copies, track=track
     )

@@ -14,6 +14,7 @@ from stainproof.cli.options import (
     Data,
     Engine,
     Filter,
+    LabFile,
     Run,
     Seed,
     Tta,
@@ -39,6 +40,7 @@ def evaluate(
     tta: Tta = "none",
     filter_name: Filter = "none",
     cutoff: Cutoff = 0.5,
+    lab: LabFile = None,
     *,
     options: "SourceConfig",
 ) -> None:
@@ -55,6 +57,7 @@ def evaluate(
             engine=engine,
             inference=inference,
             options=options,
+            lab=lab,
             track=bars.track,
         )
     console.print_evaluation(result)
@@ -75,6 +78,7 @@ def predict(
     filter_name: Filter = "none",
     cutoff: Cutoff = 0.5,
     bits: Bits = 0,
+    lab: LabFile = None,
 ) -> None:
     """Predict the class of every image, with the probability of each class."""
     from stainproof import api
@@ -88,6 +92,7 @@ def predict(
             engine=engine,
             inference=inference,
             bits=bits,
+            lab=lab,
             track=bars.track,
             say=bars.announce,
         )
