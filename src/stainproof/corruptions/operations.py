@@ -70,7 +70,8 @@ def motion_blur(rgb: Images, motion: tuple[float, float], rng: np.random.Generat
         rng: Draws the direction, within 45 degrees of the horizontal.
     """
     radius, deviation = motion
-    kernel = line_kernel(2 * math.ceil(radius) + 1, deviation, rng.uniform(-MAX_ANGLE_DEG, MAX_ANGLE_DEG))
+    angle_deg = rng.uniform(-MAX_ANGLE_DEG, MAX_ANGLE_DEG)
+    kernel = line_kernel(2 * math.ceil(radius) + 1, deviation, angle_deg)
     blurred = cv2.filter2D(rgb, cv2.CV_32F, kernel, borderType=cv2.BORDER_REPLICATE)
     return np.asarray(np.clip(blurred, 0, 255), dtype=np.uint8)
 
