@@ -64,6 +64,8 @@ def print_evaluation(result: "Evaluation") -> None:
     echo(f"{result.source}: {result.num_images} images{absent}")
     for name in ("accuracy", "balanced_accuracy", "macro_f1", "expected_calibration_error"):
         echo(f"  {name.replace('_', ' '):27s}{getattr(result, name).percent()}")
+    if result.uncalibrated_error is not None:
+        echo(f"  {'without calibration':27s}{100 * result.uncalibrated_error:.1f} %")
     echo(f"  {result.interval_basis}")
     if result.num_in_training:
         echo(f"  {result.training_copies}")

@@ -102,9 +102,7 @@ def evaluate_corrupted(
     positions = match_classes(listing.classes, classifier.classes)
     labels = np.array(positions)[listing.labels]
     files.check_writable(out / CORRUPTIONS_FILE)
-    probs = np.empty((len(CASES), len(listing), len(classifier.classes)), dtype=np.float32)
-    for case, chunk, answer in _predict(classifier, listing, seed, track):
-        probs[case, chunk] = answer
+    probs = predict_corrupted(classifier, listing, seed, track)
     is_right = probs.argmax(axis=2) == labels
     result = CorruptionEvaluation(
         source=listing.source,
@@ -121,16 +119,18 @@ def evaluate_corrupted(
     return result
 
 
-def _predict(
-    classifier: Classifier, listing: Listing, seed: int, track: Track
-) -> Iterator[tuple[int, slice, NDArray[np.float32]]]:
-    """Yield case, positions of the images, and their probabilities."""
+def predict_corrupted(
+    classifier: Classifier, listing: Listing, seed: int = 0, track: Track = silent
+) -> NDArray[np.float32]:
+    """Return probabilities float32 (56, N, classes) of the N images of a source in all `CASES`."""
+    probs = np.empty((len(CASES), len(listing), len(classifier.classes)), dtype=np.float32)
     num_chunks = -(-len(listing) // CHUNK_SIZE)
     work = _chunks(classifier, listing)
     for case, start, images in track(work, f"corrupting {listing.source}", num_chunks * len(CASES)):
         change = partial(_corrupt, case, seed, classifier.preprocessing)
         changed = list(in_order(change, enumerate(images, start)))
-        yield case, slice(start, start + len(images)), classifier.predict_standardised(changed)
+        probs[case, start : start + len(images)] = classifier.predict_standardised(changed)
+    return probs
 
 
 def _chunks(classifier: Classifier, listing: Listing) -> Iterator[tuple[int, int, list[Images]]]:
