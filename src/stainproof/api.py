@@ -5,6 +5,7 @@
     run folders --average, ensemble, quantise--> run folders for inference
     run folder + labelled source --evaluate--> eval.json
     run folder + images --predict--> table of predictions
+    run folder + images --count--> differential count: count.json, cells.csv, count.html
     run folder + evaluations --report--> report.html
     run folder --verify--> checks of its files;  run folder + source --reproduce--> the same weights
 
@@ -28,13 +29,16 @@ from stainproof.audit.cleaning import clean, dropped_names
 from stainproof.config.names import NetworkName, PresetName, ScheduleName
 from stainproof.config.presets import choose_config
 from stainproof.config.schema import Config, InferenceConfig, SourceConfig
-from stainproof.data import sources
+from stainproof.data import sources, stream
 from stainproof.data.class_map import map_unknown_classes
 from stainproof.data.dataset import Dataset
 from stainproof.data.description import describe, look
 from stainproof.data.preparation import read_and_split
 from stainproof.data.splits import TRAIN, VAL, check_split
 from stainproof.errors import ConfigError, DataError
+from stainproof.evaluation.count import MARGIN_POINTS, THRESHOLD, check_settings, count_cells
+from stainproof.evaluation.count_result import COUNT_FILE, Count
+from stainproof.evaluation.misclassification import read_errors
 from stainproof.evaluation.result import EVALUATION_FILE, Evaluation
 from stainproof.inference.classifier import Classifier
 from stainproof.inference.engines import INT8
@@ -59,6 +63,7 @@ __all__ = [
     "audit",
     "average",
     "clean",
+    "count",
     "ensemble",
     "evaluate",
     "look",
@@ -310,6 +315,84 @@ def evaluate(
     return evaluate_classifier(
         classifier, data, folder, seed=seed, num_in_training=num_copies, track=track
     )
+
+
+def count(
+    run: str | Path,
+    images: Sequence[str],
+    out: str | Path,
+    *,
+    confirmed: str | Path | None = None,
+    errors: str | Path | None = None,
+    threshold: float = THRESHOLD,
+    margin_points: float = MARGIN_POINTS,
+    seed: int = 0,
+    engine: str = "auto",
+    inference: InferenceConfig | None = None,
+    lab: Lab | str | Path | None = None,
+    bits: int = 0,
+    track: Track = silent,
+    say: Say = silent_say,
+) -> Count:
+    """Make a differential count of images of single cells; write it as JSON, table and page.
+
+    Args:
+        run: The folder of a run or an ensemble.
+        images: Paths or globs of image files, folders and npz files.
+        out: Folder for `count.json`, `cells.csv` and `count.html`.
+        confirmed: A table of cells that a person has confirmed or corrected, such as `cells.csv`
+            with a filled column `confirmed`; see `evaluation.counter.read_confirmed`.
+        errors: An evaluation of the model on labelled cells of this laboratory, from which its
+            errors are taken; by default that of the run's own test or validation images.
+        threshold: Probability below which an unconfirmed cell is unclassified, 0 to 1.
+        margin_points: Half width of an interval, in percentage points, that settles a class.
+        seed: Seed of the draws behind the intervals, 0 or more.
+        engine: The inference engine, as in `Classifier.load`.
+        inference: Test-time augmentation and filter.
+        lab: A laboratory profile or its file, by which images are standardised first.
+        bits: Number of bits that the values of 16-bit files use; 0: that of the files, or found.
+        track: Shows progress.
+        say: Called with a note for each kind of file that is skipped in a folder.
+
+    Returns:
+        The count, see `evaluation.count.Count`.
+
+    Raises:
+        CheckpointError: The run folder, the evaluation or the profile cannot be used.
+        ConfigError: A number is out of range, or the engine is not installed.
+        DataError: There is no image, or the table of confirmed cells cannot be used.
+    """
+    from stainproof.evaluation.counter import CELLS_FILE, predict_cells, read_confirmed, write_cells
+    from stainproof.reports.count_page import COUNT_PAGE_FILE, render_count
+
+    check_settings(threshold, margin_points, seed)
+    folder = Path(out)
+    known = read_confirmed(confirmed) if confirmed else {}
+    paths = stream.find(images, say)
+    classifier = Classifier.load(run, engine, inference, lab=lab)
+    found = read_errors(run, errors, classifier.classes, classifier.weights_sha256)
+    files.check_writable(folder / COUNT_FILE)
+    items = stream.read(paths, classifier.preprocessing, bits, classifier.standardise)
+    cells = predict_cells(classifier, track(items, "counting", len(paths)), known)
+    at = cells.positions(known)
+    result = count_cells(
+        cells.probs,
+        classifier.classes,
+        found,
+        confirmed=at,
+        threshold=threshold,
+        margin_points=margin_points,
+        num_unreadable=len(cells.unreadable),
+        lab=classifier.lab,
+        weights_sha256=classifier.weights_sha256,
+        seed=seed,
+    )
+    write_cells(folder / CELLS_FILE, cells, classifier.classes, at, threshold)
+    files.write_text(
+        folder / COUNT_PAGE_FILE, render_count(result, ", ".join(images), cells.unsure)
+    )
+    result.write(folder / COUNT_FILE)
+    return result
 
 
 def report(run: str | Path, evaluations: Iterable[str | Path] = ()) -> Path:
