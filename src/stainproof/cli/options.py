@@ -21,7 +21,10 @@ Data = Annotated[
 Images = Annotated[
     list[str], typer.Argument(metavar="IMAGES...", help="Image files, folders, globs or .npz.")
 ]
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder that train made.")]
+Run = Annotated[
+    Path,
+    typer.Argument(metavar="RUN", help="A run folder, or a model that stainproof models lists."),
+]
 Seed = Annotated[int, typer.Option(help="Seed of all random numbers.")]
 Assignments = Annotated[
     list[str] | None,
