@@ -20,6 +20,7 @@ from stainproof.errors import CheckpointError
 from stainproof.evaluation.intervals import CONFIDENCE
 from stainproof.evaluation.result import EVALUATION_FILE, Evaluation
 from stainproof.runs.folder import HOME_SOURCES, RunFolder
+from stainproof.runs.shipped import find_run
 
 NUM_CHAINS, NUM_SWEEPS, NUM_BURN_IN = 50, 50, 20
 PREVALENCE_PRIOR = 0.5
@@ -106,7 +107,7 @@ def read_errors(
     """Read the errors of a model.
 
     Args:
-        run: Its run folder.
+        run: Its run folder, or the name of a shipped model.
         evaluation: A folder with an `eval.json`, or that file; None: the evaluation of the run's
             own test images, or of its validation images if it has no test images.
         classes: Classes of the model, in the order of its outputs.
@@ -115,7 +116,7 @@ def read_errors(
     Raises:
         CheckpointError: There is no such evaluation, or it is one of another model.
     """
-    home = _read_home(RunFolder(run), classes, weights_sha256)
+    home = _read_home(RunFolder(find_run(run)), classes, weights_sha256)
     if evaluation is None:
         if home is None:
             raise CheckpointError(
