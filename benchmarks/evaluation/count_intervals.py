@@ -18,7 +18,7 @@ from stainproof.evaluation.misclassification import ErrorCounts, read_errors, sh
 from stainproof.inference.classifier import Classifier
 from stainproof.progress import silent
 
-MIXES = {
+MIXES: dict[str, dict[str, float]] = {
     "normal": {"neutrophil": 58, "lymphocyte": 30, "monocyte": 7, "eosinophil": 3, "basophil": 0.7,
                "ig": 0.5, "erythroblast": 0.5, "platelet": 2},
     "pathological": {"neutrophil": 30, "lymphocyte": 20, "monocyte": 12, "eosinophil": 12,
@@ -122,7 +122,7 @@ def measure(
     rng = np.random.default_rng(seed)
     white = np.array([name not in APART for name in lab.classes])
     truth = np.where(white, mix, 0) / mix[white].sum()
-    kinds = np.stack([truth > 0, truth >= FREQUENT])
+    kinds = np.stack([truth > 0, truth >= FREQUENT]).astype(np.float64)
     covered, width = np.zeros((len(WAYS), 2)), np.zeros((len(WAYS), 2))
     nothing = np.empty(0, dtype=np.int64)
     for repeat in range(repeats):

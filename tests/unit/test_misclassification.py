@@ -42,7 +42,7 @@ def test_draws_that_differ_give_a_wider_interval() -> None:
 
 def test_confirmed_cells_are_their_own_only_draw() -> None:
     confirmed = np.array([[3, 1, 0], [0, 5, 0], [0, 0, 0]])
-    errors, rng = np.eye(3, dtype=np.int64) * 9, np.random.default_rng(0)
+    errors, rng = np.eye(3) * 9, np.random.default_rng(0)
     assert draw_true_counts(np.zeros(3, np.int64), confirmed, errors, rng).tolist() == [[4, 5, 0]]
 
 
@@ -82,9 +82,9 @@ def test_the_interval_covers_the_prevalence_that_a_biased_model_hides() -> None:
     rates = np.array([[0.8, 0.2, 0.0], [0.0, 1.0, 0.0], [0.0, 0.2, 0.8]])
     covered = covered_naively = 0
     for _ in range(60):
-        errors = np.stack([rng.multinomial(100, row) for row in rates])
+        errors = np.stack([rng.multinomial(100, row) for row in rates]).astype(np.float64)
         true = rng.multinomial(200, [0.5, 0.3, 0.2])
-        predicted = sum(rng.multinomial(*pair) for pair in zip(true, rates, strict=True))
+        predicted = np.sum([rng.multinomial(*pair) for pair in zip(true, rates, strict=True)], 0)
         draws = draw_true_counts(predicted, np.zeros((3, 3), np.int64), errors, rng)
         low, high = share_interval(draws[:, 0], draws.sum(axis=1))
         covered += low <= 0.5 <= high
