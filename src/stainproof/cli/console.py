@@ -9,6 +9,7 @@ from stainproof.cli.terminal import complain, echo, print_table
 if TYPE_CHECKING:
     from stainproof.audit.summary import AuditSummary
     from stainproof.contest.results import Score, SubmissionResult
+    from stainproof.evaluation.corrupted import CorruptionEvaluation
     from stainproof.evaluation.count_result import Count
     from stainproof.evaluation.result import ClassMetrics, Evaluation
     from stainproof.runs.card import Card
@@ -64,12 +65,28 @@ def print_evaluation(result: "Evaluation") -> None:
     echo(f"{result.source}: {result.num_images} images{absent}")
     for name in ("accuracy", "balanced_accuracy", "macro_f1", "expected_calibration_error"):
         echo(f"  {name.replace('_', ' '):27s}{getattr(result, name).percent()}")
+    if result.uncalibrated_error is not None:
+        echo(f"  {'without calibration':27s}{100 * result.uncalibrated_error:.1f} %")
     echo(f"  {result.interval_basis}")
     if result.num_in_training:
         echo(f"  {result.training_copies}")
     for note in result.notes:
         echo(f"  {note}")
     print_classes(result.per_class)
+
+
+def print_corruptions(result: "CorruptionEvaluation") -> None:
+    """Print the balanced accuracy by corruption and severity."""
+    for name, value in result.describe().items():
+        echo(f"{name}: {value}")
+    rows = []
+    for name, values in result.balanced_accuracy.items():
+        errors = result.calibration_error[name]
+        mean = sum(values) / len(values)
+        figures = (*values, mean, sum(errors) / len(errors))
+        rows.append((name, *(f"{100 * value:.1f} %" for value in figures)))
+    header = ("balanced accuracy at severity", "1", "2", "3", "4", "5", "mean", "calibration error")
+    print_table(header, rows)
 
 
 def print_classes(per_class: "Sequence[ClassMetrics]") -> None:
