@@ -7,6 +7,7 @@ from pathlib import Path
 
 COMMANDS = (
     "", "audit", "clean", "train", "average", "ensemble", "quantise", "evaluate", "predict",
+    "profile",
     "report", "verify", "reproduce", "ladder", "search", "submit", "competition", "score",
     "phantom",
 )  # fmt: skip

@@ -5,6 +5,7 @@
     run folders --average, ensemble, quantise--> run folders for inference
     run folder + labelled source --evaluate--> eval.json
     run folder + images --predict--> table of predictions
+    run folder + images of a laboratory --profile--> lab.json, which standardises its images
     run folder + evaluations --report--> report.html
     run folder --verify--> checks of its files;  run folder + source --reproduce--> the same weights
 
@@ -45,6 +46,7 @@ from stainproof.inference.tables import predict
 from stainproof.inference.verification import verify
 from stainproof.progress import Say, Track, silent, silent_say
 from stainproof.reports.audit_results import audit, write_audit
+from stainproof.reports.lab_profile import write_profile
 from stainproof.runs.card import Card
 from stainproof.runs.ensemble import refuse_ensemble
 from stainproof.runs.folder import RunFolder
@@ -64,6 +66,7 @@ __all__ = [
     "look",
     "make_phantoms",
     "predict",
+    "profile",
     "quantise",
     "report",
     "reproduce",
@@ -132,7 +135,12 @@ def train(
         1
     """
     from stainproof.inference.teacher import load_teacher
-    from stainproof.training.card import make_card, summarise_data, write_examples
+    from stainproof.training.card import (
+        make_card,
+        measure_training_images,
+        summarise_data,
+        write_examples,
+    )
     from stainproof.training.loop import Trainer
     from stainproof.training.resume import resolve_start
 
@@ -183,9 +191,10 @@ def train(
         run.write_config(config)  # from here on the same command goes on with this run
         run.write_training_hashes(split.hashes[split.indices(TRAIN)])
         write_examples(run, parts[TRAIN])
+        appearance = measure_training_images(parts[TRAIN], config.seed)
 
         def write_card(result: "TrainingResult") -> Card:
-            card = make_card(run, config, summary, trainer.network, result)
+            card = make_card(run, config, summary, trainer.network, result, appearance)
             run.write_card(card)
             return card
 
@@ -310,6 +319,42 @@ def evaluate(
     return evaluate_classifier(
         classifier, data, folder, seed=seed, num_in_training=num_copies, track=track
     )
+
+
+def profile(
+    images: str | Path,
+    run: str | Path,
+    out: str | Path = "lab.json",
+    *,
+    engine: str = "auto",
+    seed: int = 0,
+    bits: int = 0,
+    track: Track = silent,
+    say: Say = silent_say,
+) -> Lab:
+    """Measure unlabelled images of a laboratory; write `lab.json` and a page beside it.
+
+    Args:
+        images: A folder of images at any depth, an image, a glob, an npz file or a manifest.
+        run: The folder of a run or an ensemble, with whose training images they are compared.
+        out: The file to write; the page has the same name with the suffix `.html`.
+        engine: The inference engine, as in `Classifier.load`.
+        seed: Seed of the sample that is measured if there are more than 256 images.
+        bits: Number of bits that the values of 16-bit files use; 0: that of the files, or found.
+        track: Shows progress.
+        say: Called with lines about what is skipped or assumed.
+
+    Returns:
+        The profile; `trusted` says whether it changes images.
+
+    Raises:
+        CheckpointError: The run folder cannot be used.
+        ConfigError: The engine is unknown or not installed.
+        DataError: There is no readable image, or `out` cannot be written.
+    """
+    RunFolder(run).check_not_in_training()
+    classifier = Classifier.load(run, engine)
+    return write_profile(classifier, images, Path(out), seed=seed, bits=bits, track=track, say=say)
 
 
 def report(run: str | Path, evaluations: Iterable[str | Path] = ()) -> Path:
