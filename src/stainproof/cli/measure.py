@@ -59,12 +59,13 @@ def evaluate(
             options=options,
             lab=lab,
             track=bars.track,
+            say=bars.announce,
         )
     console.print_evaluation(result)
 
 
 @app.command(
-    epilog="Examples:\n\nstainproof predict runs/first new_cells/ --out predictions.csv\n\n"
+    epilog="Examples:\n\nstainproof predict stainproof-light new_cells/ --out predictions.csv\n\n"
     "stainproof predict runs/first 'slides/**/*.png' --out predictions.parquet"
 )
 def predict(
