@@ -109,8 +109,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         f"{ZOOMS[0]} to {ZOOMS[-1]} and {options.draws} draws with replacement each; in brackets "
         "the percentage of draws in which half of the images or more could be measured. Zooms of "
         "a set below 1 have a reflected border; `fields` are windows of different sides around "
-        "white cells, so that every zoom shows real surroundings. Reference: the median of the set at "
-        "zoom 1.",
+        "white cells, so that every zoom shows real surroundings. Reference: the median of the set "
+        "at zoom 1.",
         "",
         "| set | ruler | mixture | " + " | ".join(f"{num} images" for num in COUNTS) + " |",
         "|---|---|---|" + "---|" * len(COUNTS),

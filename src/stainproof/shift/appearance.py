@@ -135,7 +135,7 @@ def measure_rows(squares: Images | Sequence[Images], track: Track = silent) -> d
 def make_appearance(rows: dict[str, Values]) -> Appearance:
     """Return medians and spreads of what `measure_rows` returned."""
     facts = {name: (unit, how) for name, (_, unit, how) in _MEASURES.items()}
-    facts[MAGNIFICATION] = ("natural logarithm, 0: PBC", "scale head, median of central crops")
+    facts[MAGNIFICATION] = ("natural logarithm, 0: PBC", "scale head, likelihood of central crops")
     measures = {name: summarise(values, *facts[name]) for name, values in rows.items()}
     return Appearance(
         num_images=len(rows[MAGNIFICATION]),

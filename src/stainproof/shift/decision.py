@@ -14,6 +14,8 @@ MODEL_ERROR = 0.04
 """Standard error of a ruler itself, in log scale, which more images do not reduce."""
 MAX_ERROR = 0.12
 """Largest standard error of a log scale that is trusted."""
+MAX_SPREAD = 0.4
+"""Largest spread of the log scale between images that is trusted."""
 SAME_SCALE = 0.06
 """Log scales nearer to 0 than this, or than their standard error, are left at 1."""
 RELIABLE = (math.log(0.45), math.log(2.3))
@@ -70,7 +72,8 @@ def read_rulers(source: Appearance, reference: Appearance) -> list[Ruler]:
             for one, size in zip((here, home), unit, strict=True)
         )
         error = math.sqrt(variance + MODEL_ERROR**2)
-        doubt = _doubt(here.num_images, source.num_images, error)
+        spread = here.spread[0] / unit[0]
+        doubt = _doubt(here.num_images, source.num_images, error, spread)
         rulers.append(Ruler(name, log_scale, error, here.num_images, doubt))
     return rulers
 
@@ -115,11 +118,13 @@ def _refusal(num_images: int, head: Ruler | None, red: Ruler | None) -> str:
     return ""
 
 
-def _doubt(num_measured: int, num_images: int, error: float) -> str:
+def _doubt(num_measured: int, num_images: int, error: float, spread: float) -> str:
     if num_measured < MIN_SHARE * num_images:
         return f"found in {num_measured} of {num_images} images only"
     if num_measured < MIN_IMAGES:
         return f"found in {num_measured} images, {MIN_IMAGES} are needed"
+    if spread > MAX_SPREAD:
+        return f"differs by {100 * spread:.0f} % between images, at most {100 * MAX_SPREAD:.0f} %"
     if error > MAX_ERROR:
         return f"standard error {100 * error:.0f} %, at most {100 * MAX_ERROR:.0f} % is trusted"
     return ""

@@ -12,6 +12,7 @@ from importlib.resources import files
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from stainproof.data.images import Images
 
@@ -19,33 +20,40 @@ INPUT_PX = 40
 """Height and width of the network's input."""
 LOG_MAGNIFICATIONS = np.linspace(0, np.log(2.67), 24, dtype=np.float32)
 """Natural logarithm of the magnification that each output stands for; 0: a whole PBC image."""
-RELIABLE = (0.12, 0.86)
-"""Range of log magnifications in which the network is not cut short by the ends of its range."""
-FRACTIONS = (1.0, 0.82, 0.67, 0.55, 0.45, 0.37, 0.3)
+FRACTIONS = (1.0, 0.82, 0.67, 0.55, 0.45, 0.37, 0.3, 0.25)
 """Sides of the central crops of an image as fractions of its side."""
+LOG_SCALES = np.linspace(-1.3, 1.05, 236)
+"""Log magnifications of an image among which the most likely one is chosen."""
+UNSURE = 0.3
+"""Share of a uniform distribution in that of a crop: the chance that the network is misled."""
 BATCH_SIZE = 64
 
 
 def measure_magnifications(squares: Images) -> NDArray[np.float64]:
     """Measure by how much the cells of each image are larger than those of PBC.
 
-    A central crop of fraction f has the log magnification log m of the whole image minus log f, so
-    that each crop whose prediction lies in the reliable range gives an estimate.
+    A central crop of fraction f is magnified by 1 / f more than the whole image. The magnification
+    of an image is that under which the predictions for all its crops are most likely together;
+    where a crop is beyond the range of the network, the nearest magnification in it counts.
 
     Args:
         squares: uint8 (n, side, side, 3).
 
     Returns:
-        float64 (n,), natural logarithms: 0 as large as in PBC, above 0 larger; NaN where no crop
-        is in the reliable range.
+        float64 (n,), natural logarithms: 0 as large as in PBC, above 0 larger.
     """
-    said = np.stack([_predict(_central_crops(squares, fraction)) for fraction in FRACTIONS])
-    implied = said + np.log(FRACTIONS)[:, None]
-    implied[(said < RELIABLE[0]) | (said > RELIABLE[1])] = np.nan
-    known = ~np.isnan(implied).all(axis=0)
-    found = np.full(len(squares), np.nan)
-    found[known] = np.nanmedian(implied[:, known], axis=0)
-    return found
+    likelihood = np.zeros((len(squares), len(LOG_SCALES)))
+    for fraction in FRACTIONS:
+        probs = _predict(_central_crops(squares, fraction))
+        expected = probs @ _interpolation(LOG_SCALES - np.log(fraction))
+        likelihood += np.log((1 - UNSURE) * expected + UNSURE / len(LOG_MAGNIFICATIONS))
+    return np.asarray(LOG_SCALES[likelihood.argmax(axis=1)])
+
+
+def _interpolation(wanted: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the weights (bins, n) that interpolate a distribution at n log magnifications."""
+    bins = np.eye(len(LOG_MAGNIFICATIONS))
+    return np.stack([np.interp(wanted, LOG_MAGNIFICATIONS, one) for one in bins])
 
 
 def _central_crops(squares: Images, fraction: float) -> Images:
@@ -59,15 +67,14 @@ def _central_crops(squares: Images, fraction: float) -> Images:
 
 
 def _predict(crops: Images) -> NDArray[np.float64]:
-    """Return the mean of the predicted distribution of each crop, float64 (n,)."""
+    """Return the distribution over `LOG_MAGNIFICATIONS` of each crop, float64 (n, bins)."""
     head = _open_head()
     batch = crops.transpose(0, 3, 1, 2).astype(np.float32) / 255
     logits = []
     for start in range(0, len(batch), BATCH_SIZE):
         head.setInput(batch[start : start + BATCH_SIZE])
-        logits.append(head.forward().copy())
-    weights = np.exp(np.concatenate(logits).astype(np.float64))
-    return np.asarray((weights @ LOG_MAGNIFICATIONS) / weights.sum(axis=1))
+        logits.append(head.forward().astype(np.float64))
+    return np.asarray(softmax(np.concatenate(logits), axis=1))
 
 
 @cache
