@@ -5,6 +5,7 @@
     run folders --average, ensemble, quantise--> run folders for inference
     run folder + labelled source --evaluate--> eval.json
     run folder + images --predict--> table of predictions
+    photographs of a smear --crop--> single-cell images;  + run folder --predict_fields--> table
     run folder + evaluations --report--> report.html
     run folder --verify--> checks of its files;  run folder + source --reproduce--> the same weights
 
@@ -25,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from stainproof import files, provenance
 from stainproof.audit.cleaning import clean, dropped_names
+from stainproof.cells.cropping import crop
 from stainproof.config.names import NetworkName, PresetName, ScheduleName
 from stainproof.config.presets import choose_config
 from stainproof.config.schema import Config, InferenceConfig, SourceConfig
@@ -39,6 +41,7 @@ from stainproof.evaluation.result import EVALUATION_FILE, Evaluation
 from stainproof.inference.classifier import Classifier
 from stainproof.inference.engines import INT8
 from stainproof.inference.ensemble import ensemble
+from stainproof.inference.field_tables import predict_fields
 from stainproof.inference.int8 import quantise
 from stainproof.inference.reproduction import reproduce
 from stainproof.inference.tables import predict
@@ -58,11 +61,13 @@ __all__ = [
     "audit",
     "average",
     "clean",
+    "crop",
     "ensemble",
     "evaluate",
     "look",
     "make_phantoms",
     "predict",
+    "predict_fields",
     "quantise",
     "report",
     "reproduce",

@@ -13,10 +13,13 @@ from stainproof.cli.options import (
     Cutoff,
     Data,
     Engine,
+    FieldBoxes,
     Filter,
+    RedCellPx,
     Run,
     Seed,
     Tta,
+    check_field_options,
     inference_config,
     with_source_options,
 )
@@ -62,7 +65,8 @@ def evaluate(
 
 @app.command(
     epilog="Examples:\n\nstainproof predict runs/first new_cells/ --out predictions.csv\n\n"
-    "stainproof predict runs/first 'slides/**/*.png' --out predictions.parquet"
+    "stainproof predict runs/first 'slides/**/*.png' --out predictions.parquet\n\n"
+    "stainproof predict runs/first smears/ --fields --out cells.csv"
 )
 def predict(
     run: Run,
@@ -75,11 +79,33 @@ def predict(
     filter_name: Filter = "none",
     cutoff: Cutoff = 0.5,
     bits: Bits = 0,
+    fields: Annotated[
+        bool,
+        typer.Option("--fields", help="IMAGES are photographs of a smear: find their cells first."),
+    ] = False,
+    boxes: FieldBoxes = None,
+    red_cell_px: RedCellPx = None,
 ) -> None:
     """Predict the class of every image, with the probability of each class."""
     from stainproof import api
 
+    check_field_options(fields, bits, boxes, red_cell_px)
     inference = inference_config(tta, filter_name, cutoff)
+    if fields:
+        with progress() as bars:
+            num_rows, num_errors = api.predict_fields(
+                run,
+                images,
+                out,
+                boxes=boxes,
+                red_cell_px=red_cell_px,
+                engine=engine,
+                inference=inference,
+                track=bars.track,
+                say=bars.announce,
+            )
+        _end(num_rows, num_errors, out)
+        return
     with progress() as bars:
         num_rows, num_errors = api.predict(
             run,
@@ -91,6 +117,10 @@ def predict(
             track=bars.track,
             say=bars.announce,
         )
+    _end(num_rows, num_errors, out)
+
+
+def _end(num_rows: int, num_errors: int, out: Path) -> None:
     echo(f"{num_rows} rows in {out}")
     if num_errors:
         complain(f"{num_errors} of {num_rows} images could not be read; the column error says why")

@@ -18,7 +18,6 @@ from stainproof.data.bit_depth import BITS_FOUND
 from stainproof.data.stream import Item
 from stainproof.errors import ConfigError, DataError
 from stainproof.inference.classifier import Classifier
-from stainproof.labels import TABLE_COLUMNS
 from stainproof.progress import Say, Track, silent, silent_say
 from stainproof.text import quote_formula
 
@@ -82,7 +81,12 @@ def check_suffix(path: Path) -> None:
         raise DataError(f"{path}: unknown kind of table; allowed: {', '.join(SUFFIXES)}")
 
 
-def write_predictions(classifier: Classifier, items: Iterable[Item], path: Path) -> tuple[int, int]:
+def write_predictions(
+    classifier: Classifier,
+    items: Iterable[Item],
+    path: Path,
+    further: Sequence[pyarrow.Field] = (),
+) -> tuple[int, int]:
     """Predict a stream of images and write a table.
 
     The columns are `name`, `label`, one probability for each class, and `error`. The row of an
@@ -93,6 +97,7 @@ def write_predictions(classifier: Classifier, items: Iterable[Item], path: Path)
         classifier: The classifier.
         items: Images or errors, in order.
         path: File to write, atomically; its suffix chooses the format.
+        further: Columns after `name` that take `Item.values`.
 
     Returns:
         The number of rows, and how many of them are errors.
@@ -104,6 +109,7 @@ def write_predictions(classifier: Classifier, items: Iterable[Item], path: Path)
     columns = pyarrow.schema(
         [
             ("name", pyarrow.string()),
+            *further,
             ("label", pyarrow.string()),
             *((name, pyarrow.float32()) for name in classifier.classes),
             ("error", pyarrow.string()),
@@ -143,7 +149,9 @@ def _open_writer(
 
 def _quote_formulas(table: pyarrow.Table) -> pyarrow.Table:
     """Return a table whose texts no spreadsheet takes for formulas."""
-    for name in TABLE_COLUMNS:
+    for name in table.column_names:
+        if table.schema.field(name).type != pyarrow.string():
+            continue
         texts = [text and quote_formula(text) for text in table[name].to_pylist()]
         place = table.column_names.index(name)
         table = table.set_column(place, name, pyarrow.array(texts, pyarrow.string()))
@@ -158,10 +166,10 @@ def _predict_chunk(
     rows = []
     for item in chunk:
         if item.rgb is None:
-            rows.append({"name": item.name, "error": item.error})
+            rows.append({"name": item.name, **item.values, "error": item.error})
             continue
         values = next(probs)
         label = classifier.classes[int(values.argmax())]
         by_class = dict(zip(classifier.classes, values.tolist(), strict=True))
-        rows.append({"name": item.name, "label": label, **by_class})
+        rows.append({"name": item.name, **item.values, "label": label, **by_class})
     return pyarrow.Table.from_pylist(rows, schema=columns)
