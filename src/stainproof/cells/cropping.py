@@ -56,8 +56,8 @@ def crop(
         fields: Image files, folders (at any depth) and globs; at most 64 megapixels a field.
         out: Folder to make; must not exist, or be empty.
         boxes: File or folder of boxes to cut instead of detection, see `cells.boxes.read_boxes`.
-        size_px: Height and width of the crops, 8 to 1024. They show 2.6 red-cell diameters, as the
-            images of BloodMNIST do.
+        size_px: Height and width of the crops, 8 to 1024. They show 2.4 red-cell diameters, about
+            what the images of BloodMNIST show.
         red_cell_px: Diameter of a red cell in pixels of the fields; None: measured in each field.
         track: Shows progress.
         say: Called with lines about what was found and skipped.

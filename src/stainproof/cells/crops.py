@@ -7,18 +7,17 @@ from stainproof.cells.background import fit_background
 from stainproof.cells.fields import Cell
 from stainproof.data.images import Images
 
-WINDOW_RED_CELLS = 2.6
-"""Side of a crop in diameters of a red cell.
+WINDOW_RED_CELLS = 2.4
+"""Side of a crop in diameters of a red cell: 18 micrometres.
 
-BloodMNIST's 200 pixels of a PBC image are about 20 micrometres (CellaVision, 0.1 micrometres per
-pixel). Red cells that lie wholly within the images of PBC measure 1 / 2.76 of their side in the
-median (n = 204), and larger ones are cut more often.
+Red cells that lie wholly within BloodMNIST's windows of PBC measure 1 / 2.76 of their side in the
+median (n = 204); larger ones are cut more often (`docs/decisions/0021-cells-from-fields.md`).
 """
 SIZE_PX = 96
 
 
 def cut(rgb: Images, cell: Cell, red_cell_px: float, size_px: int = SIZE_PX) -> Images:
-    """Cut out a cell in the middle of a window of 2.6 red-cell diameters.
+    """Cut out a cell in the middle of a window of 2.4 red-cell diameters.
 
     What lies outside the field gets the colour of the field's background there.
 

@@ -15,6 +15,7 @@ from stainproof.cli.options import (
     Engine,
     FieldBoxes,
     Filter,
+    LabFile,
     RedCellPx,
     Run,
     Seed,
@@ -42,6 +43,7 @@ def evaluate(
     tta: Tta = "none",
     filter_name: Filter = "none",
     cutoff: Cutoff = 0.5,
+    lab: LabFile = None,
     *,
     options: "SourceConfig",
 ) -> None:
@@ -58,13 +60,15 @@ def evaluate(
             engine=engine,
             inference=inference,
             options=options,
+            lab=lab,
             track=bars.track,
+            say=bars.announce,
         )
     console.print_evaluation(result)
 
 
 @app.command(
-    epilog="Examples:\n\nstainproof predict runs/first new_cells/ --out predictions.csv\n\n"
+    epilog="Examples:\n\nstainproof predict stainproof-light new_cells/ --out predictions.csv\n\n"
     "stainproof predict runs/first 'slides/**/*.png' --out predictions.parquet\n\n"
     "stainproof predict runs/first smears/ --fields --out cells.csv"
 )
@@ -79,6 +83,7 @@ def predict(
     filter_name: Filter = "none",
     cutoff: Cutoff = 0.5,
     bits: Bits = 0,
+    lab: LabFile = None,
     fields: Annotated[
         bool,
         typer.Option("--fields", help="IMAGES are photographs of a smear: find their cells first."),
@@ -101,6 +106,7 @@ def predict(
                 red_cell_px=red_cell_px,
                 engine=engine,
                 inference=inference,
+                lab=lab,
                 track=bars.track,
                 say=bars.announce,
             )
@@ -114,6 +120,7 @@ def predict(
             engine=engine,
             inference=inference,
             bits=bits,
+            lab=lab,
             track=bars.track,
             say=bars.announce,
         )

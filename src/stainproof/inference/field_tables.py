@@ -9,11 +9,13 @@ from stainproof.cells.boxes import Boxes, read_boxes
 from stainproof.cells.crops import cut
 from stainproof.cells.reading import Summary, read_fields
 from stainproof.config.schema import InferenceConfig
+from stainproof.data.images import to_square
 from stainproof.data.stream import Item
 from stainproof.errors import ConfigError
 from stainproof.inference.classifier import Classifier
 from stainproof.inference.tables import check_suffix, write_predictions
 from stainproof.progress import Say, Track, silent, silent_say
+from stainproof.shift.lab import Lab
 
 COLUMNS = (
     pyarrow.field("field", pyarrow.string()),
@@ -33,6 +35,7 @@ def predict_fields(
     red_cell_px: float | None = None,
     engine: str = "auto",
     inference: InferenceConfig | None = None,
+    lab: Lab | str | Path | None = None,
     track: Track = silent,
     say: Say = silent_say,
 ) -> tuple[int, int]:
@@ -51,6 +54,7 @@ def predict_fields(
         red_cell_px: Diameter of a red cell in pixels of the fields; None: measured in each field.
         engine: The inference engine, as in `Classifier.load`.
         inference: Test-time augmentation and filter.
+        lab: A laboratory profile of cropped cells or its file, by which they are standardised.
         track: Shows progress.
         say: Called with lines about what was found and skipped.
 
@@ -66,13 +70,13 @@ def predict_fields(
     path = Path(out)
     check_suffix(path)
     given = None if boxes is None else read_boxes(boxes)
-    classifier = Classifier.load(run, engine, inference)
+    classifier = Classifier.load(run, engine, inference, lab=lab)
     if clash := {one.name for one in COLUMNS} & set(classifier.classes):
         raise ConfigError(f"class {min(clash)!r} has the name of a column of the table of cells")
     summary = Summary()
     items = read_cells(
         fields,
-        classifier.preprocessing.size_px,
+        classifier,
         summary,
         boxes=given,
         red_cell_px=red_cell_px,
@@ -87,7 +91,7 @@ def predict_fields(
 
 def read_cells(
     fields: Sequence[str],
-    size_px: int,
+    classifier: Classifier,
     summary: Summary,
     *,
     boxes: Boxes | None = None,
@@ -99,7 +103,7 @@ def read_cells(
 
     Args:
         fields: Image files, folders (at any depth) and globs.
-        size_px: Height and width of the images.
+        classifier: Its preprocessing and laboratory profile are applied.
         summary: Counts what is read and skipped.
         boxes: Boxes instead of detection.
         red_cell_px: Diameter of a red cell in pixels; None: measured in each field.
@@ -109,6 +113,7 @@ def read_cells(
     Raises:
         DataError: See `cells.reading.read_fields`.
     """
+    preprocessing = classifier.preprocessing
     for one in read_fields(
         fields, summary, boxes=boxes, red_cell_px=red_cell_px, track=track, say=say
     ):
@@ -120,7 +125,8 @@ def read_cells(
                 "touching": cell.touching,
                 "cut": cell.cut,
             }
-            rgb = cut(one.rgb, cell, one.scale.red_cell_px, size_px)
+            rgb = cut(one.rgb, cell, one.scale.red_cell_px, preprocessing.size_px)
+            rgb = to_square(classifier.standardise(rgb), preprocessing)
             yield Item(f"{one.name}#{number}", rgb, values=values)
     for error in summary.errors:
         name = error.partition(": ")[0]
