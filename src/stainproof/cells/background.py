@@ -48,7 +48,7 @@ def fit_background(rgb: Images) -> Plane:
         weights = np.linalg.lstsq(terms[bright], green[bright], rcond=None)[0]
         bright = green - terms @ weights > -TOLERANCE
     weights = np.linalg.lstsq(basis[bright], logs[bright], rcond=None)[0]
-    surface = np.exp(np.clip(basis @ weights, 0.7, 5.6)).reshape(size[1], size[0], 3)
+    surface = np.exp(np.clip(basis @ weights, 0.0, 5.6)).reshape(size[1], size[0], 3)
     large = cv2.resize(surface.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
     return np.asarray(large, np.float32)
 

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-
 from stainproof.cells.boxes import Boxes
 from stainproof.cells.fields import Cell, find_cells, finish
 from stainproof.cells.scale import Scale, measure_scale, settle

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stainproof.cells.background import Mask, Plane, fit_background, optical_density
+from stainproof.cells.background import Mask, fit_background, optical_density
 from stainproof.cells.stain import foreground, measure_stain
 from stainproof.data.images import Images
 
@@ -134,6 +134,8 @@ def _single_cells(mask: Mask, nuclei: Mask) -> NDArray[np.float64]:
 
 def _inscribed(mask: Mask) -> NDArray[np.float64]:
     """Return the diameters of the largest circles in what is stained, for clumped red cells."""
+    if mask.all():
+        return np.empty(0)
     distance = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5)
     typical = float(np.quantile(distance[mask], 0.9)) if mask.any() else 0.0
     if typical < 3:

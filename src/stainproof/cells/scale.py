@@ -73,8 +73,7 @@ def settle(scales: Sequence[Scale]) -> list[Scale]:
     median_px = float(np.median(by_red_cells))
     return [
         one
-        if one.is_sure
-        or (one.way == "red cells" and abs(one.red_cell_px / median_px - 1) < ALIKE)
+        if one.is_sure or (one.way == "red cells" and abs(one.red_cell_px / median_px - 1) < ALIKE)
         else Scale(median_px, "median of the set")
         for one in scales
     ]

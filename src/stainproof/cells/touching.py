@@ -19,7 +19,7 @@ NARROWEST = 0.25
 Labels = NDArray[np.int32]
 
 
-def separate(body: Mask) -> Labels:
+def separate(body: Mask, largest: float = LARGEST_CELL) -> Labels:
     """Number the cells of a mask, 0 outside.
 
     Centres are maxima of the distance to the edge. Of two centres in a body that is too large for
@@ -28,6 +28,7 @@ def separate(body: Mask) -> Labels:
 
     Args:
         body: bool (height, width), at standard magnification.
+        largest: A body of less than this many red-cell diameters is one cell.
 
     Returns:
         int32 (height, width).
@@ -42,7 +43,7 @@ def separate(body: Mask) -> Labels:
         window = np.s_[top : top + height, left : left + width]
         inside = bodies[window] == number
         centres: list[tuple[int, int]] = []
-        if max(width, height) >= LARGEST_CELL * RED_CELL_PX:
+        if max(width, height) >= largest * RED_CELL_PX:
             centres = _centres(np.where(inside, edge_px[window], np.float32(0)))
         if len(centres) > 1:
             owners = _nearest(inside, edge_px[window], centres)

@@ -7,8 +7,8 @@ import numpy as np
 
 from stainproof.cells.background import Mask
 from stainproof.cells.found import Found
-from stainproof.cells.touching import separate
-from stainproof.cells.view import RED_CELL_AREA, STAINED, View, morph
+from stainproof.cells.touching import LARGEST_CELL, separate
+from stainproof.cells.view import RED_CELL_AREA, RED_CELL_PX, STAINED, View, morph
 
 NUCLEUS = 0.4
 """Least nuclear density of a nucleus as a fraction of that of the field's densest ones."""
@@ -16,12 +16,16 @@ BODY_HUE = 0.4
 """Least share of nuclear stain in a cell body as a fraction of the share in nuclei."""
 REACH = 0.8
 """Furthest that a body reaches from a nucleus, in red-cell diameters."""
-LEAST_NUCLEUS = 0.25
+LEAST_NUCLEUS = 0.28
 """Least area of a nucleus, in red-cell areas."""
-LEAST_BODY = 0.5
+LEAST_BODY = 0.7
 """Least area of a cell body, in red-cell areas."""
 CUT_SHARE = 0.4
 """These areas are multiplied by it for cells that the border cuts."""
+PALE = 0.05
+"""Least length of the optical density vector of pale cytoplasm."""
+OWN = 0.3
+"""A part of what is stained belongs to a cell if the cell covers this fraction of it."""
 MARGIN = 0.03
 """Blurred edge around the body, in red-cell diameters."""
 DEFAULT_HUE = 0.5
@@ -83,7 +87,7 @@ def _cells(view: View, labels: np.ndarray, nuclei: Mask) -> Iterator[Found]:
     height, width = labels.shape
     for number, window in _windows(labels):
         inside = labels[window] == number
-        mask = _largest_part(inside)
+        window, mask = _with_pale_cytoplasm(view, window, _largest_part(inside))
         rows, columns = window
         is_cut = rows.start == 0 or columns.start == 0
         is_cut = is_cut or rows.stop == height or columns.stop == width
@@ -92,6 +96,39 @@ def _cells(view: View, labels: np.ndarray, nuclei: Mask) -> Iterator[Found]:
             continue
         density = float(np.quantile(view.nuclear[window][mask], 0.9))
         yield Found("white", window, mask, MARGIN, density / (density + view.threshold))
+
+
+def _with_pale_cytoplasm(
+    view: View, window: tuple[slice, slice], mask: Mask
+) -> tuple[tuple[slice, slice], Mask]:
+    """Add cytoplasm of the red cells' colour: the rest of the stained part that holds the cell.
+
+    What is stained around the cell is separated at its necks; parts of which the cell covers 30 %
+    are its own, unless the whole would be larger than a cell.
+    """
+    reach = RED_CELL_PX
+    rows, columns = (
+        slice(max(0, one.start - reach), min(length, one.stop + reach))
+        for one, length in zip(window, view.amount.shape, strict=True)
+    )
+    top, left = window[0].start - rows.start, window[1].start - columns.start
+    body = np.zeros((rows.stop - rows.start, columns.stop - columns.start), np.bool_)
+    body[top : top + mask.shape[0], left : left + mask.shape[1]] = mask
+    stained = fill_holes((view.fine_amount[rows, columns] > PALE) | body)
+    parts = separate(morph(stained, cv2.MORPH_OPEN, 0.3), largest=1.3)
+    areas = np.bincount(parts.ravel())
+    covered = np.bincount(parts[body], minlength=len(areas))
+    own = [number for number in range(1, len(areas)) if covered[number] > OWN * areas[number]]
+    whole = body | np.isin(parts, own)
+    lines = [np.flatnonzero(whole.any(axis=axis)) for axis in (1, 0)]
+    if max(line[-1] - line[0] + 1 for line in lines) > LARGEST_CELL * RED_CELL_PX:
+        return window, mask
+    inner = tuple(slice(int(line[0]), int(line[-1]) + 1) for line in lines)
+    outer = tuple(
+        slice(start.start + one.start, start.start + one.stop)
+        for start, one in zip((rows, columns), inner, strict=True)
+    )
+    return (outer[0], outer[1]), whole[inner[0], inner[1]]
 
 
 def _windows(labels: np.ndarray) -> Iterator[tuple[int, tuple[slice, slice]]]:
