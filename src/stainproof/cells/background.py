@@ -1,4 +1,4 @@
-"""Optical density: the field divided by its background, so that lamp, vignetting and white balance cancel."""
+"""Optical density: the field divided by its background, which cancels lamp and white balance."""
 
 import cv2
 import numpy as np

@@ -82,4 +82,4 @@ def _nearest(inside: Mask, edge_px: Plane, centres: list[tuple[int, int]]) -> La
     away = [
         np.hypot(rows - row, columns - column) - edge_px[row, column] for row, column in centres
     ]
-    return (np.argmin(away, axis=0) + 1).astype(np.int32)
+    return np.asarray(np.argmin(away, axis=0) + 1, np.int32)

@@ -112,6 +112,8 @@ def morph(mask: Mask, operation: int, diameter: float) -> Mask:
     element = disk(diameter)
     reach = len(element)
     border = cv2.BORDER_REPLICATE if operation == cv2.MORPH_OPEN else cv2.BORDER_CONSTANT
-    wide = cv2.copyMakeBorder(mask.astype(np.uint8), *[reach] * 4, borderType=border, value=0)
+    wide = cv2.copyMakeBorder(
+        mask.astype(np.uint8), reach, reach, reach, reach, borderType=border, value=0
+    )
     done = cv2.morphologyEx(wide, operation, element)
     return np.asarray(done[reach:-reach, reach:-reach] > 0, np.bool_)

@@ -24,6 +24,8 @@ CUT_SHARE = 0.4
 """These areas are multiplied by it for cells that the border cuts."""
 PALE = 0.05
 """Least length of the optical density vector of pale cytoplasm."""
+CONVEX = 0.92
+"""Least share of its convex hull that a cell with pale cytoplasm fills."""
 OWN = 0.3
 """A part of what is stained belongs to a cell if the cell covers this fraction of it."""
 MARGIN = 0.03
@@ -104,7 +106,7 @@ def _with_pale_cytoplasm(
     """Add cytoplasm of the red cells' colour: the rest of the stained part that holds the cell.
 
     What is stained around the cell is separated at its necks; parts of which the cell covers 30 %
-    are its own, unless the whole would be larger than a cell.
+    are its own, unless the whole would be larger than a cell or not convex.
     """
     reach = RED_CELL_PX
     rows, columns = (
@@ -121,7 +123,8 @@ def _with_pale_cytoplasm(
     own = [number for number in range(1, len(areas)) if covered[number] > OWN * areas[number]]
     whole = body | np.isin(parts, own)
     lines = [np.flatnonzero(whole.any(axis=axis)) for axis in (1, 0)]
-    if max(line[-1] - line[0] + 1 for line in lines) > LARGEST_CELL * RED_CELL_PX:
+    is_large = max(line[-1] - line[0] + 1 for line in lines) > LARGEST_CELL * RED_CELL_PX
+    if is_large or not _is_convex(whole):
         return window, mask
     inner = tuple(slice(int(line[0]), int(line[-1]) + 1) for line in lines)
     outer = tuple(
@@ -129,6 +132,12 @@ def _with_pale_cytoplasm(
         for start, one in zip((rows, columns), inner, strict=True)
     )
     return (outer[0], outer[1]), whole[inner[0], inner[1]]
+
+
+def _is_convex(mask: Mask) -> bool:
+    """Return whether a mask fills its convex hull; a cell with a red cell beside it does not."""
+    hull = cv2.convexHull(cv2.findNonZero(mask.astype(np.uint8)))
+    return bool(mask.sum() > CONVEX * cv2.contourArea(hull))
 
 
 def _windows(labels: np.ndarray) -> Iterator[tuple[int, tuple[slice, slice]]]:
