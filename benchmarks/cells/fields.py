@@ -113,8 +113,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     name = options.folder.name
     write_section(
         f"Cells from fields: {name}",
-        f"{len(fields)} fields, {name}; a box counts as found at an IoU of {LEAST_IOU} or more; 95 % "
-        "intervals (Wilson); fields a second of processor time on one thread, decoding not "
+        f"{len(fields)} fields, {name}; a box counts as found at an IoU of {LEAST_IOU} or more; "
+        "95 % intervals (Wilson); fields a second of processor time on one thread, decoding not "
         f"included. {made_on()}\n\n"
         "| way | kind | boxes | found | recall | precision | fields/s |\n"
         "|---|---|---|---|---|---|---|\n" + "\n".join(rows),
