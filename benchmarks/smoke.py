@@ -55,6 +55,7 @@ def prepare(folder: Path) -> None:
     truth = [(name, "clean" if rank else "doctored", "") for rank, name in enumerate(home[1:])]
     truth += [(name, "clean", "1") for name in (home[0], copy)]
     write_table(folder / "home.csv", ("file", "origin", "duplicate_group"), truth)
+    draw_fields(folder / "fields")
     kept = ("training.keep_every_epoch=true", "training.ema_decay=0")
     for seed in (0, 1):
         run = folder / f"run-{seed}"
@@ -68,6 +69,22 @@ def prepare(folder: Path) -> None:
         place = folder / "out" / rows.relative_to(ROOT / "benchmarks")
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(rows, place)
+
+
+def draw_fields(folder: Path) -> None:
+    """Draw two fields with boxes."""
+    import numpy as np
+    from PIL import Image
+
+    from stainproof.synthetic.fields import draw_field
+
+    folder.mkdir()
+    rows = []
+    for seed in (0, 2):
+        rgb, cells = draw_field(np.random.default_rng(seed), ("neutrophil", "lymphocyte"))
+        Image.fromarray(rgb).save(folder / f"{seed}.png")
+        rows += [(f"{seed}.png", "wbc", *map(str, one.box())) for one in cells]
+    write_table(folder / "boxes.csv", ("file", "cell", "x0", "y0", "x1", "y1"), rows)
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -99,6 +116,7 @@ def cases(folder: Path) -> dict[str, list[str]]:
                                             "600", "--tools", "stainproof"],
         "augmentation.study": [*study, "--only", "screen-none", *tiny],
         "augmentation.tables": [],
+        "cells.fields": [str(folder / "fields")],
         "contest.submission": [str(folder / "run-96"), "--on", other, "--runtimes", "onnx",
                                "--python", sys.executable],
         "data.grouped_split": ["--repeats", "2"],

@@ -8,6 +8,7 @@
     run folder + images --predict--> table of predictions
     run folder + images --count--> differential count: count.json, cells.csv, count.html
     run folder + images of a laboratory --profile--> lab.json, which standardises its images
+    photographs of a smear --crop--> single-cell images;  + run folder --predict_fields--> table
     run folder + evaluations --report--> report.html
     run folder --verify--> checks of its files;  run folder + source --reproduce--> the same weights
 
@@ -28,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from stainproof import files, provenance
 from stainproof.audit.cleaning import clean, dropped_names
+from stainproof.cells.cropping import crop
 from stainproof.config.names import NetworkName, PresetName, ScheduleName
 from stainproof.config.presets import choose_config
 from stainproof.config.schema import Config, InferenceConfig, SourceConfig
@@ -45,6 +47,7 @@ from stainproof.evaluation.result import EVALUATION_FILE, Evaluation
 from stainproof.inference.classifier import Classifier
 from stainproof.inference.engines import INT8
 from stainproof.inference.ensemble import ensemble
+from stainproof.inference.field_tables import predict_fields
 from stainproof.inference.int8 import quantise
 from stainproof.inference.reproduction import reproduce
 from stainproof.inference.tables import predict
@@ -71,12 +74,14 @@ __all__ = [
     "clean",
     "corrupt",
     "count",
+    "crop",
     "ensemble",
     "evaluate",
     "evaluate_corruptions",
     "look",
     "make_phantoms",
     "predict",
+    "predict_fields",
     "profile",
     "quantise",
     "report",

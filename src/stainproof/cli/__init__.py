@@ -8,6 +8,7 @@ from typing import NoReturn
 import typer
 
 from stainproof.cli import (  # noqa: F401
+    cells,
     contest,
     data,
     deliver,
