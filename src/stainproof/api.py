@@ -36,6 +36,7 @@ from stainproof.data.preparation import read_and_split
 from stainproof.data.splits import TRAIN, VAL, check_split
 from stainproof.errors import ConfigError, DataError
 from stainproof.evaluation.result import EVALUATION_FILE, Evaluation
+from stainproof.evaluation.shipped import shipped_models
 from stainproof.inference.classifier import Classifier
 from stainproof.inference.engines import INT8
 from stainproof.inference.ensemble import ensemble
@@ -67,6 +68,7 @@ __all__ = [
     "quantise",
     "report",
     "reproduce",
+    "shipped_models",
     "train",
     "verify",
 ]

@@ -1,0 +1,27 @@
+"""Commands about models: models."""
+
+from stainproof.cli.app import app
+from stainproof.cli.terminal import complain, echo, print_table
+
+
+@app.command(
+    epilog="Example:\n\nstainproof models\n\n"
+    "stainproof predict stainproof-light new_cells/ --out predictions.csv"
+)
+def models() -> None:
+    """List the trained models in the package; their names stand wherever a run folder does."""
+    from stainproof import api
+
+    found = api.shipped_models()
+    if not found:
+        complain("no trained models are part of this installation")
+        return
+    for model in found:
+        size = f"{model.card.num_parameters:,} parameters, {model.num_bytes / 1e6:.1f} MB"
+        echo(f"{model.name}: {size}; classes {', '.join(model.card.classes)}")
+        rows = [
+            (one.source, one.num_images, one.accuracy.percent(), one.balanced_accuracy.percent())
+            for one in model.evaluations
+        ]
+        if rows:
+            print_table(("evaluated on", "images", "accuracy", "balanced accuracy"), rows)
