@@ -116,6 +116,7 @@ def cases(folder: Path) -> dict[str, list[str]]:
                          "--runs", str(folder / "again"), "--minutes", "0.03"],
         "synthetic.speed": ["--images", "80", "--repeats", "1"],
         "synthetic.transfer_to_real_cells": ["--real", other, "--images", "160", "--budget", "2s"],
+        "training.fine_tuning": [runs[0], "--images", "4", "--seconds", "1", "--seeds", "0"],
         "training.networks": ["--only", "searched-20k"],
         "training.selection_criteria": ["--data", home, "--shifted", shifted, "--other", other,
                                         "--fewest", "2", *runs],

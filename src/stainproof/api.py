@@ -48,6 +48,7 @@ from stainproof.progress import Say, Track, silent, silent_say
 from stainproof.reports.audit_results import audit, write_audit
 from stainproof.runs.card import Card
 from stainproof.runs.ensemble import refuse_ensemble
+from stainproof.runs.fine_tuning import choose_start
 from stainproof.runs.folder import RunFolder
 from stainproof.runs.shipped import find_run, is_shipped, refuse_shipped
 from stainproof.synthetic.phantoms import make_phantoms
@@ -84,6 +85,8 @@ def train(
     schedule: ScheduleName | None = None,
     budget: str | float | None = None,
     seed: int | None = None,
+    start_from: str | Path | None = None,
+    frozen: bool = False,
     resume: bool = False,
     audited: bool = False,
     track: Track = silent,
@@ -106,6 +109,11 @@ def train(
         budget: Training time, such as `"90s"`, `"20m"`, `"1h30m"`, or a number of seconds; replaces
             the number of epochs.
         seed: Seed of all random numbers, 0 or more; by default that of `config`, else 0.
+        start_from: A run folder or the name of a shipped model, which is fine-tuned: its network,
+            preprocessing and weights, with the settings of `runs.fine_tuning`. Classes whose names
+            it knows keep their weights in the last layer. Excludes `config`, `preset`, `network`
+            and `schedule`.
+        frozen: Whether fine-tuning trains the last layer only.
         resume: Whether to continue a run that has finished an epoch; also with other settings, and
             also a finished one.
         audited: Whether to audit the source first and leave out what the audit drops. The audit is
@@ -132,6 +140,9 @@ def train(
         >>> card = train("cells", "runs/b", "runs/a/config.toml", seed=1)  # with another seed
         >>> card.seed
         1
+        >>> card = train("few_cells", "runs/c", start_from="runs/a")
+        >>> card.start_from
+        'a'
     """
     from stainproof.inference.teacher import load_teacher
     from stainproof.training.card import make_card, summarise_data, write_examples
@@ -148,6 +159,7 @@ def train(
         seed=seed,
         assignments=settings,
         kept=run.read_resumed_config() if resume and config is None else None,
+        start=choose_start(start_from, frozen),
     )
     start = resolve_start(run, chosen, resume, audited)
     config = start.config
