@@ -7,8 +7,8 @@ from pathlib import Path
 
 COMMANDS = (
     "", "audit", "clean", "train", "average", "ensemble", "quantise", "evaluate", "predict",
-    "report", "models", "verify", "reproduce", "ladder", "search", "submit", "competition", "score",
-    "phantom",
+    "report", "explain", "models", "verify", "reproduce", "ladder", "search", "submit",
+    "competition", "score", "phantom",
 )  # fmt: skip
 PAGE = Path(__file__).with_name("command-line.md")
 

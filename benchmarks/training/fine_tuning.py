@@ -12,6 +12,7 @@ import argparse
 import json
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -123,9 +124,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         size_px = card.preprocessing.size_px
         if not data:
             num = 8 * max(options.images)
-            phantoms = {"lab": "other", "size_px": size_px}
-            data = api.make_phantoms(Path(folder) / "cells", num, seed=11, **phantoms)
-            test = api.make_phantoms(Path(folder) / "test", NUM_TEST_PHANTOMS, seed=12, **phantoms)
+            phantoms = partial(api.make_phantoms, lab="other", size_px=size_px)
+            data = phantoms(Path(folder) / "cells", num, seed=11)
+            test = phantoms(Path(folder) / "test", NUM_TEST_PHANTOMS, seed=12)
         loaded = sources.load(data, Preprocessing(size_px=size_px))
         where = Path(options.data).name if options.data else "phantoms of another laboratory"
         keys = []

@@ -28,7 +28,7 @@ from stainproof.audit.cleaning import clean, dropped_names
 from stainproof.config.names import NetworkName, PresetName, ScheduleName
 from stainproof.config.presets import choose_config
 from stainproof.config.schema import Config, InferenceConfig, SourceConfig
-from stainproof.data import sources
+from stainproof.data import sources, stream
 from stainproof.data.class_map import map_unknown_classes
 from stainproof.data.dataset import Dataset
 from stainproof.data.description import describe, look
@@ -63,6 +63,7 @@ __all__ = [
     "clean",
     "ensemble",
     "evaluate",
+    "explain",
     "look",
     "make_phantoms",
     "predict",
@@ -328,18 +329,60 @@ def evaluate(
     )
 
 
-def report(run: str | Path, evaluations: Iterable[str | Path] = ()) -> Path:
+def explain(
+    run: str | Path,
+    images: Sequence[str],
+    out: str | Path,
+    *,
+    target: str | None = None,
+    inference: InferenceConfig | None = None,
+    track: Track = silent,
+    say: Say = silent_say,
+) -> int:
+    """Write a page that shows, for each image, the pixels that support its predicted class.
+
+    Args:
+        run: The folder of a run or an ensemble, or the name of a shipped model.
+        images: Paths or globs; more than `explanation_page.MAX_IMAGES` images are refused.
+        out: The HTML file to write.
+        target: The class that is explained; by default the predicted one of each image.
+        inference: Test-time augmentation, which applies to the predictions, and filter.
+        track: Shows progress.
+        say: Called with a note for each kind of file that is skipped in a folder.
+
+    Returns:
+        The number of images that could not be read; the page lists them.
+
+    Raises:
+        CheckpointError: The run folder cannot be used.
+        ConfigError: The network has no feature maps, as transformers of timm.
+        DataError: A path matches no image, there are too many, or the class is unknown.
+    """
+    from stainproof.reports.explanation_page import write_explanations
+
+    classifier = Classifier.load(run, inference=inference)
+    paths = stream.find(images, say)
+    items = stream.read(paths, classifier.preprocessing)
+    shown = track(items, "explaining", len(paths))
+    return write_explanations(classifier, shown, Path(out), Path(run).name, target)
+
+
+def report(
+    run: str | Path, evaluations: Iterable[str | Path] = (), *, explained: bool = False
+) -> Path:
     """Write `report.html` of a run: its data, its training and all evaluations in its folder.
 
     Args:
         run: The run folder.
         evaluations: Further folders with an `eval.json`.
+        explained: Whether the page shows which pixels the predictions of the mistakes are based on.
 
     Returns:
         The path of the report.
 
     Raises:
         CheckpointError: The run folder or an evaluation cannot be read.
+        ConfigError: The network has no feature maps to explain predictions with.
     """
     from stainproof.reports.run_report import render
 
@@ -348,7 +391,8 @@ def report(run: str | Path, evaluations: Iterable[str | Path] = ()) -> Path:
     refuse_ensemble(folder.path, "reports are made of single runs")
     refuse_shipped(folder.path, f"stainproof card {folder.path.name} writes its model card")
     own = [path for path in folder.evaluation_folders() if (path / EVALUATION_FILE).exists()]
-    return folder.write_report(render(folder, [*own, *map(Path, evaluations)]))
+    explain_all = Classifier.load(folder.path).explain_all if explained else None
+    return folder.write_report(render(folder, [*own, *map(Path, evaluations)], explain_all))
 
 
 def _evaluations_of(run: RunFolder) -> Path:

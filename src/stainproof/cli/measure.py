@@ -98,6 +98,33 @@ def predict(
         raise typer.Exit(1)
 
 
+@app.command(
+    epilog="Examples:\n\nstainproof explain runs/first new_cells/ --out explained.html\n\n"
+    "stainproof explain stainproof-light cell.png --out cell.html --target monocyte"
+)
+def explain(
+    run: Run,
+    images: Annotated[
+        list[str], typer.Argument(metavar="IMAGES...", help="Image files, folders, globs or .npz.")
+    ],
+    out: Annotated[Path, typer.Option(help="HTML page to write.")],
+    target: Annotated[
+        str | None, typer.Option(help="Class to explain; by default the predicted one.")
+    ] = None,
+) -> None:
+    """Show which pixels of each image support its predicted class; at most 500 images."""
+    from stainproof import api
+
+    with progress() as bars:
+        num_errors = api.explain(
+            run, images, out, target=target, track=bars.track, say=bars.announce
+        )
+    echo(out)
+    if num_errors:
+        complain(f"{num_errors} images could not be read; the page lists them")
+        raise typer.Exit(1)
+
+
 @app.command(epilog="Example:\n\nstainproof report runs/first --eval runs/first-other")
 def report(
     run: Run,
@@ -105,8 +132,12 @@ def report(
         list[Path] | None,
         typer.Option("--eval", help="A further folder with an eval.json; may be repeated."),
     ] = None,
+    explained: Annotated[
+        bool,
+        typer.Option("--explain", help="Show which pixels the mistaken predictions are based on."),
+    ] = False,
 ) -> None:
     """Write the report of a run again: one HTML file that opens without a network."""
     from stainproof import api
 
-    echo(api.report(run, evaluations or ()))
+    echo(api.report(run, evaluations or (), explained=explained))

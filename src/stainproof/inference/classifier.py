@@ -3,8 +3,9 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from stainproof.config.schema import InferenceConfig, Preprocessing
 from stainproof.data.dataset import Dataset
 from stainproof.data.images import Images, to_square
-from stainproof.errors import CheckpointError, first_line
+from stainproof.errors import CheckpointError, DataError, first_line
 from stainproof.inference.engines import (
     DEFAULT,
     INT8,
@@ -31,6 +32,9 @@ from stainproof.runs.card import Card
 from stainproof.runs.ensemble import Ensemble, is_ensemble
 from stainproof.runs.folder import RunFolder
 from stainproof.runs.shipped import find_run
+
+if TYPE_CHECKING:
+    from stainproof.inference.explanation import ActivationMapper
 
 BATCH_SIZE = 64
 CHUNK_SIZE = 256
@@ -213,6 +217,66 @@ class Classifier:
             DataError: As in `predict_proba`.
         """
         return [self.classes[index] for index in self.predict_proba(images).argmax(axis=1)]
+
+    def explain(self, image: ImageLike, target: str | None = None) -> NDArray[np.float32]:
+        """Return how much each pixel of an image supports a class (Layer-CAM).
+
+        The map is computed with PyTorch from the weights, whatever the engine, for the image as it
+        is, without test-time augmentation; for an ensemble it is the mean of the networks' maps. It
+        shows where the evidence of the network lies, at the resolution of its last feature map; it
+        does not prove that the prediction is right.
+
+        Args:
+            image: One image, as in `predict_proba`.
+            target: Name of the class; by default the most probable one.
+
+        Returns:
+            float32 (height, width) of the image, 0 to 1. The largest value is 1, or all are 0 if
+            nothing supports the class. Pixels that preprocessing crops away are 0.
+
+        Raises:
+            DataError: As in `predict_proba`, or the class is unknown.
+            ConfigError: A network has no feature maps, as transformers of timm.
+            CheckpointError: The weights are missing or were altered.
+        """
+        rgb = as_rgb(image, 0)
+        name = self.predict(rgb)[0] if target is None else target
+        if name not in self.classes:
+            raise DataError(f"target {name!r} is unknown; allowed: {', '.join(self.classes)}")
+        return self._explain([rgb], [name])[0]
+
+    def explain_all(
+        self, images: Sequence[ImageLike], targets: Sequence[str]
+    ) -> list[NDArray[np.float32]]:
+        """Return the maps of several images, as `explain` does, each for its class."""
+        return self._explain([as_rgb(image, i) for i, image in enumerate(images)], targets)
+
+    def _explain(self, batch: list[Images], targets: Sequence[str]) -> list[NDArray[np.float32]]:
+        from stainproof.inference.explanation import on_image
+
+        maps = [np.zeros(rgb.shape[:2], dtype=np.float32) for rgb in batch]
+        for member, mapper in zip(self.members, self._mappers, strict=True):
+            preprocessing = member.card.preprocessing
+            chosen = [member.card.classes.index(name) for name in targets]
+            for start in range(0, len(batch), BATCH_SIZE):
+                some = slice(start, start + BATCH_SIZE)
+                squares = np.stack([to_square(rgb, preprocessing) for rgb in batch[some]])
+                squares = apply_filter(squares, self.inference.filter, self.inference.cutoff)
+                for index, coarse in enumerate(mapper(squares, chosen[some]), start):
+                    whole = on_image(coarse, batch[index], preprocessing)
+                    maps[index] += whole / len(self.members)
+        return maps
+
+    @cached_property
+    def _mappers(self) -> "list[ActivationMapper]":
+        """The networks of all members in PyTorch, loaded when they are first needed."""
+        from stainproof.inference.explanation import ActivationMapper
+        from stainproof.models.weights import load_network
+
+        return [
+            ActivationMapper(load_network(one.run, one.card), one.card.preprocessing)
+            for one in self.members
+        ]
 
     def predict_dataset(self, data: Dataset, track: Track = silent) -> NDArray[np.float32]:
         """Return probabilities float32 (N, classes) for a whole data set, with progress."""

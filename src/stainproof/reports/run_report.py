@@ -1,22 +1,27 @@
 """HTML page of a run: which classes fail on which source, then data, training and settings."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
 
+import numpy as np
 from markupsafe import Markup
+from numpy.typing import NDArray
 
 from stainproof.errors import CheckpointError
 from stainproof.evaluation.intervals import difference
 from stainproof.evaluation.result import ClassMetrics, Evaluation, Mistake
 from stainproof.reports import figures, own_files, wording
+from stainproof.reports.explanation_page import overlay_uri
 from stainproof.reports.frame import render_page
 from stainproof.runs.artefact import Estimate
 from stainproof.runs.card import Card
 from stainproof.runs.folder import RunFolder
 from stainproof.runs.history import EpochRecord
 
+Explain = Callable[[list[NDArray[np.uint8]], Sequence[str]], list[NDArray[np.float32]]]
+"""Returns the map of each image for its class."""
 MAX_CLASSES_IN_FIGURE = 30
 """If there are more classes, figures show the worst or the rarest, and tables fold the others."""
 MAX_CLASSES_IN_MATRIX = 20
@@ -55,11 +60,12 @@ class Section:
     confused_pairs: tuple[tuple[str, str, int, float], ...]
     """True class, predicted class, count, share of the true class; empty beside a small matrix."""
     reliability: Markup
-    mistakes: tuple[tuple[Mistake, str], ...]
-    """Each with its picture as a data URI."""
+    mistakes: tuple[tuple[Mistake, str, str], ...]
+    """Each with its picture and the explanation of the prediction as data URIs; the last is empty
+    if none was made."""
 
 
-def render(run: RunFolder, evaluations: Sequence[Path]) -> str:
+def render(run: RunFolder, evaluations: Sequence[Path], explain: Explain | None = None) -> str:
     """Return the report of a run as one self-contained HTML text.
 
     The same files give the same text.
@@ -68,6 +74,8 @@ def render(run: RunFolder, evaluations: Sequence[Path]) -> str:
         run: Run folder with `card.json`, `history.jsonl`, `config.toml` and `examples/`.
         evaluations: Folders with `eval.json` and `mistakes/`, in the order to print them. Those in
             the run's `home/` are of its own held-out images, the test part after the validation.
+        explain: Returns the maps of images for the named classes, see `Classifier.explain_all`;
+            None: the mistakes are not explained.
 
     Raises:
         CheckpointError: A file is missing or is not what it should be.
@@ -81,12 +89,16 @@ def render(run: RunFolder, evaluations: Sequence[Path]) -> str:
         own_files.pictures_of(run, folder, result)
         for folder, result in zip(evaluations, results, strict=True)
     ]
+    explanations_of = [
+        _explanations(run, folder, result, card, explain)
+        for folder, result in zip(evaluations, results, strict=True)
+    ]
     own = [folder.parent == run.home for folder in evaluations]
     home = _find_home(list(compress(results, own)), card)
     sections = [
         _section(f"source-{rank}", result, pictures, home, card, is_home)
         for rank, (result, pictures, is_home) in enumerate(
-            zip(results, pictures_of, own, strict=True), 1
+            zip(results, zip(pictures_of, explanations_of, strict=True), own, strict=True), 1
         )
     ]
     away = [one for one in sections if not one.is_home and not one.has_other_weights]
@@ -110,6 +122,20 @@ def render(run: RunFolder, evaluations: Sequence[Path]) -> str:
     )
 
 
+def _explanations(
+    run: RunFolder, folder: Path, result: Evaluation, card: Card, explain: Explain | None
+) -> list[str]:
+    """Return the explanation of each mistake as a data URI; empty texts without explanations.
+
+    Mistakes of other weights than the run's are not explained.
+    """
+    if explain is None or result.weights_sha256 != card.weights_sha256:
+        return [""] * len(result.mistakes)
+    images = own_files.mistaken_images(run, folder, result)
+    maps = explain(images, [mistake.predicted for mistake in result.mistakes])
+    return [overlay_uri(rgb, heat) for rgb, heat in zip(images, maps, strict=True)]
+
+
 def _find_home(results: Sequence[Evaluation], card: Card) -> Evaluation | None:
     """Return the last one of the run's own held-out images, which is their test part if any."""
     return next(
@@ -120,7 +146,7 @@ def _find_home(results: Sequence[Evaluation], card: Card) -> Evaluation | None:
 def _section(
     anchor: str,
     result: Evaluation,
-    pictures: Sequence[str],
+    pictures: tuple[Sequence[str], Sequence[str]],
     home: Evaluation | None,
     card: Card,
     is_home: bool,
@@ -140,7 +166,7 @@ def _section(
         confusion=Markup(_worst_confusion(result) if is_large else _full_confusion(result)),
         confused_pairs=tuple(_confused_pairs(result)),
         reliability=Markup(figures.reliability(result.reliability)),
-        mistakes=tuple(zip(result.mistakes, pictures, strict=True)),
+        mistakes=tuple(zip(result.mistakes, *pictures, strict=True)),
     )
 
 
