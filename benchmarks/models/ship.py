@@ -1,11 +1,12 @@
 """Packs a finished run as a shipped model of the package.
 
-python -m benchmarks.models.ship RUN NAME --probe CELLS
+python -m benchmarks.models.ship RUN NAME --probe CELLS [--about ABOUT.toml]
 
 `RUN` is a run folder with its evaluations; `NAME` is `stainproof-light` or `stainproof`. The folder
 `src/stainproof/shipped/NAME` gets what inference and fine-tuning need: card, settings, weights,
-ONNX model, hashes of the training images, and evaluations without pictures. Optimizer state,
-history, lists of files, pictures and names of folders of this machine are left out.
+ONNX model, hashes of the training images, evaluations without pictures, model card and Croissant
+metadata. Optimizer state, history, lists of files, pictures and names of folders of this machine
+are left out.
 
 Weights with two or more dimensions are rounded to float16, in the weights and in the ONNX model. On
 the probe images, which enter nothing, it measures by how much this changes the probabilities.
@@ -36,6 +37,7 @@ from stainproof.runs.ensemble import refuse_ensemble
 from stainproof.runs.folder import RunFolder
 from stainproof.runs.shipped import SHIPPED_FOLDER, SHIPPED_NAMES
 
+ABOUT = Path(__file__).with_name("about.toml")
 MAX_CHANGED_LABELS = 0.001
 """Largest share of the probe images whose predicted class may change."""
 FOLDERS = re.compile(r"[^\s='\"]*/(?=[^\s/'\"])")
@@ -111,7 +113,6 @@ def _copy_evaluation(folder: Path, out: Path, changes: dict[str, Any]) -> None:
     """Copy an evaluation without its pictures; it is one of the packed weights up to rounding."""
     result = Evaluation.read(folder / EVALUATION_FILE)
     kept = {
-        "mistakes": (),
         "weights_sha256": changes["weights_sha256"],
         "provenance": _provenance_without_folders(result.provenance),
     }
@@ -144,6 +145,7 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("name", choices=SHIPPED_NAMES)
     parser.add_argument("--probe", required=True, help="cells that measure the rounding")
+    parser.add_argument("--about", type=Path, default=ABOUT, help="texts of the model card")
     parser.add_argument("--out", type=Path, default=SHIPPED_FOLDER, help="another folder")
     options = parser.parse_args()
     card = RunFolder(options.run).read_card()
@@ -158,6 +160,7 @@ def main() -> None:
     )
     if packed.changed_labels > MAX_CHANGED_LABELS:
         raise SystemExit(f"more than {100 * MAX_CHANGED_LABELS:g} % of the labels changed")
+    api.write_model_card(options.out / options.name, options.out / options.name, options.about)
     if any(check.outcome == "failed" for check in api.verify(options.out / options.name)):
         raise SystemExit("the packed model does not pass stainproof verify")
 

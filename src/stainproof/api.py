@@ -73,6 +73,7 @@ __all__ = [
     "shipped_models",
     "train",
     "verify",
+    "write_model_card",
 ]
 
 
@@ -389,10 +390,46 @@ def report(
     folder = RunFolder(find_run(run))
     folder.check_exists()
     refuse_ensemble(folder.path, "reports are made of single runs")
-    refuse_shipped(folder.path, f"stainproof card {folder.path.name} writes its model card")
+    refuse_shipped(
+        folder.path, f"stainproof card {folder.path.name} --out FOLDER writes its model card"
+    )
     own = [path for path in folder.evaluation_folders() if (path / EVALUATION_FILE).exists()]
     explain_all = Classifier.load(folder.path).explain_all if explained else None
     return folder.write_report(render(folder, [*own, *map(Path, evaluations)], explain_all))
+
+
+def write_model_card(
+    run: str | Path, out: str | Path | None = None, about: str | Path | None = None
+) -> Path:
+    """Write `MODEL_CARD.md` of a run, from its evaluations, and `croissant.json` of its data.
+
+    Args:
+        run: The run folder, or the name of a shipped model.
+        out: Folder to write to; by default the run folder. A shipped model needs one.
+        about: TOML file of what the run does not contain, see `reports.about.About`: use, origin
+            and licence of the data; by default these are `not stated`.
+
+    Returns:
+        The path of the model card.
+
+    Raises:
+        CheckpointError: The run folder or an evaluation cannot be read.
+        ConfigError: The TOML file cannot be read or has an unknown key.
+    """
+    from stainproof.reports.about import read_about
+    from stainproof.reports.croissant import croissant
+    from stainproof.reports.model_card import render
+
+    folder = RunFolder(find_run(run))
+    folder.check_exists()
+    refuse_ensemble(folder.path, "model cards are made of single runs")
+    if out is None:
+        refuse_shipped(folder.path, "add --out FOLDER")
+    texts, place = read_about(Path(about) if about else None), Path(out or folder.path)
+    page = render(folder, folder.path.resolve().name, texts)
+    files.write_text(place / "croissant.json", croissant(folder, folder.read_card(), texts.data))
+    files.write_text(place / "MODEL_CARD.md", page)
+    return place / "MODEL_CARD.md"
 
 
 def _evaluations_of(run: RunFolder) -> Path:

@@ -1,6 +1,12 @@
-"""Commands about models: models."""
+"""Commands about models: models, card."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from stainproof.cli.app import app
+from stainproof.cli.options import Run
 from stainproof.cli.terminal import complain, echo, print_table
 
 
@@ -25,3 +31,23 @@ def models() -> None:
         ]
         if rows:
             print_table(("evaluated on", "images", "accuracy", "balanced accuracy"), rows)
+
+
+@app.command(
+    epilog="Examples:\n\nstainproof card runs/first\n\n"
+    "stainproof card stainproof-light --out cards/light"
+)
+def card(
+    run: Run,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write to; by default the run folder.")
+    ] = None,
+    about: Annotated[
+        Path | None,
+        typer.Option(metavar="TOML", help="Use, data and licence, which the run does not contain."),
+    ] = None,
+) -> None:
+    """Write a model card from the evaluations of a run, and Croissant metadata of its data."""
+    from stainproof import api
+
+    echo(api.write_model_card(run, out, about))
