@@ -183,7 +183,8 @@ def _checklist(card: Card, results: Sequence[Evaluation], about: About) -> list[
     away = [one.source for one in results if one.source not in HOME_SOURCES.values()]
     copies = sum(one.num_in_training for one in results if one.source in away)
     independence = f"{copies:,} images of other sources are copies of training images"
-    robustness = f"evaluated at home ({', '.join(home) or 'no'}) and on {', '.join(away) or 'no other source'}"
+    elsewhere = ", ".join(away) or "no other source"
+    robustness = f"evaluated at home ({', '.join(home) or 'no'}) and on {elsewhere}"
     how_to_repeat = about.repeat or card.provenance.command
     rows = [
         ("1", "Clinical problem", about.intended_use),
