@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from stainproof import api, files
+from stainproof.calibration.record import read_calibration, write_calibration
 from stainproof.config.parsing import make_settings
 from stainproof.config.schema import Config, NetworkConfig
 from stainproof.data import sources
@@ -89,9 +90,13 @@ def pack(run: Path, out: Path, images: Images) -> Packed:
             "weights_sha256": files.sha256_of(packed.best),
             "onnx_sha256": packed.write_model(packed.onnx, model),
             "int8_sha256": "",
+            "calibration_sha256": "",
             "engine": DEFAULT,
         }
         packed.write_card(card.model_copy(update=changes))
+        if calibration := read_calibration(whole):
+            stripped = _provenance_without_folders(calibration.provenance)
+            write_calibration(packed, calibration.model_copy(update={"provenance": stripped}))
         for evaluated in whole.evaluation_folders():
             if (evaluated / EVALUATION_FILE).exists():
                 _copy_evaluation(evaluated, packed.path / evaluated.relative_to(run), changes)

@@ -4,6 +4,7 @@
     source --train--> run folder: weights, ONNX model, card, history, report
     run folders --average, ensemble, quantise--> run folders for inference
     run folder + labelled source --evaluate--> eval.json
+    run folder + labelled source --calibrate--> calibrated probabilities
     run folder + images --predict--> table of predictions
     run folder + evaluations --report--> report.html
     run folder --verify--> checks of its files;  run folder + source --reproduce--> the same weights
@@ -35,6 +36,7 @@ from stainproof.data.description import describe, look
 from stainproof.data.preparation import read_and_split
 from stainproof.data.splits import TRAIN, VAL, check_split
 from stainproof.errors import ConfigError, DataError
+from stainproof.evaluation.calibrating import calibrate
 from stainproof.evaluation.result import EVALUATION_FILE, Evaluation
 from stainproof.evaluation.shipped import shipped_models
 from stainproof.inference.classifier import Classifier
@@ -51,6 +53,7 @@ from stainproof.runs.ensemble import refuse_ensemble
 from stainproof.runs.fine_tuning import choose_start
 from stainproof.runs.folder import RunFolder
 from stainproof.runs.shipped import find_run, is_shipped, refuse_shipped
+from stainproof.shift.lab import Lab
 from stainproof.synthetic.phantoms import make_phantoms
 
 if TYPE_CHECKING:
@@ -60,6 +63,7 @@ __all__ = [
     "Classifier",
     "audit",
     "average",
+    "calibrate",
     "clean",
     "ensemble",
     "evaluate",
@@ -279,6 +283,7 @@ def evaluate(
     engine: str = "auto",
     inference: InferenceConfig | None = None,
     options: SourceConfig = sources.AS_GUESSED,
+    lab: Lab | str | Path | None = None,
     track: Track = silent,
     say: Say = silent_say,
 ) -> Evaluation:
@@ -295,36 +300,41 @@ def evaluate(
             the default, and whether the engine computes in 8 bits.
         options: How the source is read, see `data.sources.load`. If every class that the model does
             not know has a rule in the packaged map `haematology`, the map is applied and said.
+        lab: A laboratory profile or its file, by which images are standardised first. The name of
+            the result says what it changes.
         track: Shows progress.
         say: Called with the folder that an evaluation of a shipped model is written to.
 
     Raises:
         ConfigError: The seed is below 0, the engine is unknown or not installed, or the folder
             contains an evaluation of other images.
-        CheckpointError: The run folder cannot be used.
+        CheckpointError: The run folder or the profile cannot be used.
         DataError: The source cannot be read, or has a class that the model does not know.
     """
     from stainproof.evaluation.evaluator import check_same_images
     from stainproof.evaluation.evaluator import evaluate as evaluate_classifier
-    from stainproof.evaluation.training_copies import count_training_copies
+    from stainproof.evaluation.training_copies import find_training_copies
 
     if seed < 0:
         raise ConfigError(f"seed must be 0 or more, got {seed}")
     evaluated = RunFolder(find_run(run))
     evaluated.check_not_in_training()
-    classifier = Classifier.load(evaluated.path, engine, inference)
+    classifier = Classifier.load(evaluated.path, engine, inference, lab=lab)
     listing = sources.test_part(sources.list_source(source, track, options=options))
     listing = map_unknown_classes(listing, classifier.classes)
     read = partial(sources.read, listing, options=options)
-    data = read(classifier.preprocessing, track=track)
+    data = read(classifier.preprocessing, standardise=classifier.standardise, track=track)
     precision = "8 bits" if engine == INT8 else ""
-    name = ", ".join(filter(None, (data.source, classifier.inference.describe(), precision)))
+    changes = classifier.lab.describe() if classifier.lab else ""
+    facts = (data.source, classifier.inference.describe(), precision, changes)
+    name = ", ".join(filter(None, facts))
     data = replace(data, source=name)
     folder = Path(out) if out else _evaluations_of(evaluated) / name
     check_same_images(folder, data)
     if not out and is_shipped(evaluated.path):
         say(f"the evaluation is written to {folder}")
-    num_copies = count_training_copies(classifier, data, read)
+    originals = read(classifier.preprocessing)
+    num_copies = int(find_training_copies(classifier, originals, read).sum())
     return evaluate_classifier(
         classifier, data, folder, seed=seed, num_in_training=num_copies, track=track
     )
@@ -337,6 +347,7 @@ def explain(
     *,
     target: str | None = None,
     inference: InferenceConfig | None = None,
+    lab: Lab | str | Path | None = None,
     track: Track = silent,
     say: Say = silent_say,
 ) -> int:
@@ -348,6 +359,7 @@ def explain(
         out: The HTML file to write.
         target: The class that is explained; by default the predicted one of each image.
         inference: Test-time augmentation, which applies to the predictions, and filter.
+        lab: A laboratory profile or its file, by which images are standardised first.
         track: Shows progress.
         say: Called with a note for each kind of file that is skipped in a folder.
 
@@ -361,9 +373,9 @@ def explain(
     """
     from stainproof.reports.explanation_page import write_explanations
 
-    classifier = Classifier.load(run, inference=inference)
+    classifier = Classifier.load(run, inference=inference, lab=lab)
     paths = stream.find(images, say)
-    items = stream.read(paths, classifier.preprocessing)
+    items = stream.read(paths, classifier.preprocessing, standardise=classifier.standardise)
     shown = track(items, "explaining", len(paths))
     return write_explanations(classifier, shown, Path(out), Path(run).name, target)
 
@@ -394,8 +406,8 @@ def report(
         folder.path, f"stainproof card {folder.path.name} --out FOLDER writes its model card"
     )
     own = [path for path in folder.evaluation_folders() if (path / EVALUATION_FILE).exists()]
-    explain_all = Classifier.load(folder.path).explain_all if explained else None
-    return folder.write_report(render(folder, [*own, *map(Path, evaluations)], explain_all))
+    explain_images = Classifier.load(folder.path).explain_standardised if explained else None
+    return folder.write_report(render(folder, [*own, *map(Path, evaluations)], explain_images))
 
 
 def write_model_card(

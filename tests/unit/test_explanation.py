@@ -64,7 +64,9 @@ def test_the_map_lies_on_the_cell(classifier: Classifier) -> None:
         if name == CLASSES[labels[rank]]
     ]
     assert len(right) >= 20
-    maps = classifier.explain_all(list(images[right]), [CLASSES[labels[rank]] for rank in right])
+    maps = classifier.explain_standardised(
+        list(images[right]), [CLASSES[labels[rank]] for rank in right]
+    )
     shares = [heat[masks[rank]].sum() / heat.sum() for rank, heat in zip(right, maps, strict=True)]
     assert np.median(shares) > 0.5  # a quarter of the pixels
 
@@ -74,7 +76,7 @@ def test_masking_the_brightest_pixels_lowers_the_probability_faster_than_random_
 ) -> None:
     images, labels, _ = make_corner_cells(8, seed=3)
     names = [CLASSES[label] for label in labels]
-    maps = classifier.explain_all(list(images), names)
+    maps = classifier.explain_standardised(list(images), names)
     rng = np.random.default_rng(0)
     smooth = [cv2.resize(rng.random((8, 8)), (SIZE_PX, SIZE_PX)) for _ in images]
 

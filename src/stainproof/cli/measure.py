@@ -14,6 +14,7 @@ from stainproof.cli.options import (
     Data,
     Engine,
     Filter,
+    LabFile,
     Run,
     Seed,
     Tta,
@@ -39,6 +40,7 @@ def evaluate(
     tta: Tta = "none",
     filter_name: Filter = "none",
     cutoff: Cutoff = 0.5,
+    lab: LabFile = None,
     *,
     options: "SourceConfig",
 ) -> None:
@@ -55,6 +57,7 @@ def evaluate(
             engine=engine,
             inference=inference,
             options=options,
+            lab=lab,
             track=bars.track,
             say=bars.announce,
         )
@@ -76,6 +79,7 @@ def predict(
     filter_name: Filter = "none",
     cutoff: Cutoff = 0.5,
     bits: Bits = 0,
+    lab: LabFile = None,
 ) -> None:
     """Predict the class of every image, with the probability of each class."""
     from stainproof import api
@@ -89,6 +93,7 @@ def predict(
             engine=engine,
             inference=inference,
             bits=bits,
+            lab=lab,
             track=bars.track,
             say=bars.announce,
         )
@@ -111,13 +116,14 @@ def explain(
     target: Annotated[
         str | None, typer.Option(help="Class to explain; by default the predicted one.")
     ] = None,
+    lab: LabFile = None,
 ) -> None:
     """Show which pixels of each image support its predicted class; at most 500 images."""
     from stainproof import api
 
     with progress() as bars:
         num_errors = api.explain(
-            run, images, out, target=target, track=bars.track, say=bars.announce
+            run, images, out, target=target, lab=lab, track=bars.track, say=bars.announce
         )
     echo(out)
     if num_errors:

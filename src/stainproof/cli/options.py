@@ -43,6 +43,10 @@ Cutoff = Annotated[
     float,
     typer.Option(help="Cutoff frequency of a low-pass filter, as a fraction of Nyquist's."),
 ]
+LabFile = Annotated[
+    Path | None,
+    typer.Option("--lab", help="Laboratory profile of the images, which profile made."),
+]
 Python = Annotated[
     Path,
     typer.Option(help="The Python interpreter that runs the submission.", show_default="this one"),

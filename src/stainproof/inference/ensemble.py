@@ -41,8 +41,8 @@ def ensemble(runs: Sequence[str | Path], out: str | Path, *, voting: str = "soft
                 raise CheckpointError(f"{file}: missing; not a finished run")
     with files.new_folder(Path(out)) as folder:
         for run, member in zip(folders, combined.folders(folder), strict=True):
-            kept = (run.config, run.best, run.onnx, run.int8, run.training_hashes, run.card)
-            RunFolder(member).copy_files(run, *kept)
+            kept = (run.config, run.best, run.onnx, run.int8, run.calibration, run.training_hashes)
+            RunFolder(member).copy_files(run, *kept, run.card)
         combined.write_into(folder)
         Classifier.load(folder)
     return combined

@@ -63,7 +63,12 @@ def _verify_run(run: RunFolder) -> list[Check]:
         card = run.read_card()
     except StainproofError as error:
         return [*checks, Check("card", "failed", str(error))]
-    named = {run.best: card.weights_sha256, run.onnx: card.onnx_sha256, run.int8: card.int8_sha256}
+    named = {
+        run.best: card.weights_sha256,
+        run.onnx: card.onnx_sha256,
+        run.int8: card.int8_sha256,
+        run.calibration: card.calibration_sha256,
+    }
     comparisons = (
         *((f"card and {path.name}", _named(run, path, sha256)) for path, sha256 in named.items()),
         ("card and splits.csv", _split(run, card)),

@@ -29,10 +29,10 @@ class Explainer(Protocol):
 
     classes: tuple[str, ...]
 
-    def predict_proba(self, images: "list[Images]", /) -> NDArray[np.float32]:
+    def predict_standardised(self, images: "list[Images]", /) -> NDArray[np.float32]:
         """Return probabilities float32 (N, classes)."""
 
-    def explain_all(self, images: "list[Images]", targets: Sequence[str], /) -> Maps:
+    def explain_standardised(self, images: "list[Images]", targets: Sequence[str], /) -> Maps:
         """Return a map float32 (height, width), 0 to 1, of each image for its class."""
 
 
@@ -85,10 +85,10 @@ def render(classifier: Explainer, shown: Sequence["Item"], source: str, target: 
     images = [rgb for _, rgb in readable]
     rows = []
     if images:
-        probs = classifier.predict_proba(images)
+        probs = classifier.predict_standardised(images)
         labels = [classifier.classes[index] for index in probs.argmax(axis=1)]
         targets = labels if target is None else [target] * len(images)
-        maps = classifier.explain_all(images, targets)
+        maps = classifier.explain_standardised(images, targets)
         for (name, rgb), values, label, one, heat in zip(
             readable, probs, labels, targets, maps, strict=True
         ):
