@@ -104,8 +104,8 @@ def test_a_packed_model_has_no_folders_of_the_machine_and_no_training_state(
     assert str(run.parent).encode() not in content
     names = {path.relative_to(model).as_posix() for path in model.rglob("*") if path.is_file()}
     assert names == {
-        "best.onnx", "best.safetensors", "calibration.json", "card.json", "config.toml", "manifest.json",
-        "training_hashes.npy", "home/val/eval.json", "evaluations/cells/eval.json",
+        "best.onnx", "best.safetensors", "calibration.json", "card.json", "config.toml",
+        "manifest.json", "training_hashes.npy", "home/val/eval.json", "evaluations/cells/eval.json",
     }  # fmt: skip
 
 

@@ -74,8 +74,8 @@ def render(run: RunFolder, evaluations: Sequence[Path], explain: Explain | None 
         run: Run folder with `card.json`, `history.jsonl`, `config.toml` and `examples/`.
         evaluations: Folders with `eval.json` and `mistakes/`, in the order to print them. Those in
             the run's `home/` are of its own held-out images, the test part after the validation.
-        explain: Returns the maps of images for the named classes, see `Classifier.explain_standardised`;
-            None: the mistakes are not explained.
+        explain: Returns the maps of images for the named classes, see
+            `Classifier.explain_standardised`; None: the mistakes are not explained.
 
     Raises:
         CheckpointError: A file is missing or is not what it should be.
