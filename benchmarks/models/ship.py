@@ -15,6 +15,7 @@ the probe images, which enter nothing, it measures by how much this changes the 
 import argparse
 import re
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -144,7 +145,7 @@ def _config_without_folders(config: Config) -> Config:
     return make_settings(Config, tree)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Pack a run and say what it changed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path)
@@ -152,7 +153,7 @@ def main() -> None:
     parser.add_argument("--probe", required=True, help="cells that measure the rounding")
     parser.add_argument("--about", type=Path, default=ABOUT, help="texts of the model card")
     parser.add_argument("--out", type=Path, default=SHIPPED_FOLDER, help="another folder")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     card = RunFolder(options.run).read_card()
     images = sources.load(options.probe, card.preprocessing).images
     shutil.rmtree(options.out / options.name, ignore_errors=True)

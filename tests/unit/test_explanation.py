@@ -96,7 +96,7 @@ def test_random_weights_give_another_map(classifier: Classifier) -> None:
     card = classifier.members[0].card
     config = tiny_config(f"preprocessing.size_px={SIZE_PX}", seed=9)
     random = ActivationMapper(build_network(config, len(CLASSES)), card.preprocessing)
-    trained = classifier._mappers[0]
+    trained = classifier.mappers[0]
     pairs = zip(trained(images, labels.tolist()), random(images, labels.tolist()), strict=True)
     ranks = [[one.ravel().argsort().argsort() for one in pair] for pair in pairs]
     correlations = [np.corrcoef(*pair)[0, 1] for pair in ranks]
@@ -144,7 +144,7 @@ def test_the_class_can_be_chosen_and_an_unknown_one_is_refused(classifier: Class
 
 
 def test_weights_and_gradients_are_left_alone(classifier: Classifier, run: Path) -> None:
-    network = classifier._mappers[0].network
+    network = classifier.mappers[0].network
     before = {key: value.clone() for key, value in network.state_dict().items()}
     classifier.explain(make_corner_cells(1, seed=7)[0][0])
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())

@@ -313,7 +313,7 @@ class Classifier:
         from stainproof.inference.explanation import on_image
 
         maps = [np.zeros(rgb.shape[:2], dtype=np.float32) for rgb in batch]
-        for member, mapper in zip(self.members, self._mappers, strict=True):
+        for member, mapper in zip(self.members, self.mappers, strict=True):
             preprocessing = member.card.preprocessing
             chosen = [member.card.classes.index(name) for name in targets]
             for start in range(0, len(batch), BATCH_SIZE):
@@ -326,7 +326,7 @@ class Classifier:
         return maps
 
     @cached_property
-    def _mappers(self) -> "list[ActivationMapper]":
+    def mappers(self) -> "list[ActivationMapper]":
         """The networks of all members in PyTorch, loaded when they are first needed."""
         from stainproof.inference.explanation import ActivationMapper
         from stainproof.models.weights import load_network
