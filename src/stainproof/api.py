@@ -146,7 +146,7 @@ def train(
         >>> card = train("cells", "runs/b", "runs/a/config.toml", seed=1)  # with another seed
         >>> card.seed
         1
-        >>> card = train("few_cells", "runs/c", start_from="runs/a")
+        >>> card = train("cells", "runs/c", start_from="runs/a", budget="3s")
         >>> card.start_from
         'a'
     """
