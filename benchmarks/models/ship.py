@@ -119,6 +119,10 @@ def _copy_evaluation(folder: Path, out: Path, changes: dict[str, Any]) -> None:
     """Copy an evaluation without its pictures; it is one of the packed weights up to rounding."""
     result = Evaluation.read(folder / EVALUATION_FILE)
     kept = {
+        "mistakes": tuple(
+            mistake.model_copy(update={"name": Path(mistake.name).name})
+            for mistake in result.mistakes
+        ),
         "weights_sha256": changes["weights_sha256"],
         "provenance": _provenance_without_folders(result.provenance),
     }

@@ -11,6 +11,7 @@ import pytest
 from benchmarks.models.ship import pack
 from stainproof import api
 from stainproof.errors import CheckpointError
+from stainproof.evaluation.result import Evaluation
 from stainproof.inference.classifier import Classifier
 from stainproof.runs import shipped
 from stainproof.runs.folder import RunFolder
@@ -102,6 +103,8 @@ def test_a_packed_model_has_no_folders_of_the_machine_and_no_training_state(
 ) -> None:
     content = b"".join(path.read_bytes() for path in model.rglob("*") if path.is_file())
     assert str(run.parent).encode() not in content
+    evaluations = [Evaluation.read(path) for path in model.rglob("eval.json")]
+    assert all("/" not in one.name for result in evaluations for one in result.mistakes)
     names = {path.relative_to(model).as_posix() for path in model.rglob("*") if path.is_file()}
     assert names == {
         "best.onnx", "best.safetensors", "calibration.json", "card.json", "config.toml",

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from stainproof.calibration.record import calibration_of
 from stainproof.errors import CheckpointError
 from stainproof.evaluation.result import EVALUATION_FILE, MISTAKES_FOLDER, Evaluation
 from stainproof.reports import own_files, wording
@@ -70,11 +71,13 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
 
 
 def _facts(run: RunFolder, card: Card) -> list[str]:
-    history = run.read_history()
+    history, calibration = run.read_history(), calibration_of(run, card)
+    found = calibration.describe() if calibration else {}
     elapsed_s = history[-1].elapsed_s if history else card.best.elapsed_s
     facts = [
         *wording.facts(card, elapsed_s),
         ("Classes, by name", ", ".join(card.classes)),
+        ("Calibration", "; ".join(f"{key} {value}" for key, value in found.items()) or "none"),
         ("SHA-256 of the weights", card.weights_sha256),
         ("Made by", f"stainproof {card.provenance.stainproof}, commit {card.provenance.commit}"),
         ("Command", card.provenance.command),
