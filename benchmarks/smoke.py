@@ -103,6 +103,7 @@ def cases(folder: Path) -> dict[str, list[str]]:
                                "--python", sys.executable],
         "data.grouped_split": ["--repeats", "2"],
         "evaluation.explanations": [runs[0], "--on", other, "--images", "8"],
+        "evaluation.count_intervals": [runs[0], "--tests", clean, "--differentials", "4"],
         "evaluation.grouped_intervals": ["--repeats", "10", "--deviations", "0.6"],
         "inference.beside_other_tools": ["--repeats", "1", "--seconds", "0.1", "--files", "50",
                                          "--networks", "light", "--environments", ".venv"],

@@ -6,6 +6,7 @@
     run folder + labelled source --evaluate--> eval.json
     run folder + labelled source --calibrate--> calibrated probabilities
     run folder + images --predict--> table of predictions
+    run folder + images --count--> differential count: count.json, cells.csv, count.html
     run folder + evaluations --report--> report.html
     run folder --verify--> checks of its files;  run folder + source --reproduce--> the same weights
 
@@ -29,7 +30,7 @@ from stainproof.audit.cleaning import clean, dropped_names
 from stainproof.config.names import NetworkName, PresetName, ScheduleName
 from stainproof.config.presets import choose_config
 from stainproof.config.schema import Config, InferenceConfig, SourceConfig
-from stainproof.data import sources, stream
+from stainproof.data import sources
 from stainproof.data.class_map import map_unknown_classes
 from stainproof.data.dataset import Dataset
 from stainproof.data.description import describe, look
@@ -37,6 +38,8 @@ from stainproof.data.preparation import read_and_split
 from stainproof.data.splits import TRAIN, VAL, check_split
 from stainproof.errors import ConfigError, DataError
 from stainproof.evaluation.calibrating import calibrate
+from stainproof.evaluation.corrupted import evaluate_corruptions
+from stainproof.evaluation.corrupting import corrupt
 from stainproof.evaluation.result import EVALUATION_FILE, Evaluation
 from stainproof.evaluation.shipped import shipped_models
 from stainproof.inference.classifier import Classifier
@@ -48,11 +51,14 @@ from stainproof.inference.tables import predict
 from stainproof.inference.verification import verify
 from stainproof.progress import Say, Track, silent, silent_say
 from stainproof.reports.audit_results import audit, write_audit
+from stainproof.reports.count_results import count
+from stainproof.reports.explanation_results import explain
+from stainproof.reports.model_card_results import write_model_card
 from stainproof.runs.card import Card
 from stainproof.runs.ensemble import refuse_ensemble
 from stainproof.runs.fine_tuning import choose_start
 from stainproof.runs.folder import RunFolder
-from stainproof.runs.shipped import find_run, is_shipped, refuse_shipped
+from stainproof.runs.shipped import evaluations_of, find_run, is_shipped, refuse_shipped
 from stainproof.shift.lab import Lab
 from stainproof.synthetic.phantoms import make_phantoms
 
@@ -65,8 +71,11 @@ __all__ = [
     "average",
     "calibrate",
     "clean",
+    "corrupt",
+    "count",
     "ensemble",
     "evaluate",
+    "evaluate_corruptions",
     "explain",
     "look",
     "make_phantoms",
@@ -329,7 +338,7 @@ def evaluate(
     facts = (data.source, classifier.inference.describe(), precision, changes)
     name = ", ".join(filter(None, facts))
     data = replace(data, source=name)
-    folder = Path(out) if out else _evaluations_of(evaluated) / name
+    folder = Path(out) if out else evaluations_of(evaluated) / name
     check_same_images(folder, data)
     if not out and is_shipped(evaluated.path):
         say(f"the evaluation is written to {folder}")
@@ -338,46 +347,6 @@ def evaluate(
     return evaluate_classifier(
         classifier, data, folder, seed=seed, num_in_training=num_copies, track=track
     )
-
-
-def explain(
-    run: str | Path,
-    images: Sequence[str],
-    out: str | Path,
-    *,
-    target: str | None = None,
-    inference: InferenceConfig | None = None,
-    lab: Lab | str | Path | None = None,
-    track: Track = silent,
-    say: Say = silent_say,
-) -> int:
-    """Write a page that shows, for each image, the pixels that support its predicted class.
-
-    Args:
-        run: The folder of a run or an ensemble, or the name of a shipped model.
-        images: Paths or globs; more than `explanation_page.MAX_IMAGES` images are refused.
-        out: The HTML file to write.
-        target: The class that is explained; by default the predicted one of each image.
-        inference: Test-time augmentation, which applies to the predictions, and filter.
-        lab: A laboratory profile or its file, by which images are standardised first.
-        track: Shows progress.
-        say: Called with a note for each kind of file that is skipped in a folder.
-
-    Returns:
-        The number of images that could not be read; the page lists them.
-
-    Raises:
-        CheckpointError: The run folder cannot be used.
-        ConfigError: The network has no feature maps, as transformers of timm.
-        DataError: A path matches no image, there are too many, or the class is unknown.
-    """
-    from stainproof.reports.explanation_page import write_explanations
-
-    classifier = Classifier.load(run, inference=inference, lab=lab)
-    paths = stream.find(images, say)
-    items = stream.read(paths, classifier.preprocessing, standardise=classifier.standardise)
-    shown = track(items, "explaining", len(paths))
-    return write_explanations(classifier, shown, Path(out), Path(run).name, target)
 
 
 def report(
@@ -408,45 +377,6 @@ def report(
     own = [path for path in folder.evaluation_folders() if (path / EVALUATION_FILE).exists()]
     explain_images = Classifier.load(folder.path).explain_standardised if explained else None
     return folder.write_report(render(folder, [*own, *map(Path, evaluations)], explain_images))
-
-
-def write_model_card(
-    run: str | Path, out: str | Path | None = None, about: str | Path | None = None
-) -> Path:
-    """Write `MODEL_CARD.md` of a run, from its evaluations, and `croissant.json` of its data.
-
-    Args:
-        run: The run folder, or the name of a shipped model.
-        out: Folder to write to; by default the run folder. A shipped model needs one.
-        about: TOML file of what the run does not contain, see `reports.about.About`: use, origin
-            and licence of the data; by default these are `not stated`.
-
-    Returns:
-        The path of the model card.
-
-    Raises:
-        CheckpointError: The run folder or an evaluation cannot be read.
-        ConfigError: The TOML file cannot be read or has an unknown key.
-    """
-    from stainproof.reports.about import read_about
-    from stainproof.reports.croissant import croissant
-    from stainproof.reports.model_card import render
-
-    folder = RunFolder(find_run(run))
-    folder.check_exists()
-    refuse_ensemble(folder.path, "model cards are made of single runs")
-    if out is None:
-        refuse_shipped(folder.path, "add --out FOLDER")
-    texts, place = read_about(Path(about) if about else None), Path(out or folder.path)
-    page = render(folder, folder.path.resolve().name, texts)
-    files.write_text(place / "croissant.json", croissant(folder, folder.read_card(), texts.data))
-    files.write_text(place / "MODEL_CARD.md", page)
-    return place / "MODEL_CARD.md"
-
-
-def _evaluations_of(run: RunFolder) -> Path:
-    """Return the folder of a run's evaluations; of a shipped model, one that can be written to."""
-    return Path("evaluations") / run.path.name if is_shipped(run.path) else run.evaluations
 
 
 def _finish_run(run: RunFolder, card: Card, parts: dict[str, Dataset], track: Track) -> Card:

@@ -1,4 +1,4 @@
-"""Commands about models: models, card."""
+"""Commands about models: models, card, explain."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from stainproof.cli.app import app
-from stainproof.cli.options import Run
+from stainproof.cli.bars import progress
+from stainproof.cli.options import Images, LabFile, Run
 from stainproof.cli.terminal import complain, echo, print_table
 
 
@@ -51,3 +52,29 @@ def card(
     from stainproof import api
 
     echo(api.write_model_card(run, out, about))
+
+
+@app.command(
+    epilog="Examples:\n\nstainproof explain runs/first new_cells/ --out explained.html\n\n"
+    "stainproof explain stainproof-light cell.png --out cell.html --target monocyte"
+)
+def explain(
+    run: Run,
+    images: Images,
+    out: Annotated[Path, typer.Option(help="HTML page to write.")],
+    target: Annotated[
+        str | None, typer.Option(help="Class to explain; by default the predicted one.")
+    ] = None,
+    lab: LabFile = None,
+) -> None:
+    """Show which pixels of each image support its predicted class; at most 500 images."""
+    from stainproof import api
+
+    with progress() as bars:
+        num_errors = api.explain(
+            run, images, out, target=target, lab=lab, track=bars.track, say=bars.announce
+        )
+    echo(out)
+    if num_errors:
+        complain(f"{num_errors} images could not be read; the page lists them")
+        raise typer.Exit(1)
