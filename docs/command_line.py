@@ -7,8 +7,8 @@ from pathlib import Path
 
 COMMANDS = (
     "", "audit", "clean", "train", "average", "ensemble", "quantise", "evaluate", "predict",
-    "count", "explain", "report", "models", "card", "verify", "reproduce", "ladder", "search", "submit",
-    "competition", "score", "phantom",
+    "count", "explain", "report", "models", "card", "verify", "reproduce", "ladder", "search",
+    "submit", "competition", "score", "phantom",
 )  # fmt: skip
 PAGE = Path(__file__).with_name("command-line.md")
 

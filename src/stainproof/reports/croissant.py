@@ -21,9 +21,10 @@ PREFIXES = {
     "examples": {"@id": "cr:examples", "@type": "@json"},
 }
 TERMS = (
-    "citeAs", "column", "equivalentProperty", "extract", "field", "fileProperty", "fileObject", "fileSet", "format",
-    "includes", "isLiveDataset", "jsonPath", "key", "md5", "parentField", "path", "recordSet",
-    "references", "regex", "repeated", "replace", "samplingRate", "separator", "source", "subField", "transform",
+    "citeAs", "column", "equivalentProperty", "extract", "field", "fileProperty", "fileObject",
+    "fileSet", "format", "includes", "isLiveDataset", "jsonPath", "key", "md5", "parentField", "path", "recordSet",
+    "references", "regex", "repeated", "replace", "samplingRate", "separator", "source",
+    "subField", "transform",
 )  # fmt: skip
 """Terms of the recommended context of Croissant 1.0 that stand for `cr:` and their name."""
 
