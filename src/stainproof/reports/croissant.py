@@ -22,7 +22,8 @@ PREFIXES = {
 }
 TERMS = (
     "citeAs", "column", "equivalentProperty", "extract", "field", "fileProperty", "fileObject",
-    "fileSet", "format", "includes", "isLiveDataset", "jsonPath", "key", "md5", "parentField", "path", "recordSet",
+    "fileSet", "format", "includes", "isLiveDataset", "jsonPath", "key", "md5", "parentField",
+    "path", "recordSet",
     "references", "regex", "repeated", "replace", "samplingRate", "separator", "source",
     "subField", "transform",
 )  # fmt: skip
