@@ -145,6 +145,8 @@ def test_what_does_not_fit_is_one_line_and_leaves_nothing(
 def test_a_resumed_run_keeps_the_model_that_it_started_from(tuned: Path, other_cells: Path) -> None:
     with pytest.raises(ConfigError, match=r"start_from.*a resumed run keeps its own"):
         api.train(other_cells, tuned, resume=True, training__start_from="elsewhere")
+    with pytest.raises(ConfigError, match="start_from: not allowed here; a resumed run keeps"):
+        api.train(other_cells, tuned, resume=True, start_from=tuned)
 
 
 @pytest.mark.slow
