@@ -158,8 +158,8 @@ def choose_config(
     """
     fixed = {"preset": preset, "network": network, "schedule": schedule}
     if kept is not None:
-        given_anew = {"seed": seed, "config": config, "start_from": start}
-        _refuse(fixed | given_anew, "a resumed run keeps its own")
+        given_anew: dict[str, object] = {"seed": seed, "config": config, "start_from": start}
+        _refuse({**fixed, **given_anew}, "a resumed run keeps its own")
     elif start is not None:
         _refuse(
             fixed | {"config": config}, "a fine-tuned run keeps the network that it starts from"
