@@ -14,6 +14,7 @@ from stainproof.cli import (  # noqa: F401
     deliver,
     laboratory,
     measure,
+    models,
     search,
     train,
     verify,

@@ -257,8 +257,12 @@ def report(
         list[Path] | None,
         typer.Option("--eval", help="A further folder with an eval.json; may be repeated."),
     ] = None,
+    explained: Annotated[
+        bool,
+        typer.Option("--explain", help="Show which pixels the mistaken predictions are based on."),
+    ] = False,
 ) -> None:
     """Write the report of a run again: one HTML file that opens without a network."""
     from stainproof import api
 
-    echo(api.report(run, evaluations or ()))
+    echo(api.report(run, evaluations or (), explained=explained))
