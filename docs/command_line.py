@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 COMMANDS = (
-    "", "audit", "clean", "train", "average", "ensemble", "quantise", "evaluate", "predict",
-    "report", "verify", "reproduce", "ladder", "search", "submit", "competition", "score",
+    "", "audit", "clean", "train", "average", "ensemble", "calibrate", "quantise", "evaluate", "predict",
+    "corrupt", "report", "verify", "reproduce", "ladder", "search", "submit", "competition", "score",
     "phantom",
 )  # fmt: skip
 PAGE = Path(__file__).with_name("command-line.md")
