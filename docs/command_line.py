@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 COMMANDS = (
-    "", "audit", "clean", "train", "average", "ensemble", "calibrate", "quantise", "evaluate", "predict",
-    "corrupt", "report", "verify", "reproduce", "ladder", "search", "submit", "competition", "score",
-    "phantom",
+    "", "audit", "clean", "train", "average", "ensemble", "calibrate", "quantise", "evaluate",
+    "predict", "corrupt", "report", "verify", "reproduce", "ladder", "search", "submit",
+    "competition", "score", "phantom",
 )  # fmt: skip
 PAGE = Path(__file__).with_name("command-line.md")
 
