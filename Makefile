@@ -16,7 +16,7 @@ TEST   ?= demo/other
 BUDGET ?= 100s
 SEED   ?= 0
 
-.PHONY: demo test test-slow test-keras test-corruptions test-transfer test-wheel coverage mutants check bench bench-smoke campaign \
+.PHONY: demo test test-slow test-keras test-corruptions test-transfer test-node test-wheel coverage mutants check bench bench-smoke campaign \
 	docs pictures sbom lock clean
 
 demo: $(READY)
@@ -46,6 +46,13 @@ test-keras: $(READY) $(KERAS)
 # The corruptions beside those of the package medmnistc, which needs ImageMagick (libmagickwand).
 test-corruptions: $(READY) $(MEDMNISTC)
 	OMP_NUM_THREADS=1 MEDMNISTC=.venv-medmnistc/bin/python $(BIN)/pytest tests/corruptions
+
+# The examples of docs/exports.md in Node.js, with packages from npm.
+test-node: $(READY) build/node/package.json
+	OMP_NUM_THREADS=1 $(BIN)/pytest tests/node
+
+build/node/package.json:
+	npm install --prefix build/node --no-audit --no-fund onnxruntime-web@1 pngjs@7
 
 # Transfer learning needs torchvision, which needs PyPI's own torch: the benchmarks' environment.
 test-transfer: $(BENCH)
@@ -128,6 +135,7 @@ ifdef REAL
 	$(RUN).calibration.calibration_error runs/techniques/muon-long-0 --home $(REAL)/clean --tests $(SHIFTED)
 	$(RUN).calibration.abstention runs/techniques/muon-long-0 --home $(REAL)/clean --tests $(SHIFTED)
 	$(RUN).contest.submission runs/techniques/muon-long-0 --on $(REAL)/ds2
+	$(RUN).evaluation.count_intervals runs/techniques/muon-long-0 $(TESTS) $(REAL)/labs/lisc
 endif
 	$(RUN).training.networks
 

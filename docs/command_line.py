@@ -7,7 +7,7 @@ from pathlib import Path
 
 COMMANDS = (
     "", "audit", "clean", "train", "average", "ensemble", "calibrate", "quantise", "evaluate",
-    "predict", "corrupt", "report", "verify", "reproduce", "ladder", "search", "submit",
+    "predict", "corrupt", "count", "report", "verify", "reproduce", "ladder", "search", "submit",
     "competition", "score", "phantom",
 )  # fmt: skip
 PAGE = Path(__file__).with_name("command-line.md")

@@ -6,6 +6,7 @@
     run folder + labelled source --evaluate--> eval.json
     run folder + labelled source --calibrate--> calibrated probabilities
     run folder + images --predict--> table of predictions
+    run folder + images --count--> differential count: count.json, cells.csv, count.html
     run folder + evaluations --report--> report.html
     run folder --verify--> checks of its files;  run folder + source --reproduce--> the same weights
 
@@ -37,6 +38,7 @@ from stainproof.data.preparation import read_and_split
 from stainproof.data.splits import TRAIN, VAL, check_split
 from stainproof.errors import ConfigError, DataError
 from stainproof.evaluation.calibrating import calibrate
+from stainproof.evaluation.corrupted import evaluate_corruptions
 from stainproof.evaluation.corrupting import corrupt
 from stainproof.evaluation.result import EVALUATION_FILE, Evaluation
 from stainproof.inference.classifier import Classifier
@@ -48,15 +50,15 @@ from stainproof.inference.tables import predict
 from stainproof.inference.verification import verify
 from stainproof.progress import Say, Track, silent, silent_say
 from stainproof.reports.audit_results import audit, write_audit
+from stainproof.reports.count_results import count
 from stainproof.runs.card import Card
 from stainproof.runs.ensemble import refuse_ensemble
 from stainproof.runs.folder import RunFolder
-from stainproof.runs.shipped import find_run, is_shipped, refuse_shipped
+from stainproof.runs.shipped import evaluations_of, find_run, is_shipped, refuse_shipped
 from stainproof.shift.lab import Lab
 from stainproof.synthetic.phantoms import make_phantoms
 
 if TYPE_CHECKING:
-    from stainproof.evaluation.corrupted import CorruptionEvaluation
     from stainproof.training.loop import Step, TrainingResult
 
 __all__ = [
@@ -66,6 +68,7 @@ __all__ = [
     "calibrate",
     "clean",
     "corrupt",
+    "count",
     "ensemble",
     "evaluate",
     "evaluate_corruptions",
@@ -317,7 +320,7 @@ def evaluate(
     facts = (data.source, classifier.inference.describe(), precision, changes)
     name = ", ".join(filter(None, facts))
     data = replace(data, source=name)
-    folder = Path(out) if out else _evaluations_of(evaluated) / name
+    folder = Path(out) if out else evaluations_of(evaluated) / name
     check_same_images(folder, data)
     if not out and is_shipped(evaluated.path):
         say(f"the evaluation is written to {folder}")
@@ -326,52 +329,6 @@ def evaluate(
     return evaluate_classifier(
         classifier, data, folder, seed=seed, num_in_training=num_copies, track=track
     )
-
-
-def evaluate_corruptions(
-    run: str | Path,
-    source: str | Path,
-    out: str | Path | None = None,
-    *,
-    seed: int = 0,
-    engine: str = "auto",
-    inference: InferenceConfig | None = None,
-    options: SourceConfig = sources.AS_GUESSED,
-    lab: Lab | str | Path | None = None,
-    track: Track = silent,
-) -> "CorruptionEvaluation":
-    """Evaluate a run on corrupted copies of a labelled source; write `corruptions.json`.
-
-    The corruptions are the eleven of MedMNIST-C for blood cells, each at five severities.
-
-    Args:
-        run: The folder of a run or an ensemble, or the name of a shipped model.
-        source: Labelled images; of a source with a split of its own, its test part.
-        out: Folder to write to; by default one in the run folder; of a shipped model one in
-            `evaluations/MODEL` in the current directory.
-        seed: Seed of the corruptions and of the bootstrap intervals, 0 or more.
-        engine: The inference engine, as in `Classifier.load`.
-        inference: Test-time augmentation and filter.
-        options: How the source is read, as in `evaluate`.
-        lab: A laboratory profile or its file, by which images are standardised first.
-        track: Shows progress.
-
-    Raises:
-        ConfigError: The seed is below 0, or the engine is unknown or not installed.
-        CheckpointError: The run folder or the profile cannot be used.
-        DataError: An image cannot be read, or has a class that the model does not know.
-    """
-    from stainproof.evaluation.corrupted import evaluate_corrupted
-
-    if seed < 0:
-        raise ConfigError(f"seed must be 0 or more, got {seed}")
-    evaluated = RunFolder(find_run(run))
-    evaluated.check_not_in_training()
-    classifier = Classifier.load(evaluated.path, engine, inference, lab=lab)
-    listing = sources.test_part(sources.list_source(source, track, options=options))
-    listing = map_unknown_classes(listing, classifier.classes)
-    folder = Path(out) if out else _evaluations_of(evaluated) / f"{listing.source}, corrupted"
-    return evaluate_corrupted(classifier, listing, folder, seed=seed, track=track)
 
 
 def report(run: str | Path, evaluations: Iterable[str | Path] = ()) -> Path:
@@ -395,11 +352,6 @@ def report(run: str | Path, evaluations: Iterable[str | Path] = ()) -> Path:
     refuse_shipped(folder.path, f"stainproof card {folder.path.name} writes its model card")
     own = [path for path in folder.evaluation_folders() if (path / EVALUATION_FILE).exists()]
     return folder.write_report(render(folder, [*own, *map(Path, evaluations)]))
-
-
-def _evaluations_of(run: RunFolder) -> Path:
-    """Return the folder of a run's evaluations; of a shipped model, one that can be written to."""
-    return Path("evaluations") / run.path.name if is_shipped(run.path) else run.evaluations
 
 
 def _finish_run(run: RunFolder, card: Card, parts: dict[str, Dataset], track: Track) -> Card:
