@@ -15,7 +15,7 @@ from PIL import Image
 for name in ("torchvision", "torchvision.transforms", "torchvision.transforms.functional"):
     sys.modules[name] = ModuleType(name)
 sys.modules["torchvision.transforms"].functional = None  # type: ignore[attr-defined]
-np.fromstring = lambda text, kind: np.frombuffer(text, kind).copy()  # type: ignore[attr-defined]
+np.fromstring = lambda text, kind: np.frombuffer(text, kind).copy()  # type: ignore[assignment]
 
 
 def main(images_path: str, out: str) -> None:
