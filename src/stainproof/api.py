@@ -5,6 +5,8 @@
     run folders --average, ensemble, quantise--> run folders for inference
     run folder + labelled source --evaluate--> eval.json
     run folder + images --predict--> table of predictions
+    run folder + unlabelled images --check--> check.json, check.html;  --pick--> cells to label
+    run folder + a few labelled cells --adapt--> run folder for another laboratory
     run folder + evaluations --report--> report.html
     run folder --verify--> checks of its files;  run folder + source --reproduce--> the same weights
 
@@ -34,6 +36,8 @@ from stainproof.data.dataset import Dataset
 from stainproof.data.description import describe, look
 from stainproof.data.preparation import read_and_split
 from stainproof.data.splits import TRAIN, VAL, check_split
+from stainproof.deployment.adaptation import adapt
+from stainproof.deployment.picking import pick
 from stainproof.errors import ConfigError, DataError
 from stainproof.evaluation.result import EVALUATION_FILE, Evaluation
 from stainproof.inference.classifier import Classifier
@@ -45,6 +49,7 @@ from stainproof.inference.tables import predict
 from stainproof.inference.verification import verify
 from stainproof.progress import Say, Track, silent, silent_say
 from stainproof.reports.audit_results import audit, write_audit
+from stainproof.reports.check_results import check
 from stainproof.runs.card import Card
 from stainproof.runs.ensemble import refuse_ensemble
 from stainproof.runs.folder import RunFolder
@@ -55,13 +60,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Classifier",
+    "adapt",
     "audit",
     "average",
+    "check",
     "clean",
     "ensemble",
     "evaluate",
     "look",
     "make_phantoms",
+    "pick",
     "predict",
     "quantise",
     "report",
@@ -330,8 +338,10 @@ def report(run: str | Path, evaluations: Iterable[str | Path] = ()) -> Path:
 
 def _finish_run(run: RunFolder, card: Card, parts: dict[str, Dataset], track: Track) -> Card:
     """Complete a run that has its weights: ONNX model, engine, evaluations at home, report."""
+    from stainproof.deployment.home import write_reference
     from stainproof.evaluation.home import export_and_evaluate
 
     card = export_and_evaluate(run, card, parts, track)
+    write_reference(run, parts[VAL], track=track)
     report(run.path)
     return card

@@ -22,6 +22,7 @@ from stainproof.inference.engines import (
     installed,
     open_engine,
 )
+from stainproof.inference.features import FeatureExtractor
 from stainproof.inference.frequency_filters import apply_filter
 from stainproof.inference.inputs import ImageLike, as_list, as_rgb
 from stainproof.inference.tta import tta_views
@@ -87,6 +88,7 @@ class Classifier:
         members: Sequence[Member],
         inference: InferenceConfig | None = None,
         voting: str = "soft",
+        threads: int | None = None,
     ):
         """Combine networks; `load` is the usual constructor.
 
@@ -96,6 +98,8 @@ class Classifier:
         self.members = tuple(members)
         self.inference = inference or InferenceConfig()
         self.voting = voting
+        self._threads = threads
+        self._extractor: FeatureExtractor | None = None
         self.classes = self.members[0].card.classes
         """Class names in the order of the probabilities."""
         for member in self.members:
@@ -138,7 +142,7 @@ class Classifier:
         if not folder.is_dir():
             raise CheckpointError(f"{folder}: no such run folder")
         if not is_ensemble(folder):
-            return cls([_open(RunFolder(folder), engine, threads)], inference)
+            return cls([_open(RunFolder(folder), engine, threads)], inference, threads=threads)
         ensemble = Ensemble.of(folder)
         members = [_open(RunFolder(one), engine, threads) for one in ensemble.folders(folder)]
         return cls(members, inference, ensemble.voting)
@@ -220,6 +224,47 @@ class Classifier:
         return np.concatenate(
             [self.predict_proba(data.images[start : start + CHUNK_SIZE]) for start in chunks]
         )
+
+    def features(self, images: ImageLike | Sequence[ImageLike]) -> NDArray[np.float32]:
+        """Return the penultimate features of every image: the input of the last linear layer.
+
+        They are computed with ONNX Runtime from the run's ONNX model, without PyTorch.
+
+        Args:
+            images: As in `predict_proba`. Test-time augmentation and filter are not applied.
+
+        Returns:
+            float32 (N, d).
+
+        Raises:
+            DataError: As in `predict_proba`.
+            CheckpointError: The classifier is an ensemble, or its ONNX model is missing or does not
+                end with a linear layer.
+        """
+        given, extractor = as_list(images), self.extractor
+        found = [np.empty((0, extractor.weight.shape[1]), dtype=np.float32)]
+        for start in range(0, len(given), BATCH_SIZE):
+            some = given[start : start + BATCH_SIZE]
+            batch = (as_rgb(image, index) for index, image in enumerate(some, start))
+            found.append(extractor(np.stack([to_square(rgb, self.preprocessing) for rgb in batch])))
+        return np.concatenate(found)
+
+    @property
+    def extractor(self) -> FeatureExtractor:
+        """The network without its last linear layer, and that layer's weights.
+
+        Raises:
+            CheckpointError: As `features`.
+        """
+        if self._extractor is None:
+            if len(self.members) > 1:
+                raise CheckpointError(
+                    f"{self.members[0].run}: one of several networks of an ensemble, which has no "
+                    "features; use one of its runs"
+                )
+            (member,) = self.members
+            self._extractor = FeatureExtractor(member.run, member.card, self._threads)
+        return self._extractor
 
     def _member_proba(self, member: Member, batch: Sequence[Images]) -> NDArray[np.float32]:
         """Return a member's probabilities in the order of `classes`."""

@@ -1,0 +1,112 @@
+"""The last linear layer of a network: refit on a few labelled cells of another laboratory."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize, minimize_scalar
+from scipy.special import log_softmax
+
+MAX_STEPS = 60
+PRIOR_DEVIATION = 0.5
+"""Standard deviation of the logarithm of a temperature around that of home."""
+LOG_TEMPERATURES = (np.log(0.1), np.log(10.0))
+Floats = NDArray[np.float64]
+Labels = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Head:
+    """A linear layer from features to logits."""
+
+    weight: Floats
+    """float64 (classes, d)."""
+    bias: Floats
+    """float64 (classes,)."""
+
+    def logits(self, features: NDArray[np.floating]) -> Floats:
+        """Map features (n, d) to logits float64 (n, classes)."""
+        return np.asarray(features @ self.weight.T + self.bias)
+
+    def divided(self, temperature: float) -> "Head":
+        """Return the head whose logits are divided by a temperature."""
+        return Head(self.weight / temperature, self.bias / temperature)
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Features of labelled cells with a weight each."""
+
+    features: NDArray[np.float32]
+    """float32 (n, d)."""
+    labels: Labels
+    """int64 (n,)."""
+    weights: Floats
+    """float64 (n,)."""
+
+    @classmethod
+    def balanced(cls, features: NDArray[np.float32], labels: Labels, total: float = 1.0) -> "Cells":
+        """Weight cells so that every class present has the same weight, and all have `total`."""
+        return cls(features, labels, total * balanced_weights(labels))
+
+
+def balanced_weights(labels: Labels) -> Floats:
+    """Return weights float64 (n,) that sum to 1, with the same sum for every class present."""
+    counts = np.bincount(labels)
+    weights = 1.0 / counts[labels]
+    return np.asarray(weights / weights.sum())
+
+
+def fit_head(old: Head, new: Cells, home: Cells, strength: float) -> Head:
+    """Fit a head that stays near the old one.
+
+    Minimises the weighted cross-entropy on labelled cells of both laboratories plus
+    `strength * |new head - old head|^2` on features of standard deviation 1 (L2-SP: Li et al. 2018,
+    "Explicit Inductive Bias for Transfer Learning"). The home cells are a replay: without them the
+    network forgets its own laboratory.
+
+    Args:
+        old: The head of the run.
+        new: Labelled cells of the other laboratory.
+        home: Cells of the home laboratory.
+        strength: Weight of the distance, above 0.
+    """
+    mean, deviation = home.features.mean(axis=0), home.features.std(axis=0) + 1e-3
+    inputs = np.concatenate([new.features, home.features])
+    x = np.column_stack([(inputs - mean) / deviation, np.ones(len(inputs))]).astype(np.float64)
+    labels = np.concatenate([new.labels, home.labels])
+    weights = np.concatenate([new.weights, home.weights])
+    start = np.column_stack([old.weight * deviation, old.bias + old.weight @ mean])
+    is_label = labels[:, None] == np.arange(len(old.bias))
+
+    def loss(flat: Floats) -> tuple[float, Floats]:
+        parameters = flat.reshape(start.shape)
+        log_probs = log_softmax(x @ parameters.T, axis=1)
+        away = parameters - start
+        slope = ((np.exp(log_probs) - is_label) * weights[:, None]).T @ x + 2 * strength * away
+        value = -(weights * log_probs[is_label]).sum() + strength * (away**2).sum()
+        return float(value), slope.ravel()
+
+    found = minimize(
+        loss, start.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": MAX_STEPS}
+    )
+    fitted = found.x.reshape(start.shape)
+    weight = fitted[:, :-1] / deviation
+    return Head(weight, fitted[:, -1] - weight @ mean)
+
+
+def fit_temperature(logits: Floats, labels: Labels, known: float = 1.0) -> float:
+    """Return the temperature of largest posterior probability on labelled cells.
+
+    Args:
+        logits: float64 (n, classes).
+        labels: int64 (n,).
+        known: Centre of the log-normal prior, which a few cells cannot leave far.
+    """
+
+    def loss(log_temperature: float) -> float:
+        log_probs = log_softmax(logits * np.exp(-log_temperature), axis=1)
+        distance = (log_temperature - np.log(known)) / PRIOR_DEVIATION
+        return float(-log_probs[np.arange(len(labels)), labels].sum() + 0.5 * distance**2)
+
+    return float(np.exp(minimize_scalar(loss, bounds=LOG_TEMPERATURES, method="bounded").x))
