@@ -60,9 +60,7 @@ def test_training_leaves_a_reference_of_its_validation_images(run: Path) -> None
     assert len(reference.distorted) == len(reference.distorted_labels) > 1000
 
 
-def test_home_cells_are_fit_and_a_check_is_the_same_again(
-    run: Path, tmp_path: Path
-) -> None:
+def test_home_cells_are_fit_and_a_check_is_the_same_again(run: Path, tmp_path: Path) -> None:
     new = write_cells(tmp_path / "new", num_a_class=20, seed=7)
     first, again = (api.check(run, [str(new)], tmp_path / name) for name in ("a", "b"))
     assert first.verdict == "fit"

@@ -8,7 +8,7 @@ import typer
 from stainproof.cli import console
 from stainproof.cli.app import app
 from stainproof.cli.bars import progress
-from stainproof.cli.options import Run, Seed, with_source_options
+from stainproof.cli.options import LabFile, Run, Seed, with_source_options
 from stainproof.cli.terminal import complain, echo
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def check(
     run: Run,
     images: Unlabelled,
     out: Annotated[Path, typer.Option(help="Folder for check.json and check.html.")],
+    lab: LabFile = None,
     reference: Reference = None,
     seed: Seed = 0,
     *,
@@ -46,6 +47,7 @@ def check(
             run,
             images,
             out,
+            lab=lab,
             reference=reference,
             seed=seed,
             options=options,
@@ -61,13 +63,16 @@ def pick(
     images: Unlabelled,
     out: Annotated[Path, typer.Option(help="Manifest to write: .csv with an empty column label.")],
     num: Annotated[int, typer.Option("--num", help="Number of cells.")] = 32,
+    lab: LabFile = None,
     seed: Seed = 0,
 ) -> None:
     """Choose which unlabelled cells to label: uncertain ones, different ones, of every class."""
     from stainproof import api
 
     with progress() as bars:
-        picked = api.pick(run, images, out, num=num, seed=seed, track=bars.track, say=bars.announce)
+        picked = api.pick(
+            run, images, out, num=num, lab=lab, seed=seed, track=bars.track, say=bars.announce
+        )
     echo(f"{len(picked)} cells in {out}; fill in its column label for stainproof adapt")
 
 
@@ -77,6 +82,7 @@ def adapt(
     run: Run,
     data: Annotated[str, typer.Argument(metavar="LABELLED", help="8 labelled cells or more.")],
     out: Annotated[Path, typer.Option(help="Run folder to make.")],
+    lab: LabFile = None,
     reference: Reference = None,
     seed: Seed = 0,
     *,
@@ -90,6 +96,7 @@ def adapt(
             run,
             data,
             out,
+            lab=lab,
             reference=reference,
             seed=seed,
             options=options,

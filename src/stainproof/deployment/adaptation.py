@@ -6,16 +6,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stainproof import files, provenance
+from stainproof.calibration.record import make_calibration, write_calibration
 from stainproof.config.schema import SourceConfig
 from stainproof.data import sources
 from stainproof.data.class_map import map_unknown_classes
 from stainproof.data.dataset import Dataset
+from stainproof.data.images import unchanged
 from stainproof.deployment.result import ADAPTATION_FILE, Adaptation
 from stainproof.errors import DataError
 from stainproof.inference.engines import choose_engine
 from stainproof.progress import Say, Track, silent, silent_say
 from stainproof.runs.card import Card
 from stainproof.runs.folder import RunFolder
+from stainproof.shift.lab import Lab, read_lab
 
 if TYPE_CHECKING:
     from stainproof.deployment.choice import Choice
@@ -29,6 +32,7 @@ def adapt(
     labelled: str | Path,
     out: str | Path,
     *,
+    lab: Lab | str | Path | None = None,
     reference: str | Path | None = None,
     seed: int = 0,
     options: SourceConfig = sources.AS_GUESSED,
@@ -45,6 +49,8 @@ def adapt(
         run: The run folder.
         labelled: Labelled cells of the laboratory, see `data.sources.load`.
         out: The run folder to make.
+        lab: A laboratory profile or its file, by which the cells are standardised first. Later
+            commands on images of this laboratory need it too.
         reference: Labelled home cells; by default the reference in the run folder.
         seed: Seed of folds and subsets, 0 or more.
         options: How the labelled cells are read.
@@ -61,10 +67,10 @@ def adapt(
     from stainproof.deployment.heads import Head
     from stainproof.deployment.home import open_home
 
-    made = RunFolder(out)
+    made, profile = RunFolder(out), read_lab(lab)
     made.check_unused()
     home = open_home(run, reference, track=track, say=say)
-    data = _read_labelled(home, labelled, options, track)
+    data = _read_labelled(home, labelled, options, profile, track)
     labels = data.labels_in(home.classifier.classes)
     extractor = home.classifier.extractor
     choice = choose_head(
@@ -72,7 +78,7 @@ def adapt(
         home.classifier.features(data.images),
         labels,
         home.reference,
-        home.temperature,
+        home.classifier.temperature,
         seed,
         track,
     )
@@ -83,7 +89,7 @@ def adapt(
         class_counts=dict(zip(home.classifier.classes, counts, strict=True)),
         names=data.names,
         data_sha256=data.sha256(),
-        lab="",
+        lab=profile.describe() if profile else "",
         chosen=choice.name,
         candidates=choice.candidates,
         seed=seed,
@@ -92,11 +98,16 @@ def adapt(
     )
     with files.new_folder(made.path) as folder:
         _write_run(RunFolder(folder), home, choice, adaptation)
+        if adaptation.is_changed:
+            calibration = make_calibration(
+                labels, choice.probs, choice.temperature, data.source, data.notes
+            )
+            write_calibration(RunFolder(folder), calibration)
     return adaptation
 
 
 def _read_labelled(
-    home: "Home", labelled: str | Path, options: SourceConfig, track: Track
+    home: "Home", labelled: str | Path, options: SourceConfig, lab: Lab | None, track: Track
 ) -> Dataset:
     listing = sources.list_source(labelled, track, options=options)
     listing = map_unknown_classes(listing, home.classifier.classes)
@@ -105,7 +116,13 @@ def _read_labelled(
             f"{listing.source}: adapting needs {MIN_LABELLED} labelled cells or more, "
             f"got {len(listing)}"
         )
-    return sources.read(listing, home.classifier.preprocessing, options=options, track=track)
+    return sources.read(
+        listing,
+        home.classifier.preprocessing,
+        options=options,
+        standardise=lab.standardise if lab else unchanged,
+        track=track,
+    )
 
 
 def _write_run(made: RunFolder, home: "Home", choice: "Choice", adaptation: Adaptation) -> None:
@@ -118,6 +135,8 @@ def _write_run(made: RunFolder, home: "Home", choice: "Choice", adaptation: Adap
     if adaptation.is_changed:
         replace_last_layer(network, choice.head.weight, choice.head.bias)
     made.copy_training_record(home.run)
+    if not adaptation.is_changed:
+        made.copy_files(home.run, home.run.calibration)
     made.write_weights(made.best, network.state_dict())
     weights_sha256 = files.sha256_of(made.best)
     made.write_reference(home.reference.of_weights(weights_sha256).to_bytes())
@@ -128,6 +147,7 @@ def _write_run(made: RunFolder, home: "Home", choice: "Choice", adaptation: Adap
             "weights_sha256": weights_sha256,
             "onnx_sha256": made.write_model(made.onnx, to_onnx(network, before.preprocessing)),
             "int8_sha256": "",
+            "calibration_sha256": "" if adaptation.is_changed else before.calibration_sha256,
             "adapted": f"from weights {before.weights_sha256[:12]} with {num} labels of "
             f"{adaptation.source}: {choice.name}",
             "provenance": adaptation.provenance,

@@ -5,8 +5,9 @@ from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_softmax
+from scipy.special import log_softmax, softmax
 
+from stainproof.calibration.scaling import fit_temperature
 from stainproof.deployment.heads import (
     Cells,
     Floats,
@@ -14,7 +15,6 @@ from stainproof.deployment.heads import (
     Labels,
     balanced_weights,
     fit_head,
-    fit_temperature,
 )
 from stainproof.deployment.reference import Reference
 from stainproof.deployment.result import NOTHING, Candidate
@@ -39,6 +39,11 @@ class Choice:
 
     name: str
     head: Head
+    temperature: float
+    """By which its logits are divided."""
+    probs: Floats
+    """float64 (n, classes), not calibrated: of each labelled cell, by a head that was fitted
+    without it."""
     candidates: tuple[Candidate, ...]
 
 
@@ -48,6 +53,8 @@ class _Measured:
     losses: Floats
     """float64 (n,): loss of each labelled cell, a mean over the repeats."""
     temperature: float
+    probs: Floats
+    """float64 (n, classes), of the first repeat."""
 
 
 def choose_head(
@@ -72,7 +79,7 @@ def choose_head(
         features: Of the labelled cells, float32 (n, d).
         labels: int64 (n,).
         reference: Home cells and distorted copies.
-        temperature: Of home; the prior of the new one.
+        temperature: Of the run; the prior of the new one.
         seed: Seed of folds and subsets.
         track: Shows progress.
     """
@@ -89,7 +96,7 @@ def choose_head(
     if chosen.candidate.name in HEADS:
         home = _replay(reference, order, rng)
     head = _fit(chosen.candidate.name, old, features, labels, home)
-    return Choice(chosen.candidate.name, head.divided(chosen.temperature), candidates)
+    return Choice(chosen.candidate.name, head, chosen.temperature, chosen.probs, candidates)
 
 
 def _replay(reference: Reference, positions: NDArray[np.int64], rng: np.random.Generator) -> Cells:
@@ -135,21 +142,23 @@ def _measure(
 ) -> _Measured:
     """Cross-validate a candidate; its temperature is fitted on left-out logits of other folds."""
     rows = np.arange(len(labels))
-    losses, accuracies, temperatures = [], [], []
+    losses, accuracies, temperatures, outputs = [], [], [], []
     for fold_of in folds if name != NOTHING else folds[:1]:
         logits = np.empty((len(labels), len(old.bias)))
         for fold in range(fold_of.max() + 1):
             is_out = fold_of == fold
             head = _fit(name, old, features[~is_out], labels[~is_out], home)
             logits[is_out] = head.logits(features[is_out])
-        of_cell = np.ones(len(labels))
+        probs = softmax(logits, axis=1)
+        of_cell = np.full(len(labels), known)
         if name != NOTHING:
             for fold in range(fold_of.max() + 1):
                 rest = fold_of != fold
-                of_cell[~rest] = fit_temperature(logits[rest], labels[rest], known)
-            temperatures.append(fit_temperature(logits, labels, known))
+                of_cell[~rest] = fit_temperature([(labels[rest], probs[rest])], known)
+            temperatures.append(fit_temperature([(labels, probs)], known))
         losses.append(-log_softmax(logits / of_cell[:, None], axis=1)[rows, labels])
         accuracies.append(_measurable_accuracy(labels, logits))
+        outputs.append(probs)
     final = _fit(name, old, features, labels, home)
     candidate = Candidate(
         name=name,
@@ -157,8 +166,8 @@ def _measure(
         log_loss=float(_measurable_weights(labels) @ np.mean(losses, axis=0)),
         home_balanced_accuracy=balanced_accuracy(held_out[1], final.logits(held_out[0])),
     )
-    temperature = float(np.exp(np.mean(np.log(temperatures)))) if temperatures else 1.0
-    return _Measured(candidate, np.mean(losses, axis=0), temperature)
+    temperature = float(np.exp(np.mean(np.log(temperatures)))) if temperatures else known
+    return _Measured(candidate, np.mean(losses, axis=0), temperature, outputs[0])
 
 
 def _choose(found: list[_Measured], labels: Labels) -> tuple[_Measured, tuple[Candidate, ...]]:

@@ -15,11 +15,11 @@ from stainproof.inference.features import FeatureExtractor
 from stainproof.runs.artefact import Estimate
 
 NUM_SIMULATED = 1000
-NUM_FOLDS = 5
+NUM_FITTED, NUM_FOLDS = 400, 5
 NUM_SIMILAR = 200
 """Simulated sets with the most similar estimates, whose errors give the interval."""
 COVERAGE = 0.9
-WIDENING = 1.5
+WIDENING = 1.0
 """Factor of the errors of simulated sets, because laboratories differ in more than distortions."""
 MIN_SET = 40
 """Smaller sets have wider intervals."""
@@ -148,7 +148,7 @@ class _Models:
         if is_right.all() or not is_right.any():  # one answer of the other kind, to be fitted
             is_right[0] = not is_right[0]
         self.of_cell.fit(cells.scores, is_right)
-        sets = list(cells.simulate(NUM_SIMULATED, rng))
+        sets = list(cells.simulate(NUM_FITTED, rng))
         self.of_set = make_pipeline(StandardScaler(), Ridge(3.0))
         self.of_set.fit(
             np.stack([_set_scores(one.scores) for one in sets]),

@@ -4,13 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize, minimize_scalar
+from scipy.optimize import minimize
 from scipy.special import log_softmax
 
 MAX_STEPS = 60
-PRIOR_DEVIATION = 0.5
-"""Standard deviation of the logarithm of a temperature around that of home."""
-LOG_TEMPERATURES = (np.log(0.1), np.log(10.0))
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
@@ -27,10 +24,6 @@ class Head:
     def logits(self, features: NDArray[np.floating]) -> Floats:
         """Map features (n, d) to logits float64 (n, classes)."""
         return np.asarray(features @ self.weight.T + self.bias)
-
-    def divided(self, temperature: float) -> "Head":
-        """Return the head whose logits are divided by a temperature."""
-        return Head(self.weight / temperature, self.bias / temperature)
 
 
 @dataclass(frozen=True)
@@ -93,20 +86,3 @@ def fit_head(old: Head, new: Cells, home: Cells, strength: float) -> Head:
     fitted = found.x.reshape(start.shape)
     weight = fitted[:, :-1] / deviation
     return Head(weight, fitted[:, -1] - weight @ mean)
-
-
-def fit_temperature(logits: Floats, labels: Labels, known: float = 1.0) -> float:
-    """Return the temperature of largest posterior probability on labelled cells.
-
-    Args:
-        logits: float64 (n, classes).
-        labels: int64 (n,).
-        known: Centre of the log-normal prior, which a few cells cannot leave far.
-    """
-
-    def loss(log_temperature: float) -> float:
-        log_probs = log_softmax(logits * np.exp(-log_temperature), axis=1)
-        distance = (log_temperature - np.log(known)) / PRIOR_DEVIATION
-        return float(-log_probs[np.arange(len(labels)), labels].sum() + 0.5 * distance**2)
-
-    return float(np.exp(minimize_scalar(loss, bounds=LOG_TEMPERATURES, method="bounded").x))

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
+from stainproof.calibration.scaling import fit_temperature
 from stainproof.config.schema import SourceConfig
 from stainproof.data import sources
 from stainproof.data.class_map import map_unknown_classes
-from stainproof.data.copies import canonical_hashes
 from stainproof.data.dataset import Dataset
 from stainproof.data.splits import TRAIN
-from stainproof.deployment.heads import fit_temperature
 from stainproof.deployment.reference import (
     MIN_CELLS,
     Reference,
@@ -21,10 +21,12 @@ from stainproof.deployment.reference import (
     read_reference,
 )
 from stainproof.errors import CheckpointError
+from stainproof.evaluation.training_copies import find_training_copies
 from stainproof.inference.classifier import Classifier
 from stainproof.progress import Say, Track, silent, silent_say
 from stainproof.runs.ensemble import refuse_ensemble
 from stainproof.runs.folder import RunFolder
+from stainproof.runs.shipped import find_run, refuse_shipped
 
 
 @dataclass(frozen=True)
@@ -37,9 +39,9 @@ class Home:
 
     @property
     def temperature(self) -> float:
-        """Temperature of the logits, fitted on the home cells."""
+        """Temperature of the logits, fitted on the home cells of the reference."""
         logits = self.classifier.extractor.logits(self.reference.home.features)
-        return fit_temperature(logits.astype(np.float64), self.reference.labels)
+        return fit_temperature([(self.reference.labels, softmax(logits, axis=1))])
 
     @property
     def training_mix(self) -> NDArray[np.float64]:
@@ -87,11 +89,11 @@ def open_home(
         CheckpointError: The run cannot be used, is an ensemble, or has no reference.
         DataError: The source cannot be read, or has fewer than 100 held-out cells.
     """
-    folder = RunFolder(run)
+    folder = RunFolder(find_run(run))
     folder.check_exists()
     refuse_ensemble(folder.path, "use one of its runs")
     folder.check_not_in_training()
-    classifier = Classifier.load(run)
+    classifier = Classifier.load(folder.path)
     if source is None:
         reference = read_reference(folder, classifier.weights_sha256, len(classifier.classes))
         if reference is None:
@@ -101,25 +103,18 @@ def open_home(
                 "source or other labelled cells of the same laboratory"
             )
         return Home(folder, classifier, reference)
-    listing = map_unknown_classes(
-        sources.list_source(source, track, options=options), classifier.classes
-    )
+    refuse_shipped(folder.path, "copy its folder first")
+    listing = sources.list_source(source, track, options=options)
+    listing = map_unknown_classes(listing, classifier.classes)
     read = partial(sources.read, listing, options=options)
-    data = _held_out(folder, read(classifier.preprocessing, track=track), say)
-    reference = make_reference(classifier, data, track=track)
+    data = read(classifier.preprocessing, track=track)
+    is_copy = find_training_copies(classifier, data, read)
+    if is_copy.any():
+        say(f"{data.source}: {is_copy.sum():,} training images left out of the reference")
+    elif not folder.training_hashes.exists():
+        say(f"{folder}: holds no hashes of its training images, so none could be left out")
+    reference = make_reference(classifier, data.subset(np.flatnonzero(~is_copy)), track=track)
     with folder.training_lock():
         folder.write_reference(reference.to_bytes())
     say(f"reference of {len(reference.labels):,} cells written to {folder.reference}")
     return Home(folder, classifier, reference)
-
-
-def _held_out(run: RunFolder, data: Dataset, say: Say) -> Dataset:
-    """Return the images that the run was not trained on."""
-    hashes = run.read_training_hashes()
-    if hashes is None:
-        say(f"{run}: does not hold the hashes of its training images; none could be left out")
-        return data
-    is_new = ~np.isin(canonical_hashes(data.images), hashes)
-    if not is_new.all():
-        say(f"{data.source}: {int((~is_new).sum()):,} training images left out of the reference")
-    return data.subset(np.flatnonzero(is_new))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stainproof.data import stream
-from stainproof.data.images import Images
+from stainproof.data.images import Images, Standardise, unchanged
 from stainproof.errors import DataError
 from stainproof.inference.classifier import Classifier
 from stainproof.progress import Say, Track
@@ -33,6 +33,7 @@ def read_images(
     rng: np.random.Generator,
     track: Track,
     say: Say,
+    standardise: Standardise = unchanged,
 ) -> UnlabelledImages:
     """Read image files, folders, globs or npz files.
 
@@ -42,6 +43,7 @@ def read_images(
         rng: Draws the subset (reservoir sampling: Vitter 1985, algorithm R).
         track: Shows progress.
         say: Called with notes on what is skipped or left out.
+        standardise: Applied to every image before it is cropped and resized.
 
     Raises:
         DataError: A path matches no image, or none can be read.
@@ -49,7 +51,7 @@ def read_images(
     paths = stream.find(patterns, say)
     kept: list[tuple[int, str, Images]] = []
     errors, num_read = [], 0
-    items = stream.read(paths, classifier.preprocessing)
+    items = stream.read(paths, classifier.preprocessing, standardise=standardise)
     for item in track(items, "reading images", len(paths)):
         if item.rgb is None:
             errors.append(f"{item.name}: {item.error}")

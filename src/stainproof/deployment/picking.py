@@ -10,11 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stainproof import files
+from stainproof.data.images import unchanged
 from stainproof.deployment.images import read_images
 from stainproof.errors import CheckpointError, ConfigError, DataError
 from stainproof.inference.classifier import Classifier
 from stainproof.progress import Say, Track, silent, silent_say
 from stainproof.runs.ensemble import refuse_ensemble
+from stainproof.runs.shipped import find_run
+from stainproof.shift.lab import Lab, read_lab
 from stainproof.text import quote_formula
 
 COLUMNS = ("file", "label", "predicted", "confidence")
@@ -67,6 +70,7 @@ def pick(
     out: str | Path,
     *,
     num: int = 32,
+    lab: Lab | str | Path | None = None,
     seed: int = 0,
     track: Track = silent,
     say: Say = silent_say,
@@ -81,6 +85,7 @@ def pick(
         images: Image files, folders or globs.
         out: The `.csv` file to write.
         num: Number of cells, 1 or more.
+        lab: A laboratory profile or its file, by which the images are standardised first.
         seed: Seed of the subset that is read of more than 2,000 images, 0 or more.
         track: Shows progress.
         say: Called with notes on what is skipped.
@@ -95,15 +100,22 @@ def pick(
     """
     from scipy.special import softmax
 
-    path = Path(out)
+    path, profile = Path(out), read_lab(lab)
     if num < 1:
         raise ConfigError(f"num must be 1 or more, got {num}")
     if path.suffix.lower() != ".csv":
         raise ConfigError(f"{path}: must be a .csv file")
-    refuse_ensemble(Path(run), "use one of its runs")
+    refuse_ensemble(find_run(run), "use one of its runs")
     classifier = Classifier.load(run)
     files.check_writable(path)
-    found = read_images(classifier, images, np.random.default_rng(seed), track, say)
+    found = read_images(
+        classifier,
+        images,
+        np.random.default_rng(seed),
+        track,
+        say,
+        profile.standardise if profile else unchanged,
+    )
     inside = next((name for name in found.names if not Path(name).exists()), None)
     if inside is not None:
         raise DataError(f"{inside}: a manifest names image files; extract those of the npz file")
