@@ -1,7 +1,6 @@
 """Check unlabelled images: drift, accuracy to expect, class mix, unlike images, verdict."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,22 +14,9 @@ from stainproof.deployment.expected_accuracy import AccuracyEstimator
 from stainproof.deployment.home import Home
 from stainproof.deployment.images import UnlabelledImages
 from stainproof.deployment.properties import measure_properties
-from stainproof.deployment.result import CheckResult, ClassEstimate, UnlikeImage
+from stainproof.deployment.result import Checked, CheckResult, ClassEstimate, UnlikeImage
 from stainproof.deployment.verdict import judge
 from stainproof.progress import Track, silent
-
-
-@dataclass(frozen=True)
-class Checked:
-    """A result with the measurements that the page shows."""
-
-    result: CheckResult
-    properties: NDArray[np.float32]
-    """float32 (n, 7) of the new images."""
-    distances: NDArray[np.float64]
-    """float64 (n,): to the home cells."""
-    chances: NDArray[np.float64]
-    """float64 (n,): estimated probability that each answer is right."""
 
 
 def check_images(

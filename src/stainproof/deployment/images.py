@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stainproof.config.schema import Preprocessing
 from stainproof.data import stream
 from stainproof.data.images import Images, Standardise, unchanged
 from stainproof.errors import DataError
-from stainproof.inference.classifier import Classifier
 from stainproof.progress import Say, Track
 
 MAX_IMAGES = 2000
@@ -28,9 +28,9 @@ class UnlabelledImages:
 
 
 def read_images(
-    classifier: Classifier,
+    preprocessing: Preprocessing,
     patterns: Sequence[str],
-    rng: np.random.Generator,
+    seed: int,
     track: Track,
     say: Say,
     standardise: Standardise = unchanged,
@@ -38,9 +38,9 @@ def read_images(
     """Read image files, folders, globs or npz files.
 
     Args:
-        classifier: Gives the preprocessing.
+        preprocessing: Size and fit of the images.
         patterns: Paths, folders and globs.
-        rng: Draws the subset (reservoir sampling: Vitter 1985, algorithm R).
+        seed: Seed of the subset (reservoir sampling: Vitter 1985, algorithm R).
         track: Shows progress.
         say: Called with notes on what is skipped or left out.
         standardise: Applied to every image before it is cropped and resized.
@@ -48,10 +48,11 @@ def read_images(
     Raises:
         DataError: A path matches no image, or none can be read.
     """
+    rng = np.random.default_rng(seed)
     paths = stream.find(patterns, say)
     kept: list[tuple[int, str, Images]] = []
     errors, num_read = [], 0
-    items = stream.read(paths, classifier.preprocessing, standardise=standardise)
+    items = stream.read(paths, preprocessing, standardise=standardise)
     for item in track(items, "reading images", len(paths)):
         if item.rgb is None:
             errors.append(f"{item.name}: {item.error}")

@@ -109,9 +109,9 @@ def pick(
     classifier = Classifier.load(run)
     files.check_writable(path)
     found = read_images(
-        classifier,
+        classifier.preprocessing,
         images,
-        np.random.default_rng(seed),
+        seed,
         track,
         say,
         profile.standardise if profile else unchanged,

@@ -1,7 +1,10 @@
 """Results: `check.json` of a check and `adaptation.json` of an adaptation."""
 
+from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from stainproof.provenance import Provenance
@@ -111,6 +114,19 @@ class CheckResult(Described):
             "drift": f"p = {self.drift.p_value:.3g}",
             "unlike the home cells": f"{100 * self.unlike_share:.1f} %",
         }
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A result with the measurements that the page shows."""
+
+    result: CheckResult
+    properties: NDArray[np.float32]
+    """float32 (n, 7) of the new images."""
+    distances: NDArray[np.float64]
+    """float64 (n,): to the home cells."""
+    chances: NDArray[np.float64]
+    """float64 (n,): estimated probability that each answer is right."""
 
 
 class Candidate(Artefact):

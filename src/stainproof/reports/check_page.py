@@ -1,4 +1,4 @@
-"""Check unlabelled images: `check.json` and its HTML page."""
+"""HTML page of a check of unlabelled images."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from stainproof.deployment.checking import Checked
 from stainproof.deployment.images import UnlabelledImages
 from stainproof.deployment.properties import PROPERTIES
+from stainproof.deployment.result import Checked
 from stainproof.errors import CheckpointError
 from stainproof.reports.frame import picture_uri, render_page
 from stainproof.reports.own_files import read_picture
