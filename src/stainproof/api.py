@@ -41,6 +41,7 @@ from stainproof.deployment.adaptation import adapt
 from stainproof.deployment.picking import pick
 from stainproof.errors import ConfigError, DataError
 from stainproof.evaluation.calibrating import calibrate
+from stainproof.evaluation.corrupting import corrupt
 from stainproof.evaluation.result import EVALUATION_FILE, Evaluation
 from stainproof.inference.classifier import Classifier
 from stainproof.inference.engines import INT8
@@ -60,6 +61,7 @@ from stainproof.synthetic.phantoms import make_phantoms
 
 if TYPE_CHECKING:
     from stainproof.deployment.result import CheckResult
+    from stainproof.evaluation.corrupted import CorruptionEvaluation
     from stainproof.training.loop import Step, TrainingResult
 
 __all__ = [
@@ -70,8 +72,10 @@ __all__ = [
     "calibrate",
     "check",
     "clean",
+    "corrupt",
     "ensemble",
     "evaluate",
+    "evaluate_corruptions",
     "look",
     "make_phantoms",
     "pick",
@@ -394,6 +398,52 @@ def check(
     checked.result.write(folder / CHECK_FILE)
     files.write_text(folder / CHECK_PAGE_FILE, page)
     return checked.result
+
+
+def evaluate_corruptions(
+    run: str | Path,
+    source: str | Path,
+    out: str | Path | None = None,
+    *,
+    seed: int = 0,
+    engine: str = "auto",
+    inference: InferenceConfig | None = None,
+    options: SourceConfig = sources.AS_GUESSED,
+    lab: Lab | str | Path | None = None,
+    track: Track = silent,
+) -> "CorruptionEvaluation":
+    """Evaluate a run on corrupted copies of a labelled source; write `corruptions.json`.
+
+    The corruptions are the eleven of MedMNIST-C for blood cells, each at five severities.
+
+    Args:
+        run: The folder of a run or an ensemble, or the name of a shipped model.
+        source: Labelled images; of a source with a split of its own, its test part.
+        out: Folder to write to; by default one in the run folder; of a shipped model one in
+            `evaluations/MODEL` in the current directory.
+        seed: Seed of the corruptions and of the bootstrap intervals, 0 or more.
+        engine: The inference engine, as in `Classifier.load`.
+        inference: Test-time augmentation and filter.
+        options: How the source is read, as in `evaluate`.
+        lab: A laboratory profile or its file, by which images are standardised first.
+        track: Shows progress.
+
+    Raises:
+        ConfigError: The seed is below 0, or the engine is unknown or not installed.
+        CheckpointError: The run folder or the profile cannot be used.
+        DataError: An image cannot be read, or has a class that the model does not know.
+    """
+    from stainproof.evaluation.corrupted import evaluate_corrupted
+
+    if seed < 0:
+        raise ConfigError(f"seed must be 0 or more, got {seed}")
+    evaluated = RunFolder(find_run(run))
+    evaluated.check_not_in_training()
+    classifier = Classifier.load(evaluated.path, engine, inference, lab=lab)
+    listing = sources.test_part(sources.list_source(source, track, options=options))
+    listing = map_unknown_classes(listing, classifier.classes)
+    folder = Path(out) if out else _evaluations_of(evaluated) / f"{listing.source}, corrupted"
+    return evaluate_corrupted(classifier, listing, folder, seed=seed, track=track)
 
 
 def report(run: str | Path, evaluations: Iterable[str | Path] = ()) -> Path:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from stainproof.audit.summary import AuditSummary
     from stainproof.contest.results import Score, SubmissionResult
     from stainproof.deployment.result import Adaptation, CheckResult
+    from stainproof.evaluation.corrupted import CorruptionEvaluation
     from stainproof.evaluation.result import ClassMetrics, Evaluation
     from stainproof.runs.card import Card
     from stainproof.search.experiment import Row
@@ -70,6 +71,20 @@ def print_evaluation(result: "Evaluation") -> None:
     for note in result.notes:
         echo(f"  {note}")
     print_classes(result.per_class)
+
+
+def print_corruptions(result: "CorruptionEvaluation") -> None:
+    """Print the balanced accuracy by corruption and severity."""
+    for name, value in result.describe().items():
+        echo(f"{name}: {value}")
+    rows = []
+    for name, values in result.balanced_accuracy.items():
+        errors = result.calibration_error[name]
+        mean = sum(values) / len(values)
+        figures = (*values, mean, sum(errors) / len(errors))
+        rows.append((name, *(f"{100 * value:.1f} %" for value in figures)))
+    header = ("balanced accuracy at severity", "1", "2", "3", "4", "5", "mean", "calibration error")
+    print_table(header, rows)
 
 
 def print_classes(per_class: "Sequence[ClassMetrics]") -> None:

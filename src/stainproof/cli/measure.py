@@ -41,6 +41,10 @@ def evaluate(
     filter_name: Filter = "none",
     cutoff: Cutoff = 0.5,
     lab: LabFile = None,
+    corruptions: Annotated[
+        bool,
+        typer.Option("--corruptions", help="Evaluate also on 55 corrupted copies of every image."),
+    ] = False,
     *,
     options: "SourceConfig",
 ) -> None:
@@ -61,12 +65,28 @@ def evaluate(
             track=bars.track,
             say=bars.announce,
         )
+        corrupted = None
+        if corruptions:
+            corrupted = api.evaluate_corruptions(
+                run,
+                data,
+                out,
+                seed=seed,
+                engine=engine,
+                inference=inference,
+                options=options,
+                lab=lab,
+                track=bars.track,
+            )
     console.print_evaluation(result)
+    if corrupted:
+        console.print_corruptions(corrupted)
 
 
 @app.command(
     epilog="Examples:\n\nstainproof predict stainproof-light new_cells/ --out predictions.csv\n\n"
-    "stainproof predict runs/first 'slides/**/*.png' --out predictions.parquet"
+    "stainproof predict runs/first 'slides/**/*.png' --out predictions.parquet\n\n"
+    "stainproof predict runs/first new_cells/ --out predictions.csv --error 2%"
 )
 def predict(
     run: Run,
@@ -80,6 +100,10 @@ def predict(
     cutoff: Cutoff = 0.5,
     bits: Bits = 0,
     lab: LabFile = None,
+    error: Annotated[
+        str | None,
+        typer.Option(help="Largest share of wrong answers, such as 2%; the rest is uncertain."),
+    ] = None,
 ) -> None:
     """Predict the class of every image, with the probability of each class."""
     from stainproof import api
@@ -94,6 +118,7 @@ def predict(
             inference=inference,
             bits=bits,
             lab=lab,
+            error=error,
             track=bars.track,
             say=bars.announce,
         )
@@ -101,6 +126,39 @@ def predict(
     if num_errors:
         complain(f"{num_errors} of {num_rows} images could not be read; the column error says why")
         raise typer.Exit(1)
+
+
+@app.command(
+    epilog="Examples:\n\nstainproof corrupt cells/ --out corrupted/\n\n"
+    "stainproof corrupt cells/ --out blurred/ --corruption motion_blur --severity 5"
+)
+def corrupt(
+    images: Annotated[Path, typer.Argument(metavar="IMAGES", help="A folder of images.")],
+    out: Annotated[Path, typer.Option(help="Folder to make.")],
+    corruption: Annotated[
+        list[str] | None,
+        typer.Option(help="pixelate, motion_blur, ...; may be repeated; by default all eleven."),
+    ] = None,
+    severity: Annotated[
+        list[int] | None, typer.Option(help="1 to 5; may be repeated; by default 3.")
+    ] = None,
+    seed: Seed = 0,
+) -> None:
+    """Write copies of images with the corruptions of MedMNIST-C, 224 x 224 px."""
+    from stainproof import api
+    from stainproof.corruptions.bloodmnist import CORRUPTIONS
+
+    with progress() as bars:
+        num = api.corrupt(
+            images,
+            out,
+            corruptions=corruption or tuple(CORRUPTIONS),
+            severities=severity or (3,),
+            seed=seed,
+            track=bars.track,
+            say=bars.announce,
+        )
+    echo(f"{num:,} images in {out}")
 
 
 @app.command(epilog="Example:\n\nstainproof report runs/first --eval runs/first-other")
