@@ -2,7 +2,7 @@
 
 import argparse
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from stainproof.deployment.home import Home, open_home
 from stainproof.deployment.properties import measure_properties
 
 CELLS_A_CORRUPTION = 150
+Read = tuple[Images, NDArray[np.int64]]
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def read_set(home: Home, source: str, cache: Path) -> LabelledSet:
         data = sources.load(source, home.classifier.preprocessing)
         return data.images, data.labels_in(home.classifier.classes)
 
-    return _kept(home, cache, Path(source).name, read)
+    return keep_set(home, cache, Path(source).name, read)
 
 
 def read_corrupted(home: Home, source: str, cache: Path, num: int) -> Iterator[LabelledSet]:
@@ -92,7 +93,7 @@ def read_corrupted(home: Home, source: str, cache: Path, num: int) -> Iterator[L
                 ]
                 return np.stack(made), data.labels_in(home.classifier.classes)
 
-            yield _kept(home, cache, f"{name} {severity}", read)
+            yield keep_set(home, cache, f"{name} {severity}", read)
 
 
 def skewed(one: LabelledSet, num: int, size: int, seed: int) -> Iterator[LabelledSet]:
@@ -112,12 +113,11 @@ def is_right(home: Home, one: LabelledSet) -> NDArray[np.bool_]:
     return np.asarray(logits.argmax(axis=1) == one.labels)
 
 
-def _kept(home: Home, cache: Path, name: str, read: object) -> LabelledSet:
+def keep_set(home: Home, cache: Path, name: str, read: Callable[[], Read]) -> LabelledSet:
     """Return a set from the cache, or compute and keep it."""
     key = hashlib.sha256(f"{home.classifier.weights_sha256} {name}".encode()).hexdigest()[:16]
     path = cache / f"{key}.npz"
     if not path.exists():
-        assert callable(read)
         images, labels = read()
         found = embed(home.classifier, images)
         cache.mkdir(parents=True, exist_ok=True)

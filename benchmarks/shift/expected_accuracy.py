@@ -73,10 +73,10 @@ def main(arguments: list[str] | None = None) -> None:
     write_section("Accuracy estimated without labels", "\n".join([
         f"{sum(num.values())} sets: "
         + ", ".join(f"{count} {group}" for group, count in num.items())
-        + f". Corruptions: the 11 of MedMNIST-C at 5 severities on {options.cells} cells of the home "
-        f"laboratory; class mixes: Dirichlet(1), {MIXED_SIZE} cells. Mean absolute error in points, "
-        "mean error (bias) in brackets. The estimate is fitted on the validation cells of the run "
-        "and their distorted copies; none of these sets was used. One run, one seed.\n",
+        + f". Corruptions: the 11 of MedMNIST-C at 5 severities on {options.cells} cells of the "
+        f"home laboratory; class mixes: Dirichlet(1), {MIXED_SIZE} cells. Mean absolute error in "
+        "points, mean error (bias) in brackets. The estimate is fitted on the validation cells of "
+        "the run and their distorted copies; none of these sets was used. One run, one seed.\n",
         "| estimate | all | " + " | ".join(groups) + " |",
         "|---|" + "---|" * (1 + len(groups)),
         *(
