@@ -27,7 +27,7 @@ PERMUTATIONS = 199
 
 def main(arguments: list[str] | None = None) -> None:
     """Draw subsets of every set and count the alarms."""
-    options = parse(__doc__, arguments, cells=CELLS_A_CORRUPTION, repeats=200, power_repeats=20)
+    options = parse(__doc__, arguments, cells=CELLS_A_CORRUPTION, repeats=100, power_repeats=10)
     home, cache = options.home, options.cache
     clean = read_set(home, options.clean, cache)
     shifted = [read_set(home, one, cache) for one in options.labs]

@@ -1,4 +1,4 @@
-"""Labelled sets as a network sees them: features kept on disk, so that no benchmark repeats them."""
+"""Labelled sets as a network sees them, with their features kept on disk."""
 
 import argparse
 import hashlib

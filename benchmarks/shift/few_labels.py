@@ -14,10 +14,11 @@ from benchmarks.common.page import made_on, write_section
 from benchmarks.shift.embeddings import LabelledSet, parse, read_set
 from stainproof.calibration.error import expected_calibration_error
 from stainproof.calibration.scaling import scale
-from stainproof.deployment.choice import NOTHING, balanced_accuracy, choose_head
+from stainproof.deployment.choice import balanced_accuracy, choose_head
 from stainproof.deployment.heads import Head
 from stainproof.deployment.home import Home
 from stainproof.deployment.picking import choose_cells
+from stainproof.deployment.result import NOTHING
 
 NUM_LABELS = (8, 16, 32, 64, 128)
 PICKED = "picked"
@@ -63,7 +64,8 @@ def main(arguments: list[str] | None = None) -> None:
     write_section("Adapting with a few labels", "\n".join([
         "Balanced accuracy and expected calibration error on the cells that were not labelled, "
         "mean over draws, standard deviation in brackets; before: the run as it is, on the same "
-        "cells. Worst: largest loss of balanced accuracy of one draw against before. Home: balanced "
+        "cells. Worst: largest loss of balanced accuracy of one draw against before. Home: "
+        "balanced "
         f"accuracy of the adapted run on other home cells, {100 * before:.1f} % before. Picked: "
         f"chosen by `pick` among a random {100 * POOL_SHARE:.0f} % of the cells. One run, one seed "
         "of training.\n",

@@ -104,23 +104,18 @@ def red_cells(home: Home, folder: Path) -> Images:
         rows = list(csv.DictReader(file))
     found: list[Images] = []
     for name in sorted({row["file"] for row in rows}):
-        boxes = [
-            (row["cell"].lower(), *(int(float(row[key])) for key in ("x0", "y0", "x1", "y1")))
-            for row in rows
-            if row["file"] == name
-        ]
+        here = [row for row in rows if row["file"] == name]
+        boxes = np.array([[float(row[key]) for key in ("x0", "y0", "x1", "y1")] for row in here])
+        is_red = np.array([row["cell"].lower().startswith("r") for row in here])
         rgb = decode(folder / name).rgb
-        others = [box for box in boxes if "r" not in box[0][:1]]
-        for _, x0, y0, x1, y1 in [box for box in boxes if box[0].startswith("r")][:6]:
-            side = 3 * max(x1 - x0, y1 - y0) // 2
-            left, top = (x0 + x1 - side) // 2, (y0 + y1 - side) // 2
-            is_inside = left >= 0 <= top and top + side <= rgb.shape[0]
-            is_inside &= left + side <= rgb.shape[1]
-            is_free = all(
-                b[3] <= left or b[1] >= left + side or b[4] <= top or b[2] >= top + side
-                for b in others
-            )
-            if is_inside and is_free and side > 16:
+        for x0, y0, x1, y1 in boxes[is_red][:6]:
+            side = int(1.5 * max(x1 - x0, y1 - y0))
+            left, top = int(x0 + x1 - side) // 2, int(y0 + y1 - side) // 2
+            is_inside = min(left, top) >= 0 and top + side <= len(rgb)
+            others = boxes[~is_red]
+            overlaps = (others[:, 2] > left) & (others[:, 0] < left + side)
+            overlaps &= (others[:, 3] > top) & (others[:, 1] < top + side)
+            if is_inside and left + side <= rgb.shape[1] and side > 16 and not overlaps.any():
                 window = np.ascontiguousarray(rgb[top : top + side, left : left + side])
                 found.append(to_square(window, home.classifier.preprocessing))
     return np.stack(found[:NUM_IMAGES])

@@ -21,7 +21,7 @@ from stainproof.deployment.result import NOTHING, Candidate
 from stainproof.progress import Track, silent
 
 NUM_FOLDS, NUM_REPEATS = 5, 2
-MAX_REPLAYED = 600
+MAX_REPLAYED = 400
 """Home cells, and as many distorted ones, that a head is fitted with."""
 MAX_HOME_LOSS = 0.015
 """Balanced accuracy that the home laboratory may lose."""

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.special import log_softmax
 
 MAX_STEPS = 60
 Floats = NDArray[np.float64]
@@ -66,19 +65,24 @@ def fit_head(old: Head, new: Cells, home: Cells, strength: float) -> Head:
     """
     mean, deviation = home.features.mean(axis=0), home.features.std(axis=0) + 1e-3
     inputs = np.concatenate([new.features, home.features])
-    x = np.column_stack([(inputs - mean) / deviation, np.ones(len(inputs))]).astype(np.float64)
+    x = np.column_stack([(inputs - mean) / deviation, np.ones(len(inputs))]).astype(np.float32)
     labels = np.concatenate([new.labels, home.labels])
     weights = np.concatenate([new.weights, home.weights])
     start = np.column_stack([old.weight * deviation, old.bias + old.weight @ mean])
-    is_label = labels[:, None] == np.arange(len(old.bias))
+    rows = np.arange(len(labels))
 
     def loss(flat: Floats) -> tuple[float, Floats]:
         parameters = flat.reshape(start.shape)
-        log_probs = log_softmax(x @ parameters.T, axis=1)
+        logits = x @ parameters.T.astype(np.float32)
+        logits -= logits.max(axis=1, keepdims=True)
+        probs = np.exp(logits)
+        totals = probs.sum(axis=1, keepdims=True)
+        value = -weights @ (logits[rows, labels] - np.log(totals[:, 0]))
+        probs /= totals
+        probs[rows, labels] -= 1
         away = parameters - start
-        slope = ((np.exp(log_probs) - is_label) * weights[:, None]).T @ x + 2 * strength * away
-        value = -(weights * log_probs[is_label]).sum() + strength * (away**2).sum()
-        return float(value), slope.ravel()
+        slope = (probs * weights[:, None].astype(np.float32)).T @ x + 2 * strength * away
+        return float(value + strength * (away**2).sum()), slope.astype(np.float64).ravel()
 
     found = minimize(
         loss, start.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": MAX_STEPS}

@@ -49,7 +49,7 @@ class Home:
         card = self.classifier.members[0].card
         counts = card.data.class_counts.get(TRAIN, next(iter(card.data.class_counts.values())))
         of_classes = np.array([counts[name] for name in self.classifier.classes], dtype=np.float64)
-        return of_classes / of_classes.sum()
+        return np.asarray(of_classes / of_classes.sum())
 
 
 def write_reference(run: RunFolder, data: Dataset, seed: int = 0, track: Track = silent) -> None:
