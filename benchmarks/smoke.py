@@ -61,6 +61,8 @@ def prepare(folder: Path) -> None:
         api.train(folder / "home", run, make_config(seed=seed, assignments=(*TINY, *kept)))
         for test in ("ds2", "other_lab"):
             api.evaluate(run, folder / test)
+    held_out = make_config(assignments=(*TINY, "split.val_fraction=0.4"))
+    api.train(folder / "home", folder / "run-reference", held_out)
     contest = make_config("tiny", assignments=("training.epochs=1", "augment.recipe=none"))
     api.train(folder / "home", folder / "run-96", contest)
     search(folder / "home", folder / "search", 1, 2.0, fixed=("preprocessing.size_px=32",))
@@ -86,6 +88,8 @@ def cases(folder: Path) -> dict[str, list[str]]:
              "--truth", str(folder / "shifted.csv")]  # fmt: skip
     tiny = ["--set", *TINY]
     audit = ["--data", home, "--truth", str(folder / "home.csv")]
+    laboratory = [str(folder / "run-reference"), "--clean", clean,
+                  "--cache", str(folder / "features")]  # fmt: skip
     return {
         "audit.against_truth": [*audit, other],
         "audit.beside_other_tools": [*audit, "--tools", "stainproof"],
@@ -114,6 +118,11 @@ def cases(folder: Path) -> dict[str, list[str]]:
         "search.proposals": ["--seeds", "1", "--trials", "3"],
         "search.study": [str(folder / "search"), "--data", home, "--tests", clean, shifted, other,
                          "--runs", str(folder / "again"), "--minutes", "0.03"],
+        "shift.drift": [*laboratory, "--labs", other, "--cells", "8", "--repeats", "1",
+                        "--power_repeats", "1"],
+        "shift.expected_accuracy": [*laboratory, "--labs", other, "--cells", "8", "--mixes", "1"],
+        "shift.few_labels": [*laboratory, "--labs", other, "--draws", "1", "--picks", "1"],
+        "shift.ood": [*laboratory, "--labs", other],
         "synthetic.speed": ["--images", "80", "--repeats", "1"],
         "synthetic.transfer_to_real_cells": ["--real", other, "--images", "160", "--budget", "2s"],
         "training.networks": ["--only", "searched-20k"],

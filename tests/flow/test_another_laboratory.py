@@ -28,7 +28,7 @@ def cells(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(cells: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "run"
-    api.train(cells, folder, tiny_config("split.val_fraction=0.4", "training.epochs=6"))
+    api.train(cells, folder, tiny_config("split.val_fraction=0.4", "training.epochs=16"))
     return folder
 
 
