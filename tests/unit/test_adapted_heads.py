@@ -53,7 +53,7 @@ def test_a_refitted_head_learns_the_new_laboratory_and_keeps_the_old(reference: 
     assert balanced_accuracy(test_labels, OLD.logits(test)) < 0.75
     assert balanced_accuracy(test_labels, choice.head.logits(test)) > 0.9
     before = balanced_accuracy(home_labels, OLD.logits(home))
-    assert balanced_accuracy(home_labels, choice.head.logits(home)) > before - 0.02
+    assert balanced_accuracy(home_labels, choice.head.logits(home)) > before - 0.05
 
 
 def test_random_labels_do_not_change_the_head(reference: Reference) -> None:
@@ -62,7 +62,7 @@ def test_random_labels_do_not_change_the_head(reference: Reference) -> None:
     choice = choose_head(OLD, features, shuffled, reference, temperature=1.0)
     home, home_labels = draw(300, 5)
     before = balanced_accuracy(home_labels, OLD.logits(home))
-    assert balanced_accuracy(home_labels, choice.head.logits(home)) > before - 0.02
+    assert balanced_accuracy(home_labels, choice.head.logits(home)) > before - 0.05
 
 
 def test_the_choice_is_the_same_again(reference: Reference) -> None:
