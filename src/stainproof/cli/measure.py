@@ -1,4 +1,4 @@
-"""Inference and evaluation commands: evaluate, predict, report."""
+"""Inference and evaluation commands: evaluate, predict, count, report."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +14,7 @@ from stainproof.cli.options import (
     Data,
     Engine,
     Filter,
+    Images,
     LabFile,
     Run,
     Seed,
@@ -90,9 +91,7 @@ def evaluate(
 )
 def predict(
     run: Run,
-    images: Annotated[
-        list[str], typer.Argument(metavar="IMAGES...", help="Image files, folders, globs or .npz.")
-    ],
+    images: Images,
     out: Annotated[Path, typer.Option(help="Table to write: .csv, .parquet or .jsonl.")],
     engine: Engine = "auto",
     tta: Tta = "none",
@@ -159,6 +158,64 @@ def corrupt(
             say=bars.announce,
         )
     echo(f"{num:,} images in {out}")
+
+
+@app.command(
+    epilog="Examples:\n\nstainproof count runs/first new_cells/ --out counts/patient-1\n\n"
+    "stainproof count runs/first new_cells/ --confirmed counts/patient-1/cells.csv "
+    "--out counts/patient-1"
+)
+def count(
+    run: Run,
+    images: Images,
+    out: Annotated[Path, typer.Option(help="Folder for count.json, cells.csv and count.html.")],
+    confirmed: Annotated[
+        Path | None,
+        typer.Option(help="Table of corrected cells: cells.csv with its column confirmed filled."),
+    ] = None,
+    errors: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="EVAL",
+            help="Evaluation on labelled cells of this laboratory; by default the run's own.",
+        ),
+    ] = None,
+    threshold: Annotated[
+        float, typer.Option(help="Probability below which a cell is unclassified.")
+    ] = 0.5,
+    margin: Annotated[
+        float, typer.Option(help="Percentage points on either side that settle a class.")
+    ] = 5.0,
+    seed: Seed = 0,
+    engine: Engine = "auto",
+    tta: Tta = "none",
+    filter_name: Filter = "none",
+    cutoff: Cutoff = 0.5,
+    bits: Bits = 0,
+    lab: LabFile = None,
+) -> None:
+    """Count the cells of a smear: percent of each class with a 95 % interval, and a report."""
+    from stainproof import api
+
+    inference = inference_config(tta, filter_name, cutoff)
+    with progress() as bars:
+        result = api.count(
+            run,
+            images,
+            out,
+            confirmed=confirmed,
+            errors=errors,
+            threshold=threshold,
+            margin_points=margin,
+            seed=seed,
+            engine=engine,
+            inference=inference,
+            bits=bits,
+            lab=lab,
+            track=bars.track,
+            say=bars.announce,
+        )
+    console.print_count(result, out)
 
 
 @app.command(epilog="Example:\n\nstainproof report runs/first --eval runs/first-other")
