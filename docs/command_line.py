@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 COMMANDS = (
-    "", "audit", "clean", "train", "average", "ensemble", "quantise", "evaluate", "predict", "count",
-    "check", "pick", "adapt",
+    "", "audit", "clean", "train", "average", "ensemble", "quantise", "evaluate", "predict",
+    "count", "check", "pick", "adapt",
     "report", "verify", "reproduce", "ladder", "search", "submit", "competition", "score",
     "phantom",
 )  # fmt: skip

@@ -6,9 +6,9 @@
     run folder + labelled source --evaluate--> eval.json
     run folder + labelled source --calibrate--> calibrated probabilities
     run folder + images --predict--> table of predictions
+    run folder + images --count--> differential count: count.json, cells.csv, count.html
     run folder + unlabelled images --check--> check.json, check.html;  --pick--> cells to label
     run folder + a few labelled cells --adapt--> run folder for another laboratory
-    run folder + images --count--> differential count: count.json, cells.csv, count.html
     run folder + evaluations --report--> report.html
     run folder --verify--> checks of its files;  run folder + source --reproduce--> the same weights
 
@@ -58,16 +58,12 @@ from stainproof.reports.count_results import count
 from stainproof.runs.card import Card
 from stainproof.runs.ensemble import refuse_ensemble
 from stainproof.runs.folder import RunFolder
-from stainproof.runs.shipped import find_run, is_shipped, refuse_shipped
+from stainproof.runs.shipped import evaluations_of, find_run, is_shipped, refuse_shipped
 from stainproof.shift.lab import Lab, read_lab
 from stainproof.synthetic.phantoms import make_phantoms
 
 if TYPE_CHECKING:
     from stainproof.deployment.result import CheckResult
-    from stainproof.evaluation.corrupted import CorruptionEvaluation
-from stainproof.runs.shipped import evaluations_of
-
-if TYPE_CHECKING:
     from stainproof.training.loop import Step, TrainingResult
 
 __all__ = [
@@ -405,52 +401,6 @@ def check(
     checked.result.write(folder / CHECK_FILE)
     files.write_text(folder / CHECK_PAGE_FILE, page)
     return checked.result
-
-
-def evaluate_corruptions(
-    run: str | Path,
-    source: str | Path,
-    out: str | Path | None = None,
-    *,
-    seed: int = 0,
-    engine: str = "auto",
-    inference: InferenceConfig | None = None,
-    options: SourceConfig = sources.AS_GUESSED,
-    lab: Lab | str | Path | None = None,
-    track: Track = silent,
-) -> "CorruptionEvaluation":
-    """Evaluate a run on corrupted copies of a labelled source; write `corruptions.json`.
-
-    The corruptions are the eleven of MedMNIST-C for blood cells, each at five severities.
-
-    Args:
-        run: The folder of a run or an ensemble, or the name of a shipped model.
-        source: Labelled images; of a source with a split of its own, its test part.
-        out: Folder to write to; by default one in the run folder; of a shipped model one in
-            `evaluations/MODEL` in the current directory.
-        seed: Seed of the corruptions and of the bootstrap intervals, 0 or more.
-        engine: The inference engine, as in `Classifier.load`.
-        inference: Test-time augmentation and filter.
-        options: How the source is read, as in `evaluate`.
-        lab: A laboratory profile or its file, by which images are standardised first.
-        track: Shows progress.
-
-    Raises:
-        ConfigError: The seed is below 0, or the engine is unknown or not installed.
-        CheckpointError: The run folder or the profile cannot be used.
-        DataError: An image cannot be read, or has a class that the model does not know.
-    """
-    from stainproof.evaluation.corrupted import evaluate_corrupted
-
-    if seed < 0:
-        raise ConfigError(f"seed must be 0 or more, got {seed}")
-    evaluated = RunFolder(find_run(run))
-    evaluated.check_not_in_training()
-    classifier = Classifier.load(evaluated.path, engine, inference, lab=lab)
-    listing = sources.test_part(sources.list_source(source, track, options=options))
-    listing = map_unknown_classes(listing, classifier.classes)
-    folder = Path(out) if out else _evaluations_of(evaluated) / f"{listing.source}, corrupted"
-    return evaluate_corrupted(classifier, listing, folder, seed=seed, track=track)
 
 
 def report(run: str | Path, evaluations: Iterable[str | Path] = ()) -> Path:

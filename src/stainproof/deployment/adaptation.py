@@ -128,6 +128,7 @@ def _read_labelled(
 def _write_run(made: RunFolder, home: "Home", choice: "Choice", adaptation: Adaptation) -> None:
     """Write the adapted run: weights, ONNX model, reference, card, record."""
     from stainproof.inference.export import to_onnx
+    from stainproof.inference.onnx_metadata import add_metadata
     from stainproof.models.weights import load_network, replace_last_layer
 
     before = home.classifier.members[0].card
@@ -141,11 +142,13 @@ def _write_run(made: RunFolder, home: "Home", choice: "Choice", adaptation: Adap
     weights_sha256 = files.sha256_of(made.best)
     made.write_reference(home.reference.of_weights(weights_sha256).to_bytes())
     adaptation.write(made.path / ADAPTATION_FILE)
+    model = to_onnx(network, before.preprocessing)
+    model = add_metadata(model, before.classes, before.preprocessing)
     num = len(adaptation.names)
     card = before.model_copy(
         update={
             "weights_sha256": weights_sha256,
-            "onnx_sha256": made.write_model(made.onnx, to_onnx(network, before.preprocessing)),
+            "onnx_sha256": made.write_model(made.onnx, model),
             "int8_sha256": "",
             "calibration_sha256": "" if adaptation.is_changed else before.calibration_sha256,
             "adapted": f"from weights {before.weights_sha256[:12]} with {num} labels of "
