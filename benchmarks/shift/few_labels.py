@@ -84,7 +84,7 @@ def _chosen(home: Home, one: LabelledSet, num: int, way: str, seed: int) -> NDAr
     pool = order[: int(POOL_SHARE * len(order))]
     features = one.embedding.features[pool]
     probs = softmax(home.classifier.extractor.logits(features), axis=1)
-    return pool[choose_cells(features, probs, num)]
+    return pool[choose_cells(features, probs, num, seed)]
 
 
 def adapted(

@@ -4,6 +4,7 @@ import csv
 import io
 import os
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -24,18 +25,20 @@ COLUMNS = ("file", "label", "predicted", "confidence")
 Floats = NDArray[np.floating]
 
 
-def choose_cells(features: Floats, probs: Floats, num: int) -> NDArray[np.int64]:
+def choose_cells(features: Floats, probs: Floats, num: int, seed: int = 0) -> NDArray[np.int64]:
     """Choose cells to label, the most useful first.
 
     The predicted classes take turns, the rarest first, until each has its equal share or no cell is
-    left. In its turn a class gives the cell with the largest product of uncertainty (1 less the
-    margin of the two largest probabilities) and distance to the nearest chosen cell, as in k-centre
-    selection (Sener and Savarese 2018). The choice is deterministic.
+    left. In the first and every second turn a class gives the cell with the largest product of
+    uncertainty (1 less the margin of the two largest probabilities) and distance to the nearest
+    chosen cell, as in k-centre selection (Sener and Savarese 2018); in the other turns a random
+    cell, because uncertain cells alone do not represent their class.
 
     Args:
         features: Penultimate features, (n, d).
         probs: (n, classes).
         num: Number of cells, at most n.
+        seed: Seed of the random cells.
 
     Returns:
         int64 (num,), positions.
@@ -51,12 +54,17 @@ def choose_cells(features: Floats, probs: Floats, num: int) -> NDArray[np.int64]
     distance = np.linalg.norm(points - points.mean(axis=0), axis=1)
     chosen: list[int] = []
     is_free = np.ones(len(points), dtype=bool)
-    while len(chosen) < num:
+    rng = np.random.default_rng(seed)
+    for turn in count():
+        if len(chosen) == num:
+            break
         for label in turns:
             candidates = np.flatnonzero(is_free & (predicted == label))
             if not len(candidates) or len(chosen) == num:
                 continue
-            index = int(candidates[np.argmax((uncertainty * distance)[candidates])])
+            usefulness = (uncertainty * distance)[candidates]
+            best = np.argmax(usefulness) if turn % 2 == 0 else rng.integers(len(candidates))
+            index = int(candidates[best])
             to_it = np.linalg.norm(points - points[index], axis=1)
             distance = to_it if not chosen else np.minimum(distance, to_it)
             chosen.append(index)
@@ -86,7 +94,7 @@ def pick(
         out: The `.csv` file to write.
         num: Number of cells, 1 or more.
         lab: A laboratory profile or its file, by which the images are standardised first.
-        seed: Seed of the subset that is read of more than 2,000 images, 0 or more.
+        seed: Seed of the random cells and of the subset of more than 2,000 images, 0 or more.
         track: Shows progress.
         say: Called with notes on what is skipped.
 
@@ -124,7 +132,7 @@ def pick(
     starts = track(range(0, len(found.rgb), 128), "computing features", -(-len(found.rgb) // 128))
     features = np.concatenate([classifier.features(found.rgb[at : at + 128]) for at in starts])
     probs = softmax(classifier.extractor.logits(features), axis=1)
-    chosen = choose_cells(features, probs, num)
+    chosen = choose_cells(features, probs, num, seed)
     _write(path, classifier, [found.names[index] for index in chosen], probs[chosen])
     return [found.names[index] for index in chosen]
 
