@@ -130,7 +130,9 @@ def test_a_run_without_a_reference_takes_one_without_training_images(
     old = tmp_path / "old"
     folder = RunFolder(old)
     source = RunFolder(run)
-    folder.copy_files(source, source.config, source.training_hashes, source.best, source.onnx)
+    folder.copy_files(
+        source, source.config, source.training_hashes, source.best, source.onnx, source.calibration
+    )
     folder.write_card(source.read_card())
     with pytest.raises(CheckpointError, match="--reference"):
         api.check(old, [str(turned)], tmp_path / "check")
