@@ -9,6 +9,7 @@
     run folder + images --count--> differential count: count.json, cells.csv, count.html
     run folder + unlabelled images --check--> check.json, check.html;  --pick--> cells to label
     run folder + a few labelled cells --adapt--> run folder for another laboratory
+    run folder + images of a laboratory --profile--> lab.json, which standardises its images
     run folder + evaluations --report--> report.html
     run folder --verify--> checks of its files;  run folder + source --reproduce--> the same weights
 
@@ -55,6 +56,7 @@ from stainproof.inference.verification import verify
 from stainproof.progress import Say, Track, silent, silent_say
 from stainproof.reports.audit_results import audit, write_audit
 from stainproof.reports.count_results import count
+from stainproof.reports.lab_profile import profile
 from stainproof.runs.card import Card
 from stainproof.runs.ensemble import refuse_ensemble
 from stainproof.runs.folder import RunFolder
@@ -83,6 +85,7 @@ __all__ = [
     "make_phantoms",
     "pick",
     "predict",
+    "profile",
     "quantise",
     "report",
     "reproduce",
@@ -151,7 +154,12 @@ def train(
         1
     """
     from stainproof.inference.teacher import load_teacher
-    from stainproof.training.card import make_card, summarise_data, write_examples
+    from stainproof.training.card import (
+        make_card,
+        measure_training_images,
+        summarise_data,
+        write_examples,
+    )
     from stainproof.training.loop import Trainer
     from stainproof.training.resume import resolve_start
 
@@ -202,9 +210,10 @@ def train(
         run.write_config(config)  # from here on the same command goes on with this run
         run.write_training_hashes(split.hashes[split.indices(TRAIN)])
         write_examples(run, parts[TRAIN])
+        appearance = measure_training_images(parts[TRAIN], config.seed)
 
         def write_card(result: "TrainingResult") -> Card:
-            card = make_card(run, config, summary, trainer.network, result)
+            card = make_card(run, config, summary, trainer.network, result, appearance)
             run.write_card(card)
             return card
 
