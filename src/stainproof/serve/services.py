@@ -1,0 +1,120 @@
+"""What the routes share: the model behind its queue, the session, the folder, the counters."""
+
+import asyncio
+import hashlib
+import io
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from fastapi import Depends, Request
+from numpy.typing import NDArray
+from PIL import Image
+
+from stainproof.data.images import Images, to_square
+from stainproof.data.tree import Tree, scan
+from stainproof.inference.classifier import Classifier
+from stainproof.machine import num_cores
+from stainproof.serve.batching import Batcher
+from stainproof.serve.instruments import Instruments
+from stainproof.serve.settings import Settings
+from stainproof.serve.store import ModelFacts, NewCell, Store
+
+
+@dataclass(frozen=True)
+class PreparedCell:
+    """A decoded cell that waits for its prediction."""
+
+    name: str
+    square: Images
+    """What the network gets."""
+    picture: bytes
+    """The pixels as PNG."""
+    sha256: str
+
+
+class Services:
+    """The parts of a running server."""
+
+    def __init__(self, model: Path, classifier: Classifier, settings: Settings):
+        """Open the session and start the threads.
+
+        Raises:
+            DataError: The session file cannot be used.
+            ConfigError: Another server has the session open.
+        """
+        self.model_name = model.resolve().name
+        self.classifier, self.settings = classifier, settings
+        self.instruments = Instruments()
+        self.folder = _scan_inside(settings.folder) if settings.folder else None
+        facts = ModelFacts(classifier.weights_sha256, classifier.classes)
+        self.store = Store(settings.session, facts)
+        self.pool = ThreadPoolExecutor(num_cores(), thread_name_prefix="stainproof-decode")
+        self.batcher = Batcher(
+            classifier.predict_proba, settings.limits.num_waiting, self.instruments.batch.observe
+        )
+        self.instruments.waiting.set_function(lambda: self.batcher.num_waiting)
+        sizes = {member.card.preprocessing.size_px for member in classifier.members}
+        self._one_size = len(sizes) == 1
+
+    def close(self) -> None:
+        """Answer what is queued, then end the threads and close the session."""
+        self.batcher.close()
+        self.pool.shutdown()
+        self.store.close()
+
+    def to_input(self, rgb: Images) -> Images:
+        """Return an image as the network takes it; for networks of several sizes as it is."""
+        return to_square(rgb, self.classifier.preprocessing) if self._one_size else rgb
+
+    def prepare_cell(self, name: str, rgb: Images) -> PreparedCell:
+        """Return what is kept of a decoded cell."""
+        stream = io.BytesIO()
+        Image.fromarray(rgb).save(stream, format="PNG", compress_level=1)
+        digest = hashlib.sha256(repr(rgb.shape).encode() + rgb.tobytes()).hexdigest()
+        return PreparedCell(name, self.to_input(rgb), stream.getvalue(), digest)
+
+    async def classify(self, images: Sequence[Images]) -> NDArray[np.float32]:
+        """Return the probabilities of images, one or more, float32 (N, classes).
+
+        Raises:
+            BusyError: Too many images are waiting.
+        """
+        probs = await asyncio.wrap_future(self.batcher.submit(images))
+        self.instruments.images.inc(len(images))
+        return probs
+
+    async def add(self, prepared: Sequence[PreparedCell], paths: Sequence[str]) -> list[int]:
+        """Classify cells and add them to the session; return the ids of the new ones."""
+        if not prepared:
+            return []
+        probs = await self.classify([one.square for one in prepared])
+        cells = [
+            NewCell(one.name, path, one.sha256, one.picture, row)
+            for one, path, row in zip(prepared, paths, probs, strict=True)
+        ]
+        return await asyncio.to_thread(self.store.add, cells)
+
+
+def _scan_inside(folder: Path) -> Tree:
+    """List the images of a folder; those that links would reach outside it are skipped."""
+    tree = scan(folder)
+    home = folder.resolve()
+    inside = [path for path in tree.images if (folder / path).resolve().is_relative_to(home)]
+    tree.skipped["outside the folder"] = len(tree.images) - len(inside)
+    tree.images = inside
+    return tree
+
+
+def services_of(request: Request) -> Services:
+    """Return the parts of the server that a request reached."""
+    services = request.app.state.services
+    assert isinstance(services, Services)
+    return services
+
+
+Parts = Annotated[Services, Depends(services_of)]
+"""The parts of the server, as an argument of a route."""
