@@ -1,7 +1,7 @@
 """The interface of the page: cells, decisions, undo, count, agreement, exports."""
 
 import asyncio
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -28,7 +28,7 @@ router = APIRouter(prefix="/api")
 CHUNK = 32
 """Files of the folder that one request reads."""
 MAX_ID = 2**53
-Reviewer = Annotated[Literal[1, 2], Query(description="Who reviews")]
+Reviewer = Annotated[int, Query(ge=1, le=2, description="Who reviews")]
 CellId = Annotated[int, Path(ge=1, le=MAX_ID)]
 ANSWERS: dict[int | str, dict[str, Any]] = {
     status: REFUSALS[status] for status in (400, 401, 403, 422)
@@ -155,11 +155,11 @@ async def read_folder(asked: ReadFolder, parts: Parts, reviewer: Reviewer = 1) -
         raise HTTPException(404, "no folder; start the server with --folder")
     tree = parts.folder
     chosen = tree.images[asked.start : asked.start + CHUNK]
-    paths = [(tree.folder / path).resolve() for path in chosen]
+    paths = [path.resolve() for path in chosen]
     loop = asyncio.get_running_loop()
 
     def prepare(index: int) -> PreparedCell | Refused:
-        name = printable(chosen[index])
+        name = printable(chosen[index].relative_to(tree.folder))
         try:
             return parts.prepare_cell(name, decode(paths[index]).rgb)
         except DataError as error:

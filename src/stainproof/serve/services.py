@@ -103,7 +103,7 @@ def _scan_inside(folder: Path) -> Tree:
     """List the images of a folder; those that links would reach outside it are skipped."""
     tree = scan(folder)
     home = folder.resolve()
-    inside = [path for path in tree.images if (folder / path).resolve().is_relative_to(home)]
+    inside = [path for path in tree.images if path.resolve().is_relative_to(home)]
     tree.skipped["outside the folder"] = len(tree.images) - len(inside)
     tree.images = inside
     return tree

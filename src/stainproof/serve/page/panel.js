@@ -1,0 +1,81 @@
+// The differential, live: one line for each class, on which cells can be dropped.
+
+import {$, attributes, capital, make, plural} from "./dom.js";
+import {UNCLASSIFIED, classes, state} from "./state.js";
+import {dropOn} from "./actions.js";
+import {scrollToSection} from "./gallery.js";
+
+const lines = new Map();  // name -> elements
+const digits = (value) => value.toFixed(value < 10 ? 1 : 0);
+
+export function draw() {
+  const {count} = state;
+  const hasCells = state.cells.size > 0;
+  $("panel").hidden = !hasCells;
+  if (!hasCells) return;
+  for (const one of classes()) {
+    const found = count.classes[one.name] ?? count.per_100_white[one.name] ?? null;
+    drawLine(lines.get(one.name) ?? makeLine(one), one, found);
+  }
+  const open = count.num_cells - count.num_reviewed;
+  $("summary").textContent = `${plural(count.num_white, "white cell")}` +
+    (open ? `; ${plural(open, "cell")} not reviewed` : "; all cells reviewed");
+  const missing = 100 - count.num_white;
+  $("few").hidden = missing <= 0;
+  $("few").textContent = `A differential needs 100 white cells or more; ${plural(missing, "more cell")} would do.`;
+  $("blind").checked = state.session.is_blind;
+  for (const button of document.querySelectorAll("[data-reviewer]")) {
+    attributes(button, {"aria-pressed": Number(button.dataset.reviewer) === state.reviewer});
+  }
+  drawAgreement();
+}
+
+function makeLine({name, title, key, is_white}) {
+  const value = make("b", {className: "value"}), interval = make("span", {className: "interval"});
+  const num = make("span", {className: "num"});
+  const range = make("span", {className: "range"}), point = make("span", {className: "point"});
+  const button = make("button", {type: "button", onclick: () => scrollToSection(name)},
+    make("kbd", {textContent: key}), make("span", {className: "name", textContent: capital(title)}), value, interval, num,
+    make("span", {className: "bar", ariaHidden: "true"}, range, point));
+  const item = make("li", {}, button);
+  dropOn(item, name);
+  $(name === UNCLASSIFIED ? "rest" : is_white ? "white" : "apart").append(item);
+  const made = {item, button, value, interval, num, range, point};
+  lines.set(name, made);
+  return made;
+}
+
+function drawLine(line, one, found) {
+  const num = found ? found.num : state.count.num_unclassified;
+  line.num.textContent = num.toLocaleString("en");
+  line.item.classList.toggle("absent", !num);
+  if (!found) return;
+  const {percent, low, high} = found, isEmpty = !state.count.num_white;
+  line.value.textContent = isEmpty ? "" : `${percent.toFixed(1)}${one.is_white ? " %" : ""}`;
+  line.interval.textContent = isEmpty ? "" : `${digits(low)} to ${digits(high)}`;
+  const clamp = (value) => Math.min(100, Math.max(0, value));
+  line.range.style.left = `${clamp(low)}%`;
+  line.range.style.width = `${clamp(high) - clamp(low)}%`;
+  line.point.style.left = `${clamp(percent)}%`;
+}
+
+const share = ({value, low, high}) =>
+  `${(100 * value).toFixed(0)} % (${(100 * low).toFixed(0)} to ${(100 * high).toFixed(0)})`;
+
+function drawAgreement() {
+  const {num_both, num_equal, kappa, shown, num_shown, blind, num_blind, anchoring} = state.agreement;
+  const rows = [];
+  if (num_both) {
+    const agreed = `${num_equal} of ${plural(num_both, "cell")} equal`;
+    rows.push(["Both reviewers", kappa === null ? agreed : `kappa ${kappa.toFixed(2)}; ${agreed}`]);
+  }
+  if (shown) rows.push(["Model, class shown", `agrees on ${share(shown)} of ${num_shown}`]);
+  if (blind) rows.push(["Model, class hidden", `agrees on ${share(blind)} of ${num_blind}`]);
+  if (anchoring) {
+    const points = (value) => `${value < 0 ? "−" : ""}${Math.abs(100 * value).toFixed(0)}`;
+    rows.push(["Difference (anchoring)",
+      `${points(anchoring.value)} points (${points(anchoring.low)} to ${points(anchoring.high)})`]);
+  }
+  $("agreement").replaceChildren(...rows.map(([name, text]) =>
+    make("div", {}, make("dt", {textContent: name}), make("dd", {textContent: text}))));
+}

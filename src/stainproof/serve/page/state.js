@@ -1,0 +1,98 @@
+// What the page knows: the cells as the server last told, the selection, the filter.
+// Components subscribe and draw; nothing else changes the document.
+
+export const UNCLASSIFIED = "unclassified";
+export const HIDDEN = "";  // the section of cells whose predicted class is hidden
+
+export const state = {
+  session: null,
+  cells: new Map(),  // id -> cell
+  count: null,
+  agreement: null,
+  selected: new Set(),
+  focus: null,  // id of the cell that keys act on
+  anchor: null,  // where a selection with Shift starts
+  filter: "all",
+  size: 112,  // px, width of a picture
+  reviewer: 1,
+};
+
+const listeners = new Set();
+let isQueued = false;
+
+export const subscribe = (listener) => listeners.add(listener);
+
+/** Draw all components once, in the next frame. */
+export function changed() {
+  cache = null;
+  if (isQueued) return;
+  isQueued = true;
+  requestAnimationFrame(() => {
+    isQueued = false;
+    for (const listener of listeners) listener();
+  });
+}
+
+export const confidence = (cell) => cell.probs ? Math.max(...cell.probs) : 0;
+export const needsCheck = (cell) => !cell.is_reviewed && (cell.is_uncertain || cell.label === null);
+export const isChanged = (cell) => cell.is_reviewed && cell.label !== cell.predicted;
+
+export const FILTERS = {
+  all: ["All", () => true],
+  check: ["To check", needsCheck],
+  open: ["Not reviewed", (cell) => !cell.is_reviewed],
+  changed: ["Changed", isChanged],
+  disputed: ["Disputed", (cell) => cell.is_disputed],
+};
+
+/** The classes in order, then the two sections that are none. */
+export function classes() {
+  const known = state.session.classes.map((one, index) => ({...one, key: index < 9 ? String(index + 1) : ""}));
+  return [...known, {name: UNCLASSIFIED, title: UNCLASSIFIED, key: "0", is_white: false}];
+}
+
+export const titleOf = (name) => classes().find((one) => one.name === name)?.title ?? name;
+
+let cache = null;
+
+/** Sections that have cells to show: {name, title, key, ids}, the most doubtful cells first. */
+export function sections() {
+  if (cache) return cache;
+  const groups = new Map([[HIDDEN, []], ...classes().map((one) => [one.name, []])]);
+  const fits = FILTERS[state.filter][1];
+  for (const cell of state.cells.values()) {
+    if (fits(cell)) groups.get(cell.label ?? HIDDEN).push(cell);
+  }
+  const hidden = {name: HIDDEN, title: "Class hidden", key: "", is_white: false};
+  cache = [hidden, ...classes()]
+    .map((one) => ({...one, cells: groups.get(one.name)}))
+    .filter((one) => one.cells.length)
+    .map((one) => ({
+      ...one,
+      ids: one.cells.sort((a, b) => confidence(a) - confidence(b) || a.id - b.id).map((cell) => cell.id),
+    }));
+  return cache;
+}
+
+export const shownIds = () => sections().flatMap((section) => section.ids);
+
+export const sectionOf = (id) => sections().find((section) => section.ids.includes(id));
+
+/** The cells that an action is about: the selected ones, else the one in focus. */
+export function chosen() {
+  if (state.selected.size) return [...state.selected];
+  return state.focus === null ? [] : [state.focus];
+}
+
+/** Take over what the server answered. */
+export function merge(answer) {
+  for (const cell of answer.cells) state.cells.set(cell.id, cell);
+  state.count = answer.count;
+  changed();
+}
+
+export function select(ids, focus = ids.at(-1) ?? null) {
+  state.selected = new Set(ids);
+  state.focus = state.anchor = focus;
+  changed();
+}

@@ -1,0 +1,51 @@
+// One cell in large, with the probability of every class.
+
+import {$, capital, make} from "./dom.js";
+import {classes, confidence, isChanged, state, titleOf} from "./state.js";
+import {decide, moveTo} from "./actions.js";
+import {neighbour} from "./gallery.js";
+
+const dialog = $("zoom");
+
+export const isOpen = () => dialog.open;
+
+export function open() {
+  if (state.focus === null) return;
+  draw();
+  if (!dialog.open) dialog.showModal();
+}
+
+export function draw() {
+  const cell = state.cells.get(state.focus);
+  if (!cell) return dialog.close();
+  const title = cell.label === null ? "Class hidden" : capital(titleOf(cell.label));
+  const notes = [
+    cell.is_uncertain && "uncertain", isChanged(cell) ? `was ${titleOf(cell.predicted)}` : cell.is_reviewed && "confirmed",
+    cell.is_disputed && "disputed",
+  ].filter(Boolean);
+  $("zoom-title").replaceChildren(title, make("small", {textContent: notes.length ? ` ${notes.join(", ")}` : ""}));
+  $("zoom-name").textContent = cell.name;
+  $("zoom-picture").src = `/api/cells/${cell.id}/picture`;
+  $("zoom-picture").alt = `cell ${cell.name}`;
+  $("zoom-probs").replaceChildren(...classes().map((one) => line(one, cell)));
+}
+
+function line({name, title, key}, cell) {
+  const index = state.session.model.classes.indexOf(name);
+  const share = cell.probs && index >= 0 ? cell.probs[index] : null;
+  const button = make("button", {type: "button", onclick: () => decide(name, [cell.id])},
+    make("kbd", {textContent: key}), make("span", {className: "name", textContent: capital(title)}),
+    make("span", {className: "bar"}, make("span", {className: "point"})),
+    make("span", {className: "value", textContent: share === null ? "" : `${(100 * share).toFixed(1)} %`}));
+  button.querySelector(".point").style.width = `${100 * (share ?? 0)}%`;
+  button.setAttribute("aria-pressed", String(cell.label === name));
+  return make("li", {}, button);
+}
+
+dialog.addEventListener("click", (event) => {
+  const {step} = event.target.closest("button")?.dataset ?? {};
+  if (step) moveTo(neighbour(step > 0 ? "ArrowRight" : "ArrowLeft"));
+});
+dialog.addEventListener("close", () => { if (state.focus !== null) moveTo(state.focus); });
+
+export {confidence};
