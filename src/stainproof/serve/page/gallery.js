@@ -39,7 +39,8 @@ export function draw() {
 function makeBlock({name, title}) {
   const heading = make("h2", {}, make("span", {textContent: capital(title)}), make("small"));
   const confirm = make("button", {type: "button", className: "plain", onclick: () => confirmAll(name)});
-  const header = make("header", {}, heading, confirm);
+  const hint = name === HIDDEN ? make("p", {textContent: "Give each cell a class with a number key."}) : null;
+  const header = make("header", {}, heading, hint, confirm);
   const list = make("div", {className: "tiles"});
   const section = make("section", {}, header, list);
   section.dataset.name = name;
@@ -94,7 +95,7 @@ export function drawTiles() {
 function makeTile(id) {
   const picture = make("img", {src: `/api/cells/${id}/picture`, alt: "", draggable: false, decoding: "async"});
   const tile = make("div", {className: "tile", id: `cell-${id}`, draggable: true}, picture,
-    make("span", {className: "mark"}), make("span", {className: "caption"}));
+    make("span", {className: "mark", ariaHidden: "true"}), make("span", {className: "caption"}));
   attributes(tile, {role: "option"});
   tile.dataset.id = id;
   tiles.set(id, tile);
@@ -133,13 +134,10 @@ function captionOf(cell) {
 }
 
 function spoken(cell) {
-  const parts = [cell.label === null ? "class hidden" : titleOf(cell.label)];
-  if (cell.probs) parts.push(`${Math.round(100 * confidence(cell))} percent`);
-  if (cell.is_uncertain) parts.push("uncertain");
-  if (isChanged(cell)) parts.push(`changed from ${titleOf(cell.predicted)}`);
-  else if (cell.is_reviewed) parts.push("confirmed");
+  const parts = [cell.label === null ? "" : titleOf(cell.label), captionOf(cell)];
+  if (cell.is_reviewed && !isChanged(cell)) parts.push("confirmed");
   if (cell.is_disputed) parts.push("disputed");
-  return [...parts, cell.name].join(", ");
+  return [...parts, cell.name].filter(Boolean).join(", ");
 }
 
 /** Bring a cell into view and move the keyboard focus to its list. */

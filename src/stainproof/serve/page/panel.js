@@ -7,6 +7,7 @@ import {scrollToSection} from "./gallery.js";
 
 const lines = new Map();  // name -> elements
 const digits = (value) => value.toFixed(value < 10 ? 1 : 0);
+const signed = (value, decimals) => value.toFixed(decimals).replace("-", "−");
 
 export function draw() {
   const {count} = state;
@@ -67,12 +68,12 @@ function drawAgreement() {
   const rows = [];
   if (num_both) {
     const agreed = `${num_equal} of ${plural(num_both, "cell")} equal`;
-    rows.push(["Both reviewers", kappa === null ? agreed : `kappa ${kappa.toFixed(2)}; ${agreed}`]);
+    rows.push(["Both reviewers", kappa === null ? agreed : `kappa ${signed(kappa, 2)}; ${agreed}`]);
   }
   if (shown) rows.push(["Model, class shown", `agrees on ${share(shown)} of ${num_shown}`]);
   if (blind) rows.push(["Model, class hidden", `agrees on ${share(blind)} of ${num_blind}`]);
   if (anchoring) {
-    const points = (value) => `${value < 0 ? "−" : ""}${Math.abs(100 * value).toFixed(0)}`;
+    const points = (value) => signed(100 * value, 0);
     rows.push(["Difference (anchoring)",
       `${points(anchoring.value)} points (${points(anchoring.low)} to ${points(anchoring.high)})`]);
   }
