@@ -33,7 +33,7 @@ PYTEST = OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto
 
 # Under two minutes on two cores; what takes more than a few seconds is in test-slow.
 test: $(READY)
-	$(PYTEST) --dist loadfile -m "not slow"
+	$(PYTEST) --dist loadfile -m "not slow and not campaign"
 
 test-slow: $(READY)
 	$(PYTEST) --dist load -m slow

@@ -4,7 +4,7 @@ import csv
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -337,11 +337,20 @@ MUTATIONS: dict[str, Mutation] = {
 COMMANDS = ("predict", "predict torch", "evaluate", "report", "verify")
 
 
-@pytest.mark.parametrize(
-    "command",
-    [COMMANDS[0], *(pytest.param(one, marks=pytest.mark.slow) for one in COMMANDS[1:])],
-)
-@pytest.mark.parametrize("name", MUTATIONS)
+def pairs() -> Iterator[Any]:
+    """Every mutation with every command: with `predict` in the fast suite, with one more in turn in
+    the slow suite, with the others in the campaign.
+    """
+    first, *others = COMMANDS
+    for number, name in enumerate(MUTATIONS):
+        yield pytest.param(name, first)
+        in_turn = others[number % len(others)]
+        for other in others:
+            mark = pytest.mark.slow if other == in_turn else pytest.mark.campaign
+            yield pytest.param(name, other, marks=mark)
+
+
+@pytest.mark.parametrize(("name", "command"), pairs())
 def test_a_hostile_run_folder_ends_in_one_line_or_is_right(
     name: str,
     command: str,

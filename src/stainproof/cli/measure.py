@@ -14,6 +14,7 @@ from stainproof.cli.options import (
     Data,
     Engine,
     Filter,
+    LabFile,
     Run,
     Seed,
     Tta,
@@ -39,6 +40,7 @@ def evaluate(
     tta: Tta = "none",
     filter_name: Filter = "none",
     cutoff: Cutoff = 0.5,
+    lab: LabFile = None,
     *,
     options: "SourceConfig",
 ) -> None:
@@ -55,13 +57,15 @@ def evaluate(
             engine=engine,
             inference=inference,
             options=options,
+            lab=lab,
             track=bars.track,
+            say=bars.announce,
         )
     console.print_evaluation(result)
 
 
 @app.command(
-    epilog="Examples:\n\nstainproof predict runs/first new_cells/ --out predictions.csv\n\n"
+    epilog="Examples:\n\nstainproof predict stainproof-light new_cells/ --out predictions.csv\n\n"
     "stainproof predict runs/first 'slides/**/*.png' --out predictions.parquet"
 )
 def predict(
@@ -75,6 +79,7 @@ def predict(
     filter_name: Filter = "none",
     cutoff: Cutoff = 0.5,
     bits: Bits = 0,
+    lab: LabFile = None,
 ) -> None:
     """Predict the class of every image, with the probability of each class."""
     from stainproof import api
@@ -88,6 +93,7 @@ def predict(
             engine=engine,
             inference=inference,
             bits=bits,
+            lab=lab,
             track=bars.track,
             say=bars.announce,
         )

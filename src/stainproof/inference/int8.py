@@ -19,6 +19,7 @@ from stainproof.progress import Track, silent
 from stainproof.runs.artefact import Artefact
 from stainproof.runs.ensemble import refuse_ensemble
 from stainproof.runs.folder import RunFolder
+from stainproof.runs.shipped import find_run, refuse_shipped
 
 BATCH_SIZE = 32
 CALIBRATION_IMAGES = 200
@@ -65,8 +66,9 @@ def quantise(
     """
     if seed < 0:
         raise ConfigError(f"seed must be 0 or more, got {seed}")
-    refuse_ensemble(Path(run), "quantise its runs, then make it anew")
-    folder = RunFolder(run)
+    folder = RunFolder(find_run(run))
+    refuse_ensemble(folder.path, "quantise its runs, then make it anew")
+    refuse_shipped(folder.path, "quantise a run that was fine-tuned from it")
     folder.check_not_in_training()
     exact = Classifier.load(run, DEFAULT)
     data = sources.load(source, exact.preprocessing, options=options, track=track)

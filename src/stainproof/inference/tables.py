@@ -20,6 +20,7 @@ from stainproof.errors import ConfigError, DataError
 from stainproof.inference.classifier import Classifier
 from stainproof.labels import TABLE_COLUMNS
 from stainproof.progress import Say, Track, silent, silent_say
+from stainproof.shift.lab import Lab
 from stainproof.text import quote_formula
 
 SUFFIXES = (".csv", ".parquet", ".jsonl")
@@ -34,6 +35,7 @@ def predict(
     engine: str = "auto",
     inference: InferenceConfig | None = None,
     bits: int = 0,
+    lab: Lab | str | Path | None = None,
     track: Track = silent,
     say: Say = silent_say,
 ) -> tuple[int, int]:
@@ -49,6 +51,7 @@ def predict(
         inference: Test-time augmentation and filter.
         bits: Number of bits that the values of 16-bit files use; 0: that of the files, or found
             from the largest value.
+        lab: A laboratory profile or its file, by which images are standardised first.
         track: Shows progress.
         say: Called with a note for each kind of file that is skipped in a folder.
 
@@ -56,7 +59,7 @@ def predict(
         The number of rows, and how many of them are images that could not be read.
 
     Raises:
-        CheckpointError: The run folder cannot be used.
+        CheckpointError: The run folder or the profile cannot be used.
         ConfigError: The engine is unknown or not installed, or `bits` is not allowed.
         DataError: A path matches no image, or the suffix of the table is unknown.
     """
@@ -66,8 +69,8 @@ def predict(
         allowed = ", ".join(map(str, BITS_FOUND))
         raise ConfigError(f"bits must be 0 or one of {allowed}, got {bits}")
     paths = stream.find(images, say)
-    classifier = Classifier.load(run, engine, inference)
-    decoded = stream.read(paths, classifier.preprocessing, bits)
+    classifier = Classifier.load(run, engine, inference, lab=lab)
+    decoded = stream.read(paths, classifier.preprocessing, bits, classifier.standardise)
     items = track(decoded, "predicting", len(paths))
     return write_predictions(classifier, items, path)
 
@@ -91,7 +94,7 @@ def write_predictions(classifier: Classifier, items: Iterable[Item], path: Path)
 
     Args:
         classifier: The classifier.
-        items: Images or errors, in order.
+        items: Standardised images or errors, in order.
         path: File to write, atomically; its suffix chooses the format.
 
     Returns:
@@ -154,7 +157,7 @@ def _predict_chunk(
     classifier: Classifier, chunk: tuple[Item, ...], columns: pyarrow.Schema
 ) -> pyarrow.Table:
     images = [item.rgb for item in chunk if item.rgb is not None]
-    probs: Iterator[np.ndarray] = iter(classifier.predict_proba(images) if images else ())
+    probs: Iterator[np.ndarray] = iter(classifier.predict_standardised(images) if images else ())
     rows = []
     for item in chunk:
         if item.rgb is None:

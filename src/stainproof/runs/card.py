@@ -46,6 +46,8 @@ class Card(Described):
     """Hash of the ONNX model; empty until training has ended."""
     int8_sha256: str = ""
     """Hash of the quantised model; empty until `quantise` has kept one."""
+    calibration_sha256: str = ""
+    """Hash of `calibration.json`; empty if the probabilities are not calibrated."""
     engine: str = "torch"
     """Default inference engine: the fastest of those installed after training."""
     best: EpochRecord
