@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from stainproof.cli.app import app
+from stainproof.cli.options import LabFile
 from stainproof.cli.terminal import echo
 from stainproof.errors import ConfigError
 
@@ -17,7 +18,9 @@ NEEDED = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
     "stainproof serve runs/first --folder slide_12/ --session slide_12.session"
 )
 def serve(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A run folder that train made.")],
+    model: Annotated[
+        str, typer.Argument(metavar="[MODEL]", help="A run folder, or a shipped model.")
+    ] = "",
     folder: Annotated[
         Path | None, typer.Option(help="Folder of images that the page offers to open.")
     ] = None,
@@ -35,6 +38,14 @@ def serve(
             envvar="STAINPROOF_API_KEY", help="Key that clients must send.", show_default=False
         ),
     ] = "",
+    lab: LabFile = None,
+    errors: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="EVAL",
+            help="Evaluation on labelled cells of this laboratory; by default the run's own.",
+        ),
+    ] = None,
 ) -> None:
     """Serve predictions, counts and a page for reviewing cells, on this machine."""
     from importlib.util import find_spec
@@ -43,8 +54,9 @@ def serve(
         raise ConfigError(
             f"serve needs {', '.join(missing)}; install them with: pip install 'stainproof[serve]'"
         )
+    from stainproof.serve.server import default_model
     from stainproof.serve.server import serve as run_server
     from stainproof.serve.settings import Settings
 
     settings = Settings(host=host, port=port, api_key=api_key, folder=folder, session=session)
-    run_server(model, settings, say=echo)
+    run_server(model or default_model(), settings, lab=lab, errors=errors, say=echo)

@@ -7,9 +7,9 @@ import zipfile
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from stainproof import provenance
 from stainproof.errors import DataError
-from stainproof.serve.differential import LOINC, UNCLASSIFIED
+from stainproof.evaluation.count import UNCLASSIFIED
+from stainproof.serve.haematology import loinc_codes
 from stainproof.serve.review import REVIEWERS, Review
 from stainproof.serve.services import Services
 from stainproof.text import quote_formula
@@ -99,17 +99,14 @@ def cells_zip(review: Review) -> bytes:
 
 
 def count_json(parts: Services, review: Review) -> bytes:
-    """Return the count with LOINC codes and where it comes from."""
-    count = review.count().model_dump()
-    tree = {
-        "classes": count.pop("classes"),
-        **count,
-        "loinc": {name: LOINC[name] for name in review.classes if name in LOINC},
-        "reviewer": review.reviewer,
-        "model": parts.model_name,
-        "weights_sha256": parts.classifier.weights_sha256,
-        "provenance": provenance.collect().model_dump(mode="json"),
-    }
+    """Return the count as `stainproof count` writes it, with LOINC codes and the reviewer.
+
+    Raises:
+        DataError: There is no cell.
+    """
+    tree = json.loads(parts.counting.whole(review).to_json())
+    tree["loinc"] = loinc_codes(review.classes)
+    tree["reviewer"] = review.reviewer
     return f"{json.dumps(tree, indent=2)}\n".encode()
 
 

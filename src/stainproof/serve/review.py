@@ -3,11 +3,13 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel
 
+from stainproof.evaluation.count import THRESHOLD, UNCLASSIFIED
 from stainproof.evaluation.intervals import difference, proportion
 from stainproof.runs.artefact import Estimate
-from stainproof.serve.differential import UNCLASSIFIED, Differential, differential
 from stainproof.serve.store import Decision, Store, StoredCell
 
 REVIEWERS = (1, 2)
@@ -21,7 +23,8 @@ class CellView(BaseModel):
     id: int
     name: str
     label: str | None
-    """The reviewer's class, else the predicted one; None if that is hidden."""
+    """The reviewer's class, else the predicted one, or `unclassified` if that has a probability
+    below the threshold of the count; None if it is hidden."""
     predicted: str | None
     probs: list[float] | None
     """In the order of the model's classes."""
@@ -71,11 +74,12 @@ class Review:
         self, cell: StoredCell, own: Decision | None, other: Decision | None, is_blind: bool
     ) -> CellView:
         hidden = is_blind and cell.is_blind and own is None
-        predicted = None if hidden else self.classes[int(cell.probs.argmax())]
+        predicted = None if hidden else self._predicted(cell)
+        is_sure = cell.probs.max() >= THRESHOLD
         return CellView(
             id=cell.id,
             name=cell.name,
-            label=own.label if own else predicted,
+            label=own.label if own else predicted if is_sure or hidden else UNCLASSIFIED,
             predicted=predicted,
             probs=None if hidden else [round(p, 4) for p in cell.probs.tolist()],
             is_reviewed=own is not None,
@@ -84,7 +88,7 @@ class Review:
         )
 
     def decide(self, ids: Sequence[int], label: str | None) -> list[int]:
-        """Give cells a class, or confirm the class that each one has.
+        """Give cells a class, or confirm the class that each one has or is predicted.
 
         Args:
             ids: Ids of cells; unknown ones are left out.
@@ -104,19 +108,33 @@ class Review:
             elif cell.id in own:
                 labels[cell.id] = (own[cell.id].label, shown)
             elif shown:
-                labels[cell.id] = (self.classes[int(cell.probs.argmax())], shown)
+                labels[cell.id] = (self._predicted(cell), shown)
         if labels:
             self.store.decide(self.reviewer, labels)
         return list(labels)
 
-    def count(self) -> Differential:
-        """Return the differential: the reviewer's classes, and the model's for other cells.
+    def evidence(self) -> tuple[NDArray[np.float32], dict[int, str]]:
+        """Return what the count is made of.
 
-        A hidden prediction counts as unclassified, so that the count does not tell it.
+        A cell whose prediction is hidden is given as unclassified, so that the count does not tell
+        its class.
+
+        Returns:
+            Probabilities float32 (cells, classes), and position -> class that the reviewer gave.
         """
-        views = self.views()
-        labels = [view.label or UNCLASSIFIED for view in views]
-        return differential(self.classes, labels, sum(view.is_reviewed for view in views))
+        cells = self.store.cells()
+        own = self.store.decisions(self.reviewer)
+        is_blind = self.store.is_blind
+        confirmed = {
+            index: own[cell.id].label if cell.id in own else UNCLASSIFIED
+            for index, cell in enumerate(cells)
+            if cell.id in own or (is_blind and cell.is_blind)
+        }
+        empty = np.empty((0, len(self.classes)), dtype=np.float32)
+        return np.array([cell.probs for cell in cells]) if cells else empty, confirmed
+
+    def _predicted(self, cell: StoredCell) -> str:
+        return self.classes[int(cell.probs.argmax())]
 
     def agreement(self) -> Agreement:
         """Return the agreement of both reviewers, and of this one with the model."""
@@ -124,9 +142,7 @@ class Review:
         other = self.store.decisions(other_than(self.reviewer))
         pairs = [(own[cell].label, other[cell].label) for cell in own if cell in other]
         first = self.store.decisions(self.reviewer, first=True)
-        predicted = {
-            cell.id: self.classes[int(cell.probs.argmax())] for cell in self.store.cells(first)
-        }
+        predicted = {cell.id: self._predicted(cell) for cell in self.store.cells(first)}
         right: dict[bool, list[bool]] = {True: [], False: []}
         for cell, decision in first.items():
             right[decision.was_shown].append(decision.label == predicted[cell])

@@ -8,16 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from stainproof.data.decoding import decode
 from stainproof.errors import DataError
+from stainproof.evaluation.count import UNCLASSIFIED
 from stainproof.serve import exports
-from stainproof.serve.differential import (
-    LOINC,
-    UNCLASSIFIED,
-    Differential,
-    is_white,
-    ordered,
-    title,
-)
-from stainproof.serve.review import UNCERTAIN_BELOW, Agreement, CellView, Review
+from stainproof.serve.counting import Summary
+from stainproof.serve.haematology import is_white, loinc_codes, ordered, title
+from stainproof.serve.review import Agreement, CellView, Review
 from stainproof.serve.routes_v1 import REFUSALS, ModelInfo, model_info
 from stainproof.serve.services import Parts, PreparedCell, Services
 from stainproof.serve.uploads import BODY, Refused, decode_all, read_files
@@ -57,9 +52,7 @@ class SessionState(BaseModel):
 
     model: ModelInfo
     classes: list[ClassInfo]
-    uncertain_below: float
     cells: list[CellView]
-    count: Differential
     is_blind: bool
     session: str | None
     """Name of the session file; None if nothing is kept."""
@@ -70,10 +63,9 @@ class SessionState(BaseModel):
 
 
 class Changed(BaseModel):
-    """The cells that a request changed, and the count after it."""
+    """The cells that a request changed."""
 
     cells: list[CellView]
-    count: Differential
 
 
 class Added(Changed):
@@ -117,15 +109,14 @@ def session(parts: Parts, reviewer: Reviewer = 1) -> SessionState:
     """Return the session as a reviewer sees it."""
     review = review_of(parts, reviewer)
     limits, folder = parts.settings.limits, parts.folder
+    codes = loinc_codes(parts.classifier.classes)
     return SessionState(
         model=model_info(parts),
         classes=[
-            ClassInfo(name=name, title=title(name), loinc=LOINC.get(name), is_white=is_white(name))
+            ClassInfo(name=name, title=title(name), loinc=codes.get(name), is_white=is_white(name))
             for name in ordered(parts.classifier.classes)
         ],
-        uncertain_below=UNCERTAIN_BELOW,
         cells=review.views(),
-        count=review.count(),
         is_blind=parts.store.is_blind,
         session=parts.settings.session.name if parts.settings.session else None,
         folder=folder
@@ -219,7 +210,13 @@ def blind(asked: Blind, parts: Parts, reviewer: Reviewer = 1) -> Changed:
     """Hide the predicted class of a random tenth of the cells until they are decided."""
     parts.store.set_blind(asked.is_blind)
     review = review_of(parts, reviewer)
-    return Changed(cells=review.views(), count=review.count())
+    return Changed(cells=review.views())
+
+
+@router.get("/count")
+def count(parts: Parts, reviewer: Reviewer = 1) -> Summary | None:
+    """Return the differential count: the reviewer's classes, and the model's for other cells."""
+    return parts.counting.of_review(review_of(parts, reviewer))
 
 
 @router.get("/agreement")
@@ -245,5 +242,5 @@ def review_of(parts: Services, reviewer: int) -> Review:
 
 
 def changes(review: Review, ids: list[int]) -> Changed:
-    """Return cells as the reviewer sees them now, and the count."""
-    return Changed(cells=review.views(ids), count=review.count())
+    """Return cells as the reviewer sees them now."""
+    return Changed(cells=review.views(ids))

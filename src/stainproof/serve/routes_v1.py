@@ -1,12 +1,15 @@
 """The programming interface: predict, count, models, health, metrics. Keeps no upload."""
 
+import asyncio
 from typing import Any, Literal
 
+import numpy as np
 from fastapi import APIRouter, HTTPException, Request, Response
+from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from stainproof.data.images import Images
-from stainproof.serve.differential import LOINC, Differential, differential
+from stainproof.serve.counting import Summary
 from stainproof.serve.services import Parts, Services
 from stainproof.serve.uploads import BODY, Refused, decode_all, read_files
 
@@ -68,12 +71,10 @@ class Predictions(BaseModel):
     predictions: list[Prediction]
 
 
-class CountOfImages(Differential):
+class CountOfImages(Summary):
     """A differential count of the images of a request."""
 
     model: str
-    loinc: dict[str, str]
-    """Class -> LOINC code, for the classes that have one."""
     refused: list[Refused]
 
 
@@ -110,7 +111,7 @@ async def predict(request: Request, parts: Parts) -> Predictions:
     """
     classes = parts.classifier.classes
     found, probs = await _classify(request, parts)
-    rows = iter(probs)
+    rows = iter(probs.tolist())
     predictions = []
     for one in found:
         if isinstance(one, Refused):
@@ -132,15 +133,10 @@ async def predict(request: Request, parts: Parts) -> Predictions:
 @router.post("/v1/count", responses=REFUSALS, openapi_extra=BODY)
 async def count(request: Request, parts: Parts) -> CountOfImages:
     """Count the classes among the images in the field `images`, as in a differential."""
-    classes = parts.classifier.classes
     found, probs = await _classify(request, parts)
-    labels = [classes[max(range(len(row)), key=row.__getitem__)] for row in probs]
-    return CountOfImages(
-        **dict(differential(classes, labels)),
-        model=parts.model_name,
-        loinc={name: LOINC[name] for name in classes if name in LOINC},
-        refused=[one for one in found if isinstance(one, Refused)],
-    )
+    summary = await asyncio.to_thread(parts.counting.of_images, probs)
+    refused = [one for one in found if isinstance(one, Refused)]
+    return CountOfImages(**dict(summary), model=parts.model_name, refused=refused)
 
 
 def model_info(parts: Services) -> ModelInfo:
@@ -158,7 +154,7 @@ def model_info(parts: Services) -> ModelInfo:
 
 async def _classify(
     request: Request, parts: Services
-) -> tuple[list[tuple[str, Images] | Refused], list[list[float]]]:
+) -> tuple[list[tuple[str, Images] | Refused], NDArray[np.float32]]:
     """Return name and input of every file, or its refusal, and the probabilities of the usable.
 
     Raises:
@@ -176,4 +172,4 @@ async def _classify(
     if not usable:
         reasons = "; ".join(f"{one.name}: {one.error}" for one in refused[:5])
         raise HTTPException(422, f"no file can be used: {reasons}")
-    return found, (await parts.classify(usable)).tolist()
+    return found, await parts.classify(usable)

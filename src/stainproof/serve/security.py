@@ -6,7 +6,7 @@ from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stainproof.serve.settings import Settings, is_loopback
@@ -68,10 +68,12 @@ class Guard:
 
         scope["stainproof.ticket"] = self.ticket
         refusal = self._refusal(scope)
-        if refusal:
-            await JSONResponse({"detail": refusal[1]}, refusal[0])(scope, receive, secured)
-        else:
+        if not refusal:
             await self.app(scope, receive, secured)
+        elif refusal[0] == 401 and scope["path"] == "/":
+            await RedirectResponse("/login", 303)(scope, receive, secured)
+        else:
+            await JSONResponse({"detail": refusal[1]}, refusal[0])(scope, receive, secured)
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         headers = Headers(scope=scope)

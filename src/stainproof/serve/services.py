@@ -16,9 +16,11 @@ from PIL import Image
 
 from stainproof.data.images import Images, to_square
 from stainproof.data.tree import Tree, scan
+from stainproof.evaluation.misclassification import ErrorCounts
 from stainproof.inference.classifier import Classifier
 from stainproof.machine import num_cores
 from stainproof.serve.batching import Batcher
+from stainproof.serve.counting import Counting
 from stainproof.serve.instruments import Instruments
 from stainproof.serve.settings import Settings
 from stainproof.serve.store import ModelFacts, NewCell, Store
@@ -39,22 +41,32 @@ class PreparedCell:
 class Services:
     """The parts of a running server."""
 
-    def __init__(self, model: Path, classifier: Classifier, settings: Settings):
+    def __init__(self, name: str, classifier: Classifier, errors: ErrorCounts, settings: Settings):
         """Open the session and start the threads.
+
+        Args:
+            name: What the model is called.
+            classifier: The model.
+            errors: Its errors on labelled cells, for the intervals of counts.
+            settings: What to read and keep, and limits.
 
         Raises:
             DataError: The session file cannot be used.
             ConfigError: Another server has the session open.
         """
-        self.model_name = model.resolve().name
+        self.model_name = name
         self.classifier, self.settings = classifier, settings
+        self.counting = Counting(classifier, errors)
         self.instruments = Instruments()
         self.folder = _scan_inside(settings.folder) if settings.folder else None
-        facts = ModelFacts(classifier.weights_sha256, classifier.classes)
+        lab = classifier.lab.describe() if classifier.lab else ""
+        facts = ModelFacts(classifier.weights_sha256, classifier.classes, lab)
         self.store = Store(settings.session, facts)
         self.pool = ThreadPoolExecutor(num_cores(), thread_name_prefix="stainproof-decode")
         self.batcher = Batcher(
-            classifier.predict_proba, settings.limits.num_waiting, self.instruments.batch.observe
+            classifier.predict_standardised,
+            settings.limits.num_waiting,
+            self.instruments.batch.observe,
         )
         self.instruments.waiting.set_function(lambda: self.batcher.num_waiting)
         sizes = {member.card.preprocessing.size_px for member in classifier.members}
@@ -67,7 +79,8 @@ class Services:
         self.store.close()
 
     def to_input(self, rgb: Images) -> Images:
-        """Return an image as the network takes it; for networks of several sizes as it is."""
+        """Return an image as the network takes it; for networks of several sizes unresized."""
+        rgb = self.classifier.standardise(rgb)
         return to_square(rgb, self.classifier.preprocessing) if self._one_size else rgb
 
     def prepare_cell(self, name: str, rgb: Images) -> PreparedCell:

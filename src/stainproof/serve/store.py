@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from stainproof.errors import ConfigError, DataError
 
 VERSION = 1
+APPLICATION_ID = 0x73706676
+"""Marks a database as a session (https://sqlite.org/pragma.html#pragma_application_id)."""
 BLIND_SHARE = 0.1
 """Share of the cells whose predicted class the blind mode hides."""
 TABLES = """
@@ -74,6 +76,8 @@ class ModelFacts:
 
     weights_sha256: str
     classes: tuple[str, ...]
+    lab: str = ""
+    """What the laboratory profile changes; empty without one."""
 
 
 class Store:
@@ -96,6 +100,8 @@ class Store:
             ConfigError: Another server has the file open.
         """
         self.path = path
+        self.num_changes = 0
+        """Number of changes since the session was opened."""
         self._lock = RLock()
         self._held = _hold(path) if path else None
         try:
@@ -111,6 +117,11 @@ class Store:
             raise
 
     def _open(self, model: ModelFacts, seed: int) -> None:
+        (kind,) = self._database.execute("PRAGMA application_id").fetchone()
+        (num_tables,) = self._database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if num_tables and kind != APPLICATION_ID:
+            raise DataError(f"{self.path}: not a session file (another kind of database)")
+        self._database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = FULL")
         self._database.execute("PRAGMA trusted_schema = OFF")
@@ -121,6 +132,7 @@ class Store:
                 "version": str(VERSION),
                 "weights_sha256": model.weights_sha256,
                 "classes": json.dumps(model.classes),
+                "lab": model.lab,
                 "seed": str(seed),
                 "is_blind": "0",
             }
@@ -131,13 +143,16 @@ class Store:
             raise DataError(
                 f"{self.path}: session of version {found['version']}; allowed: {VERSION}"
             )
-        if found["weights_sha256"] != model.weights_sha256 or tuple(
-            json.loads(found["classes"])
-        ) != tuple(model.classes):
+        if found["weights_sha256"] != model.weights_sha256:
             raise DataError(
                 f"{self.path}: this session was made with another model (weights "
                 f"{found['weights_sha256'][:12]}, got {model.weights_sha256[:12]}); choose "
                 "another --session, or the model that made it"
+            )
+        if found["lab"] != model.lab:
+            raise DataError(
+                f"{self.path}: this session was made with another laboratory profile "
+                f"({found['lab'] or 'none'}, got {model.lab or 'none'}); choose another --session"
             )
         self.seed = int(found["seed"])
 
@@ -267,6 +282,7 @@ class Store:
                 self._database.execute("ROLLBACK")
                 raise
             self._database.execute("COMMIT")
+            self.num_changes += 1
 
 
 def _hold(path: Path) -> Any:

@@ -12,6 +12,7 @@ from fastapi import HTTPException, Request
 from PIL import Image
 from pydantic import BaseModel
 from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from stainproof.data.decoding import decode
 from stainproof.data.image_file import DECODER_ERRORS, FORMATS
@@ -65,7 +66,7 @@ async def read_files(request: Request, limits: Limits) -> list[tuple[str, bytes]
         raise HTTPException(415, "allowed: multipart/form-data with files in the field 'images'")
     try:
         form = await request.form(max_files=limits.num_files, max_fields=8)
-    except HTTPException as error:  # what Starlette makes of a malformed form
+    except StarletteHTTPException as error:  # a malformed form
         too_many = str(error.detail).startswith("Too many")
         raise HTTPException(413 if too_many else 422, f"form: {error.detail}") from error
     except (ValueError, KeyError) as error:

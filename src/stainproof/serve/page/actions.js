@@ -36,7 +36,22 @@ export async function load() {
   state.selected.clear();
   if (!state.cells.has(state.focus)) state.focus = null;
   await agree();
-  merge({cells: [], count: state.session.count});
+  state.isStale = true;
+  merge({cells: []});
+  count();
+}
+
+let counting = null;
+
+/** Bring the intervals up to date; changes meanwhile are counted afterwards. */
+export async function count() {
+  while (counting) await counting;
+  if (!state.isStale) return;
+  state.isStale = false;
+  counting = get(`/api/count${query()}`).then((found) => { state.count = found; }, () => { state.isStale = true; });
+  await counting;
+  counting = null;
+  changed();
 }
 
 export async function agree() {
@@ -104,6 +119,7 @@ async function settle(answer) {
   await agree();
   state.savedAt = new Date();
   merge(answer);
+  count();
 }
 
 /** The cell to go to after these ones: the next of the same class, else the one before. */

@@ -2,6 +2,7 @@
 
 import {$, announce, message, plural} from "./dom.js";
 import {post, upload} from "./server.js";
+import {count} from "./actions.js";
 import {merge, state} from "./state.js";
 
 const SUFFIXES = /\.(jpe?g|jpe|jfif|png|bmp|tiff?|webp)$/i;
@@ -72,6 +73,7 @@ async function working(total, others, work) {
       added += answer.cells.length;
       refused.push(...answer.refused.map(({name, error}) => `${name}: ${error}`));
       merge(answer);
+      count();
       draw();
     }, signal);
   } catch (error) {

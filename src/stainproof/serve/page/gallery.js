@@ -2,11 +2,15 @@
 
 import {$, announce, attributes, capital, make, plural} from "./dom.js";
 import {
-  HIDDEN, changed, confidence, isChanged, sectionOf, sections, select, shownIds, state, titleOf,
+  HIDDEN, UNCLASSIFIED, changed, confidence, isChanged, sectionOf, sections, select, shownIds, state, titleOf,
 } from "./state.js";
 import {confirmAll, dropOn, enlarge} from "./actions.js";
 
 const CAPTION_PX = 24, GAP_PX = 10, MARGIN_PX = 600;
+const HINTS = {
+  [HIDDEN]: "Give each cell a class with a number key.",
+  [UNCLASSIFIED]: "Give each cell a class; Enter takes the suggestion.",
+};
 const blocks = new Map();  // name of a section -> its elements
 const tiles = new Map();  // id -> tile
 let columns = 1;
@@ -39,7 +43,7 @@ export function draw() {
 function makeBlock({name, title}) {
   const heading = make("h2", {}, make("span", {textContent: capital(title)}), make("small"));
   const confirm = make("button", {type: "button", className: "plain", onclick: () => confirmAll(name)});
-  const hint = name === HIDDEN ? make("p", {textContent: "Give each cell a class with a number key."}) : null;
+  const hint = name in HINTS ? make("p", {textContent: HINTS[name]}) : null;
   const header = make("header", {}, heading, hint, confirm);
   const list = make("div", {className: "tiles"});
   const section = make("section", {}, header, list);
@@ -59,7 +63,7 @@ function makeBlock({name, title}) {
 function drawBlock({heading, confirm, list}, {name, ids}) {
   const open = ids.filter((id) => !state.cells.get(id).is_reviewed).length;
   heading.lastChild.textContent = ` ${ids.length.toLocaleString("en")}`;
-  confirm.hidden = !open || name === HIDDEN;
+  confirm.hidden = !open || name === HIDDEN || name === UNCLASSIFIED;
   confirm.textContent = open === ids.length ? `Confirm all ${open}` : `Confirm the other ${open}`;
   attributes(confirm, {"aria-label": `${confirm.textContent} as ${titleOf(name)}`});
   list.style.height = `${Math.ceil(ids.length / columns) * rowHeight()}px`;
@@ -130,6 +134,7 @@ function captionOf(cell) {
   if (cell.label === null) return "class hidden";
   if (isChanged(cell)) return `was ${titleOf(cell.predicted)}`;
   const percent = `${Math.round(100 * confidence(cell))} %`;
+  if (cell.label === UNCLASSIFIED && !cell.is_reviewed) return `${titleOf(cell.predicted)}? ${percent}`;
   return cell.is_uncertain && !cell.is_reviewed ? `${percent} uncertain` : percent;
 }
 

@@ -1,14 +1,14 @@
 // Start, the frame around gallery and panel, and the keyboard.
 
 import {$, attributes, capital, make, message, plural} from "./dom.js";
-import {FILTERS, changed, classes, needsCheck, sectionOf, select, shownIds, state, subscribe} from "./state.js";
+import {FILTERS, changed, classes, needsCheck, numReviewed, sectionOf, select, shownIds, state, subscribe} from "./state.js";
 import * as actions from "./actions.js";
 import * as adding from "./adding.js";
 import * as gallery from "./gallery.js";
 import * as panel from "./panel.js";
 
 function draw() {
-  const {session, count, cells, selected} = state, hasCells = cells.size > 0;
+  const {session, cells, selected} = state, hasCells = cells.size > 0, num = numReviewed();
   $("model").textContent = session.model.name;
   $("empty").hidden = hasCells || !$("working").hidden;
   $("kept").textContent = session.session
@@ -22,8 +22,8 @@ function draw() {
   for (const id of ["undo", "export"]) $(id).disabled = !hasCells;
   $("reviewed").hidden = !hasCells;
   $("reviewed").querySelector(".text").textContent =
-    `${count.num_reviewed.toLocaleString("en")} of ${count.num_cells.toLocaleString("en")} reviewed`;
-  $("reviewed").querySelector("progress").value = count.num_reviewed / Math.max(count.num_cells, 1);
+    `${num.toLocaleString("en")} of ${cells.size.toLocaleString("en")} reviewed`;
+  $("reviewed").querySelector("progress").value = num / Math.max(cells.size, 1);
   const time = state.savedAt?.toLocaleTimeString("en-GB", {hour: "2-digit", minute: "2-digit"});
   $("saved").textContent = time ? (session.session ? `Saved ${time}` : "Kept until the server stops") : "";
   drawFilters(hasCells);

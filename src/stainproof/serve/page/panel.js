@@ -1,29 +1,30 @@
 // The differential, live: one line for each class, on which cells can be dropped.
 
 import {$, attributes, capital, make, plural} from "./dom.js";
-import {UNCLASSIFIED, classes, state} from "./state.js";
+import {UNCLASSIFIED, classes, numReviewed, state, tally} from "./state.js";
 import {dropOn} from "./actions.js";
 import {scrollToSection} from "./gallery.js";
 
+const clamp = (value) => Math.min(100, Math.max(0, value));
 const lines = new Map();  // name -> elements
 const digits = (value) => value.toFixed(value < 10 ? 1 : 0);
 const signed = (value, decimals) => value.toFixed(decimals).replace("-", "−");
 
 export function draw() {
-  const {count} = state;
-  const hasCells = state.cells.size > 0;
-  $("panel").hidden = !hasCells;
-  if (!hasCells) return;
+  const {cells, count, isStale} = state, open = cells.size - numReviewed();
+  $("panel").hidden = !cells.size;
+  if (!cells.size) return;
+  const {num, numWhite} = tally();
   for (const one of classes()) {
-    const found = count.classes[one.name] ?? count.per_100_white[one.name] ?? null;
-    drawLine(lines.get(one.name) ?? makeLine(one), one, found);
+    drawLine(lines.get(one.name) ?? makeLine(one), one, num[one.name], numWhite, count?.classes[one.name]);
   }
-  const open = count.num_cells - count.num_reviewed;
-  $("summary").textContent = `${plural(count.num_white, "white cell")}` +
+  $("panel").classList.toggle("stale", isStale || !count);
+  $("summary").textContent = `${plural(numWhite, "white cell")}` +
     (open ? `; ${plural(open, "cell")} not reviewed` : "; all cells reviewed");
-  const missing = 100 - count.num_white;
+  const missing = 100 - numWhite;
   $("few").hidden = missing <= 0;
   $("few").textContent = `A differential needs 100 white cells or more; ${plural(missing, "more cell")} would do.`;
+  $("assumption").textContent = count?.assumption ?? "";
   $("blind").checked = state.session.is_blind;
   for (const button of document.querySelectorAll("[data-reviewer]")) {
     attributes(button, {"aria-pressed": Number(button.dataset.reviewer) === state.reviewer});
@@ -46,18 +47,17 @@ function makeLine({name, title, key, is_white}) {
   return made;
 }
 
-function drawLine(line, one, found) {
-  const num = found ? found.num : state.count.num_unclassified;
+function drawLine(line, one, num, numWhite, found) {
+  const percent = numWhite ? 100 * num / numWhite : null;
+  const unit = one.is_white || one.name === UNCLASSIFIED ? " %" : "";
   line.num.textContent = num.toLocaleString("en");
   line.item.classList.toggle("absent", !num);
-  if (!found) return;
-  const {percent, low, high} = found, isEmpty = !state.count.num_white;
-  line.value.textContent = isEmpty ? "" : `${percent.toFixed(1)}${one.is_white ? " %" : ""}`;
-  line.interval.textContent = isEmpty ? "" : `${digits(low)} to ${digits(high)}`;
-  const clamp = (value) => Math.min(100, Math.max(0, value));
-  line.range.style.left = `${clamp(low)}%`;
-  line.range.style.width = `${clamp(high) - clamp(low)}%`;
-  line.point.style.left = `${clamp(percent)}%`;
+  line.value.textContent = percent === null ? "" : `${percent.toFixed(1)}${unit}`;
+  line.point.style.left = `${clamp(percent ?? 0)}%`;
+  const {low, high} = found ?? {low: null, high: null};
+  line.interval.textContent = low === null ? "" : `${digits(low)} to ${digits(high)}`;
+  line.range.style.left = `${clamp(low ?? 0)}%`;
+  line.range.style.width = `${clamp(high ?? 0) - clamp(low ?? 0)}%`;
 }
 
 const share = ({value, low, high}) =>

@@ -7,7 +7,8 @@ export const HIDDEN = "";  // the section of cells whose predicted class is hidd
 export const state = {
   session: null,
   cells: new Map(),  // id -> cell
-  count: null,
+  count: null,  // intervals, as the server last computed them
+  isStale: true,  // whether cells changed since then
   agreement: null,
   selected: new Set(),
   focus: null,  // id of the cell that keys act on
@@ -58,13 +59,14 @@ let cache = null;
 /** Sections that have cells to show: {name, title, key, ids}, the most doubtful cells first. */
 export function sections() {
   if (cache) return cache;
+  const unclassified = classes().at(-1);
   const groups = new Map([[HIDDEN, []], ...classes().map((one) => [one.name, []])]);
   const fits = FILTERS[state.filter][1];
   for (const cell of state.cells.values()) {
     if (fits(cell)) groups.get(cell.label ?? HIDDEN).push(cell);
   }
   const hidden = {name: HIDDEN, title: "Class hidden", key: "", is_white: false};
-  cache = [hidden, ...classes()]
+  cache = [hidden, unclassified, ...classes().slice(0, -1)]
     .map((one) => ({...one, cells: groups.get(one.name)}))
     .filter((one) => one.cells.length)
     .map((one) => ({
@@ -73,6 +75,16 @@ export function sections() {
     }));
   return cache;
 }
+
+/** Numbers of cells by class, and of white cells; unclassified cells are white. */
+export function tally() {
+  const num = Object.fromEntries(classes().map((one) => [one.name, 0]));
+  for (const cell of state.cells.values()) num[cell.label ?? UNCLASSIFIED] += 1;
+  const white = classes().filter((one) => one.is_white || one.name === UNCLASSIFIED);
+  return {num, numWhite: white.reduce((sum, one) => sum + num[one.name], 0)};
+}
+
+export const numReviewed = () => [...state.cells.values()].filter((cell) => cell.is_reviewed).length;
 
 export const shownIds = () => sections().flatMap((section) => section.ids);
 
@@ -87,7 +99,7 @@ export function chosen() {
 /** Take over what the server answered. */
 export function merge(answer) {
   for (const cell of answer.cells) state.cells.set(cell.id, cell);
-  state.count = answer.count;
+  if (answer.cells.length) state.isStale = true;
   changed();
 }
 
