@@ -114,6 +114,7 @@ def cases(folder: Path) -> dict[str, list[str]]:
         "search.proposals": ["--seeds", "1", "--trials", "3"],
         "search.study": [str(folder / "search"), "--data", home, "--tests", clean, shifted, other,
                          "--runs", str(folder / "again"), "--minutes", "0.03"],
+        "serve.load": [runs[0], "--clients", "1", "--seconds", "0.5"],
         "synthetic.speed": ["--images", "80", "--repeats", "1"],
         "synthetic.transfer_to_real_cells": ["--real", other, "--images", "160", "--budget", "2s"],
         "training.networks": ["--only", "searched-20k"],

@@ -7,7 +7,7 @@ from pathlib import Path
 
 COMMANDS = (
     "", "audit", "clean", "train", "average", "ensemble", "quantise", "evaluate", "predict",
-    "report", "verify", "reproduce", "ladder", "search", "submit", "competition", "score",
+    "report", "serve", "verify", "reproduce", "ladder", "search", "submit", "competition", "score",
     "phantom",
 )  # fmt: skip
 PAGE = Path(__file__).with_name("command-line.md")

@@ -14,7 +14,7 @@ from stainproof.cli.app import app
 from tests.common.tiny import tiny_config
 
 COMMANDS = (
-    "audit", "clean", "train", "average", "ensemble", "quantise", "evaluate", "predict", "report",
+    "audit", "clean", "train", "average", "ensemble", "quantise", "evaluate", "predict", "report", "serve",
     "ladder", "search", "submit", "competition", "score", "phantom",
 )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""The review page in a browser: drop, correct, undo, kill, reopen, export, train from the export."""
+"""The review page in a browser: drop, correct, undo, kill the server, reopen, export."""
 
 import json
 import signal
@@ -25,13 +25,15 @@ Promise.all(names.map(async (name) => {
 })).then((files) => {
   files.forEach((file) => transfer.items.add(file));
   for (const kind of ["dragover", "drop"]) {
-    target.dispatchEvent(new DragEvent(kind, {dataTransfer: transfer, bubbles: true, cancelable: true}));
+    const settings = {dataTransfer: transfer, bubbles: true, cancelable: true};
+    target.dispatchEvent(new DragEvent(kind, settings));
   }
   done();
 });
 """
 DRAG = """
-const [tile, target] = [document.getElementById(arguments[0]), document.querySelector(arguments[1])];
+const tile = document.getElementById(arguments[0]);
+const target = document.querySelector(arguments[1]);
 const dataTransfer = new DataTransfer();
 const fire = (element, kind) => element.dispatchEvent(
   new DragEvent(kind, {dataTransfer, bubbles: true, cancelable: true}));
