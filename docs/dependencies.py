@@ -48,7 +48,7 @@ PURPOSES: dict[str, tuple[str, str, str]] = {
     "psycopg": ("extra `postgresql`: search on several machines", "one person", "pg8000"),
     "fastapi": ("extra `serve`: the server", "one person", "Starlette with more code, Litestar"),
     "prometheus-client": ("extra `serve`: metrics", "Prometheus (CNCF)", "100 lines of text"),
-    "python-multipart": ("extra `serve`: uploads", "Marcelo Trylesinski", "nothing: FastAPI needs it"),
+    "python-multipart": ("extra `serve`: uploads", "one person", "nothing: FastAPI needs it"),
     "uvicorn": ("extra `serve`: HTTP", "Encode, Kludex", "hypercorn, granian"),
     "timm": ("extra `transfer`: pretrained networks", "Hugging Face", "torchvision's models"),
     "editables": ("builds the package", "PyPA member", "comes with hatchling"),

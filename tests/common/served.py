@@ -32,7 +32,7 @@ START_S = 100
 
 def train_tiny(cells: Path, out: Path) -> Path:
     """Train a run that tells the colours of `tests.common.cells` apart."""
-    api.train(cells, out, tiny_config("training.epochs=6"))
+    api.train(cells, out, tiny_config("training.epochs=40", "training.batch_size=8"))
     return out
 
 

@@ -14,8 +14,8 @@ from stainproof.cli.app import app
 from tests.common.tiny import tiny_config
 
 COMMANDS = (
-    "audit", "clean", "train", "average", "ensemble", "quantise", "evaluate", "predict", "report", "serve",
-    "ladder", "search", "submit", "competition", "score", "phantom",
+    "audit", "clean", "train", "average", "ensemble", "quantise", "evaluate", "predict", "report",
+    "serve", "ladder", "search", "submit", "competition", "score", "phantom",
 )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from tests.common.browser import chromium, needs_browser, wait
 from tests.common.cells import CLASSES, write_cells
 from tests.common.served import Process, train_tiny
 
+AXE = Path(__file__).parents[1] / "vendor" / "axe.min.js"
 pytestmark = [pytest.mark.slow, needs_browser]
 
 DROP = """
@@ -238,6 +239,44 @@ def test_many_cells_are_in_the_document_only_while_they_are_in_view(
     page.run("scrollTo(0, document.body.scrollHeight)")
     wait(browser, lambda: not top & set(page.states()))
     assert len(page.all(".tile")) < 250
+    server.end()
+
+
+def violations(page: Page) -> list[str]:
+    """Return the rules of axe-core that the page breaks now."""
+    page.run(AXE.read_text(encoding="utf-8"))
+    return list(
+        page.browser.execute_async_script(
+            "axe.run(document, {resultTypes: ['violations']}).then((found) => arguments[0]("
+            "found.violations.map((one) => `${one.id}: ${one.nodes[0].html}`)))"
+        )
+    )
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_screen_reader_can_use_every_state(
+    run: Path, images: list[Path], browser: Any, scheme: str
+) -> None:
+    browser.set_script_timeout(60)
+    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    server = Process(run, "--port", 0).wait()
+    page = Page(browser, server.url)
+    assert violations(page) == []
+    page.choose([*images, Path(__file__)])
+    assert page.one("#messages").text
+    page.run("document.querySelector('.tile').click()")
+    page.keys("1")
+    page.said("saved")
+    page.run("document.querySelector('.tile').click()")
+    wait(browser, lambda: page.one("#selection").is_displayed())
+    assert violations(page) == []
+    for key in ("z", "?"):
+        page.run("document.activeElement.blur()")
+        page.keys(key)
+        wait(browser, lambda: page.one("dialog[open]"))
+        assert violations(page) == []
+        page.run("document.querySelector('dialog[open]').close()")
     server.end()
 
 

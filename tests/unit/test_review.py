@@ -52,7 +52,7 @@ def test_a_hidden_prediction_is_not_told_and_cannot_be_confirmed(store: Store) -
     review = Review(store, CLASSES, 1)
     hidden = [view for view in review.views() if view.label is None]
     assert {view.id for view in hidden} == {cell.id for cell in store.cells() if cell.is_blind}
-    assert all(view.predicted is view.probs is None for view in hidden)
+    assert all(view.predicted is None and view.probs is None for view in hidden)
     first = hidden[0].id
     assert review.decide([first], None) == []
     _, confirmed = review.evidence()

@@ -1,6 +1,7 @@
 """How much is taken on at once: beyond it, a request is refused at once with 503 or 413."""
 
 import asyncio
+from contextlib import suppress
 
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
@@ -43,7 +44,9 @@ class Admission:
             self.num_requests >= limits.num_requests
             or self.num_bytes + reserved > limits.pending_bytes
         ):
-            await discard(receive, limits.body_bytes)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(limits.time_s):
+                    await discard(receive, limits.body_bytes)
             await self._refuse(503, scope, receive, send)
             return
         self.num_requests += 1
