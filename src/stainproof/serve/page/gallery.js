@@ -13,13 +13,15 @@ const HINTS = {
 };
 const blocks = new Map();  // name of a section -> its elements
 const tiles = new Map();  // id -> tile
-let columns = 1;
+let columns = 1, width = state.size;  // the row is filled: a picture is at least `state.size` wide
 
-const rowHeight = () => state.size + CAPTION_PX + GAP_PX;
+const rowHeight = () => width + CAPTION_PX + GAP_PX;
 
 export function draw() {
   const gallery = $("gallery");
-  columns = Math.max(1, Math.floor((gallery.clientWidth + GAP_PX) / (state.size + GAP_PX)));
+  const total = gallery.clientWidth + GAP_PX;
+  columns = Math.max(1, Math.floor(total / (state.size + GAP_PX)));
+  width = Math.max(state.size, Math.floor(total / columns) - GAP_PX);
   const wanted = sections();
   const names = new Set(wanted.map((one) => one.name));
   for (const [name, block] of blocks) {
@@ -110,13 +112,13 @@ function drawTile(id, index, num, list) {
   const tile = tiles.get(id) ?? makeTile(id);
   const cell = state.cells.get(id);
   if (tile.parentNode !== list) list.append(tile);
-  const left = (index % columns) * (state.size + GAP_PX), top = Math.floor(index / columns) * rowHeight();
+  const left = (index % columns) * (width + GAP_PX), top = Math.floor(index / columns) * rowHeight();
   tile.style.transform = `translate(${left}px, ${top}px)`;
-  tile.style.width = `${state.size}px`;
-  tile.firstChild.style.height = `${state.size}px`;
+  tile.style.width = `${width}px`;
+  tile.firstChild.style.height = `${width}px`;
   tile.classList.toggle("focus", state.focus === id);
-  tile.dataset.state = isChanged(cell) ? "changed" : cell.is_reviewed ? "confirmed" : cell.is_uncertain ? "uncertain"
-    : "open";
+  tile.dataset.state = isChanged(cell) ? "changed" : cell.is_reviewed ? "confirmed"
+    : cell.is_uncertain && cell.label !== UNCLASSIFIED ? "uncertain" : "open";
   const [, mark, caption] = tile.children;
   mark.textContent = cell.is_disputed ? "≠" : cell.is_reviewed ? "✓" : "";
   const text = captionOf(cell);
@@ -134,7 +136,7 @@ function captionOf(cell) {
   if (cell.label === null) return "class hidden";
   if (isChanged(cell)) return `was ${titleOf(cell.predicted)}`;
   const percent = `${Math.round(100 * confidence(cell))} %`;
-  if (cell.label === UNCLASSIFIED && !cell.is_reviewed) return `${titleOf(cell.predicted)}? ${percent}`;
+  if (cell.label === UNCLASSIFIED && !cell.is_reviewed) return `${titleOf(cell.predicted)}?`;
   return cell.is_uncertain && !cell.is_reviewed ? `${percent} uncertain` : percent;
 }
 
