@@ -102,6 +102,7 @@ def cases(folder: Path) -> dict[str, list[str]]:
         "contest.submission": [str(folder / "run-96"), "--on", other, "--runtimes", "onnx",
                                "--python", sys.executable],
         "data.grouped_split": ["--repeats", "2"],
+        "evaluation.count_intervals": [runs[0], "--tests", clean, "--differentials", "4"],
         "evaluation.grouped_intervals": ["--repeats", "10", "--deviations", "0.6"],
         "inference.beside_other_tools": ["--repeats", "1", "--seconds", "0.1", "--files", "50",
                                          "--networks", "light", "--environments", ".venv"],

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 COMMANDS = (
-    "", "audit", "clean", "train", "average", "ensemble", "quantise", "evaluate", "predict",
+    "", "audit", "clean", "train", "average", "ensemble", "quantise", "evaluate", "predict", "count",
     "report", "serve", "verify", "reproduce", "ladder", "search", "submit", "competition", "score",
     "phantom",
 )  # fmt: skip

@@ -6,6 +6,7 @@
     run folder + labelled source --evaluate--> eval.json
     run folder + labelled source --calibrate--> calibrated probabilities
     run folder + images --predict--> table of predictions
+    run folder + images --count--> differential count: count.json, cells.csv, count.html
     run folder + evaluations --report--> report.html
     run folder --verify--> checks of its files;  run folder + source --reproduce--> the same weights
 
@@ -37,6 +38,8 @@ from stainproof.data.preparation import read_and_split
 from stainproof.data.splits import TRAIN, VAL, check_split
 from stainproof.errors import ConfigError, DataError
 from stainproof.evaluation.calibrating import calibrate
+from stainproof.evaluation.corrupted import evaluate_corruptions
+from stainproof.evaluation.corrupting import corrupt
 from stainproof.evaluation.result import EVALUATION_FILE, Evaluation
 from stainproof.inference.classifier import Classifier
 from stainproof.inference.engines import INT8
@@ -47,10 +50,11 @@ from stainproof.inference.tables import predict
 from stainproof.inference.verification import verify
 from stainproof.progress import Say, Track, silent, silent_say
 from stainproof.reports.audit_results import audit, write_audit
+from stainproof.reports.count_results import count
 from stainproof.runs.card import Card
 from stainproof.runs.ensemble import refuse_ensemble
 from stainproof.runs.folder import RunFolder
-from stainproof.runs.shipped import find_run, is_shipped, refuse_shipped
+from stainproof.runs.shipped import evaluations_of, find_run, is_shipped, refuse_shipped
 from stainproof.shift.lab import Lab
 from stainproof.synthetic.phantoms import make_phantoms
 
@@ -63,8 +67,11 @@ __all__ = [
     "average",
     "calibrate",
     "clean",
+    "corrupt",
+    "count",
     "ensemble",
     "evaluate",
+    "evaluate_corruptions",
     "look",
     "make_phantoms",
     "predict",
@@ -313,7 +320,7 @@ def evaluate(
     facts = (data.source, classifier.inference.describe(), precision, changes)
     name = ", ".join(filter(None, facts))
     data = replace(data, source=name)
-    folder = Path(out) if out else _evaluations_of(evaluated) / name
+    folder = Path(out) if out else evaluations_of(evaluated) / name
     check_same_images(folder, data)
     if not out and is_shipped(evaluated.path):
         say(f"the evaluation is written to {folder}")
@@ -345,11 +352,6 @@ def report(run: str | Path, evaluations: Iterable[str | Path] = ()) -> Path:
     refuse_shipped(folder.path, f"stainproof card {folder.path.name} writes its model card")
     own = [path for path in folder.evaluation_folders() if (path / EVALUATION_FILE).exists()]
     return folder.write_report(render(folder, [*own, *map(Path, evaluations)]))
-
-
-def _evaluations_of(run: RunFolder) -> Path:
-    """Return the folder of a run's evaluations; of a shipped model, one that can be written to."""
-    return Path("evaluations") / run.path.name if is_shipped(run.path) else run.evaluations
 
 
 def _finish_run(run: RunFolder, card: Card, parts: dict[str, Dataset], track: Track) -> Card:

@@ -18,6 +18,9 @@ Data = Annotated[
     str,
     typer.Argument(metavar="DATA", help="Class folders, .npz, .csv, .parquet or bloodmnist:64."),
 ]
+Images = Annotated[
+    list[str], typer.Argument(metavar="IMAGES...", help="Image files, folders, globs or .npz.")
+]
 Run = Annotated[
     Path,
     typer.Argument(metavar="RUN", help="A run folder, or a model that stainproof models lists."),

@@ -51,6 +51,11 @@ def is_shipped(folder: Path) -> bool:
     return folder.resolve().parent == SHIPPED_FOLDER.resolve()
 
 
+def evaluations_of(run: RunFolder) -> Path:
+    """Return the folder of a run's evaluations; of a shipped model, one that can be written to."""
+    return Path("evaluations") / run.path.name if is_shipped(run.path) else run.evaluations
+
+
 def refuse_shipped(folder: Path, hint: str) -> None:
     """Raise an error if a folder is a shipped model where a run of the user is needed.
 

@@ -165,5 +165,3 @@ export function dropOn(element, name) {
     decide(name);
   });
 }
-
-export {changed};

@@ -1,7 +1,7 @@
 // One cell in large, with the probability of every class.
 
 import {$, capital, make} from "./dom.js";
-import {classes, confidence, isChanged, state, titleOf} from "./state.js";
+import {UNCLASSIFIED, classes, isChanged, state, titleOf} from "./state.js";
 import {decide, moveTo} from "./actions.js";
 import {neighbour} from "./gallery.js";
 
@@ -19,8 +19,9 @@ export function draw() {
   const cell = state.cells.get(state.focus);
   if (!cell) return dialog.close();
   const title = cell.label === null ? "Class hidden" : capital(titleOf(cell.label));
+  const isSuggested = cell.label === UNCLASSIFIED && !cell.is_reviewed;
   const notes = [
-    cell.is_uncertain && "uncertain", isChanged(cell) ? `was ${titleOf(cell.predicted)}` : cell.is_reviewed && "confirmed",
+    isSuggested ? `${titleOf(cell.predicted)}?` : cell.is_uncertain && "uncertain", isChanged(cell) ? `was ${titleOf(cell.predicted)}` : cell.is_reviewed && "confirmed",
     cell.is_disputed && "disputed",
   ].filter(Boolean);
   $("zoom-title").replaceChildren(title, make("small", {textContent: notes.length ? ` ${notes.join(", ")}` : ""}));
@@ -47,5 +48,3 @@ dialog.addEventListener("click", (event) => {
   if (step) moveTo(neighbour(step > 0 ? "ArrowRight" : "ArrowLeft"));
 });
 dialog.addEventListener("close", () => { if (state.focus !== null) moveTo(state.focus); });
-
-export {confidence};
