@@ -7,7 +7,8 @@ import {scrollToSection} from "./gallery.js";
 
 const clamp = (value) => Math.min(100, Math.max(0, value));
 const lines = new Map();  // name -> elements
-const digits = (value) => value.toFixed(value < 10 ? 1 : 0);
+/** Round an end of an interval outwards. */
+const rounded = (value, round) => value < 10 ? (round(10 * value) / 10).toFixed(1) : String(round(value));
 const signed = (value, decimals) => value.toFixed(decimals).replace("-", "−");
 
 export function draw() {
@@ -55,7 +56,7 @@ function drawLine(line, one, num, numWhite, found) {
   line.value.textContent = percent === null ? "" : `${percent.toFixed(1)}${unit}`;
   line.point.style.left = `${clamp(percent ?? 0)}%`;
   const {low, high} = found ?? {low: null, high: null};
-  line.interval.textContent = low === null ? "" : `${digits(low)} to ${digits(high)}`;
+  line.interval.textContent = low === null ? "" : `${rounded(low, Math.floor)} to ${rounded(high, Math.ceil)}`;
   line.range.style.left = `${clamp(low ?? 0)}%`;
   line.range.style.width = `${clamp(high ?? 0) - clamp(low ?? 0)}%`;
 }
