@@ -115,6 +115,27 @@ def test_a_file_that_is_no_image_is_a_clear_422(client: TestClient, content: byt
     assert answer.json()["detail"].startswith("no file can be used: x.png: ")
 
 
+def test_damaged_files_of_every_format_get_an_error_or_a_class(client: TestClient) -> None:
+    rng = np.random.default_rng(0)
+    rgb = Image.fromarray(make_cells(1, 32, seed=1)[0][0])
+    files = uploads()[:1]
+    for kind in ("PNG", "JPEG", "BMP", "TIFF", "WEBP"):
+        stream = io.BytesIO()
+        rgb.save(stream, format=kind)
+        for _ in range(30):
+            end = rng.integers(4, stream.tell() + 1) if rng.random() < 0.5 else stream.tell()
+            content = bytearray(stream.getvalue()[:end])
+            for place in rng.integers(0, len(content), 5):
+                content[place] = rng.integers(256)
+            files.append(("images", (f"x.{kind.lower()}", bytes(content))))
+    answer = client.post("/v1/predict", files=files)
+    assert answer.status_code == 200
+    found = answer.json()["predictions"]
+    assert len(found) == len(files)
+    assert all((one["error"] is None) != (one["label"] is None) for one in found)
+    assert sum(one["error"] is not None for one in found) > 50
+
+
 def test_too_many_pixels_are_refused_before_decoding(client: TestClient) -> None:
     answer = client.post("/v1/predict", files=[("images", ("bomb.png", bomb()))])
     assert answer.status_code == 422 and "got 9000 x 9000" in answer.json()["detail"]
