@@ -24,6 +24,9 @@ def main() -> None:
                 record_timing=False,
             )
             client.execute()
+        for cell in notebook.cells:
+            if cell.cell_type == "code":  # warnings and progress name places of this machine
+                cell.outputs = [one for one in cell.outputs if one.get("name") != "stderr"]
         notebook.metadata.pop("language_info", None)
         nbformat.write(notebook, path)
 

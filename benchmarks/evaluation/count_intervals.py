@@ -72,7 +72,13 @@ class Laboratory:
         cells = self.draw(rng, present * (NUM_LABELLED // present.sum()))
         confusion = np.zeros((len(self.classes),) * 2, dtype=np.int64)
         np.add.at(confusion, (self.labels[cells], self.probs[cells].argmax(axis=1)), 1)
-        own = replace(home, confusion=confusion, source=self.name, is_home=False)
+        own = replace(
+            home,
+            confusion=confusion,
+            source=self.name,
+            is_home=False,
+            mean_confidence=float(self.probs[cells].max(axis=1).mean()),
+        )
         return own.complete(home)
 
 

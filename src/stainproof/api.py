@@ -7,6 +7,7 @@
     run folder + labelled source --calibrate--> calibrated probabilities
     run folder + images --predict--> table of predictions
     run folder + images --count--> differential count: count.json, cells.csv, count.html
+    run folder + images of a laboratory --profile--> lab.json, which standardises its images
     run folder + evaluations --report--> report.html
     run folder --verify--> checks of its files;  run folder + source --reproduce--> the same weights
 
@@ -51,6 +52,7 @@ from stainproof.inference.verification import verify
 from stainproof.progress import Say, Track, silent, silent_say
 from stainproof.reports.audit_results import audit, write_audit
 from stainproof.reports.count_results import count
+from stainproof.reports.lab_profile import profile
 from stainproof.runs.card import Card
 from stainproof.runs.ensemble import refuse_ensemble
 from stainproof.runs.folder import RunFolder
@@ -75,6 +77,7 @@ __all__ = [
     "look",
     "make_phantoms",
     "predict",
+    "profile",
     "quantise",
     "report",
     "reproduce",
@@ -143,7 +146,12 @@ def train(
         1
     """
     from stainproof.inference.teacher import load_teacher
-    from stainproof.training.card import make_card, summarise_data, write_examples
+    from stainproof.training.card import (
+        make_card,
+        measure_training_images,
+        summarise_data,
+        write_examples,
+    )
     from stainproof.training.loop import Trainer
     from stainproof.training.resume import resolve_start
 
@@ -194,9 +202,10 @@ def train(
         run.write_config(config)  # from here on the same command goes on with this run
         run.write_training_hashes(split.hashes[split.indices(TRAIN)])
         write_examples(run, parts[TRAIN])
+        appearance = measure_training_images(parts[TRAIN], config.seed)
 
         def write_card(result: "TrainingResult") -> Card:
-            card = make_card(run, config, summary, trainer.network, result)
+            card = make_card(run, config, summary, trainer.network, result, appearance)
             run.write_card(card)
             return card
 

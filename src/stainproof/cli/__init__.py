@@ -11,6 +11,7 @@ from stainproof.cli import (  # noqa: F401
     contest,
     data,
     deliver,
+    laboratory,
     measure,
     search,
     serve,

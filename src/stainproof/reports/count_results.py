@@ -85,8 +85,7 @@ def count(
         seed=seed,
     )
     write_cells(folder / CELLS_FILE, cells, classifier.classes, at, threshold)
-    files.write_text(
-        folder / COUNT_PAGE_FILE, render_count(result, ", ".join(images), cells.unsure)
-    )
+    title = ", ".join(Path(one).name for one in images)
+    files.write_text(folder / COUNT_PAGE_FILE, render_count(result, title, cells.unsure))
     result.write(folder / COUNT_FILE)
     return result
