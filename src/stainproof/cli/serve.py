@@ -19,7 +19,12 @@ NEEDED = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
 )
 def serve(
     model: Annotated[
-        str, typer.Argument(metavar="[MODEL]", help="A run folder, or a shipped model.")
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="A run folder or a shipped model.",
+            show_default="the largest shipped model",
+        ),
     ] = "",
     folder: Annotated[
         Path | None, typer.Option(help="Folder of images that the page offers to open.")
