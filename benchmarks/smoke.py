@@ -55,6 +55,7 @@ def prepare(folder: Path) -> None:
     truth = [(name, "clean" if rank else "doctored", "") for rank, name in enumerate(home[1:])]
     truth += [(name, "clean", "1") for name in (home[0], copy)]
     write_table(folder / "home.csv", ("file", "origin", "duplicate_group"), truth)
+    draw_fields(folder / "fields")
     kept = ("training.keep_every_epoch=true", "training.ema_decay=0")
     for seed in (0, 1):
         run = folder / f"run-{seed}"
@@ -68,6 +69,22 @@ def prepare(folder: Path) -> None:
         place = folder / "out" / rows.relative_to(ROOT / "benchmarks")
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(rows, place)
+
+
+def draw_fields(folder: Path) -> None:
+    """Draw two fields with boxes."""
+    import numpy as np
+    from PIL import Image
+
+    from stainproof.synthetic.fields import draw_field
+
+    folder.mkdir()
+    rows = []
+    for seed in (0, 2):
+        rgb, cells = draw_field(np.random.default_rng(seed), ("neutrophil", "lymphocyte"))
+        Image.fromarray(rgb).save(folder / f"{seed}.png")
+        rows += [(f"{seed}.png", "wbc", *map(str, one.box())) for one in cells]
+    write_table(folder / "boxes.csv", ("file", "cell", "x0", "y0", "x1", "y1"), rows)
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -99,9 +116,14 @@ def cases(folder: Path) -> dict[str, list[str]]:
                                             "600", "--tools", "stainproof"],
         "augmentation.study": [*study, "--only", "screen-none", *tiny],
         "augmentation.tables": [],
+        "cells.fields": [str(folder / "fields")],
+        "calibration.abstention": [runs[0], "--home", clean, *tests],
+        "calibration.calibration_error": [runs[0], "--home", clean, *tests, "--every", "8"],
         "contest.submission": [str(folder / "run-96"), "--on", other, "--runtimes", "onnx",
                                "--python", sys.executable],
+        "corruptions.bloodmnist_c": [runs[0], "--test", clean, "--every", "8"],
         "data.grouped_split": ["--repeats", "2"],
+        "evaluation.explanations": [runs[0], "--on", other, "--images", "8"],
         "evaluation.count_intervals": [runs[0], "--tests", clean, "--differentials", "4"],
         "evaluation.grouped_intervals": ["--repeats", "10", "--deviations", "0.6"],
         "inference.beside_other_tools": ["--repeats", "1", "--seconds", "0.1", "--files", "50",
@@ -109,6 +131,8 @@ def cases(folder: Path) -> dict[str, list[str]]:
         "inference.engines_agree": [runs[0], "--tests", other, "--calibrate", home],
         "inference.growth": ["--counts", "80"],
         "inference.tta_and_ensembles": [*runs, *tests],
+        "models.ship": [runs[0], "stainproof-light", "--probe", other,
+                        "--out", str(folder / "shipped")],
         "reliability.conditions": ["--files", "40", "--repeats", "1", "--only", "two_writers"],
         "reliability.hostile_files": ["--files", "110"],
         "reliability.kills": ["--kills", "2"],
@@ -121,6 +145,7 @@ def cases(folder: Path) -> dict[str, list[str]]:
         "shift.zero_shot": [runs[0], "--sets", other, "--most", "20", "--draws", "1"],
         "synthetic.speed": ["--images", "80", "--repeats", "1"],
         "synthetic.transfer_to_real_cells": ["--real", other, "--images", "160", "--budget", "2s"],
+        "training.fine_tuning": [runs[0], "--images", "4", "--seconds", "1", "--seeds", "0"],
         "training.networks": ["--only", "searched-20k"],
         "training.selection_criteria": ["--data", home, "--shifted", shifted, "--other", other,
                                         "--fewest", "2", *runs],

@@ -33,6 +33,9 @@ COMMANDS = (
     "evaluate {0}/run {0}/cells",
     "predict {0}/run {0}/cells --out {0}/predictions.csv",
     "report {0}/run",
+    "models",
+    "card {0}/run",
+    "explain {0}/run {0}/cells --out {0}/explained.html",
     "audit {0}/cells --out {0}/audit --review",
     "competition --development {0}/cells --final {0}/cells --out {0}/bundle.zip",
 )

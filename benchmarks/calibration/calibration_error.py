@@ -5,17 +5,16 @@ python -m benchmarks.calibration.calibration_error RUN --home FOLDER --tests FOL
 
 import argparse
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.common.page import made_on, write_section
+from benchmarks.corruptions.bloodmnist_c import every
 from stainproof import Classifier
 from stainproof.calibration.error import expected_calibration_error
 from stainproof.calibration.scaling import fit_temperature, scale
 from stainproof.data import sources
-from stainproof.data.listing import Listing
 from stainproof.evaluation.corrupted import CASES, predict_corrupted
 from stainproof.labels import match_classes
 
@@ -56,12 +55,6 @@ def row(name: str, sets: Sequence[tuple[Labels, Floats]], known: float) -> str:
     right = np.mean([(probs.argmax(axis=1) == labels).mean() for labels, probs in sets])
     num_images = f"{len(sets[0][0]):,}" + (f" x {len(sets)}" if len(sets) > 1 else "")
     return f"| {name} | {num_images} | {100 * right:.1f} % | {' | '.join(cells)} |"
-
-
-def every(listing: Listing, step: int) -> Listing:
-    """Return every so many-th image of a listing."""
-    left_out = {name for index, name in enumerate(listing.names) if index % step}
-    return replace(listing.without(left_out), source=listing.source)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -7,13 +7,24 @@ import argparse
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from benchmarks.common.page import made_on, peak_memory_mb, write_section
-from stainproof import api
+from stainproof import Classifier
 from stainproof.corruptions.bloodmnist import ALEXNET_CLEAN_ERROR, CORRUPTIONS
+from stainproof.data import sources
+from stainproof.data.listing import Listing
+from stainproof.evaluation.corrupted import evaluate_corrupted
 from stainproof.progress import LineReporter
+
+
+def every(listing: Listing, step: int) -> Listing:
+    """Return every so many-th image of a listing."""
+    left_out = {name for index, name in enumerate(listing.names) if index % step}
+    return replace(listing.without(left_out), source=listing.source)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -22,11 +33,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("run")
     parser.add_argument("--test", required=True)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--every", type=int, default=1, help="only every so many-th image")
     options = parser.parse_args(arguments)
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        found = api.evaluate_corruptions(
-            options.run, options.test, folder, seed=options.seed, track=LineReporter(print).track
+        found = evaluate_corrupted(
+            Classifier.load(options.run),
+            every(sources.list_source(options.test), options.every),
+            Path(folder),
+            seed=options.seed,
+            track=LineReporter(print).track,
         )
     seconds = time.perf_counter() - began
     published = [one.alexnet_error for one in CORRUPTIONS.values()]

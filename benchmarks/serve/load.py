@@ -68,6 +68,22 @@ def path_of(side: str) -> str:
     return "/v1/predict" if side == "stainproof serve" else "/predict"
 
 
+def cpu_s(process: int) -> float:
+    """Return the CPU time of a process and its living descendants in s (Linux)."""
+    parents, times = {}, {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:  # it has ended
+            continue
+        parents[int(path.parent.name)] = int(fields[1])
+        times[int(path.parent.name)] = int(fields[11]) + int(fields[12])
+    family = {process}
+    while found := {one for one, parent in parents.items() if parent in family} - family:
+        family |= found
+    return sum(times.get(one, 0) for one in family) / os.sysconf("SC_CLK_TCK")
+
+
 async def closed_loop(
     url: str, files: Sequence[bytes], num_clients: int, seconds: float
 ) -> tuple[list[float], Counter[int]]:
@@ -155,29 +171,36 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 wait_until_up(url, process)
                 fastest = 0.0
                 for num_clients in options.clients:
-                    rate, row = measure(side, url, files, num_clients, options.seconds)
+                    rate, row = measure(side, url, files, num_clients, options.seconds, process.pid)
                     rows.append(row)
                     fastest = max(fastest, rate)
                 if side == "stainproof serve":
                     overload = overloaded(url, files, fastest, options.seconds)
             finally:
                 process.terminate()
-    header = "| server | clients | requests/s | p50, ms | p95, ms | p99, ms | refused |"
-    text = "\n".join([header, "|---|---|---|---|---|---|---|", *rows, "", overload, "", made_on()])
+    header = (
+        "| server | clients | requests/s | p50, ms | p95, ms | p99, ms | CPU time, ms | refused |"
+    )
+    text = "\n".join(
+        [header, "|---|---|---|---|---|---|---|---|", *rows, "", overload, "", made_on()]
+    )
     write_section("Load on the server", text)
 
 
 def measure(
-    side: str, url: str, files: Sequence[bytes], num_clients: int, seconds: float
+    side: str, url: str, files: Sequence[bytes], num_clients: int, seconds: float, process: int
 ) -> tuple[float, str]:
     """Return the requests a second of one side with so many clients, and its row."""
+    before = cpu_s(process)
     times, statuses = asyncio.run(closed_loop(url, files, num_clients, seconds))
+    used_ms = 1000 * (cpu_s(process) - before) * seconds / (seconds + WARM_UP_S)
     p50, p95, p99 = 1000 * np.percentile(times, [50, 95, 99]) if times else [np.nan] * 3
     rate = len(times) / seconds
     refused = sum(statuses.values()) - len(times)
     print(f"{side}: {num_clients} clients, {rate:.0f} requests/s", file=sys.stderr, flush=True)
     return rate, (
-        f"| {side} | {num_clients} | {rate:.0f} | {p50:.1f} | {p95:.1f} | {p99:.1f} | {refused} |"
+        f"| {side} | {num_clients} | {rate:.0f} | {p50:.1f} | {p95:.1f} | {p99:.1f} "
+        f"| {used_ms / max(len(times), 1):.1f} | {refused} |"
     )
 
 

@@ -7,7 +7,7 @@ whole image the crop is. No label of a cell is used except to draw the classes e
 """
 
 import argparse
-import io
+import tempfile
 import time
 from pathlib import Path
 
@@ -126,13 +126,14 @@ def train(data: Dataset, steps: int, batch_size: int, seed: int) -> ScaleNetwork
 
 def export(network: ScaleNetwork) -> bytes:
     """Return the network as ONNX: images float32 (b, 3, 40, 40) in [0, 1] to logits (b, bins)."""
-    stream = io.BytesIO()
     example = torch.zeros(1, 3, INPUT_PX, INPUT_PX)
-    torch.onnx.export(
-        network, (example,), stream, input_names=["images"], output_names=["logits"],
-        dynamo=False, dynamic_axes={"images": {0: "b"}, "logits": {0: "b"}},
-    )  # fmt: skip
-    return stream.getvalue()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "scale_head.onnx"
+        torch.onnx.export(
+            network, (example,), path, input_names=["images"], output_names=["logits"],
+            dynamo=False, dynamic_axes={"images": {0: "b"}, "logits": {0: "b"}},
+        )  # fmt: skip
+        return path.read_bytes()
 
 
 def main(arguments: list[str] | None = None) -> None:

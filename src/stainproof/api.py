@@ -8,6 +8,7 @@
     run folder + images --predict--> table of predictions
     run folder + images --count--> differential count: count.json, cells.csv, count.html
     run folder + images of a laboratory --profile--> lab.json, which standardises its images
+    photographs of a smear --crop--> single-cell images;  + run folder --predict_fields--> table
     run folder + evaluations --report--> report.html
     run folder --verify--> checks of its files;  run folder + source --reproduce--> the same weights
 
@@ -28,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from stainproof import files, provenance
 from stainproof.audit.cleaning import clean, dropped_names
+from stainproof.cells.cropping import crop
 from stainproof.config.names import NetworkName, PresetName, ScheduleName
 from stainproof.config.presets import choose_config
 from stainproof.config.schema import Config, InferenceConfig, SourceConfig
@@ -42,9 +44,11 @@ from stainproof.evaluation.calibrating import calibrate
 from stainproof.evaluation.corrupted import evaluate_corruptions
 from stainproof.evaluation.corrupting import corrupt
 from stainproof.evaluation.result import EVALUATION_FILE, Evaluation
+from stainproof.evaluation.shipped import shipped_models
 from stainproof.inference.classifier import Classifier
 from stainproof.inference.engines import INT8
 from stainproof.inference.ensemble import ensemble
+from stainproof.inference.field_tables import predict_fields
 from stainproof.inference.int8 import quantise
 from stainproof.inference.reproduction import reproduce
 from stainproof.inference.tables import predict
@@ -52,9 +56,12 @@ from stainproof.inference.verification import verify
 from stainproof.progress import Say, Track, silent, silent_say
 from stainproof.reports.audit_results import audit, write_audit
 from stainproof.reports.count_results import count
+from stainproof.reports.explanation_results import explain
 from stainproof.reports.lab_profile import profile
+from stainproof.reports.model_card_results import write_model_card
 from stainproof.runs.card import Card
 from stainproof.runs.ensemble import refuse_ensemble
+from stainproof.runs.fine_tuning import choose_start
 from stainproof.runs.folder import RunFolder
 from stainproof.runs.shipped import evaluations_of, find_run, is_shipped, refuse_shipped
 from stainproof.shift.lab import Lab
@@ -71,18 +78,23 @@ __all__ = [
     "clean",
     "corrupt",
     "count",
+    "crop",
     "ensemble",
     "evaluate",
     "evaluate_corruptions",
+    "explain",
     "look",
     "make_phantoms",
     "predict",
+    "predict_fields",
     "profile",
     "quantise",
     "report",
     "reproduce",
+    "shipped_models",
     "train",
     "verify",
+    "write_model_card",
 ]
 
 
@@ -96,6 +108,8 @@ def train(
     schedule: ScheduleName | None = None,
     budget: str | float | None = None,
     seed: int | None = None,
+    start_from: str | Path | None = None,
+    frozen: bool = False,
     resume: bool = False,
     audited: bool = False,
     track: Track = silent,
@@ -118,6 +132,11 @@ def train(
         budget: Training time, such as `"90s"`, `"20m"`, `"1h30m"`, or a number of seconds; replaces
             the number of epochs.
         seed: Seed of all random numbers, 0 or more; by default that of `config`, else 0.
+        start_from: A run folder or the name of a shipped model, which is fine-tuned: its network,
+            preprocessing and weights, with the settings of `runs.fine_tuning`. Classes whose names
+            it knows keep their weights in the last layer. Excludes `config`, `preset`, `network`
+            and `schedule`.
+        frozen: Whether fine-tuning trains the last layer only.
         resume: Whether to continue a run that has finished an epoch; also with other settings, and
             also a finished one.
         audited: Whether to audit the source first and leave out what the audit drops. The audit is
@@ -144,6 +163,9 @@ def train(
         >>> card = train("cells", "runs/b", "runs/a/config.toml", seed=1)  # with another seed
         >>> card.seed
         1
+        >>> card = train("cells", "runs/c", start_from="runs/a", budget="3s")
+        >>> card.start_from
+        'a'
     """
     from stainproof.inference.teacher import load_teacher
     from stainproof.training.card import (
@@ -165,6 +187,7 @@ def train(
         seed=seed,
         assignments=settings,
         kept=run.read_resumed_config() if resume and config is None else None,
+        start=choose_start(start_from, frozen),
     )
     start = resolve_start(run, chosen, resume, audited)
     config = start.config
@@ -340,27 +363,34 @@ def evaluate(
     )
 
 
-def report(run: str | Path, evaluations: Iterable[str | Path] = ()) -> Path:
+def report(
+    run: str | Path, evaluations: Iterable[str | Path] = (), *, explained: bool = False
+) -> Path:
     """Write `report.html` of a run: its data, its training and all evaluations in its folder.
 
     Args:
         run: The run folder.
         evaluations: Further folders with an `eval.json`.
+        explained: Whether the page shows which pixels the predictions of the mistakes are based on.
 
     Returns:
         The path of the report.
 
     Raises:
         CheckpointError: The run folder or an evaluation cannot be read.
+        ConfigError: The network has no feature maps to explain predictions with.
     """
     from stainproof.reports.run_report import render
 
     folder = RunFolder(find_run(run))
     folder.check_exists()
     refuse_ensemble(folder.path, "reports are made of single runs")
-    refuse_shipped(folder.path, f"stainproof card {folder.path.name} writes its model card")
+    refuse_shipped(
+        folder.path, f"stainproof card {folder.path.name} --out FOLDER writes its model card"
+    )
     own = [path for path in folder.evaluation_folders() if (path / EVALUATION_FILE).exists()]
-    return folder.write_report(render(folder, [*own, *map(Path, evaluations)]))
+    explain_images = Classifier.load(folder.path).explain_standardised if explained else None
+    return folder.write_report(render(folder, [*own, *map(Path, evaluations)], explain_images))
 
 
 def _finish_run(run: RunFolder, card: Card, parts: dict[str, Dataset], track: Track) -> Card:

@@ -6,6 +6,7 @@ PYTHON reference.py IMAGES.npz OUT.npz
 import random
 import sys
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -14,7 +15,7 @@ from PIL import Image
 for name in ("torchvision", "torchvision.transforms", "torchvision.transforms.functional"):
     sys.modules[name] = ModuleType(name)
 sys.modules["torchvision.transforms"].functional = None  # type: ignore[attr-defined]
-np.fromstring = lambda text, kind: np.frombuffer(text, kind).copy()  # type: ignore[attr-defined]
+np.fromstring = lambda text, kind: np.frombuffer(text, kind).copy()  # type: ignore[assignment]
 
 
 def main(images_path: str, out: str) -> None:
@@ -22,7 +23,7 @@ def main(images_path: str, out: str) -> None:
     from medmnistc.corruptions.registry import CORRUPTIONS_DS
 
     images = np.load(images_path)["images"]
-    made = {}
+    made: dict[str, Any] = {}
     for name, corruption in CORRUPTIONS_DS["bloodmnist"].items():
         for severity in range(5):
             random.seed(severity)

@@ -81,7 +81,7 @@ def test_corrupt_writes_a_source_for_every_corruption_and_severity(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"corruptions": ("fog",)}, "unknown corruption"),
+        ({"corruptions": ("fog",)}, "corruption 'fog' is unknown; allowed: pixelate"),
         ({"severities": (6,)}, "severity must be 1 to 5, got 6"),
         ({"seed": -1}, "seed must be 0 or more, got -1"),
     ],

@@ -1,6 +1,7 @@
 """The journey of a laboratory's unlabelled images: profile, then predictions with it."""
 
 import csv
+import shutil
 from pathlib import Path
 
 import cv2
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 from stainproof import Classifier, api
 from stainproof.cli.app import app
 from stainproof.data import sources
+from stainproof.data.decoding import decode
 from stainproof.errors import CheckpointError, DataError
 from stainproof.runs.card import Card
 from stainproof.shift.lab import Lab
@@ -95,7 +97,7 @@ def test_a_profile_is_applied_once_wherever_images_enter(
     lab.write(tmp_path / "lab.json")
     paths = sorted(yellow.rglob("*.png"))
     plain = Classifier.load(run)
-    expected = plain.predict_proba([lab.standardise(cv2.imread(str(p))[..., ::-1]) for p in paths])
+    expected = plain.predict_proba([lab.standardise(decode(p).rgb) for p in paths])
     given = Classifier.load(run, lab=tmp_path / "lab.json").predict_proba(paths)
     assert np.array_equal(given, expected)
     assert not np.allclose(given, plain.predict_proba(paths))
@@ -128,8 +130,6 @@ def test_the_command_prints_what_it_found(run: Path, yellow: Path, tmp_path: Pat
 def test_a_run_without_a_measurement_is_compared_with_pbc_and_says_so(
     run: Path, yellow: Path, tmp_path: Path
 ) -> None:
-    import shutil
-
     old = tmp_path / "old"
     shutil.copytree(run, old)
     card = Card.read(old / "card.json")

@@ -52,6 +52,12 @@ def test_a_larger_error_answers_at_least_as_many_images() -> None:
     assert answered == sorted(answered) and answered[0] < answered[-1]
 
 
+def test_an_error_above_that_of_all_images_answers_every_image() -> None:
+    found = find_threshold(draw(2000, np.random.default_rng(1)), 0.5)
+
+    assert (found.confidence, found.num_answered) == (0, 2000)
+
+
 def test_equal_confidences_are_answered_together() -> None:
     probs = np.array([[0.9, 0.1]] * 200, dtype=np.float32)
     labels = np.zeros(200, dtype=np.int64)

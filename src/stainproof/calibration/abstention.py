@@ -70,8 +70,9 @@ def find_threshold(calibration: Calibration, max_error: float) -> Threshold:
             "are needed"
         )
     chosen = first + num_safe - 1
+    answers_all = num_answered[chosen] == calibration.num_images
     return Threshold(
-        confidence=float(thresholds[chosen]),
+        confidence=0.0 if answers_all else float(thresholds[chosen]),
         max_error=max_error,
         num_images=calibration.num_images,
         num_answered=int(num_answered[chosen]),

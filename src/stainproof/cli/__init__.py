@@ -8,11 +8,13 @@ from typing import NoReturn
 import typer
 
 from stainproof.cli import (  # noqa: F401
+    cells,
     contest,
     data,
     deliver,
     laboratory,
     measure,
+    models,
     search,
     serve,
     train,

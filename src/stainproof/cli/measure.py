@@ -13,12 +13,15 @@ from stainproof.cli.options import (
     Cutoff,
     Data,
     Engine,
+    FieldBoxes,
     Filter,
     Images,
     LabFile,
+    RedCellPx,
     Run,
     Seed,
     Tta,
+    check_field_options,
     inference_config,
     with_source_options,
 )
@@ -87,7 +90,8 @@ def evaluate(
 @app.command(
     epilog="Examples:\n\nstainproof predict stainproof-light new_cells/ --out predictions.csv\n\n"
     "stainproof predict runs/first 'slides/**/*.png' --out predictions.parquet\n\n"
-    "stainproof predict runs/first new_cells/ --out predictions.csv --error 2%"
+    "stainproof predict runs/first new_cells/ --out predictions.csv --error 2%\n\n"
+    "stainproof predict runs/first smears/ --fields --out cells.csv"
 )
 def predict(
     run: Run,
@@ -103,11 +107,35 @@ def predict(
         str | None,
         typer.Option(help="Largest share of wrong answers, such as 2%; the rest is uncertain."),
     ] = None,
+    fields: Annotated[
+        bool,
+        typer.Option("--fields", help="IMAGES are photographs of a smear: find their cells first."),
+    ] = False,
+    boxes: FieldBoxes = None,
+    red_cell_px: RedCellPx = None,
 ) -> None:
     """Predict the class of every image, with the probability of each class."""
     from stainproof import api
 
+    check_field_options(fields, bits, boxes, red_cell_px)
     inference = inference_config(tta, filter_name, cutoff)
+    if fields:
+        with progress() as bars:
+            num_rows, num_errors = api.predict_fields(
+                run,
+                images,
+                out,
+                boxes=boxes,
+                red_cell_px=red_cell_px,
+                engine=engine,
+                inference=inference,
+                lab=lab,
+                error=error,
+                track=bars.track,
+                say=bars.announce,
+            )
+        _end(num_rows, num_errors, out)
+        return
     with progress() as bars:
         num_rows, num_errors = api.predict(
             run,
@@ -121,6 +149,10 @@ def predict(
             track=bars.track,
             say=bars.announce,
         )
+    _end(num_rows, num_errors, out)
+
+
+def _end(num_rows: int, num_errors: int, out: Path) -> None:
     echo(f"{num_rows} rows in {out}")
     if num_errors:
         complain(f"{num_errors} of {num_rows} images could not be read; the column error says why")
@@ -225,8 +257,12 @@ def report(
         list[Path] | None,
         typer.Option("--eval", help="A further folder with an eval.json; may be repeated."),
     ] = None,
+    explained: Annotated[
+        bool,
+        typer.Option("--explain", help="Show which pixels the mistaken predictions are based on."),
+    ] = False,
 ) -> None:
     """Write the report of a run again: one HTML file that opens without a network."""
     from stainproof import api
 
-    echo(api.report(run, evaluations or ()))
+    echo(api.report(run, evaluations or (), explained=explained))

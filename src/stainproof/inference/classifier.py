@@ -3,8 +3,9 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from stainproof.calibration.scaling import scale
 from stainproof.config.schema import InferenceConfig, Preprocessing
 from stainproof.data.dataset import Dataset
 from stainproof.data.images import Images, Standardise, to_square, unchanged
-from stainproof.errors import CheckpointError, first_line
+from stainproof.errors import CheckpointError, DataError, first_line
 from stainproof.inference.engines import (
     DEFAULT,
     INT8,
@@ -34,6 +35,9 @@ from stainproof.runs.ensemble import Ensemble, is_ensemble
 from stainproof.runs.folder import RunFolder
 from stainproof.runs.shipped import find_run
 from stainproof.shift.lab import Lab, read_lab
+
+if TYPE_CHECKING:
+    from stainproof.inference.explanation import ActivationMapper
 
 BATCH_SIZE = 64
 CHUNK_SIZE = 256
@@ -264,6 +268,73 @@ class Classifier:
             DataError: As in `predict_proba`.
         """
         return [self.classes[index] for index in self.predict_proba(images).argmax(axis=1)]
+
+    def explain(self, image: ImageLike, target: str | None = None) -> NDArray[np.float32]:
+        """Return how much each pixel of an image supports a class (Layer-CAM).
+
+        The map is computed with PyTorch from the weights, whatever the engine, for the image as it
+        is, without test-time augmentation; for an ensemble it is the mean of the networks' maps. It
+        shows where the evidence of the network lies, at the resolution of its last feature map; it
+        does not prove that the prediction is right.
+
+        Args:
+            image: One image, as in `predict_proba`.
+            target: Name of the class; by default the most probable one.
+
+        Returns:
+            float32 (height, width) of the image, standardised if there is a laboratory profile, 0
+            to 1. The largest value is 1, or all are 0 if
+            nothing supports the class. Pixels that preprocessing crops away are 0.
+
+        Raises:
+            DataError: As in `predict_proba`, or the class is unknown.
+            ConfigError: A network has no feature maps, as transformers of timm.
+            CheckpointError: The weights are missing or were altered.
+        """
+        rgb = self.standardise(as_rgb(image, 0))
+        index = int(self.predict_standardised([rgb]).argmax())
+        name = self.classes[index] if target is None else target
+        if name not in self.classes:
+            raise DataError(f"target {name!r} is unknown; allowed: {', '.join(self.classes)}")
+        return self.explain_standardised([rgb], [name])[0]
+
+    def explain_standardised(
+        self, batch: Sequence[Images], targets: Sequence[str]
+    ) -> list[NDArray[np.float32]]:
+        """Return the maps of images to which `standardise` was already applied.
+
+        Args:
+            batch: N images, each uint8 (height, width, 3).
+            targets: N names in `classes`.
+
+        Returns:
+            N maps, as `explain`.
+        """
+        from stainproof.inference.explanation import on_image
+
+        maps = [np.zeros(rgb.shape[:2], dtype=np.float32) for rgb in batch]
+        for member, mapper in zip(self.members, self.mappers, strict=True):
+            preprocessing = member.card.preprocessing
+            chosen = [member.card.classes.index(name) for name in targets]
+            for start in range(0, len(batch), BATCH_SIZE):
+                some = slice(start, start + BATCH_SIZE)
+                squares = np.stack([to_square(rgb, preprocessing) for rgb in batch[some]])
+                squares = apply_filter(squares, self.inference.filter, self.inference.cutoff)
+                for index, coarse in enumerate(mapper(squares, chosen[some]), start):
+                    whole = on_image(coarse, batch[index], preprocessing)
+                    maps[index] += whole / len(self.members)
+        return maps
+
+    @cached_property
+    def mappers(self) -> "list[ActivationMapper]":
+        """The networks of all members in PyTorch, loaded when they are first needed."""
+        from stainproof.inference.explanation import ActivationMapper
+        from stainproof.models.weights import load_network
+
+        return [
+            ActivationMapper(load_network(one.run, one.card), one.card.preprocessing)
+            for one in self.members
+        ]
 
     def predict_dataset(self, data: Dataset, track: Track = silent) -> NDArray[np.float32]:
         """Return probabilities float32 (N, classes) for a whole data set, with progress.

@@ -22,7 +22,6 @@ from stainproof.data.stream import Item
 from stainproof.errors import ConfigError, DataError
 from stainproof.inference.classifier import Classifier
 from stainproof.inference.engines import INT8
-from stainproof.labels import TABLE_COLUMNS
 from stainproof.progress import Say, Track, silent, silent_say
 from stainproof.runs.folder import RunFolder
 from stainproof.runs.shipped import find_run
@@ -82,15 +81,50 @@ def predict(
         raise ConfigError(f"bits must be 0 or one of {allowed}, got {bits}")
     paths = stream.find(images, say)
     classifier = Classifier.load(run, engine, inference, lab=lab)
-    threshold = 0.0
-    if error is not None:
-        threshold = _find_threshold(run, classifier, engine, parse_share(error, "error"), say)
     decoded = stream.read(paths, classifier.preprocessing, bits, classifier.standardise)
     items = track(decoded, "predicting", len(paths))
-    num_rows, num_errors, num_uncertain = write_predictions(classifier, items, path, threshold)
-    if error is not None:
-        num_images = num_rows - num_errors
-        say(f"{num_uncertain:,} of {num_images:,} images are uncertain; a person must look at them")
+    return write_answers(run, classifier, items, path, engine=engine, error=error, say=say)
+
+
+def write_answers(
+    run: str | Path,
+    classifier: Classifier,
+    items: Iterable[Item],
+    path: Path,
+    *,
+    engine: str,
+    error: str | float | None,
+    further: Sequence[pyarrow.Field] = (),
+    say: Say,
+) -> tuple[int, int]:
+    """Write a table of predictions in which too uncertain images have the label `uncertain`.
+
+    Args:
+        run: The folder that the classifier was loaded from.
+        classifier: The classifier.
+        items: Standardised images or errors, in order.
+        path: File to write, atomically.
+        engine: The inference engine that the classifier was loaded with.
+        error: As in `predict`; None: every image is answered.
+        further: Columns after `name` that take `Item.values`.
+        say: Called with what `error` guarantees and leaves to a person.
+
+    Returns:
+        The number of rows, and how many of them are errors.
+
+    Raises:
+        ConfigError: `error` cannot be guaranteed.
+        DataError: The suffix is unknown.
+    """
+    if error is None:
+        num_rows, num_errors, _ = write_predictions(classifier, items, path, further=further)
+        return num_rows, num_errors
+    threshold = _find_threshold(run, classifier, engine, parse_share(error, "error"), say)
+    num_rows, num_errors, num_uncertain = write_predictions(
+        classifier, items, path, threshold, further
+    )
+    num_images = num_rows - num_errors
+    say(f"{num_uncertain:,} of {num_images:,} images are uncertain; a person must look at them")
     return num_rows, num_errors
 
 
@@ -124,7 +158,11 @@ def check_suffix(path: Path) -> None:
 
 
 def write_predictions(
-    classifier: Classifier, items: Iterable[Item], path: Path, min_confidence: float = 0.0
+    classifier: Classifier,
+    items: Iterable[Item],
+    path: Path,
+    min_confidence: float = 0.0,
+    further: Sequence[pyarrow.Field] = (),
 ) -> tuple[int, int, int]:
     """Predict a stream of images and write a table.
 
@@ -137,6 +175,7 @@ def write_predictions(
         items: Standardised images or errors, in order.
         path: File to write, atomically; its suffix chooses the format.
         min_confidence: Images of less confidence have the label `uncertain`.
+        further: Columns after `name` that take `Item.values`.
 
     Returns:
         The number of rows, how many of them are errors, and how many are uncertain.
@@ -148,6 +187,7 @@ def write_predictions(
     columns = pyarrow.schema(
         [
             ("name", pyarrow.string()),
+            *further,
             ("label", pyarrow.string()),
             *((name, pyarrow.float32()) for name in classifier.classes),
             ("error", pyarrow.string()),
@@ -189,7 +229,9 @@ def _open_writer(
 
 def _quote_formulas(table: pyarrow.Table) -> pyarrow.Table:
     """Return a table whose texts no spreadsheet takes for formulas."""
-    for name in TABLE_COLUMNS:
+    for name in table.column_names:
+        if table.schema.field(name).type != pyarrow.string():
+            continue
         texts = [text and quote_formula(text) for text in table[name].to_pylist()]
         place = table.column_names.index(name)
         table = table.set_column(place, name, pyarrow.array(texts, pyarrow.string()))
@@ -207,11 +249,11 @@ def _predict_chunk(
     rows = []
     for item in chunk:
         if item.rgb is None:
-            rows.append({"name": item.name, "error": item.error})
+            rows.append({"name": item.name, **item.values, "error": item.error})
             continue
         values = next(probs)
         is_certain = values.max() >= min_confidence
         label = classifier.classes[int(values.argmax())] if is_certain else UNCERTAIN
         by_class = dict(zip(classifier.classes, values.tolist(), strict=True))
-        rows.append({"name": item.name, "label": label, **by_class})
+        rows.append({"name": item.name, **item.values, "label": label, **by_class})
     return pyarrow.Table.from_pylist(rows, schema=columns)

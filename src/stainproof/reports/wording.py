@@ -95,6 +95,11 @@ def facts(card: Card, elapsed_s: float) -> list[tuple[str, str]]:
     size_px = card.preprocessing.size_px
     return [
         ("Network", f"{_layers(card)}; {card.num_parameters:,} parameters"),
+        *(
+            [("Fine-tuned from", f"{card.start_from}, weights {card.pretrained_sha256[:12]}")]
+            if card.start_from
+            else []
+        ),
         ("Classes", str(len(card.classes))),
         ("Training images", f"{num_training:,} of {card.data.num_images:,}"),
         ("Input", f"{size_px} × {size_px} px, {card.preprocessing.channels}"),

@@ -39,7 +39,10 @@ class Card(Described):
     network: NetworkConfig
     num_parameters: int
     pretrained_sha256: str = ""
-    """Hash of the pretrained weights; empty if the initial weights were random."""
+    """Hash of the pretrained weights, or of those of the model in `start_from`; empty if the
+    initial weights were random."""
+    start_from: str = ""
+    """Name of the model whose weights training started from; empty: none."""
     teacher_sha256: str = ""
     """Hash of the teacher's weights; empty without a teacher."""
     weights_sha256: str

@@ -38,12 +38,17 @@ def find_run(run: str | Path) -> Path:
             f"{path}: no such run folder, and the shipped model of this name is not part of this "
             f"installation; shipped models here: {here}"
         )
-    return SHIPPED_FOLDER / path
+    return model_folder(str(path))
+
+
+def model_folder(name: str) -> Path:
+    """Return the folder of a shipped model, which need not exist."""
+    return SHIPPED_FOLDER / name
 
 
 def installed_models() -> tuple[str, ...]:
     """Return the names of the shipped models that are part of this installation."""
-    return tuple(name for name in SHIPPED_NAMES if RunFolder(SHIPPED_FOLDER / name).card.exists())
+    return tuple(name for name in SHIPPED_NAMES if RunFolder(model_folder(name)).card.exists())
 
 
 def is_shipped(folder: Path) -> bool:

@@ -16,8 +16,10 @@ MAX_ERROR = 0.12
 """Largest standard error of a log scale that is trusted."""
 MAX_SPREAD = 0.4
 """Largest spread of the log scale between images that is trusted."""
-SAME_SCALE = 0.06
-"""Log scales nearer to 0 than this, or than their standard error, are left at 1."""
+SAME_SCALE = (-0.18, 0.12)
+"""Log scales within this range, or nearer to 0 than their standard error, are left at 1: the
+accuracy at home does not change there, and a scale below 1 has to make up a border.
+"""
 RELIABLE = (math.log(0.45), math.log(2.3))
 """Range of log scales in which the scale head was tested."""
 MAX_DISAGREEMENT = 0.5
@@ -97,7 +99,8 @@ def decide(num_images: int, rulers: list[Ruler], preference: Preference | None) 
     doubt = _refusal(num_images, head, red)
     if doubt or head is None:
         return Decision(1.0, False, (f"not trusted: {doubt}; nothing is changed", *said))
-    if abs(head.log_scale) < max(SAME_SCALE, head.error):
+    is_same = SAME_SCALE[0] < head.log_scale < SAME_SCALE[1]
+    if is_same or abs(head.log_scale) < head.error:
         kept = "the scale agrees with that of the training images and stays 1"
         return Decision(1.0, True, (kept, *said))
     return Decision(round(math.exp(head.log_scale), 3), True, tuple(said))
