@@ -10,6 +10,7 @@ from typing import Any
 import litserve
 import numpy as np
 import onnxruntime
+from fastapi import Request
 from PIL import Image
 
 MAX_BATCH, BATCH_TIMEOUT_S = 64, 0.002
@@ -25,9 +26,10 @@ class Cells(litserve.LitAPI):  # type: ignore[misc]
         self.session = onnxruntime.InferenceSession(sys.argv[1], options)
         self.size_px = self.session.get_inputs()[0].shape[1]
 
-    def decode_request(self, request: Any) -> np.ndarray:
+    def decode_request(self, request: Request) -> np.ndarray:
         """Return uint8 (size, size, 3)."""
-        image = Image.open(io.BytesIO(request["images"].file.read())).convert("RGB")
+        form: Any = request  # LitServe passes the form where the annotation says Request
+        image = Image.open(io.BytesIO(form["images"].file.read())).convert("RGB")
         return np.asarray(image.resize((self.size_px, self.size_px)))
 
     def batch(self, inputs: list[np.ndarray]) -> np.ndarray:

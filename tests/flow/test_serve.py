@@ -22,6 +22,7 @@ from stainproof import api
 from stainproof.inference.classifier import Classifier
 from stainproof.serve.app import create_app
 from stainproof.serve.settings import Limits
+from stainproof.synthetic.fields import draw_field
 from tests.common.cells import CLASSES, make_cells
 from tests.common.command import run_command
 from tests.common.image_files import write_png_16
@@ -374,6 +375,21 @@ def test_the_folder_is_read_in_steps_and_links_do_not_lead_out_of_it(
         decide(client, ids[:2], None)
         manifest = list(csv.DictReader(io.StringIO(client.get("/api/export/manifest.csv").text)))
         assert [Path(row["path"]).parent for row in manifest] == [inside, inside]
+
+
+def test_the_cells_of_a_photograph_become_cells_of_the_review(run: Path) -> None:
+    labels = ("neutrophil", "lymphocyte", "eosinophil")
+    field, _ = draw_field(np.random.default_rng(1), labels)
+    empty = np.full((300, 300, 3), 230, np.uint8)
+    files = [("images", ("field.png", png(field))), ("images", ("empty.png", png(empty)))]
+    with serving(run, has_fields=True) as client:
+        answer = client.post("/api/cells", files=files).json()
+        names = [one["name"] for one in answer["cells"]]
+        assert len(names) >= 3 and names[0] == "field.png, cell 1"
+        assert [one["name"] for one in answer["refused"]] == ["empty.png"]
+        decide(client, [answer["cells"][0]["id"]], "lymphocyte")
+        assert client.get("/api/export/manifest.csv").status_code == 409  # no file of its own
+        assert client.get("/api/export/cells.zip").status_code == 200
 
 
 def test_without_a_session_file_nothing_is_written(

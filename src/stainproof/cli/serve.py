@@ -33,6 +33,12 @@ def serve(
         Path | None,
         typer.Option(help="File that keeps cells and decisions; made if it does not exist."),
     ] = None,
+    fields: Annotated[
+        bool,
+        typer.Option(
+            "--fields", help="The page's images are photographs of a smear: find their cells first."
+        ),
+    ] = False,
     port: Annotated[int, typer.Option(help="Port; 0: any free one.")] = 8000,
     host: Annotated[
         str, typer.Option(help="Address to listen at; others than this machine's need a key.")
@@ -63,5 +69,12 @@ def serve(
     from stainproof.serve.server import serve as run_server
     from stainproof.serve.settings import Settings
 
-    settings = Settings(host=host, port=port, api_key=api_key, folder=folder, session=session)
+    settings = Settings(
+        host=host,
+        port=port,
+        api_key=api_key,
+        folder=folder,
+        session=session,
+        has_fields=fields,
+    )
     run_server(model or default_model(), settings, lab=lab, errors=errors, say=echo)

@@ -54,6 +54,8 @@ class SessionState(BaseModel):
     classes: list[ClassInfo]
     cells: list[CellView]
     is_blind: bool
+    has_fields: bool
+    """Whether images are photographs of a smear, whose cells are found first."""
     session: str | None
     """Name of the session file; None if nothing is kept."""
     folder: FolderInfo | None
@@ -118,6 +120,7 @@ def session(parts: Parts, reviewer: Reviewer = 1) -> SessionState:
         ],
         cells=review.views(),
         is_blind=parts.store.is_blind,
+        has_fields=parts.settings.has_fields,
         session=parts.settings.session.name if parts.settings.session else None,
         folder=folder
         and FolderInfo(
@@ -135,7 +138,7 @@ async def add_cells(request: Request, parts: Parts, reviewer: Reviewer = 1) -> A
     """Classify the images in the field `images` and add them to the session."""
     limits = parts.settings.limits
     files = await read_files(request, limits)
-    found = await decode_all(files, limits, parts.pool, parts.prepare_cell)
+    found = await decode_all(files, limits, parts.pool, parts.prepare)
     return await _added(parts, reviewer, found, [""] * len(found))
 
 
@@ -149,10 +152,10 @@ async def read_folder(asked: ReadFolder, parts: Parts, reviewer: Reviewer = 1) -
     paths = [path.resolve() for path in chosen]
     loop = asyncio.get_running_loop()
 
-    def prepare(index: int) -> PreparedCell | Refused:
+    def prepare(index: int) -> list[PreparedCell] | Refused:
         name = printable(chosen[index].relative_to(tree.folder))
         try:
-            return parts.prepare_cell(name, decode(paths[index]).rgb)
+            return parts.prepare(name, decode(paths[index]).rgb)
         except DataError as error:
             return Refused(name=name, error=str(error).removeprefix(f"{paths[index]}: "))
 
@@ -166,17 +169,19 @@ async def read_folder(asked: ReadFolder, parts: Parts, reviewer: Reviewer = 1) -
 
 
 async def _added(
-    parts: Services, reviewer: int, found: list[PreparedCell | Refused], paths: list[str]
+    parts: Services, reviewer: int, found: list[list[PreparedCell] | Refused], paths: list[str]
 ) -> Added:
-    usable = [
-        (one, path) for one, path in zip(found, paths, strict=True) if isinstance(one, PreparedCell)
+    cells = [
+        (cell, "" if parts.settings.has_fields else path)  # a cell of a field has no file
+        for one, path in zip(found, paths, strict=True)
+        for cell in ([] if isinstance(one, Refused) else one)
     ]
     refused = [one for one in found if isinstance(one, Refused)]
     parts.instruments.refused.inc(len(refused))
-    ids = await parts.add([one for one, _ in usable], [path for _, path in usable])
+    ids = await parts.add([one for one, _ in cells], [path for _, path in cells])
     review = review_of(parts, reviewer)
     changed = await asyncio.to_thread(changes, review, ids)
-    return Added(**dict(changed), num_known=len(usable) - len(ids), refused=refused)
+    return Added(**dict(changed), num_known=len(cells) - len(ids), refused=refused)
 
 
 @router.get("/cells/{cell}/picture", responses={404: REFUSALS[422]}, response_class=Response)

@@ -14,8 +14,12 @@ from fastapi import Depends, Request
 from numpy.typing import NDArray
 from PIL import Image
 
+from stainproof.cells.crops import cut
+from stainproof.cells.fields import find_cells
+from stainproof.cells.scale import measure_scale
 from stainproof.data.images import Images, to_square
 from stainproof.data.tree import Tree, scan
+from stainproof.errors import DataError
 from stainproof.evaluation.misclassification import ErrorCounts
 from stainproof.inference.classifier import Classifier
 from stainproof.machine import num_cores
@@ -83,12 +87,30 @@ class Services:
         rgb = self.classifier.standardise(rgb)
         return to_square(rgb, self.classifier.preprocessing) if self._one_size else rgb
 
-    def prepare_cell(self, name: str, rgb: Images) -> PreparedCell:
+    def _prepare_cell(self, name: str, rgb: Images) -> PreparedCell:
         """Return what is kept of a decoded cell."""
         stream = io.BytesIO()
         Image.fromarray(rgb).save(stream, format="PNG", compress_level=1)
         digest = hashlib.sha256(repr(rgb.shape).encode() + rgb.tobytes()).hexdigest()
         return PreparedCell(name, self.to_input(rgb), stream.getvalue(), digest)
+
+    def prepare(self, name: str, rgb: Images) -> list[PreparedCell]:
+        """Return what is kept of a decoded image: one cell, or the cells of a field.
+
+        Raises:
+            DataError: The scale of the field cannot be measured, or it has no cell.
+        """
+        if not self.settings.has_fields:
+            return [self._prepare_cell(name, rgb)]
+        red_cell_px = measure_scale(rgb).red_cell_px
+        if not red_cell_px:
+            raise DataError("no red cells and no nuclei to measure the scale by")
+        cells = find_cells(rgb, red_cell_px)
+        if not cells:
+            raise DataError("no cell was found")
+        size_px = self.classifier.preprocessing.size_px
+        crops = (cut(rgb, cell, red_cell_px, size_px) for cell in cells)
+        return [self._prepare_cell(f"{name}, cell {i}", crop) for i, crop in enumerate(crops, 1)]
 
     async def classify(self, images: Sequence[Images]) -> NDArray[np.float32]:
         """Return the probabilities of images, one or more, float32 (N, classes).

@@ -43,6 +43,8 @@ class Settings:
     """Folder of images that the page offers to open."""
     session: Path | None = None
     """File in which the page keeps cells and decisions; None: in memory until the server stops."""
+    has_fields: bool = False
+    """Whether the page's images are photographs of a smear, whose cells are found first."""
     limits: Limits = field(default_factory=Limits)
 
     @property

@@ -11,6 +11,8 @@ function draw() {
   const {session, cells, selected} = state, hasCells = cells.size > 0, num = numReviewed();
   $("model").textContent = session.model.name;
   $("empty").hidden = hasCells || !$("working").hidden;
+  $("what").textContent = session.has_fields ? "Each image is a photograph of a smear; its cells are found first."
+    : "Each image shows one cell.";
   $("kept").textContent = session.session
     ? `Cells and decisions are kept in ${session.session}.`
     : "Nothing is kept after the server stops; start it with --session FILE to keep the review.";
@@ -138,7 +140,7 @@ $("export").onclick = () => {
   for (const link of document.querySelectorAll("#exports a")) {
     link.search = `?reviewer=${state.reviewer}`;
   }
-  $("with-paths").hidden = !state.session.folder;
+  $("with-paths").hidden = !state.session.folder || state.session.has_fields;
   $("exports").showModal();
 };
 $("blind").onchange = (event) => actions.setBlind(event.target.checked);
