@@ -302,6 +302,21 @@ def test_pictures_come_back_with_the_same_pixels(client: TestClient) -> None:
     assert client.get("/api/cells/999/picture").status_code == 404
 
 
+def test_an_explanation_is_a_picture_and_tells_nothing_of_a_hidden_class(
+    client: TestClient,
+) -> None:
+    add(client, num_a_class=20)
+    client.post("/api/blind", json={"is_blind": True})
+    cells = client.get("/api/session").json()["cells"]
+    hidden = next(one["id"] for one in cells if one["predicted"] is None)
+    shown = next(one["id"] for one in cells if one["predicted"] is not None)
+    answer = client.get(f"/api/cells/{shown}/explanation")
+    assert answer.status_code == 200
+    assert Image.open(io.BytesIO(answer.content)).size == (32, 32)
+    assert client.get(f"/api/cells/{hidden}/explanation").status_code == 409
+    assert client.get("/api/cells/999/explanation").status_code == 404
+
+
 def test_the_count_follows_decisions_and_undo(client: TestClient) -> None:
     cells = add(client)
     ids = [one["id"] for one in cells]

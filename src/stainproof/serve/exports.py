@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from stainproof.errors import DataError
-from stainproof.evaluation.count import UNCLASSIFIED
+from stainproof.evaluation.count_result import UNCLASSIFIED
 from stainproof.serve.haematology import loinc_codes
 from stainproof.serve.review import REVIEWERS, Review
 from stainproof.serve.services import Services

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 
-from stainproof.evaluation.count import APART, UNCLASSIFIED
+from stainproof.evaluation.count import APART
+from stainproof.evaluation.count_result import UNCLASSIFIED
 from stainproof.labels import canonical
 
 ORDER = (

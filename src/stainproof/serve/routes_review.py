@@ -7,8 +7,8 @@ from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from stainproof.data.decoding import decode
-from stainproof.errors import DataError
-from stainproof.evaluation.count import UNCLASSIFIED
+from stainproof.errors import DataError, StainproofError
+from stainproof.evaluation.count_result import UNCLASSIFIED
 from stainproof.serve import exports
 from stainproof.serve.counting import Summary
 from stainproof.serve.haematology import is_white, loinc_codes, ordered, title
@@ -192,6 +192,24 @@ def picture(cell: CellId, parts: Parts) -> Response:
         raise HTTPException(404, "no such cell")
     headers = {"Cache-Control": "private, max-age=86400"}
     return Response(content, media_type="image/png", headers=headers)
+
+
+@router.get(
+    "/cells/{cell}/explanation",
+    responses={404: REFUSALS[422], 409: REFUSALS[422]},
+    response_class=Response,
+)
+def explanation(cell: CellId, parts: Parts, reviewer: Reviewer = 1) -> Response:
+    """Return the picture of a cell with a map of what supports its predicted class (Layer-CAM)."""
+    content = parts.store.picture(cell)
+    if content is None:
+        raise HTTPException(404, "no such cell")
+    if review_of(parts, reviewer).views([cell])[0].predicted is None:
+        raise HTTPException(409, "the predicted class of this cell is hidden")
+    try:
+        return Response(parts.explain(content), media_type="image/png")
+    except StainproofError as error:
+        raise HTTPException(409, str(error)) from error
 
 
 @router.post("/decisions", responses=ANSWERS)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Annotated
 
 import numpy as np
@@ -23,6 +24,7 @@ from stainproof.errors import DataError
 from stainproof.evaluation.misclassification import ErrorCounts
 from stainproof.inference.classifier import Classifier
 from stainproof.machine import num_cores
+from stainproof.reports.explanation_page import overlay
 from stainproof.serve.batching import Batcher
 from stainproof.serve.counting import Counting
 from stainproof.serve.instruments import Instruments
@@ -75,6 +77,7 @@ class Services:
         self.instruments.waiting.set_function(lambda: self.batcher.num_waiting)
         sizes = {member.card.preprocessing.size_px for member in classifier.members}
         self._one_size = len(sizes) == 1
+        self._one_explanation = Lock()
 
     def close(self) -> None:
         """Answer what is queued, then end the threads and close the session."""
@@ -87,12 +90,26 @@ class Services:
         rgb = self.classifier.standardise(rgb)
         return to_square(rgb, self.classifier.preprocessing) if self._one_size else rgb
 
+    def explain(self, picture: bytes) -> bytes:
+        """Return a picture with a map of what supports its predicted class, as PNG.
+
+        It needs the weights of the run, and the first call loads PyTorch.
+
+        Raises:
+            ConfigError: The network has no feature maps.
+            CheckpointError: The weights are missing or were altered.
+        """
+        with self._one_explanation:
+            rgb = self.classifier.standardise(np.array(Image.open(io.BytesIO(picture))))
+            index = int(self.classifier.predict_standardised([rgb]).argmax())
+            target = self.classifier.classes[index]
+            (heat,) = self.classifier.explain_standardised([rgb], [target])
+        return _png(overlay(rgb, heat))
+
     def _prepare_cell(self, name: str, rgb: Images) -> PreparedCell:
         """Return what is kept of a decoded cell."""
-        stream = io.BytesIO()
-        Image.fromarray(rgb).save(stream, format="PNG", compress_level=1)
         digest = hashlib.sha256(repr(rgb.shape).encode() + rgb.tobytes()).hexdigest()
-        return PreparedCell(name, self.to_input(rgb), stream.getvalue(), digest)
+        return PreparedCell(name, self.to_input(rgb), _png(rgb), digest)
 
     def prepare(self, name: str, rgb: Images) -> list[PreparedCell]:
         """Return what is kept of a decoded image: one cell, or the cells of a field.
@@ -132,6 +149,12 @@ class Services:
             for one, path, row in zip(prepared, paths, probs, strict=True)
         ]
         return await asyncio.to_thread(self.store.add, cells)
+
+
+def _png(rgb: Images) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(rgb).save(stream, format="PNG", compress_level=1)
+    return stream.getvalue()
 
 
 def _scan_inside(folder: Path) -> Tree:

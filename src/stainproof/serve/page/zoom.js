@@ -1,11 +1,12 @@
 // One cell in large, with the probability of every class.
 
-import {$, capital, make} from "./dom.js";
+import {$, capital, make, message} from "./dom.js";
 import {UNCLASSIFIED, classes, isChanged, state, titleOf} from "./state.js";
 import {decide, moveTo} from "./actions.js";
 import {neighbour} from "./gallery.js";
 
 const dialog = $("zoom");
+let isExplained = false;  // whether the picture shows what supports the predicted class
 
 export const isOpen = () => dialog.open;
 
@@ -26,7 +27,11 @@ export function draw() {
   ].filter(Boolean);
   $("zoom-title").replaceChildren(title, make("small", {textContent: notes.length ? ` ${notes.join(", ")}` : ""}));
   $("zoom-name").textContent = cell.name;
-  $("zoom-picture").src = `/api/cells/${cell.id}/picture`;
+  const explained = isExplained && cell.predicted !== null;
+  $("zoom-picture").src = explained ? `/api/cells/${cell.id}/explanation?reviewer=${state.reviewer}`
+    : `/api/cells/${cell.id}/picture`;
+  $("explain").hidden = cell.predicted === null;
+  $("explain").setAttribute("aria-pressed", String(explained));
   $("zoom-picture").alt = `cell ${cell.name}`;
   $("zoom-probs").replaceChildren(...classes().map((one) => line(one, cell)));
 }
@@ -43,6 +48,16 @@ function line({name, title, key}, cell) {
   return make("li", {}, button);
 }
 
+$("explain").onclick = () => {
+  isExplained = !isExplained;
+  draw();
+};
+$("zoom-picture").onerror = () => {
+  if (!isExplained) return;
+  isExplained = false;
+  draw();
+  message("explain", "What the network looks at cannot be shown for this model.", [], "note");
+};
 dialog.addEventListener("click", (event) => {
   const {step} = event.target.closest("button")?.dataset ?? {};
   if (step) moveTo(neighbour(step > 0 ? "ArrowRight" : "ArrowLeft"));
