@@ -62,6 +62,8 @@ def prepare(folder: Path) -> None:
         api.train(folder / "home", run, make_config(seed=seed, assignments=(*TINY, *kept)))
         for test in ("ds2", "other_lab"):
             api.evaluate(run, folder / test)
+    held_out = make_config(assignments=(*TINY, "split.val_fraction=0.4"))
+    api.train(folder / "home", folder / "run-reference", held_out)
     contest = make_config("tiny", assignments=("training.epochs=1", "augment.recipe=none"))
     api.train(folder / "home", folder / "run-96", contest)
     search(folder / "home", folder / "search", 1, 2.0, fixed=("preprocessing.size_px=32",))
@@ -103,6 +105,8 @@ def cases(folder: Path) -> dict[str, list[str]]:
              "--truth", str(folder / "shifted.csv")]  # fmt: skip
     tiny = ["--set", *TINY]
     audit = ["--data", home, "--truth", str(folder / "home.csv")]
+    laboratory = [str(folder / "run-reference"), "--clean", clean,
+                  "--cache", str(folder / "features")]  # fmt: skip
     return {
         "audit.against_truth": [*audit, other],
         "audit.beside_other_tools": [*audit, "--tools", "stainproof"],
@@ -140,6 +144,11 @@ def cases(folder: Path) -> dict[str, list[str]]:
         "search.study": [str(folder / "search"), "--data", home, "--tests", clean, shifted, other,
                          "--runs", str(folder / "again"), "--minutes", "0.03"],
         "serve.load": [runs[0], "--clients", "1", "--seconds", "0.5"],
+        "shift.drift": [*laboratory, "--labs", other, "--cells", "8", "--repeats", "1",
+                        "--power_repeats", "1"],
+        "shift.expected_accuracy": [*laboratory, "--labs", other, "--cells", "8", "--mixes", "1"],
+        "shift.few_labels": [*laboratory, "--labs", other, "--draws", "1", "--picks", "1"],
+        "shift.ood": [*laboratory, "--labs", other],
         "shift.scale_error": ["--sets", clean, "--most", "8", "--draws", "1"],
         "shift.train_scale_head": ["--data", home, "--out", str(folder), "--steps", "2"],
         "shift.zero_shot": [runs[0], "--sets", other, "--most", "20", "--draws", "1"],

@@ -7,6 +7,8 @@
     run folder + labelled source --calibrate--> calibrated probabilities
     run folder + images --predict--> table of predictions
     run folder + images --count--> differential count: count.json, cells.csv, count.html
+    run folder + unlabelled images --check--> check.json, check.html;  --pick--> cells to label
+    run folder + a few labelled cells --adapt--> run folder for another laboratory
     run folder + images of a laboratory --profile--> lab.json, which standardises its images
     photographs of a smear --crop--> single-cell images;  + run folder --predict_fields--> table
     run folder + evaluations --report--> report.html
@@ -39,10 +41,11 @@ from stainproof.data.dataset import Dataset
 from stainproof.data.description import describe, look
 from stainproof.data.preparation import read_and_split
 from stainproof.data.splits import TRAIN, VAL, check_split
+from stainproof.deployment.adaptation import adapt
+from stainproof.deployment.picking import pick
 from stainproof.errors import ConfigError, DataError
 from stainproof.evaluation.calibrating import calibrate
-from stainproof.evaluation.corrupted import evaluate_corruptions
-from stainproof.evaluation.corrupting import corrupt
+from stainproof.evaluation.corrupting import corrupt, evaluate_corruptions
 from stainproof.evaluation.result import EVALUATION_FILE, Evaluation
 from stainproof.evaluation.shipped import shipped_models
 from stainproof.inference.classifier import Classifier
@@ -55,6 +58,7 @@ from stainproof.inference.tables import predict
 from stainproof.inference.verification import verify
 from stainproof.progress import Say, Track, silent, silent_say
 from stainproof.reports.audit_results import audit, write_audit
+from stainproof.reports.check_results import check
 from stainproof.reports.count_results import count
 from stainproof.reports.explanation_results import explain
 from stainproof.reports.lab_profile import profile
@@ -72,9 +76,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Classifier",
+    "adapt",
     "audit",
     "average",
     "calibrate",
+    "check",
     "clean",
     "corrupt",
     "count",
@@ -85,6 +91,7 @@ __all__ = [
     "explain",
     "look",
     "make_phantoms",
+    "pick",
     "predict",
     "predict_fields",
     "profile",
@@ -395,8 +402,10 @@ def report(
 
 def _finish_run(run: RunFolder, card: Card, parts: dict[str, Dataset], track: Track) -> Card:
     """Complete a run that has its weights: ONNX model, engine, evaluations at home, report."""
+    from stainproof.deployment.home import write_reference
     from stainproof.evaluation.home import export_and_evaluate
 
     card = export_and_evaluate(run, card, parts, track)
+    write_reference(run, parts[VAL], track=track)
     report(run.path)
     return card

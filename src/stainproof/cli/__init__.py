@@ -12,6 +12,7 @@ from stainproof.cli import (  # noqa: F401
     contest,
     data,
     deliver,
+    deploy,
     laboratory,
     measure,
     models,

@@ -9,6 +9,7 @@ from stainproof.cli.terminal import complain, echo, print_table
 if TYPE_CHECKING:
     from stainproof.audit.summary import AuditSummary
     from stainproof.contest.results import Score, SubmissionResult
+    from stainproof.deployment.result import Adaptation, CheckResult
     from stainproof.evaluation.corrupted import CorruptionEvaluation
     from stainproof.evaluation.count_result import Count
     from stainproof.evaluation.result import ClassMetrics, Evaluation
@@ -146,3 +147,37 @@ def print_search(found: "Search", out: Path) -> None:
     print_table(("trial", "augmented", "original", "parameters", "ms per image"), table)
     echo(f"settings of the most accurate: {out / 'best.toml'}")
     echo(f"page: {out / 'search.html'}")
+
+
+def print_check(result: "CheckResult", out: Path) -> None:
+    """Print the verdict, its reasons and where the page is."""
+    echo(f"verdict: {result.verdict}")
+    for line in result.reasons:
+        echo(f"  {line}")
+    rows = [
+        (
+            one.name,
+            one.num_predicted,
+            "-" if one.expected_precision is None else f"{100 * one.expected_precision:.1f} %",
+            mix.share.percent(),
+        )
+        for one, mix in zip(result.classes, result.class_mix, strict=True)
+    ]
+    print_table(("class", "predicted", "expected precision", "estimated share"), rows)
+    echo(f"page: {out / 'check.html'}")
+
+
+def print_adaptation(made: "Adaptation", out: Path) -> None:
+    """Print the candidates with their cross-validated figures, and the choice."""
+    rows = [
+        (
+            one.name,
+            f"{100 * one.balanced_accuracy:.1f} %",
+            f"{one.log_loss:.3f}",
+            f"{100 * one.home_balanced_accuracy:.1f} %",
+            "chosen" if one.name == made.chosen else one.refused,
+        )
+        for one in made.candidates
+    ]
+    print_table(("candidate", "balanced accuracy", "log loss", "home", ""), rows)
+    echo(f"run folder: {out}")

@@ -10,28 +10,22 @@ from pydantic import Field
 
 from stainproof import files, provenance
 from stainproof.calibration.error import expected_calibration_error
-from stainproof.config.schema import InferenceConfig, Preprocessing, SourceConfig
+from stainproof.config.schema import Preprocessing
 from stainproof.corruptions.bloodmnist import (
     CORRUPTIONS,
     SEVERITIES,
     SIZE_PX,
     corrupt,
 )
-from stainproof.data import sources
-from stainproof.data.class_map import map_unknown_classes
 from stainproof.data.images import Images, to_square
 from stainproof.data.listing import Listing
 from stainproof.data.parallel import in_order
-from stainproof.errors import ConfigError
 from stainproof.evaluation.intervals import bias_corrected
 from stainproof.inference.classifier import Classifier
 from stainproof.labels import match_classes
 from stainproof.progress import Track, silent
 from stainproof.provenance import Provenance
 from stainproof.runs.artefact import SCHEMA_VERSION, Described, Estimate
-from stainproof.runs.folder import RunFolder
-from stainproof.runs.shipped import evaluations_of, find_run
-from stainproof.shift.lab import Lab
 
 CORRUPTIONS_FILE = "corruptions.json"
 CHUNK_SIZE = 256
@@ -80,50 +74,6 @@ class CorruptionEvaluation(Described):
     def mean_calibration_error(self) -> float:
         """Mean expected calibration error over all corruptions and severities."""
         return float(np.mean(list(self.calibration_error.values())))
-
-
-def evaluate_corruptions(
-    run: str | Path,
-    source: str | Path,
-    out: str | Path | None = None,
-    *,
-    seed: int = 0,
-    engine: str = "auto",
-    inference: InferenceConfig | None = None,
-    options: SourceConfig = sources.AS_GUESSED,
-    lab: Lab | str | Path | None = None,
-    track: Track = silent,
-) -> CorruptionEvaluation:
-    """Evaluate a run on corrupted copies of a labelled source; write `corruptions.json`.
-
-    The corruptions are the eleven of MedMNIST-C for blood cells, each at five severities.
-
-    Args:
-        run: The folder of a run or an ensemble, or the name of a shipped model.
-        source: Labelled images; of a source with a split of its own, its test part.
-        out: Folder to write to; by default one in the run folder; of a shipped model one in
-            `evaluations/MODEL` in the current directory.
-        seed: Seed of the corruptions and of the bootstrap intervals, 0 or more.
-        engine: The inference engine, as in `Classifier.load`.
-        inference: Test-time augmentation and filter.
-        options: How the source is read, as in `evaluate`.
-        lab: A laboratory profile or its file, by which images are standardised first.
-        track: Shows progress.
-
-    Raises:
-        ConfigError: The seed is below 0, or the engine is unknown or not installed.
-        CheckpointError: The run folder or the profile cannot be used.
-        DataError: An image cannot be read, or has a class that the model does not know.
-    """
-    if seed < 0:
-        raise ConfigError(f"seed must be 0 or more, got {seed}")
-    evaluated = RunFolder(find_run(run))
-    evaluated.check_not_in_training()
-    classifier = Classifier.load(evaluated.path, engine, inference, lab=lab)
-    listing = sources.test_part(sources.list_source(source, track, options=options))
-    listing = map_unknown_classes(listing, classifier.classes)
-    folder = Path(out) if out else evaluations_of(evaluated) / f"{listing.source}, corrupted"
-    return evaluate_corrupted(classifier, listing, folder, seed=seed, track=track)
 
 
 def evaluate_corrupted(

@@ -1,19 +1,29 @@
-"""Write corrupted copies of images."""
+"""Write corrupted copies of images; evaluate a run on them."""
 
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from stainproof import files
 from stainproof.config.parsing import check_known
-from stainproof.config.schema import Preprocessing
+from stainproof.config.schema import InferenceConfig, Preprocessing, SourceConfig
 from stainproof.corruptions.bloodmnist import CORRUPTIONS, SEVERITIES, SIZE_PX
 from stainproof.corruptions.bloodmnist import corrupt as corrupt_image
+from stainproof.data import sources
+from stainproof.data.class_map import map_unknown_classes
 from stainproof.data.decoding import decode
 from stainproof.data.images import to_square
 from stainproof.data.parallel import in_order
 from stainproof.data.tree import scan
 from stainproof.errors import ConfigError, DataError
+from stainproof.inference.classifier import Classifier
 from stainproof.progress import Say, Track, silent, silent_say
+from stainproof.runs.folder import RunFolder
+from stainproof.runs.shipped import evaluations_of, find_run
+from stainproof.shift.lab import Lab
+
+if TYPE_CHECKING:
+    from stainproof.evaluation.corrupted import CorruptionEvaluation
 
 
 def corrupt(
@@ -78,3 +88,49 @@ def corrupt(
         for _ in track(in_order(write, range(len(paths))), "corrupting images", len(paths)):
             pass
     return len(paths) * len(corruptions) * len(severities)
+
+
+def evaluate_corruptions(
+    run: str | Path,
+    source: str | Path,
+    out: str | Path | None = None,
+    *,
+    seed: int = 0,
+    engine: str = "auto",
+    inference: InferenceConfig | None = None,
+    options: SourceConfig = sources.AS_GUESSED,
+    lab: Lab | str | Path | None = None,
+    track: Track = silent,
+) -> "CorruptionEvaluation":
+    """Evaluate a run on corrupted copies of a labelled source; write `corruptions.json`.
+
+    The corruptions are the eleven of MedMNIST-C for blood cells, each at five severities.
+
+    Args:
+        run: The folder of a run or an ensemble, or the name of a shipped model.
+        source: Labelled images; of a source with a split of its own, its test part.
+        out: Folder to write to; by default one in the run folder; of a shipped model one in
+            `evaluations/MODEL` in the current directory.
+        seed: Seed of the corruptions and of the bootstrap intervals, 0 or more.
+        engine: The inference engine, as in `Classifier.load`.
+        inference: Test-time augmentation and filter.
+        options: How the source is read, as in `evaluate`.
+        lab: A laboratory profile or its file, by which images are standardised first.
+        track: Shows progress.
+
+    Raises:
+        ConfigError: The seed is below 0, or the engine is unknown or not installed.
+        CheckpointError: The run folder or the profile cannot be used.
+        DataError: An image cannot be read, or has a class that the model does not know.
+    """
+    from stainproof.evaluation.corrupted import evaluate_corrupted
+
+    if seed < 0:
+        raise ConfigError(f"seed must be 0 or more, got {seed}")
+    evaluated = RunFolder(find_run(run))
+    evaluated.check_not_in_training()
+    classifier = Classifier.load(evaluated.path, engine, inference, lab=lab)
+    listing = sources.test_part(sources.list_source(source, track, options=options))
+    listing = map_unknown_classes(listing, classifier.classes)
+    folder = Path(out) if out else evaluations_of(evaluated) / f"{listing.source}, corrupted"
+    return evaluate_corrupted(classifier, listing, folder, seed=seed, track=track)

@@ -25,6 +25,7 @@ from stainproof.inference.engines import (
     installed,
     open_engine,
 )
+from stainproof.inference.features import FeatureExtractor
 from stainproof.inference.frequency_filters import apply_filter
 from stainproof.inference.inputs import ImageLike, as_list, as_rgb
 from stainproof.inference.tta import tta_views
@@ -99,6 +100,7 @@ class Classifier:
         voting: str = "soft",
         ensemble_temperature: float = 1.0,
         lab: Lab | None = None,
+        threads: int | None = None,
     ):
         """Combine networks; `load` is the usual constructor.
 
@@ -113,6 +115,8 @@ class Classifier:
         self.ensemble_temperature = ensemble_temperature
         self.lab = lab
         """Profile of the laboratory that took the images; None: they are not standardised."""
+        self._threads = threads
+        self._extractor: FeatureExtractor | None = None
         self.classes = self.members[0].card.classes
         """Class names in the order of the probabilities."""
         for member in self.members:
@@ -162,13 +166,13 @@ class Classifier:
             raise CheckpointError(f"{folder}: no such run folder")
         if not is_ensemble(folder):
             members = [_open(RunFolder(folder), engine, threads, calibrated)]
-            return cls(members, inference, lab=lab)
+            return cls(members, inference, lab=lab, threads=threads)
         ensemble = Ensemble.of(folder)
         runs = map(RunFolder, ensemble.folders(folder))
         members = [_open(one, engine, threads, calibrated) for one in runs]
         own = read_calibration(RunFolder(folder)) if calibrated else None
         temperature = own.temperature if own else 1.0
-        return cls(members, inference, ensemble.voting, temperature, lab)
+        return cls(members, inference, ensemble.voting, temperature, lab, threads)
 
     def __repr__(self) -> str:
         """Return run, engine, input size, classes, and settings of inference if there are any."""
@@ -348,6 +352,49 @@ class Classifier:
         return np.concatenate(
             [self.predict_standardised(data.images[start : start + CHUNK_SIZE]) for start in chunks]
         )
+
+    def features(self, images: ImageLike | Sequence[ImageLike]) -> NDArray[np.float32]:
+        """Return the penultimate features of every image: the input of the last linear layer.
+
+        They are computed with ONNX Runtime from the run's ONNX model, without PyTorch.
+
+        Args:
+            images: As in `predict_proba`. Test-time augmentation and filter are not applied.
+
+        Returns:
+            float32 (N, d).
+
+        Raises:
+            DataError: As in `predict_proba`.
+            CheckpointError: The classifier is an ensemble, or its ONNX model is missing or does not
+                end with a linear layer.
+        """
+        given, extractor = as_list(images), self.extractor
+        found = [np.empty((0, extractor.weight.shape[1]), dtype=np.float32)]
+        for start in range(0, len(given), BATCH_SIZE):
+            some = given[start : start + BATCH_SIZE]
+            batch = (
+                self.standardise(as_rgb(image, index)) for index, image in enumerate(some, start)
+            )
+            found.append(extractor(np.stack([to_square(rgb, self.preprocessing) for rgb in batch])))
+        return np.concatenate(found)
+
+    @property
+    def extractor(self) -> FeatureExtractor:
+        """The network without its last linear layer, and that layer's weights.
+
+        Raises:
+            CheckpointError: As `features`.
+        """
+        if self._extractor is None:
+            if len(self.members) > 1:
+                raise CheckpointError(
+                    f"{self.members[0].run}: one of several networks of an ensemble, which has no "
+                    "features; use one of its runs"
+                )
+            (member,) = self.members
+            self._extractor = FeatureExtractor(member.run, member.card, self._threads)
+        return self._extractor
 
     def _vote(self, batch: Images | Sequence[Images]) -> NDArray[np.float32]:
         """Return the combined probabilities of all members for a few images."""

@@ -106,6 +106,7 @@ def facts(card: Card, elapsed_s: float) -> list[tuple[str, str]]:
         ("Training", f"{card.num_epochs} epochs in {_duration(elapsed_s)}"),
         ("Stopped because", card.stopped),
         *([("Weights", card.mean_of)] if card.mean_of else []),
+        *([("Adapted", card.adapted)] if card.adapted else []),
         ("Machine", f"{card.provenance.machine}; threads used: {card.threads}"),
         ("Training precision", card.precision),
         ("Inference engine", card.engine),
