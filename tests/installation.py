@@ -18,8 +18,14 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-EXTRAS = ("keras", "openvino", "postgresql", "dev")
-IMPORTS = {"keras": "keras", "openvino": "openvino", "postgresql": "psycopg", "transfer": "timm"}
+EXTRAS = ("keras", "openvino", "postgresql", "serve", "dev")
+IMPORTS = {
+    "keras": "keras",
+    "openvino": "openvino",
+    "postgresql": "psycopg",
+    "serve": "fastapi",
+    "transfer": "timm",
+}
 COMMANDS = (
     "--version",
     "phantom --out {0}/cells --n 80 --seed 1",

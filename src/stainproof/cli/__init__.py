@@ -17,6 +17,7 @@ from stainproof.cli import (  # noqa: F401
     measure,
     models,
     search,
+    serve,
     train,
     verify,
 )

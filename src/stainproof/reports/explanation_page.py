@@ -105,12 +105,16 @@ def render(classifier: Explainer, shown: Sequence["Item"], source: str, target: 
 
 
 def overlay_uri(rgb: "Images", heat: NDArray[np.float32]) -> str:
-    """Return an image with a map drawn over it as a data URI; yellow is 1, dark is 0.
+    """Return an image with a map drawn over it, as `overlay` does, as a data URI."""
+    return picture_uri(Image.fromarray(overlay(rgb, heat)))
+
+
+def overlay(rgb: "Images", heat: NDArray[np.float32]) -> "Images":
+    """Return an image with a map drawn over it; yellow is 1, dark is 0.
 
     Args:
         rgb: uint8 (height, width, 3).
         heat: float32 (height, width), 0 to 1.
     """
     colours = cv2.applyColorMap((255 * heat).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
-    mixed = (0.5 * rgb + 0.5 * colours).round().astype(np.uint8)
-    return picture_uri(Image.fromarray(mixed))
+    return np.asarray((0.5 * rgb + 0.5 * colours).round(), dtype=np.uint8)
