@@ -18,7 +18,7 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from stainproof import api
+from stainproof.data import sources
 from stainproof.inference.classifier import Classifier
 from stainproof.serve.app import create_app
 from stainproof.serve.settings import Limits
@@ -350,7 +350,7 @@ def test_exports_hold_the_decisions(client: TestClient, tmp_path: Path) -> None:
     assert count["num_confirmed"] == 4 and count["loinc"]["lymphocyte"] == "26478-8"
     archive = zipfile.ZipFile(io.BytesIO(client.get("/api/export/cells.zip").content))
     archive.extractall(tmp_path)
-    read = api.sources.list_source(tmp_path / "manifest.csv")
+    read = sources.list_source(tmp_path / "manifest.csv")
     assert len(read) == 3  # neither the disputed cell nor the unclassified one
     assert read.classes == ("lymphocyte",)
     answer = client.get("/api/export/manifest.csv")
@@ -426,7 +426,7 @@ def test_a_killed_server_loses_nothing_that_it_had_confirmed(run: Path, tmp_path
     server = Process(*words).wait()
     with httpx.Client(base_url=server.url, timeout=60) as client:
         cells = client.post("/api/cells", files=uploads(10, seed=3)).json()["cells"]
-        confirmed = []
+        confirmed: list[tuple[int, str]] = []
         killer = threading.Timer(0.5, lambda: server.end(signal.SIGKILL))
         killer.start()
         try:
