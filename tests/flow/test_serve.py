@@ -426,7 +426,7 @@ def test_a_killed_server_loses_nothing_that_it_had_confirmed(run: Path, tmp_path
     server = Process(*words).wait()
     with httpx.Client(base_url=server.url, timeout=60) as client:
         cells = client.post("/api/cells", files=uploads(10, seed=3)).json()["cells"]
-        confirmed: list[tuple[str, str]] = []
+        confirmed: list[tuple[int, str]] = []
         killer = threading.Timer(0.5, lambda: server.end(signal.SIGKILL))
         killer.start()
         try:

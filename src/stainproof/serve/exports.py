@@ -43,7 +43,7 @@ def cells_csv(review: Review) -> bytes:
         labels = [
             decided[one][cell.id].label if cell.id in decided[one] else "" for one in REVIEWERS
         ]
-        probs: list[float | str] = [*view.probs] if view.probs else [""] * len(review.classes)
+        probs: Sequence[object] = view.probs or [""] * len(review.classes)
         rows.append([cell.name, view.label or "", view.predicted or "", *labels, *probs])
     return _csv([*header, *review.classes], rows)
 
