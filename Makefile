@@ -6,6 +6,7 @@ READY   = .venv/.ready
 KERAS   = .venv-keras/.ready
 BENCH   = .venv-bench/.ready
 FASTDUP = .venv-fastdup/.ready
+MEDMNISTC = .venv-medmnistc/.ready
 TOOLS   = .venv-tools/.ready
 
 # make demo                                        synthetic cells, then another lab's stain
@@ -15,7 +16,7 @@ TEST   ?= demo/other
 BUDGET ?= 100s
 SEED   ?= 0
 
-.PHONY: demo test test-slow test-keras test-transfer test-wheel coverage mutants check bench bench-smoke campaign \
+.PHONY: demo test test-slow test-keras test-corruptions test-transfer test-node test-wheel coverage mutants check bench bench-smoke campaign \
 	docs pictures sbom lock clean
 
 demo: $(READY)
@@ -41,6 +42,17 @@ test-slow: $(READY)
 # Submissions in the Python of the contest's grader: Keras 3.4.1 on TensorFlow 2.17.
 test-keras: $(READY) $(KERAS)
 	OMP_NUM_THREADS=1 GRADER=.venv-keras/bin/python $(BIN)/pytest tests/keras
+
+# The corruptions beside those of the package medmnistc, which needs ImageMagick (libmagickwand).
+test-corruptions: $(READY) $(MEDMNISTC)
+	OMP_NUM_THREADS=1 MEDMNISTC=.venv-medmnistc/bin/python $(BIN)/pytest tests/corruptions
+
+# The examples of docs/exports.md in Node.js, with packages from npm.
+test-node: $(READY) build/node/package.json
+	OMP_NUM_THREADS=1 $(BIN)/pytest tests/node
+
+build/node/package.json:
+	npm install --prefix build/node --no-audit --no-fund onnxruntime-web@1 pngjs@7
 
 # Transfer learning needs torchvision, which needs PyPI's own torch: the benchmarks' environment.
 test-transfer: $(BENCH)
@@ -78,6 +90,7 @@ check: $(READY)
 RUN   = $(BIN)/python -m benchmarks
 TESTS = --tests $(REAL)/clean $(REAL)/ds2 $(REAL)/other_lab
 STUDY = --data runs/ds1_clean.csv $(TESTS)
+SHIFTED = $(REAL)/ds2 $(REAL)/other_lab $(REAL)/labs/lisc
 TRUTH = --data $(REAL)/ds1 --truth $(REAL)/ds1_truth.csv
 LONG  = $(foreach seed,0 1 2,runs/techniques/muon-long-$(seed))
 bench: $(READY) $(KERAS) $(BENCH) $(if $(REAL),$(FASTDUP))
@@ -118,7 +131,11 @@ ifdef REAL
 	$(RUN).training.tables
 	$(RUN).inference.tta_and_ensembles $(LONG) $(TESTS)
 	$(RUN).training.weight_averaging runs/techniques/no-average $(STUDY)
+	$(RUN).corruptions.bloodmnist_c runs/techniques/muon-long-0 --test $(REAL)/clean
+	$(RUN).calibration.calibration_error runs/techniques/muon-long-0 --home $(REAL)/clean --tests $(SHIFTED)
+	$(RUN).calibration.abstention runs/techniques/muon-long-0 --home $(REAL)/clean --tests $(SHIFTED)
 	$(RUN).contest.submission runs/techniques/muon-long-0 --on $(REAL)/ds2
+	$(RUN).evaluation.count_intervals runs/techniques/muon-long-0 $(TESTS) $(REAL)/labs/lisc
 endif
 	$(RUN).training.networks
 
@@ -147,7 +164,7 @@ pictures: $(READY)
 	$(BIN)/python docs/pictures.py
 
 clean:
-	rm -rf .venv .venv-keras .venv-bench .venv-fastdup .venv-tools demo build mutants
+	rm -rf .venv .venv-keras .venv-bench .venv-fastdup .venv-medmnistc .venv-tools demo build mutants
 
 # The environments. Their packages come from a lock, by hash (requirements/README.md); LOCK= does without.
 LOCK   ?= yes
@@ -188,6 +205,13 @@ $(BENCH): pyproject.toml requirements/torch.lock requirements/bench.lock
 $(FASTDUP): Makefile
 	$(PYTHON) -m venv .venv-fastdup
 	.venv-fastdup/bin/$(PIP) "fastdup>=2.50"
+	touch $@
+
+# What its corruptions of blood cells import; the whole package needs PyTorch and torchvision.
+$(MEDMNISTC): Makefile
+	$(PYTHON) -m venv .venv-medmnistc
+	.venv-medmnistc/bin/$(PIP) --no-deps medmnistc==0.1.0
+	.venv-medmnistc/bin/$(PIP) "wand>=0.6.13" scikit-image opencv-python-headless pillow numpy scipy
 	touch $@
 
 $(TOOLS): requirements/tools.lock

@@ -55,12 +55,15 @@ def prepare(folder: Path) -> None:
     truth = [(name, "clean" if rank else "doctored", "") for rank, name in enumerate(home[1:])]
     truth += [(name, "clean", "1") for name in (home[0], copy)]
     write_table(folder / "home.csv", ("file", "origin", "duplicate_group"), truth)
+    draw_fields(folder / "fields")
     kept = ("training.keep_every_epoch=true", "training.ema_decay=0")
     for seed in (0, 1):
         run = folder / f"run-{seed}"
         api.train(folder / "home", run, make_config(seed=seed, assignments=(*TINY, *kept)))
         for test in ("ds2", "other_lab"):
             api.evaluate(run, folder / test)
+    held_out = make_config(assignments=(*TINY, "split.val_fraction=0.4"))
+    api.train(folder / "home", folder / "run-reference", held_out)
     contest = make_config("tiny", assignments=("training.epochs=1", "augment.recipe=none"))
     api.train(folder / "home", folder / "run-96", contest)
     search(folder / "home", folder / "search", 1, 2.0, fixed=("preprocessing.size_px=32",))
@@ -68,6 +71,22 @@ def prepare(folder: Path) -> None:
         place = folder / "out" / rows.relative_to(ROOT / "benchmarks")
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(rows, place)
+
+
+def draw_fields(folder: Path) -> None:
+    """Draw two fields with boxes."""
+    import numpy as np
+    from PIL import Image
+
+    from stainproof.synthetic.fields import draw_field
+
+    folder.mkdir()
+    rows = []
+    for seed in (0, 2):
+        rgb, cells = draw_field(np.random.default_rng(seed), ("neutrophil", "lymphocyte"))
+        Image.fromarray(rgb).save(folder / f"{seed}.png")
+        rows += [(f"{seed}.png", "wbc", *map(str, one.box())) for one in cells]
+    write_table(folder / "boxes.csv", ("file", "cell", "x0", "y0", "x1", "y1"), rows)
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -86,6 +105,8 @@ def cases(folder: Path) -> dict[str, list[str]]:
              "--truth", str(folder / "shifted.csv")]  # fmt: skip
     tiny = ["--set", *TINY]
     audit = ["--data", home, "--truth", str(folder / "home.csv")]
+    laboratory = [str(folder / "run-reference"), "--clean", clean,
+                  "--cache", str(folder / "features")]  # fmt: skip
     return {
         "audit.against_truth": [*audit, other],
         "audit.beside_other_tools": [*audit, "--tools", "stainproof"],
@@ -99,26 +120,41 @@ def cases(folder: Path) -> dict[str, list[str]]:
                                             "600", "--tools", "stainproof"],
         "augmentation.study": [*study, "--only", "screen-none", *tiny],
         "augmentation.tables": [],
+        "cells.fields": [str(folder / "fields")],
+        "calibration.abstention": [runs[0], "--home", clean, *tests],
+        "calibration.calibration_error": [runs[0], "--home", clean, *tests, "--every", "8"],
         "contest.submission": [str(folder / "run-96"), "--on", other, "--runtimes", "onnx",
                                "--python", sys.executable],
+        "corruptions.bloodmnist_c": [runs[0], "--test", clean, "--every", "8"],
         "data.grouped_split": ["--repeats", "2"],
+        "evaluation.explanations": [runs[0], "--on", other, "--images", "8"],
+        "evaluation.count_intervals": [runs[0], "--tests", clean, "--differentials", "4"],
         "evaluation.grouped_intervals": ["--repeats", "10", "--deviations", "0.6"],
         "inference.beside_other_tools": ["--repeats", "1", "--seconds", "0.1", "--files", "50",
                                          "--networks", "light", "--environments", ".venv"],
         "inference.engines_agree": [runs[0], "--tests", other, "--calibrate", home],
         "inference.growth": ["--counts", "80"],
         "inference.tta_and_ensembles": [*runs, *tests],
+        "models.ship": [runs[0], "stainproof-light", "--probe", other,
+                        "--out", str(folder / "shipped")],
         "reliability.conditions": ["--files", "40", "--repeats", "1", "--only", "two_writers"],
         "reliability.hostile_files": ["--files", "110"],
         "reliability.kills": ["--kills", "2"],
         "search.proposals": ["--seeds", "1", "--trials", "3"],
         "search.study": [str(folder / "search"), "--data", home, "--tests", clean, shifted, other,
                          "--runs", str(folder / "again"), "--minutes", "0.03"],
+        "serve.load": [runs[0], "--clients", "1", "--seconds", "0.5"],
+        "shift.drift": [*laboratory, "--labs", other, "--cells", "8", "--repeats", "1",
+                        "--power_repeats", "1"],
+        "shift.expected_accuracy": [*laboratory, "--labs", other, "--cells", "8", "--mixes", "1"],
+        "shift.few_labels": [*laboratory, "--labs", other, "--draws", "1", "--picks", "1"],
+        "shift.ood": [*laboratory, "--labs", other],
         "shift.scale_error": ["--sets", clean, "--most", "8", "--draws", "1"],
         "shift.train_scale_head": ["--data", home, "--out", str(folder), "--steps", "2"],
         "shift.zero_shot": [runs[0], "--sets", other, "--most", "20", "--draws", "1"],
         "synthetic.speed": ["--images", "80", "--repeats", "1"],
         "synthetic.transfer_to_real_cells": ["--real", other, "--images", "160", "--budget", "2s"],
+        "training.fine_tuning": [runs[0], "--images", "4", "--seconds", "1", "--seeds", "0"],
         "training.networks": ["--only", "searched-20k"],
         "training.selection_criteria": ["--data", home, "--shifted", shifted, "--other", other,
                                         "--fewest", "2", *runs],

@@ -46,9 +46,14 @@ PURPOSES: dict[str, tuple[str, str, str]] = {
     "keras": ("extra `keras`: submissions to the contest", "Google", "nothing: the grader's"),
     "openvino": ("extra `openvino`: inference engine", "Intel", "ONNX Runtime"),
     "psycopg": ("extra `postgresql`: search on several machines", "one person", "pg8000"),
+    "fastapi": ("extra `serve`: the server", "one person", "Starlette with more code, Litestar"),
+    "prometheus-client": ("extra `serve`: metrics", "Prometheus (CNCF)", "100 lines of text"),
+    "python-multipart": ("extra `serve`: uploads", "one person", "nothing: FastAPI needs it"),
+    "uvicorn": ("extra `serve`: HTTP", "Encode, Kludex", "hypercorn, granian"),
     "timm": ("extra `transfer`: pretrained networks", "Hugging Face", "torchvision's models"),
     "editables": ("builds the package", "PyPA member", "comes with hatchling"),
     "hatchling": ("builds the package", "PyPA", "setuptools, flit"),
+    "httpx": ("tests of the server", "Encode", "the server in a process and `urllib`"),
     "hypothesis": ("property tests", "HypothesisWorks", "hand-written cases"),
     "import-linter": ("checks the layers of the package", "one person", "a test"),
     "mkdocstrings": ("pages of the Python API", "one person", "Sphinx autodoc"),
@@ -60,7 +65,7 @@ PURPOSES: dict[str, tuple[str, str, str]] = {
     "pytest-timeout": ("ends tests that hang", "pytest-dev", "faulthandler"),
     "pytest-xdist": ("tests on all cores", "pytest-dev", "several calls of pytest"),
     "ruff": ("lint and format", "Astral", "flake8 and black"),
-    "selenium": ("tests of the audit page in a browser", "Selenium project", "Playwright"),
+    "selenium": ("tests of pages in a browser", "Selenium project", "Playwright"),
     "zensical": ("the documentation site", "Zensical", "MkDocs"),
 }  # fmt: skip
 """Purpose, maintainer and replacement of every direct dependency."""

@@ -18,8 +18,14 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-EXTRAS = ("keras", "openvino", "postgresql", "dev")
-IMPORTS = {"keras": "keras", "openvino": "openvino", "postgresql": "psycopg", "transfer": "timm"}
+EXTRAS = ("keras", "openvino", "postgresql", "serve", "dev")
+IMPORTS = {
+    "keras": "keras",
+    "openvino": "openvino",
+    "postgresql": "psycopg",
+    "serve": "fastapi",
+    "transfer": "timm",
+}
 COMMANDS = (
     "--version",
     "phantom --out {0}/cells --n 80 --seed 1",
@@ -27,6 +33,9 @@ COMMANDS = (
     "evaluate {0}/run {0}/cells",
     "predict {0}/run {0}/cells --out {0}/predictions.csv",
     "report {0}/run",
+    "models",
+    "card {0}/run",
+    "explain {0}/run {0}/cells --out {0}/explained.html",
     "audit {0}/cells --out {0}/audit --review",
     "competition --development {0}/cells --final {0}/cells --out {0}/bundle.zip",
 )

@@ -6,7 +6,11 @@
     run folder + labelled source --evaluate--> eval.json
     run folder + labelled source --calibrate--> calibrated probabilities
     run folder + images --predict--> table of predictions
+    run folder + images --count--> differential count: count.json, cells.csv, count.html
+    run folder + unlabelled images --check--> check.json, check.html;  --pick--> cells to label
+    run folder + a few labelled cells --adapt--> run folder for another laboratory
     run folder + images of a laboratory --profile--> lab.json, which standardises its images
+    photographs of a smear --crop--> single-cell images;  + run folder --predict_fields--> table
     run folder + evaluations --report--> report.html
     run folder --verify--> checks of its files;  run folder + source --reproduce--> the same weights
 
@@ -27,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 
 from stainproof import files, provenance
 from stainproof.audit.cleaning import clean, dropped_names
+from stainproof.cells.cropping import crop
 from stainproof.config.names import NetworkName, PresetName, ScheduleName
 from stainproof.config.presets import choose_config
 from stainproof.config.schema import Config, InferenceConfig, SourceConfig
@@ -36,23 +41,33 @@ from stainproof.data.dataset import Dataset
 from stainproof.data.description import describe, look
 from stainproof.data.preparation import read_and_split
 from stainproof.data.splits import TRAIN, VAL, check_split
+from stainproof.deployment.adaptation import adapt
+from stainproof.deployment.picking import pick
 from stainproof.errors import ConfigError, DataError
 from stainproof.evaluation.calibrating import calibrate
+from stainproof.evaluation.corrupting import corrupt, evaluate_corruptions
 from stainproof.evaluation.result import EVALUATION_FILE, Evaluation
+from stainproof.evaluation.shipped import shipped_models
 from stainproof.inference.classifier import Classifier
 from stainproof.inference.engines import INT8
 from stainproof.inference.ensemble import ensemble
+from stainproof.inference.field_tables import predict_fields
 from stainproof.inference.int8 import quantise
 from stainproof.inference.reproduction import reproduce
 from stainproof.inference.tables import predict
 from stainproof.inference.verification import verify
 from stainproof.progress import Say, Track, silent, silent_say
 from stainproof.reports.audit_results import audit, write_audit
-from stainproof.reports.lab_profile import write_profile
+from stainproof.reports.check_results import check
+from stainproof.reports.count_results import count
+from stainproof.reports.explanation_results import explain
+from stainproof.reports.lab_profile import profile
+from stainproof.reports.model_card_results import write_model_card
 from stainproof.runs.card import Card
 from stainproof.runs.ensemble import refuse_ensemble
+from stainproof.runs.fine_tuning import choose_start
 from stainproof.runs.folder import RunFolder
-from stainproof.runs.shipped import find_run, is_shipped, refuse_shipped
+from stainproof.runs.shipped import evaluations_of, find_run, is_shipped, refuse_shipped
 from stainproof.shift.lab import Lab
 from stainproof.synthetic.phantoms import make_phantoms
 
@@ -61,21 +76,32 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Classifier",
+    "adapt",
     "audit",
     "average",
     "calibrate",
+    "check",
     "clean",
+    "corrupt",
+    "count",
+    "crop",
     "ensemble",
     "evaluate",
+    "evaluate_corruptions",
+    "explain",
     "look",
     "make_phantoms",
+    "pick",
     "predict",
+    "predict_fields",
     "profile",
     "quantise",
     "report",
     "reproduce",
+    "shipped_models",
     "train",
     "verify",
+    "write_model_card",
 ]
 
 
@@ -89,6 +115,8 @@ def train(
     schedule: ScheduleName | None = None,
     budget: str | float | None = None,
     seed: int | None = None,
+    start_from: str | Path | None = None,
+    frozen: bool = False,
     resume: bool = False,
     audited: bool = False,
     track: Track = silent,
@@ -111,6 +139,11 @@ def train(
         budget: Training time, such as `"90s"`, `"20m"`, `"1h30m"`, or a number of seconds; replaces
             the number of epochs.
         seed: Seed of all random numbers, 0 or more; by default that of `config`, else 0.
+        start_from: A run folder or the name of a shipped model, which is fine-tuned: its network,
+            preprocessing and weights, with the settings of `runs.fine_tuning`. Classes whose names
+            it knows keep their weights in the last layer. Excludes `config`, `preset`, `network`
+            and `schedule`.
+        frozen: Whether fine-tuning trains the last layer only.
         resume: Whether to continue a run that has finished an epoch; also with other settings, and
             also a finished one.
         audited: Whether to audit the source first and leave out what the audit drops. The audit is
@@ -137,6 +170,9 @@ def train(
         >>> card = train("cells", "runs/b", "runs/a/config.toml", seed=1)  # with another seed
         >>> card.seed
         1
+        >>> card = train("cells", "runs/c", start_from="runs/a", budget="3s")
+        >>> card.start_from
+        'a'
     """
     from stainproof.inference.teacher import load_teacher
     from stainproof.training.card import (
@@ -158,6 +194,7 @@ def train(
         seed=seed,
         assignments=settings,
         kept=run.read_resumed_config() if resume and config is None else None,
+        start=choose_start(start_from, frozen),
     )
     start = resolve_start(run, chosen, resume, audited)
     config = start.config
@@ -322,7 +359,7 @@ def evaluate(
     facts = (data.source, classifier.inference.describe(), precision, changes)
     name = ", ".join(filter(None, facts))
     data = replace(data, source=name)
-    folder = Path(out) if out else _evaluations_of(evaluated) / name
+    folder = Path(out) if out else evaluations_of(evaluated) / name
     check_same_images(folder, data)
     if not out and is_shipped(evaluated.path):
         say(f"the evaluation is written to {folder}")
@@ -333,74 +370,42 @@ def evaluate(
     )
 
 
-def profile(
-    images: str | Path,
-    run: str | Path,
-    out: str | Path = "lab.json",
-    *,
-    engine: str = "auto",
-    seed: int = 0,
-    bits: int = 0,
-    track: Track = silent,
-    say: Say = silent_say,
-) -> Lab:
-    """Measure unlabelled images of a laboratory; write `lab.json` and a page beside it.
-
-    Args:
-        images: A folder of images at any depth, an image, a glob, an npz file or a manifest.
-        run: The folder of a run or an ensemble, with whose training images they are compared.
-        out: The file to write; the page has the same name with the suffix `.html`.
-        engine: The inference engine, as in `Classifier.load`.
-        seed: Seed of the sample that is measured if there are more than 256 images.
-        bits: Number of bits that the values of 16-bit files use; 0: that of the files, or found.
-        track: Shows progress.
-        say: Called with lines about what is skipped or assumed.
-
-    Returns:
-        The profile; `trusted` says whether it changes images.
-
-    Raises:
-        CheckpointError: The run folder cannot be used.
-        ConfigError: The engine is unknown or not installed.
-        DataError: There is no readable image, or `out` cannot be written.
-    """
-    RunFolder(run).check_not_in_training()
-    classifier = Classifier.load(run, engine)
-    return write_profile(classifier, images, Path(out), seed=seed, bits=bits, track=track, say=say)
-
-
-def report(run: str | Path, evaluations: Iterable[str | Path] = ()) -> Path:
+def report(
+    run: str | Path, evaluations: Iterable[str | Path] = (), *, explained: bool = False
+) -> Path:
     """Write `report.html` of a run: its data, its training and all evaluations in its folder.
 
     Args:
         run: The run folder.
         evaluations: Further folders with an `eval.json`.
+        explained: Whether the page shows which pixels the predictions of the mistakes are based on.
 
     Returns:
         The path of the report.
 
     Raises:
         CheckpointError: The run folder or an evaluation cannot be read.
+        ConfigError: The network has no feature maps to explain predictions with.
     """
     from stainproof.reports.run_report import render
 
     folder = RunFolder(find_run(run))
     folder.check_exists()
     refuse_ensemble(folder.path, "reports are made of single runs")
-    refuse_shipped(folder.path, f"stainproof card {folder.path.name} writes its model card")
+    refuse_shipped(
+        folder.path, f"stainproof card {folder.path.name} --out FOLDER writes its model card"
+    )
     own = [path for path in folder.evaluation_folders() if (path / EVALUATION_FILE).exists()]
-    return folder.write_report(render(folder, [*own, *map(Path, evaluations)]))
-
-
-def _evaluations_of(run: RunFolder) -> Path:
-    """Return the folder of a run's evaluations; of a shipped model, one that can be written to."""
-    return Path("evaluations") / run.path.name if is_shipped(run.path) else run.evaluations
+    explain_images = Classifier.load(folder.path).explain_standardised if explained else None
+    return folder.write_report(render(folder, [*own, *map(Path, evaluations)], explain_images))
 
 
 def _finish_run(run: RunFolder, card: Card, parts: dict[str, Dataset], track: Track) -> Card:
     """Complete a run that has its weights: ONNX model, engine, evaluations at home, report."""
+    from stainproof.deployment.home import write_reference
     from stainproof.evaluation.home import export_and_evaluate
 
     card = export_and_evaluate(run, card, parts, track)
+    write_reference(run, parts[VAL], track=track)
     report(run.path)
     return card

@@ -1,5 +1,6 @@
 """Calibration of runs and ensembles, from training to predictions."""
 
+import csv
 import shutil
 from pathlib import Path
 
@@ -7,9 +8,9 @@ import numpy as np
 import pytest
 
 from stainproof import Classifier, api, train
-from stainproof.calibration.record import read_calibration
+from stainproof.calibration.record import read_calibration, write_calibration
 from stainproof.calibration.scaling import scale
-from stainproof.errors import CheckpointError, DataError
+from stainproof.errors import CheckpointError, ConfigError, DataError
 from stainproof.runs.folder import RunFolder
 from stainproof.synthetic import phantoms
 from tests.common.tiny import tiny_config
@@ -127,3 +128,35 @@ def test_an_ensemble_has_its_members_calibration_and_one_of_its_own(
     found = Classifier.load(tmp_path / "both").predict_proba(images)
     np.testing.assert_allclose(found, scale(single, made.temperature), atol=1e-6)
     assert {check.outcome for check in api.verify(tmp_path / "both")} == {"ok"}
+
+
+def test_predict_leaves_images_of_low_confidence_uncertain(
+    copy: Path, other: Path, tmp_path: Path
+) -> None:
+    calibration = read_calibration(RunFolder(copy))
+    assert calibration is not None
+    answers = {"right": tuple(np.linspace(0.3, 1, 900).tolist()), "wrong": (0.2,) * 100}
+    write_calibration(
+        RunFolder(copy), calibration.model_copy(update={"num_images": 1000, **answers})
+    )
+    said: list[str] = []
+
+    api.predict(copy, [str(other)], tmp_path / "out.csv", error="5%", say=said.append)
+
+    with (tmp_path / "out.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    uncertain = [row["label"] == "uncertain" for row in rows]
+    classes = Classifier.load(copy).classes
+    below = [max(float(row[name]) for name in classes) < 0.3 for row in rows]
+    assert uncertain == below
+    assert f"{sum(uncertain)} of 80 images are uncertain" in said[-1]
+
+
+def test_an_error_that_cannot_be_guaranteed_writes_no_table(
+    run: Path, other: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="error: 1 % cannot be guaranteed"):
+        api.predict(run, [str(other)], tmp_path / "out.csv", error=0.01)
+    with pytest.raises(ConfigError, match="must be above 0 %"):
+        api.predict(run, [str(other)], tmp_path / "out.csv", error="200%")
+    assert not (tmp_path / "out.csv").exists()

@@ -246,7 +246,7 @@ def test_a_run_folder_holds_every_setting_so_that_new_defaults_do_not_change_it(
         written = tomllib.loads(config.to_toml())
         none = {"training.budget_s", "training.unfrozen_blocks"}
         assert missing(config.model_dump(), written) == none
-    later = {"audit.doctored_drop_threshold"}
+    later = {"audit.doctored_drop_threshold", "training.start_from"}
     old = upgrade_config(tomllib.loads((DATA / "run_v2" / "config.toml").read_text()))
     assert missing(Config().model_dump(exclude={"augment", "source"}), old) == none | later
 

@@ -67,7 +67,7 @@ def make_calibration(
     """
     calibrated = scale(probs, temperature)
     is_right = calibrated.argmax(axis=1) == labels
-    confidence = calibrated.max(axis=1).astype(np.float64).round(7)
+    confidence = calibrated.max(axis=1).astype(np.float64)
     return Calibration(
         source=source,
         num_images=len(labels),

@@ -8,12 +8,16 @@ from typing import NoReturn
 import typer
 
 from stainproof.cli import (  # noqa: F401
+    cells,
     contest,
     data,
     deliver,
+    deploy,
     laboratory,
     measure,
+    models,
     search,
+    serve,
     train,
     verify,
 )

@@ -7,7 +7,7 @@ import typer
 
 from stainproof.cli.app import app
 from stainproof.cli.bars import progress
-from stainproof.cli.options import Data, Engine, Run, Seed, with_source_options
+from stainproof.cli.options import Data, Engine, LabFile, Run, Seed, with_source_options
 from stainproof.cli.terminal import complain, echo
 from stainproof.config.names import Voting
 
@@ -30,6 +30,7 @@ def calibrate(
         ),
     ] = False,
     engine: Engine = "auto",
+    lab: LabFile = None,
     *,
     options: "SourceConfig",
 ) -> None:
@@ -42,6 +43,7 @@ def calibrate(
             data,
             validation=validation,
             engine=engine,
+            lab=lab,
             options=options,
             track=bars.track,
             say=bars.announce,

@@ -18,6 +18,9 @@ Data = Annotated[
     str,
     typer.Argument(metavar="DATA", help="Class folders, .npz, .csv, .parquet or bloodmnist:64."),
 ]
+Images = Annotated[
+    list[str], typer.Argument(metavar="IMAGES...", help="Image files, folders, globs or .npz.")
+]
 Run = Annotated[
     Path,
     typer.Argument(metavar="RUN", help="A run folder, or a model that stainproof models lists."),
@@ -64,6 +67,23 @@ Unfenced = Annotated[
 Bits = Annotated[
     int,
     typer.Option(help="Bits that 16-bit files use, 8 to 16; 0: found.", metavar="N"),
+]
+FieldBoxes = Annotated[
+    Path | None,
+    typer.Option(
+        "--boxes",
+        metavar="PATH",
+        help="Boxes of the fields' cells instead of detection: .csv, COCO .json, or a folder of "
+        "YOLO .txt or Pascal VOC .xml.",
+    ),
+]
+RedCellPx = Annotated[
+    float | None,
+    typer.Option(
+        "--red-cell-px",
+        help="Diameter of a red cell in pixels of the fields.",
+        show_default="measured in each field",
+    ),
 ]
 _PANEL = "How DATA is read"
 SOURCE_OPTIONS: dict[str, Any] = {
@@ -145,6 +165,23 @@ _DEFAULTS: dict[str, Any] = dict.fromkeys(SOURCE_OPTIONS, "") | {
     "bits": 0,
     "skip_unreadable": False,
 }
+
+
+def check_field_options(
+    fields: bool, bits: int, boxes: Path | None, red_cell_px: float | None
+) -> None:
+    """Refuse options of fields without `--fields`, and `--bits` with it.
+
+    Raises:
+        ConfigError: Two options contradict each other.
+    """
+    from stainproof.errors import ConfigError
+
+    if fields and bits:
+        raise ConfigError("--bits is not allowed with --fields: the bit depth of fields is found")
+    for name, value in (("--boxes", boxes), ("--red-cell-px", red_cell_px)):
+        if value is not None and not fields:
+            raise ConfigError(f"{name} is allowed with --fields only")
 
 
 def inference_config(tta: TtaMode, filter_name: FilterName, cutoff: float) -> "InferenceConfig":

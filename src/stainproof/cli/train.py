@@ -25,6 +25,7 @@ GOES_ON = "the same command continues"
     "stainproof train cells/ --out runs/lite --set network.backbone=tf_efficientnet_lite0 "
     "--set network.pretrained=package --set training.optimizer=adamw "
     "--set training.learning_rate=1e-3\n\n"
+    "stainproof train few_cells/ --out runs/own --from stainproof-light --budget 3m\n\n"
     "stainproof train cells/ --out runs/first --resume"
 )
 @with_source_options
@@ -52,6 +53,17 @@ def train(
     config: Annotated[
         Path | None, typer.Option(help="A TOML file of settings instead of a preset.")
     ] = None,
+    start_from: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="MODEL",
+            help="Fine-tune a run or a model that stainproof models lists.",
+        ),
+    ] = None,
+    frozen: Annotated[
+        bool, typer.Option("--frozen", help="With --from: train the last layer only.")
+    ] = False,
     settings: Assignments = None,
     audited: Annotated[
         bool, typer.Option("--audit", help="Audit the images first and leave out what it drops.")
@@ -66,6 +78,7 @@ def train(
     from stainproof import api
     from stainproof.config.presets import choose_config
     from stainproof.machine import keep_freed_memory
+    from stainproof.runs.fine_tuning import choose_start
     from stainproof.runs.folder import INTERRUPTED, RunFolder
 
     chosen = choose_config(
@@ -77,6 +90,7 @@ def train(
         seed=seed,
         assignments=settings or (),
         kept=RunFolder(out).read_resumed_config() if resume else None,
+        start=choose_start(start_from, frozen),
     )
     source = chosen.source.model_copy(update=options.model_dump(exclude_defaults=True))
     chosen = chosen.model_copy(update={"source": source})

@@ -137,6 +137,7 @@ def choose_config(
     seed: int | None = None,
     assignments: Assignments = (),
     kept: Config | None = None,
+    start: Config | None = None,
 ) -> Config:
     """Build the settings of a training from what `train` takes, in Python and as a command.
 
@@ -150,13 +151,19 @@ def choose_config(
         assignments: As in `make_config`, applied last.
         kept: Settings of the run that is resumed; with them only `budget` and `assignments` are
             allowed.
+        start: Settings of a fine-tuning; exclude `config`, `preset`, `network` and `schedule`.
 
     Raises:
         ConfigError: An argument contradicts another one, is unknown or is out of range.
     """
     fixed = {"preset": preset, "network": network, "schedule": schedule}
     if kept is not None:
-        _refuse(fixed | {"seed": seed, "config": config}, "a resumed run keeps its own")
+        given_anew: dict[str, object] = {"seed": seed, "config": config, "start_from": start}
+        _refuse({**fixed, **given_anew}, "a resumed run keeps its own")
+    elif start is not None:
+        _refuse(
+            fixed | {"config": config}, "a fine-tuned run keeps the network that it starts from"
+        )
     elif config is not None:
         _refuse(fixed, "config says it")
     given: dict[str, Any] = {} if seed is None else {"seed": seed}
@@ -164,8 +171,8 @@ def choose_config(
         limits = limits_of(parse_duration(budget))
         given |= {f"training.{key}": value for key, value in limits.items()}
     given |= dict(parse_assignments(assignments))
-    if kept is not None:
-        return with_assignments(kept, given)
+    if base := kept or start:
+        return with_assignments(base, given)
     if config is None:
         return make_config(
             "light" if preset is None else preset,

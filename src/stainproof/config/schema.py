@@ -186,15 +186,18 @@ class TrainingConfig(Settings):
     are validated and kept. 0: no average.
     """
     unfrozen_blocks: int | None = Field(None, ge=0)
-    """Number of blocks of a backbone that are trained besides its head, counted from the head; 0:
-    the head alone; None: all.
+    """Number of blocks that are trained besides the head, counted from the head; 0: the head
+    alone; None: all. Blocks are those of a backbone, or the layers of stainproof's own network.
     """
     layer_decay: float = Field(1.0, gt=0.0, le=1.0)
-    """Factor of the learning rate from each block of a backbone to the block below."""
+    """Factor of the learning rate from each block to the block below."""
     freeze_norms: bool = False
     """Whether batch normalisation keeps its pretrained statistics and weights; otherwise its
     statistics adapt to the training images, in frozen blocks too.
     """
+    start_from: str = ""
+    """Run folder or shipped model whose weights training starts from (fine-tuning). The network
+    must be its; classes of the same names keep their weights in the last layer."""
     teacher: str = ""
     """Folder of a run or an ensemble that acts as the teacher; empty: labels only."""
     distillation_weight: float = Field(0.9, gt=0.0, le=1.0)
@@ -299,15 +302,22 @@ class Config(Settings):
     @model_validator(mode="after")
     def _has_something_to_keep(self) -> "Config":
         training, network = self.training, self.network
-        if training.layer_decay < 1 and not network.backbone:
-            raise ValueError("training.layer_decay below 1 needs a network.backbone, got none")
+        if training.start_from and network.pretrained:
+            raise ValueError("training.start_from cannot be combined with network.pretrained")
+        if training.layer_decay < 1 and not (network.backbone or training.start_from):
+            raise ValueError(
+                "training.layer_decay below 1 needs network.backbone or training.start_from, "
+                "got neither"
+            )
         keeps = {
             "unfrozen_blocks": training.unfrozen_blocks is not None,
             "freeze_norms": training.freeze_norms,
         }
         for name, is_set in keeps.items():
-            if is_set and not network.pretrained:
-                raise ValueError(f"training.{name} needs network.pretrained, got none")
+            if is_set and not (network.pretrained or training.start_from):
+                raise ValueError(
+                    f"training.{name} needs network.pretrained or training.start_from, got neither"
+                )
         return self
 
     @model_validator(mode="after")

@@ -1,10 +1,11 @@
 """Streaming of unlabelled images for inference, in memory that does not grow with their number."""
 
 import glob
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from stainproof.config.schema import Preprocessing
 from stainproof.data.bit_depth import bits_used
@@ -27,6 +28,8 @@ class Item:
     rgb: Images | None
     """uint8 (size, size, 3)."""
     error: str = ""
+    values: Mapping[str, Any] = field(default_factory=dict)
+    """Values of further columns of a table, such as the box of a cell in its field."""
 
 
 def find(patterns: Iterable[str], say: Say = silent_say) -> list[Path]:

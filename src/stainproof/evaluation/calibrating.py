@@ -26,6 +26,8 @@ from stainproof.inference.classifier import Classifier
 from stainproof.progress import Say, Track, silent, silent_say
 from stainproof.runs.ensemble import refuse_ensemble
 from stainproof.runs.folder import HOME_SOURCES, RunFolder
+from stainproof.runs.shipped import find_run, refuse_shipped
+from stainproof.shift.lab import Lab
 
 MIN_IMAGES = 8
 """Fewest labelled images that a temperature is fitted on."""
@@ -38,6 +40,7 @@ def calibrate(
     validation: bool = False,
     engine: str = "auto",
     options: SourceConfig = sources.AS_GUESSED,
+    lab: Lab | str | Path | None = None,
     track: Track = silent,
     say: Say = silent_say,
 ) -> Calibration:
@@ -54,27 +57,30 @@ def calibrate(
             is then used as after training.
         engine: The inference engine, as in `Classifier.load`.
         options: How the source is read, see `data.sources.load`.
+        lab: A laboratory profile or its file, by which images are standardised first; give the same
+            one when predicting.
         track: Shows progress.
         say: Called with lines about what was left out.
 
     Raises:
-        CheckpointError: The run folder cannot be used, or `validation` is set and the run was
-            trained on other images.
+        CheckpointError: The run folder or the profile cannot be used, or `validation` is set and
+            the run was trained on other images.
         DataError: The source cannot be read, has a class that the model does not know, or has fewer
             than 8 images.
     """
-    folder = RunFolder(run)
+    folder = RunFolder(find_run(run))
     folder.check_exists()
+    refuse_shipped(folder.path, "stainproof adapt makes a run of it")
     folder.check_not_in_training()
-    classifier = Classifier.load(run, engine)
+    classifier = Classifier.load(folder.path, engine, lab=lab)
     if validation:
         calibration = _on_validation_split(folder, classifier, source, track)
     else:
         listing = sources.list_source(source, track, options=options)
         listing = map_unknown_classes(listing, classifier.classes)
         read = partial(sources.read, listing, options=options)
-        data = read(classifier.preprocessing, track=track)
-        copies = find_training_copies(classifier, data, read)
+        data = read(classifier.preprocessing, standardise=classifier.standardise, track=track)
+        copies = find_training_copies(classifier, read(classifier.preprocessing), read)
         if copies.any():
             data = data.subset(np.flatnonzero(~copies))
             note = f"{copies.sum():,} images left out: copies of training images"

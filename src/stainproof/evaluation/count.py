@@ -4,108 +4,35 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
 from stainproof import provenance
 from stainproof.errors import ConfigError, DataError
+from stainproof.evaluation.count_result import (
+    MARGIN_POINTS,
+    THRESHOLD,
+    UNCLASSIFIED,
+    ClassCount,
+    Count,
+)
 from stainproof.evaluation.misclassification import (
     Counts,
     ErrorCounts,
+    Floats,
     draw_true_counts,
     share_interval,
 )
 from stainproof.labels import canonical
-from stainproof.provenance import Provenance
-from stainproof.runs.artefact import SCHEMA_VERSION, Artefact, Described
+from stainproof.shift.lab import Lab
 
-COUNT_FILE = "count.json"
-UNCLASSIFIED = "unclassified"
 APART = frozenset({"erythroblast", "platelet", "artefact"})
 """Classes that are not white cells; they are given per 100 white cells."""
 MIN_WHITE_CELLS = 100
 """Fewest white cells of a differential without a warning (CLSI H20)."""
-THRESHOLD, MARGIN_POINTS = 0.5, 5.0
 FACTORS = np.geomspace(1, 16, 32).tolist()
 """Multiples of the cells for which the intervals are computed to find how many are enough."""
-
-Kind = Literal["white", "apart", "unclassified"]
-
-
-class ClassCount(Artefact):
-    """The cells of one class."""
-
-    num: int
-    """Cells that are counted as this class: predicted with a probability of the threshold or more,
-    or confirmed."""
-    percent: float | None
-    """`num` in percent of the white cells, unclassified cells included; of a class that is no white
-    cell, the number per 100 white cells. None without a white cell."""
-    low: float | None
-    high: float | None
-    """95 % interval of the percentage in the blood. It joins the counting noise and the errors of
-    the model, and always includes `percent`."""
-    corrected: float | None
-    """Percentage that the measured errors of the model let expect; None for `unclassified`."""
-    num_confirmed: int
-    """Cells of this class that a person has confirmed."""
-    kind: Kind
-    """Whether it is a class of white cells, a class apart from them, or `unclassified`."""
-
-    @property
-    def half_width(self) -> float:
-        """Half the width of the interval in percentage points."""
-        return 0.5 * ((self.high or 0.0) - (self.low or 0.0))
-
-
-class Count(Described):
-    """A differential count."""
-
-    schema_version: int = Field(SCHEMA_VERSION, ge=SCHEMA_VERSION, le=SCHEMA_VERSION)
-    num_cells: int
-    """All cells, white or not."""
-    num_white: int
-    """White cells, unclassified cells included."""
-    num_confirmed: int
-    """Cells whose class a person has confirmed or corrected."""
-    num_unreadable: int = 0
-    """Images that could not be read; they are not counted."""
-    classes: dict[str, ClassCount]
-    """All classes of the model and all that a person has named; the last is `unclassified`."""
-    threshold: float
-    """Probability below which an unconfirmed cell is unclassified."""
-    margin_points: float
-    """Half width of an interval, in percentage points, that settles a class of white cells."""
-    unsettled: tuple[str, ...]
-    """Classes of white cells whose interval is wider than twice the margin."""
-    num_more: int | None
-    """Further white cells that would settle all classes, if they are like these and as many of them
-    are confirmed; 0 if all are settled, None if 15 times as many would not be enough."""
-    errors_from: str
-    """Name of the labelled cells on which the errors of the model were measured."""
-    num_errors_cells: int
-    """Number of these cells."""
-    assumption: str
-    """On what the intervals rest, as a sentence."""
-    warnings: tuple[str, ...]
-    weights_sha256: str = ""
-    seed: int
-    """Seed of the draws behind the intervals."""
-    provenance: Provenance
-
-    def describe(self) -> dict[str, str]:
-        """Return numbers and percentages with their intervals as text."""
-        facts = {"white cells": f"{self.num_white}, {self.num_confirmed} of all cells confirmed"}
-        for name, one in self.classes.items():
-            if one.percent is None or one.low is None or one.high is None:
-                facts[name] = f"{one.num}"
-                continue
-            unit = "per 100 white cells" if one.kind == "apart" else "%"
-            facts[name] = f"{one.num}: {one.percent:.1f} {unit} ({one.low:.1f} to {one.high:.1f})"
-        return facts | {"warning": "; ".join(self.warnings) or "none"}
 
 
 @dataclass(frozen=True)
@@ -142,6 +69,7 @@ def count_cells(
     threshold: float = THRESHOLD,
     margin_points: float = MARGIN_POINTS,
     warnings: Sequence[str] = (),
+    lab: Lab | None = None,
     weights_sha256: str = "",
     num_unreadable: int = 0,
     seed: int = 0,
@@ -161,7 +89,9 @@ def count_cells(
         threshold: Probability of the predicted class below which an unconfirmed cell is
             unclassified, 0 to 1.
         margin_points: Half width of an interval, in percentage points, that settles a class.
-        warnings: Further warnings, such as that the laboratory is not trusted.
+        warnings: Further warnings, as sentences without a full stop.
+        lab: The laboratory profile by which the images were standardised; one that is not trusted
+            is a warning.
         weights_sha256: Hash of the model's weights.
         num_unreadable: Images that could not be read.
         seed: Seed of the draws, 0 or more.
@@ -170,9 +100,12 @@ def count_cells(
         ConfigError: The threshold, the margin or the seed is out of range.
         DataError: There is no cell, or a confirmed position does not exist.
     """
-    _check(len(probs), confirmed or {}, threshold, margin_points, seed)
+    check_settings(threshold, margin_points, seed)
+    _check_cells(len(probs), confirmed or {})
     tally = _tally(probs, tuple(classes), confirmed or {}, threshold)
-    found = _class_counts(tally, errors, seed)
+    mean_confidence = float(probs.max(axis=1).mean())
+    expected = errors.expected_at(mean_confidence)
+    found = _class_counts(tally, expected, seed)
     unsettled = tuple(name for name, one in found.items() if _is_unsettled(one, margin_points))
     num_confirmed = int(tally.confirmed.sum())
     is_confirmed = num_confirmed == len(probs)
@@ -185,28 +118,39 @@ def count_cells(
         threshold=threshold,
         margin_points=margin_points,
         unsettled=unsettled,
-        num_more=_num_more(tally, errors, margin_points, seed) if unsettled else 0,
+        num_more=_num_more(tally, expected, unsettled, margin_points, seed) if unsettled else 0,
         errors_from=errors.source,
         num_errors_cells=errors.num_cells,
         assumption=_assumption(errors, is_confirmed),
-        warnings=(*_warnings(tally.num_white, num_unreadable), *warnings),
+        warnings=(
+            *_warnings(tally.num_white, num_unreadable, lab),
+            *([] if is_confirmed else _doubts(errors, mean_confidence)),
+            *warnings,
+        ),
+        lab=lab.describe() if lab else "",
         weights_sha256=weights_sha256,
         seed=seed,
         provenance=provenance.collect(),
     )
 
 
-def _check(
-    num_cells: int, confirmed: Mapping[int, str], threshold: float, margin: float, seed: int
-) -> None:
-    if not num_cells:
-        raise DataError("no cell to count; allowed: 1 or more")
+def check_settings(threshold: float, margin_points: float, seed: int) -> None:
+    """Check the settings of a count.
+
+    Raises:
+        ConfigError: One is out of range.
+    """
     if not 0 <= threshold <= 1:
         raise ConfigError(f"threshold must be 0 to 1, got {threshold:g}")
-    if not 0 < margin <= 100:
-        raise ConfigError(f"margin must be above 0 and at most 100 points, got {margin:g}")
+    if not 0 < margin_points <= 100:
+        raise ConfigError(f"margin must be above 0 and at most 100 points, got {margin_points:g}")
     if seed < 0:
         raise ConfigError(f"seed must be 0 or more, got {seed}")
+
+
+def _check_cells(num_cells: int, confirmed: Mapping[int, str]) -> None:
+    if not num_cells:
+        raise DataError("no cell to count; allowed: 1 or more")
     for index in confirmed:
         if not 0 <= index < num_cells:
             raise DataError(f"confirmed cell {index} does not exist; allowed: 0 to {num_cells - 1}")
@@ -239,17 +183,8 @@ def _tally(
     )
 
 
-def _class_counts(
-    tally: _Tally, errors: ErrorCounts, seed: int, factor: float = 1.0
-) -> dict[str, ClassCount]:
-    """Return the counts of all classes; the intervals are those of `factor` times the cells."""
-    predicted, confirmed = (
-        np.rint(factor * part).astype(np.int64) for part in (tally.predicted, tally.confirmed)
-    )
-    known, others = np.split(confirmed, [len(errors.classes)])
-    draws = draw_true_counts(predicted, known, errors.confusion, np.random.default_rng(seed))
-    of_others = np.broadcast_to(others.sum(axis=1), (len(draws), len(others)))
-    draws = np.concatenate([draws, of_others], axis=1)
+def _class_counts(tally: _Tally, errors: Floats, seed: int) -> dict[str, ClassCount]:
+    draws = _draw(tally, errors, seed)
     white = draws[:, tally.is_white].sum(axis=1)
     found = {}
     for index, (name, is_white) in enumerate(zip(tally.names, tally.is_white, strict=True)):
@@ -257,10 +192,9 @@ def _class_counts(
         low, high = share_interval(own, white if is_white else own + white)
         if not is_white:
             low, high = _odds(low), _odds(high)
+        corrected = own.sum() / max(white.sum(), 1)
         found[name] = ClassCount(
-            **_percentages(
-                int(tally.num[index]), tally.num_white, low, high, own.sum() / max(white.sum(), 1)
-            ),
+            **_percentages(int(tally.num[index]), tally.num_white, low, high, corrected),
             num_confirmed=int(tally.confirmed[index].sum()),
             kind="white" if is_white else "apart",
         )
@@ -271,6 +205,17 @@ def _class_counts(
         kind=UNCLASSIFIED,
     )
     return found
+
+
+def _draw(tally: _Tally, errors: Floats, seed: int, factor: float = 1.0) -> Counts:
+    """Draw true counts int64 (draws, names) of the cells, or of `factor` times as many."""
+    predicted, confirmed = (
+        np.rint(factor * part).astype(np.int64) for part in (tally.predicted, tally.confirmed)
+    )
+    known, others = np.split(confirmed, [len(errors)])
+    draws = draw_true_counts(predicted, known, errors, np.random.default_rng(seed))
+    of_others = np.broadcast_to(others.sum(axis=1), (len(draws), len(others)))
+    return np.concatenate([draws, of_others], axis=1)
 
 
 def _percentages(
@@ -297,12 +242,20 @@ def _is_unsettled(one: ClassCount, margin_points: float) -> bool:
     return one.kind == "white" and one.half_width > margin_points
 
 
-def _num_more(tally: _Tally, errors: ErrorCounts, margin_points: float, seed: int) -> int | None:
-    """Return how many more white cells settle all classes; None if the largest factor does not."""
+def _num_more(
+    tally: _Tally, errors: Floats, unsettled: Sequence[str], margin_points: float, seed: int
+) -> int | None:
+    """Return how many more white cells settle the classes; None if the largest factor does not."""
 
     def is_settled(factor: float) -> bool:
-        found = _class_counts(tally, errors, seed, factor)
-        return not any(_is_unsettled(one, margin_points) for one in found.values())
+        draws = _draw(tally, errors, seed, factor)
+        white = draws[:, tally.is_white].sum(axis=1)
+        for index in map(tally.names.index, unsettled):
+            low, high = share_interval(draws[:, index], white)
+            share = tally.num[index] / tally.num_white
+            if 100 * (max(high, share) - min(low, share)) > 2 * margin_points:
+                return False
+        return True
 
     index = bisect_left(FACTORS, True, key=is_settled)
     return ceil((FACTORS[index] - 1) * tally.num_white) if index < len(FACTORS) else None
@@ -324,10 +277,24 @@ def _assumption(errors: ErrorCounts, is_confirmed: bool) -> str:
     return text
 
 
-def _warnings(num_white: int, num_unreadable: int) -> list[str]:
+def _doubts(errors: ErrorCounts, mean_confidence: float) -> list[str]:
+    if not errors.is_less_sure(mean_confidence):
+        return []
+    return [
+        f"the model is less sure of these cells (mean probability {100 * mean_confidence:.0f} %) "
+        f"than of those on which its errors were measured ({100 * errors.mean_confidence:.0f} %); "
+        "the intervals are widened, but can still be too narrow: confirm cells, or measure the "
+        "errors on labelled cells of this laboratory"
+    ]
+
+
+def _warnings(num_white: int, num_unreadable: int, lab: Lab | None) -> list[str]:
     found = []
     if num_white < MIN_WHITE_CELLS:
         found.append(f"{num_white} white cells; a differential count needs {MIN_WHITE_CELLS}")
     if num_unreadable:
         found.append(f"{num_unreadable} images could not be read and are not counted")
+    if lab and not lab.trusted:
+        reasons = "; ".join(lab.reasons) or "no reason is given"
+        found.append(f"the laboratory profile is not trusted, and no image was changed: {reasons}")
     return found

@@ -29,9 +29,11 @@ def export_and_evaluate(
         The complete card.
     """
     from stainproof.inference.export import to_onnx
+    from stainproof.inference.onnx_metadata import add_metadata
     from stainproof.models.weights import load_network
 
     model = to_onnx(load_network(run, card), card.preprocessing)
+    model = add_metadata(model, card.classes, card.preprocessing)
     card = card.model_copy(
         update={
             "onnx_sha256": run.write_model(run.onnx, model),

@@ -20,10 +20,15 @@ from stainproof.errors import CheckpointError
 from stainproof.evaluation.intervals import CONFIDENCE
 from stainproof.evaluation.result import EVALUATION_FILE, Evaluation
 from stainproof.runs.folder import HOME_SOURCES, RunFolder
+from stainproof.runs.shipped import find_run
 
-NUM_CHAINS, NUM_SWEEPS, NUM_BURN_IN = 60, 60, 20
+NUM_CHAINS, NUM_SWEEPS, NUM_BURN_IN = 50, 50, 20
 PREVALENCE_PRIOR = 0.5
 """Of each class in the Dirichlet prior of the prevalences (Jeffreys)."""
+MAX_FALL = 0.05
+"""Fall of the mean confidence up to which the errors are taken as they were measured."""
+NUM_WIDENED = 10.0
+"""Cells of each class that the errors count for where the confidence has fallen more."""
 TOLERANCE = 1e-7
 """Of the ends of an interval."""
 
@@ -44,17 +49,48 @@ class ErrorCounts:
     """Whether they are the run's own held-out cells."""
     borrowed: tuple[str, ...] = ()
     """Classes without a cell in the source, whose rows are those of the run's own evaluation."""
+    mean_confidence: float = 0.0
+    """Mean probability of the predicted class on these cells, 0 to 1."""
 
     @classmethod
     def of(cls, evaluation: Evaluation, *, is_home: bool) -> Self:
         """Return the errors in an evaluation."""
         confusion = np.asarray(evaluation.confusion, dtype=np.int64)
-        return cls(evaluation.classes, confusion, evaluation.source, is_home)
+        return cls(
+            evaluation.classes,
+            confusion,
+            evaluation.source,
+            is_home,
+            mean_confidence=evaluation.mean_confidence,
+        )
 
     @property
     def num_cells(self) -> int:
         """Number of labelled cells."""
         return int(self.confusion.sum())
+
+    def is_less_sure(self, mean_confidence: float) -> bool:
+        """Return whether the model is clearly less sure of other cells than of these."""
+        return self.mean_confidence - mean_confidence > MAX_FALL
+
+    def expected_at(self, mean_confidence: float) -> Floats:
+        """Return the errors to expect on other cells, as counts float64 (classes, classes).
+
+        They are those measured, unless the mean confidence has fallen by more than `MAX_FALL`. Then
+        the accuracy is expected to have fallen as much (difference of confidences, Guillory et al.
+        2021, "Predicting with confidence on unseen distributions"), the further errors go to all
+        classes alike, and all counts for `NUM_WIDENED` cells of each class only.
+
+        Args:
+            mean_confidence: Mean probability of the predicted class on the other cells.
+        """
+        if not self.is_less_sure(mean_confidence):
+            return self.confusion.astype(np.float64)
+        accuracy = np.trace(self.confusion) / max(self.num_cells, 1)
+        kept = max(1 - (self.mean_confidence - mean_confidence) / max(accuracy, 1e-9), 0.0)
+        shares = self.confusion / np.maximum(self.confusion.sum(axis=1, keepdims=True), 1)
+        spread = (1 - kept) / len(self.classes)
+        return np.asarray(NUM_WIDENED * (kept * shares + spread))
 
     def complete(self, home: "ErrorCounts") -> "ErrorCounts":
         """Take the rows of classes without a cell from another evaluation of the same model."""
@@ -71,7 +107,7 @@ def read_errors(
     """Read the errors of a model.
 
     Args:
-        run: Its run folder.
+        run: Its run folder, or the name of a shipped model.
         evaluation: A folder with an `eval.json`, or that file; None: the evaluation of the run's
             own test images, or of its validation images if it has no test images.
         classes: Classes of the model, in the order of its outputs.
@@ -80,7 +116,7 @@ def read_errors(
     Raises:
         CheckpointError: There is no such evaluation, or it is one of another model.
     """
-    home = _read_home(RunFolder(run), classes, weights_sha256)
+    home = _read_home(RunFolder(find_run(run)), classes, weights_sha256)
     if evaluation is None:
         if home is None:
             raise CheckpointError(
@@ -110,7 +146,7 @@ def _read(path: Path, classes: Sequence[str], weights_sha256: str) -> Evaluation
 
 
 def draw_true_counts(
-    predicted: Counts, confirmed: Counts, errors: Counts, rng: np.random.Generator
+    predicted: Counts, confirmed: Counts, errors: Floats, rng: np.random.Generator
 ) -> Counts:
     """Draw how many cells of each true class there may be.
 
@@ -121,7 +157,7 @@ def draw_true_counts(
     Args:
         predicted: int64 (predictions,), number of unconfirmed cells with each prediction.
         confirmed: int64 (classes, predictions), number of confirmed cells.
-        errors: int64 (classes, predictions), the confusion matrix of labelled cells.
+        errors: float64 (classes, predictions), the confusion matrix of labelled cells.
         rng: Random generator.
 
     Returns:
@@ -130,7 +166,7 @@ def draw_true_counts(
     known = confirmed.sum(axis=1)
     used = np.flatnonzero(predicted)
     if not len(used):
-        return known[None]
+        return np.asarray(known[None])
     num_classes, num_predictions = errors.shape
     evidence = np.broadcast_to(
         errors + confirmed + 1 / num_predictions, (NUM_CHAINS, *errors.shape)

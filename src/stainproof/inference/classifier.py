@@ -3,8 +3,9 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from stainproof.calibration.scaling import scale
 from stainproof.config.schema import InferenceConfig, Preprocessing
 from stainproof.data.dataset import Dataset
 from stainproof.data.images import Images, Standardise, to_square, unchanged
-from stainproof.errors import CheckpointError, first_line
+from stainproof.errors import CheckpointError, DataError, first_line
 from stainproof.inference.engines import (
     DEFAULT,
     INT8,
@@ -24,6 +25,7 @@ from stainproof.inference.engines import (
     installed,
     open_engine,
 )
+from stainproof.inference.features import FeatureExtractor
 from stainproof.inference.frequency_filters import apply_filter
 from stainproof.inference.inputs import ImageLike, as_list, as_rgb
 from stainproof.inference.tta import tta_views
@@ -34,6 +36,9 @@ from stainproof.runs.ensemble import Ensemble, is_ensemble
 from stainproof.runs.folder import RunFolder
 from stainproof.runs.shipped import find_run
 from stainproof.shift.lab import Lab, read_lab
+
+if TYPE_CHECKING:
+    from stainproof.inference.explanation import ActivationMapper
 
 BATCH_SIZE = 64
 CHUNK_SIZE = 256
@@ -95,6 +100,7 @@ class Classifier:
         voting: str = "soft",
         ensemble_temperature: float = 1.0,
         lab: Lab | None = None,
+        threads: int | None = None,
     ):
         """Combine networks; `load` is the usual constructor.
 
@@ -109,6 +115,8 @@ class Classifier:
         self.ensemble_temperature = ensemble_temperature
         self.lab = lab
         """Profile of the laboratory that took the images; None: they are not standardised."""
+        self._threads = threads
+        self._extractor: FeatureExtractor | None = None
         self.classes = self.members[0].card.classes
         """Class names in the order of the probabilities."""
         for member in self.members:
@@ -158,13 +166,13 @@ class Classifier:
             raise CheckpointError(f"{folder}: no such run folder")
         if not is_ensemble(folder):
             members = [_open(RunFolder(folder), engine, threads, calibrated)]
-            return cls(members, inference, lab=lab)
+            return cls(members, inference, lab=lab, threads=threads)
         ensemble = Ensemble.of(folder)
         runs = map(RunFolder, ensemble.folders(folder))
         members = [_open(one, engine, threads, calibrated) for one in runs]
         own = read_calibration(RunFolder(folder)) if calibrated else None
         temperature = own.temperature if own else 1.0
-        return cls(members, inference, ensemble.voting, temperature, lab)
+        return cls(members, inference, ensemble.voting, temperature, lab, threads)
 
     def __repr__(self) -> str:
         """Return run, engine, input size, classes, and settings of inference if there are any."""
@@ -265,6 +273,73 @@ class Classifier:
         """
         return [self.classes[index] for index in self.predict_proba(images).argmax(axis=1)]
 
+    def explain(self, image: ImageLike, target: str | None = None) -> NDArray[np.float32]:
+        """Return how much each pixel of an image supports a class (Layer-CAM).
+
+        The map is computed with PyTorch from the weights, whatever the engine, for the image as it
+        is, without test-time augmentation; for an ensemble it is the mean of the networks' maps. It
+        shows where the evidence of the network lies, at the resolution of its last feature map; it
+        does not prove that the prediction is right.
+
+        Args:
+            image: One image, as in `predict_proba`.
+            target: Name of the class; by default the most probable one.
+
+        Returns:
+            float32 (height, width) of the image, standardised if there is a laboratory profile, 0
+            to 1. The largest value is 1, or all are 0 if
+            nothing supports the class. Pixels that preprocessing crops away are 0.
+
+        Raises:
+            DataError: As in `predict_proba`, or the class is unknown.
+            ConfigError: A network has no feature maps, as transformers of timm.
+            CheckpointError: The weights are missing or were altered.
+        """
+        rgb = self.standardise(as_rgb(image, 0))
+        index = int(self.predict_standardised([rgb]).argmax())
+        name = self.classes[index] if target is None else target
+        if name not in self.classes:
+            raise DataError(f"target {name!r} is unknown; allowed: {', '.join(self.classes)}")
+        return self.explain_standardised([rgb], [name])[0]
+
+    def explain_standardised(
+        self, batch: Sequence[Images], targets: Sequence[str]
+    ) -> list[NDArray[np.float32]]:
+        """Return the maps of images to which `standardise` was already applied.
+
+        Args:
+            batch: N images, each uint8 (height, width, 3).
+            targets: N names in `classes`.
+
+        Returns:
+            N maps, as `explain`.
+        """
+        from stainproof.inference.explanation import on_image
+
+        maps = [np.zeros(rgb.shape[:2], dtype=np.float32) for rgb in batch]
+        for member, mapper in zip(self.members, self.mappers, strict=True):
+            preprocessing = member.card.preprocessing
+            chosen = [member.card.classes.index(name) for name in targets]
+            for start in range(0, len(batch), BATCH_SIZE):
+                some = slice(start, start + BATCH_SIZE)
+                squares = np.stack([to_square(rgb, preprocessing) for rgb in batch[some]])
+                squares = apply_filter(squares, self.inference.filter, self.inference.cutoff)
+                for index, coarse in enumerate(mapper(squares, chosen[some]), start):
+                    whole = on_image(coarse, batch[index], preprocessing)
+                    maps[index] += whole / len(self.members)
+        return maps
+
+    @cached_property
+    def mappers(self) -> "list[ActivationMapper]":
+        """The networks of all members in PyTorch, loaded when they are first needed."""
+        from stainproof.inference.explanation import ActivationMapper
+        from stainproof.models.weights import load_network
+
+        return [
+            ActivationMapper(load_network(one.run, one.card), one.card.preprocessing)
+            for one in self.members
+        ]
+
     def predict_dataset(self, data: Dataset, track: Track = silent) -> NDArray[np.float32]:
         """Return probabilities float32 (N, classes) for a whole data set, with progress.
 
@@ -277,6 +352,49 @@ class Classifier:
         return np.concatenate(
             [self.predict_standardised(data.images[start : start + CHUNK_SIZE]) for start in chunks]
         )
+
+    def features(self, images: ImageLike | Sequence[ImageLike]) -> NDArray[np.float32]:
+        """Return the penultimate features of every image: the input of the last linear layer.
+
+        They are computed with ONNX Runtime from the run's ONNX model, without PyTorch.
+
+        Args:
+            images: As in `predict_proba`. Test-time augmentation and filter are not applied.
+
+        Returns:
+            float32 (N, d).
+
+        Raises:
+            DataError: As in `predict_proba`.
+            CheckpointError: The classifier is an ensemble, or its ONNX model is missing or does not
+                end with a linear layer.
+        """
+        given, extractor = as_list(images), self.extractor
+        found = [np.empty((0, extractor.weight.shape[1]), dtype=np.float32)]
+        for start in range(0, len(given), BATCH_SIZE):
+            some = given[start : start + BATCH_SIZE]
+            batch = (
+                self.standardise(as_rgb(image, index)) for index, image in enumerate(some, start)
+            )
+            found.append(extractor(np.stack([to_square(rgb, self.preprocessing) for rgb in batch])))
+        return np.concatenate(found)
+
+    @property
+    def extractor(self) -> FeatureExtractor:
+        """The network without its last linear layer, and that layer's weights.
+
+        Raises:
+            CheckpointError: As `features`.
+        """
+        if self._extractor is None:
+            if len(self.members) > 1:
+                raise CheckpointError(
+                    f"{self.members[0].run}: one of several networks of an ensemble, which has no "
+                    "features; use one of its runs"
+                )
+            (member,) = self.members
+            self._extractor = FeatureExtractor(member.run, member.card, self._threads)
+        return self._extractor
 
     def _vote(self, batch: Images | Sequence[Images]) -> NDArray[np.float32]:
         """Return the combined probabilities of all members for a few images."""

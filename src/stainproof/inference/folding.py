@@ -39,6 +39,22 @@ class FoldedNetwork(nn.Module):
         return torch.softmax(self.layers(to_tensor(images, self.preprocessing)), dim=1)
 
 
+class FoldedConvolution(nn.Conv2d):
+    """A convolution whose output is the one before it, scaled and shifted per channel."""
+
+    def __init__(self, before: nn.Conv2d, scale: Tensor, shift: Tensor):
+        super().__init__(
+            before.in_channels,
+            before.out_channels,
+            cast(tuple[int, int], before.kernel_size),
+            padding=cast(tuple[int, int], before.padding),
+        )
+        self.factors = before.weight.detach(), scale.detach().view(-1, 1, 1, 1)
+        """Whose product is the weight: the weight before folding, and the scale of its channels."""
+        self.weight.copy_(self.factors[0] * self.factors[1])
+        self.bias.copy_(cast(Tensor, before.bias) * scale + shift)  # type: ignore[union-attr]
+
+
 class FoldedInception(nn.Module):
     """The four branches of an `InceptionUnit`, each convolution followed by its ReLU."""
 
@@ -49,16 +65,16 @@ class FoldedInception(nn.Module):
         scale, shift = _scale_and_shift(unit.norm)
         branches = range(0, 5 * self.widths[0], self.widths[0])
         point, small, large, pooled = (slice(*ends) for ends in pairwise(branches))
-        self.point = _convolution(
+        self.point = FoldedConvolution(
             unit.point,
             torch.cat([scale[point], narrow_scale]),
             torch.cat([shift[point], narrow_shift]),
         )
-        self.small = _convolution(unit.small, scale[small], shift[small])
-        self.large = _convolution(unit.large, scale[large], shift[large])
+        self.small = FoldedConvolution(unit.small, scale[small], shift[small])
+        self.large = FoldedConvolution(unit.large, scale[large], shift[large])
         pool, convolution = unit.pooled
         self.pooled = nn.Sequential(
-            pool, _convolution(cast(nn.Conv2d, convolution), scale[pooled], shift[pooled])
+            pool, FoldedConvolution(cast(nn.Conv2d, convolution), scale[pooled], shift[pooled])
         )
 
     def forward(self, x_bchw: Tensor) -> Tensor:
@@ -104,7 +120,7 @@ def _folded(layer: nn.Module) -> nn.Module:
 
 def _folded_pair(convolution: nn.Module, norm: nn.Module) -> nn.Conv2d:
     scale, shift = _scale_and_shift(norm)
-    return _convolution(cast(nn.Conv2d, convolution), scale, shift)
+    return FoldedConvolution(cast(nn.Conv2d, convolution), scale, shift)
 
 
 def _scale_and_shift(trained: nn.Module) -> tuple[Tensor, Tensor]:
@@ -113,14 +129,3 @@ def _scale_and_shift(trained: nn.Module) -> tuple[Tensor, Tensor]:
     mean, variance = cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
     scale = norm.weight / torch.sqrt(variance + norm.eps)
     return scale, norm.bias - mean * scale
-
-
-def _convolution(before: nn.Conv2d, scale: Tensor, shift: Tensor) -> nn.Conv2d:
-    """Return a convolution whose output is the old one's, scaled and shifted per channel."""
-    after = nn.Conv2d(
-        before.in_channels, before.out_channels, cast(int, before.kernel_size), padding="same"
-    )
-    after.padding = before.padding
-    after.weight.copy_(before.weight * scale.view(-1, 1, 1, 1))
-    after.bias.copy_(cast(Tensor, before.bias) * scale + shift)  # type: ignore[union-attr]
-    return after

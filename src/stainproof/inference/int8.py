@@ -64,6 +64,8 @@ def quantise(
         DataError: The source cannot be read, is too small, or has a class that the model does not
             know.
     """
+    from stainproof.inference.onnx_metadata import add_metadata
+
     if seed < 0:
         raise ConfigError(f"seed must be 0 or more, got {seed}")
     folder = RunFolder(find_run(run))
@@ -83,10 +85,10 @@ def quantise(
     with tempfile.TemporaryDirectory() as temporary:
         trial = RunFolder(temporary)
         shutil.copy(folder.onnx, trial.onnx)
-        sha256 = trial.write_model(
-            trial.int8, to_int8(trial.onnx, data.images[np.sort(calibration)])
-        )
-        card = exact.members[0].card.model_copy(update={"int8_sha256": sha256})
+        card = exact.members[0].card
+        model = to_int8(trial.onnx, data.images[np.sort(calibration)])
+        model = add_metadata(model, card.classes, card.preprocessing)
+        card = card.model_copy(update={"int8_sha256": trial.write_model(trial.int8, model)})
         quantised = Classifier([Member(open_engine(INT8, trial, card), card, trial, INT8)])
         accuracy, accuracy_int8 = (
             float(np.mean(one.predict_dataset(measured, track).argmax(axis=1) == labels))

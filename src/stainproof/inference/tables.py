@@ -12,14 +12,19 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from stainproof import files
+from stainproof.calibration.abstention import UNCERTAIN, find_threshold
+from stainproof.calibration.record import read_calibration
+from stainproof.config.parsing import parse_share
 from stainproof.config.schema import InferenceConfig
 from stainproof.data import stream
 from stainproof.data.bit_depth import BITS_FOUND
 from stainproof.data.stream import Item
 from stainproof.errors import ConfigError, DataError
 from stainproof.inference.classifier import Classifier
-from stainproof.labels import TABLE_COLUMNS
+from stainproof.inference.engines import INT8
 from stainproof.progress import Say, Track, silent, silent_say
+from stainproof.runs.folder import RunFolder
+from stainproof.runs.shipped import find_run
 from stainproof.shift.lab import Lab
 from stainproof.text import quote_formula
 
@@ -36,6 +41,7 @@ def predict(
     inference: InferenceConfig | None = None,
     bits: int = 0,
     lab: Lab | str | Path | None = None,
+    error: str | float | None = None,
     track: Track = silent,
     say: Say = silent_say,
 ) -> tuple[int, int]:
@@ -52,15 +58,20 @@ def predict(
         bits: Number of bits that the values of 16-bit files use; 0: that of the files, or found
             from the largest value.
         lab: A laboratory profile or its file, by which images are standardised first.
+        error: Largest error among the answered images, such as `"2%"` or 0.02: images of less
+            confidence than guarantees it on the images that the run was calibrated on get the label
+            `uncertain`; see `calibration.abstention`.
         track: Shows progress.
-        say: Called with a note for each kind of file that is skipped in a folder.
+        say: Called with a note for each kind of file that is skipped in a folder, and with what
+            `error` guarantees and leaves to a person.
 
     Returns:
         The number of rows, and how many of them are images that could not be read.
 
     Raises:
         CheckpointError: The run folder or the profile cannot be used.
-        ConfigError: The engine is unknown or not installed, or `bits` is not allowed.
+        ConfigError: The engine is unknown or not installed, `bits` is not allowed, or `error`
+            cannot be guaranteed.
         DataError: A path matches no image, or the suffix of the table is unknown.
     """
     path = Path(out)
@@ -72,7 +83,68 @@ def predict(
     classifier = Classifier.load(run, engine, inference, lab=lab)
     decoded = stream.read(paths, classifier.preprocessing, bits, classifier.standardise)
     items = track(decoded, "predicting", len(paths))
-    return write_predictions(classifier, items, path)
+    return write_answers(run, classifier, items, path, engine=engine, error=error, say=say)
+
+
+def write_answers(
+    run: str | Path,
+    classifier: Classifier,
+    items: Iterable[Item],
+    path: Path,
+    *,
+    engine: str,
+    error: str | float | None,
+    further: Sequence[pyarrow.Field] = (),
+    say: Say,
+) -> tuple[int, int]:
+    """Write a table of predictions in which too uncertain images have the label `uncertain`.
+
+    Args:
+        run: The folder that the classifier was loaded from.
+        classifier: The classifier.
+        items: Standardised images or errors, in order.
+        path: File to write, atomically.
+        engine: The inference engine that the classifier was loaded with.
+        error: As in `predict`; None: every image is answered.
+        further: Columns after `name` that take `Item.values`.
+        say: Called with what `error` guarantees and leaves to a person.
+
+    Returns:
+        The number of rows, and how many of them are errors.
+
+    Raises:
+        ConfigError: `error` cannot be guaranteed.
+        DataError: The suffix is unknown.
+    """
+    if error is None:
+        num_rows, num_errors, _ = write_predictions(classifier, items, path, further=further)
+        return num_rows, num_errors
+    threshold = _find_threshold(run, classifier, engine, parse_share(error, "error"), say)
+    num_rows, num_errors, num_uncertain = write_predictions(
+        classifier, items, path, threshold, further
+    )
+    num_images = num_rows - num_errors
+    say(f"{num_uncertain:,} of {num_images:,} images are uncertain; a person must look at them")
+    return num_rows, num_errors
+
+
+def _find_threshold(
+    run: str | Path, classifier: Classifier, engine: str, error: float, say: Say
+) -> float:
+    """Return the confidence from which images are answered, and say what it guarantees."""
+    changes = classifier.inference.describe() or ("engine int8" if engine == INT8 else "")
+    if changes:
+        raise ConfigError(f"error: cannot be guaranteed with {changes}; leave it out")
+    if UNCERTAIN in classifier.classes:
+        raise ConfigError(f"error: the model has a class of the name {UNCERTAIN!r}")
+    calibration = read_calibration(RunFolder(find_run(run)))
+    if calibration is None:
+        raise ConfigError(
+            f"error: {run} is not calibrated; calibrate it with stainproof calibrate {run} DATA"
+        )
+    found = find_threshold(calibration, error)
+    say(f"{found.describe()}; fitted on {calibration.source}")
+    return found.confidence
 
 
 def check_suffix(path: Path) -> None:
@@ -85,7 +157,13 @@ def check_suffix(path: Path) -> None:
         raise DataError(f"{path}: unknown kind of table; allowed: {', '.join(SUFFIXES)}")
 
 
-def write_predictions(classifier: Classifier, items: Iterable[Item], path: Path) -> tuple[int, int]:
+def write_predictions(
+    classifier: Classifier,
+    items: Iterable[Item],
+    path: Path,
+    min_confidence: float = 0.0,
+    further: Sequence[pyarrow.Field] = (),
+) -> tuple[int, int, int]:
     """Predict a stream of images and write a table.
 
     The columns are `name`, `label`, one probability for each class, and `error`. The row of an
@@ -96,9 +174,11 @@ def write_predictions(classifier: Classifier, items: Iterable[Item], path: Path)
         classifier: The classifier.
         items: Standardised images or errors, in order.
         path: File to write, atomically; its suffix chooses the format.
+        min_confidence: Images of less confidence have the label `uncertain`.
+        further: Columns after `name` that take `Item.values`.
 
     Returns:
-        The number of rows, and how many of them are errors.
+        The number of rows, how many of them are errors, and how many are uncertain.
 
     Raises:
         DataError: The suffix is unknown.
@@ -107,20 +187,23 @@ def write_predictions(classifier: Classifier, items: Iterable[Item], path: Path)
     columns = pyarrow.schema(
         [
             ("name", pyarrow.string()),
+            *further,
             ("label", pyarrow.string()),
             *((name, pyarrow.float32()) for name in classifier.classes),
             ("error", pyarrow.string()),
         ]
     )
-    num_rows = num_errors = 0
+    num_rows = num_errors = num_uncertain = 0
     stream = iter(items)
     files.check_writable(path)
     with files.atomic_path(path) as part, _open_writer(part, path.suffix.lower(), columns) as write:
         while chunk := tuple(islice(stream, CHUNK_SIZE)):
-            write(_predict_chunk(classifier, chunk, columns))
+            table = _predict_chunk(classifier, chunk, columns, min_confidence)
+            write(table)
+            num_uncertain += table["label"].to_pylist().count(UNCERTAIN) if min_confidence else 0
             num_rows += len(chunk)
             num_errors += sum(item.rgb is None for item in chunk)
-    return num_rows, num_errors
+    return num_rows, num_errors, num_uncertain
 
 
 @contextmanager
@@ -146,7 +229,9 @@ def _open_writer(
 
 def _quote_formulas(table: pyarrow.Table) -> pyarrow.Table:
     """Return a table whose texts no spreadsheet takes for formulas."""
-    for name in TABLE_COLUMNS:
+    for name in table.column_names:
+        if table.schema.field(name).type != pyarrow.string():
+            continue
         texts = [text and quote_formula(text) for text in table[name].to_pylist()]
         place = table.column_names.index(name)
         table = table.set_column(place, name, pyarrow.array(texts, pyarrow.string()))
@@ -154,17 +239,21 @@ def _quote_formulas(table: pyarrow.Table) -> pyarrow.Table:
 
 
 def _predict_chunk(
-    classifier: Classifier, chunk: tuple[Item, ...], columns: pyarrow.Schema
+    classifier: Classifier,
+    chunk: tuple[Item, ...],
+    columns: pyarrow.Schema,
+    min_confidence: float,
 ) -> pyarrow.Table:
     images = [item.rgb for item in chunk if item.rgb is not None]
     probs: Iterator[np.ndarray] = iter(classifier.predict_standardised(images) if images else ())
     rows = []
     for item in chunk:
         if item.rgb is None:
-            rows.append({"name": item.name, "error": item.error})
+            rows.append({"name": item.name, **item.values, "error": item.error})
             continue
         values = next(probs)
-        label = classifier.classes[int(values.argmax())]
+        is_certain = values.max() >= min_confidence
+        label = classifier.classes[int(values.argmax())] if is_certain else UNCERTAIN
         by_class = dict(zip(classifier.classes, values.tolist(), strict=True))
-        rows.append({"name": item.name, "label": label, **by_class})
+        rows.append({"name": item.name, **item.values, "label": label, **by_class})
     return pyarrow.Table.from_pylist(rows, schema=columns)

@@ -1,11 +1,11 @@
-"""timm backbones in place of our own layers: build, freeze, choose what is trained.
+"""timm backbones in place of our own layers; freezing and what is trained, of any network.
 
 timm (Wightman 2019, "PyTorch Image Models") is an extra; only building such a network needs it.
 """
 
 from difflib import get_close_matches
 from types import ModuleType
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 import torch
 from torch import nn
@@ -71,7 +71,9 @@ def check_input_size(network: nn.Module, name: str, size_px: int) -> None:
 
 
 def head_names(network: nn.Module) -> tuple[str, ...]:
-    """Return the names of the weights of the classification head."""
+    """Return the names of the weights of the classification head: the last layer of our network."""
+    if is_own(network):
+        return tuple(name for name in network.state_dict() if _layer(name) == len(network) - 1)
     layers = network.pretrained_cfg["classifier"] or ()  # type: ignore[index]
     prefixes = tuple(f"{layer}." for layer in ((layers,) if isinstance(layers, str) else layers))
     return tuple(name for name in network.state_dict() if name.startswith(prefixes))
@@ -81,8 +83,11 @@ def weight_depths(network: nn.Module) -> dict[str, int]:
     """Return the depth of each weight below the head: 0 for the head, 1 for the block below it.
 
     Blocks are those of timm; the stem is the lowest. Layers between the last block and the head
-    belong to the last block.
+    belong to the last block. Each layer of our own network that has weights is a block.
     """
+    if is_own(network):
+        layers = sorted({_layer(name) for name, _ in network.named_parameters()}, reverse=True)
+        return {name: layers.index(_layer(name)) for name, _ in network.named_parameters()}
     from timm.models import group_parameters
     from timm.optim import auto_group_layers
 
@@ -133,6 +138,16 @@ def set_training_mode(network: nn.Module, settings: TrainingConfig) -> None:
 def batch_norms(network: nn.Module) -> list[nn.Module]:
     """Return the batch-normalisation layers of a network."""
     return [module for module in network.modules() if isinstance(module, BATCH_NORMS)]
+
+
+def is_own(network: nn.Module) -> TypeGuard[nn.Sequential]:
+    """Return whether a network has stainproof's own layers, one after the other."""
+    return isinstance(network, nn.Sequential) and not hasattr(network, "pretrained_cfg")
+
+
+def _layer(name: str) -> int:
+    """Return the position of the layer that a weight of our own network belongs to."""
+    return int(name.partition(".")[0])
 
 
 def _timm_with(name: str) -> ModuleType:

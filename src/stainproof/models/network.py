@@ -76,11 +76,12 @@ def check_network(config: Config, sizes_px: Sequence[int]) -> None:
     """
     if not config.network.backbone:
         _check_layers(config.network, config.preprocessing)
+    if not config.network.backbone and not config.training.start_from:
         return
-    network = build_backbone(config.network, num_classes=2)
+    network = build_network(config, num_classes=2)
     load_pretrained(network, config.network)
     freeze(network, config.training)
-    for px in sizes_px:
+    for px in sizes_px if config.network.backbone else ():
         check_input_size(network, config.network.backbone, px)
 
 

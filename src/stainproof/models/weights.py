@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from safetensors.torch import load, load_file
 from torch import Tensor, nn
 
@@ -54,3 +57,27 @@ def load_network(run: RunFolder, card: Card) -> nn.Module:
     except RuntimeError as error:
         raise CheckpointError(f"{run.best}: made for another network") from error
     return network.eval()
+
+
+def replace_last_layer(
+    network: nn.Module, weight: NDArray[np.floating], bias: NDArray[np.floating]
+) -> None:
+    """Replace the parameters of the last linear layer of a network, in place.
+
+    Args:
+        network: A network whose last linear layer gives the logits.
+        weight: (classes, d).
+        bias: (classes,).
+
+    Raises:
+        CheckpointError: The network has no such layer of these sizes, with a bias.
+    """
+    linear = [module for module in network.modules() if isinstance(module, nn.Linear)]
+    if not linear or tuple(linear[-1].weight.shape) != weight.shape or linear[-1].bias is None:
+        raise CheckpointError(
+            f"network: does not end with a linear layer of {weight.shape[0]} classes and "
+            f"{weight.shape[1]} features"
+        )
+    with torch.no_grad():
+        linear[-1].weight.copy_(torch.from_numpy(weight))
+        linear[-1].bias.copy_(torch.from_numpy(bias))

@@ -12,6 +12,7 @@ from PIL import Image
 MAX_PICTURE_PX = 160
 """Height and width up to which a picture is embedded; a larger one is reduced."""
 PICTURE_QUALITY = 84
+TEMPLATES = Path(__file__).parent / "templates"
 
 
 def render_page(template: str, **values: Any) -> str:
@@ -23,6 +24,11 @@ def render_page(template: str, **values: Any) -> str:
         values: What the template uses; a missing one is an error.
     """
     return _environment().get_template(template).render(values)
+
+
+def colours() -> str:
+    """Return the style sheet of the colours, light and dark, which all pages share."""
+    return (TEMPLATES / "colours.css").read_text(encoding="utf-8")
 
 
 def percent(share: float) -> str:
@@ -47,7 +53,7 @@ def picture_uri(picture: Image.Image) -> str:
 @cache
 def _environment() -> Environment:
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

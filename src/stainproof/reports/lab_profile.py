@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -13,18 +13,18 @@ from stainproof.data.images import Images
 from stainproof.data.stream import Item
 from stainproof.data.table import SUFFIXES as TABLE_SUFFIXES
 from stainproof.errors import DataError
+from stainproof.inference.classifier import Classifier
 from stainproof.labels import BLOOD_CLASSES
 from stainproof.progress import Say, Track, silent, silent_say
 from stainproof.reports.lab_page import render_lab
 from stainproof.runs.appearance import Appearance
+from stainproof.runs.folder import RunFolder
+from stainproof.runs.shipped import find_run
 from stainproof.shift.appearance import measure_appearance, pbc_appearance
 from stainproof.shift.criterion import preferred_zoom
 from stainproof.shift.decision import decide, read_rulers
 from stainproof.shift.lab import Lab
 from stainproof.text import printable
-
-if TYPE_CHECKING:
-    from stainproof.inference.classifier import Classifier
 
 Value = TypeVar("Value")
 
@@ -34,8 +34,45 @@ MAX_TRIED = 64
 """Images with which the predictions' criterion is computed."""
 
 
+def profile(
+    images: str | Path,
+    run: str | Path,
+    out: str | Path = "lab.json",
+    *,
+    engine: str = "auto",
+    seed: int = 0,
+    bits: int = 0,
+    track: Track = silent,
+    say: Say = silent_say,
+) -> Lab:
+    """Measure unlabelled images of a laboratory; write `lab.json` and a page beside it.
+
+    Args:
+        images: A folder of images at any depth, an image, a glob, an npz file or a manifest.
+        run: The folder of a run or an ensemble, with whose training images they are compared.
+        out: The file to write; the page has the same name with the suffix `.html`.
+        engine: The inference engine, as in `Classifier.load`.
+        seed: Seed of the sample that is measured if there are more than 256 images.
+        bits: Number of bits that the values of 16-bit files use; 0: that of the files, or found.
+        track: Shows progress.
+        say: Called with lines about what is skipped or assumed.
+
+    Returns:
+        The profile; `trusted` says whether it changes images.
+
+    Raises:
+        CheckpointError: The run folder cannot be used.
+        ConfigError: The engine is unknown or not installed.
+        DataError: There is no readable image, or `out` cannot be written.
+    """
+    measured_for = find_run(run)
+    RunFolder(measured_for).check_not_in_training()
+    classifier = Classifier.load(measured_for, engine)
+    return write_profile(classifier, images, Path(out), seed=seed, bits=bits, track=track, say=say)
+
+
 def write_profile(
-    classifier: "Classifier",
+    classifier: Classifier,
     images: str | Path,
     path: Path,
     *,
@@ -113,7 +150,7 @@ def read_sample(
     return read
 
 
-def training_appearance(classifier: "Classifier", say: Say = silent_say) -> Appearance:
+def training_appearance(classifier: Classifier, say: Say = silent_say) -> Appearance:
     """Return what was measured on the training images of a classifier.
 
     A run of an earlier version has no such measurement. If its classes are the eight of BloodMNIST,

@@ -5,6 +5,10 @@ file of this machine into a page that is passed on.
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
 
 from stainproof import files
 from stainproof.data.image_file import open_image
@@ -12,6 +16,9 @@ from stainproof.errors import CheckpointError, DataError
 from stainproof.evaluation.result import EVALUATION_FILE, MISTAKES_FOLDER, Evaluation
 from stainproof.reports.frame import picture_uri
 from stainproof.runs.folder import RunFolder
+
+if TYPE_CHECKING:
+    from stainproof.data.images import Images
 
 
 def read_settings(run: RunFolder) -> str:
@@ -46,8 +53,28 @@ def pictures_of(run: RunFolder, folder: Path, result: Evaluation) -> list[str]:
     return [read_picture(path, _root(run, folder)) for path in pictures]
 
 
+def mistaken_images(run: RunFolder, folder: Path, result: Evaluation) -> "list[Images]":
+    """Return the images of an evaluation's mistakes, uint8 (height, width, 3) each.
+
+    Raises:
+        CheckpointError: One of them is missing, a link or no image.
+    """
+    root = _root(run, folder)
+    paths = (folder / MISTAKES_FOLDER / mistake.picture for mistake in result.mistakes)
+    return [np.asarray(_read_own(path, root)) for path in paths]
+
+
 def read_picture(path: Path, root: Path) -> str:
     """Return an image in a folder as a data URI; it is decoded and encoded again.
+
+    Raises:
+        CheckpointError: It is missing, a link or no image.
+    """
+    return picture_uri(_read_own(path, root))
+
+
+def _read_own(path: Path, root: Path) -> Image.Image:
+    """Return an image in a folder, decoded.
 
     Raises:
         CheckpointError: It is missing, a link or no image.
@@ -55,7 +82,7 @@ def read_picture(path: Path, root: Path) -> str:
     _check_own(path, root)
     try:
         with open_image(path) as picture:
-            return picture_uri(picture)
+            return picture.convert("RGB")
     except DataError as error:
         raise CheckpointError(str(error)) from error
 

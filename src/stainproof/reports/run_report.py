@@ -1,22 +1,29 @@
 """HTML page of a run: which classes fail on which source, then data, training and settings."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
 
+import numpy as np
 from markupsafe import Markup
+from numpy.typing import NDArray
 
+from stainproof.calibration.abstention import count_answers
+from stainproof.calibration.record import Calibration, read_calibration
 from stainproof.errors import CheckpointError
 from stainproof.evaluation.intervals import difference
 from stainproof.evaluation.result import ClassMetrics, Evaluation, Mistake
 from stainproof.reports import figures, own_files, wording
+from stainproof.reports.explanation_page import overlay_uri
 from stainproof.reports.frame import render_page
 from stainproof.runs.artefact import Estimate
 from stainproof.runs.card import Card
 from stainproof.runs.folder import RunFolder
 from stainproof.runs.history import EpochRecord
 
+Explain = Callable[[list[NDArray[np.uint8]], Sequence[str]], list[NDArray[np.float32]]]
+"""Returns the map of each image for its class."""
 MAX_CLASSES_IN_FIGURE = 30
 """If there are more classes, figures show the worst or the rarest, and tables fold the others."""
 MAX_CLASSES_IN_MATRIX = 20
@@ -55,11 +62,13 @@ class Section:
     confused_pairs: tuple[tuple[str, str, int, float], ...]
     """True class, predicted class, count, share of the true class; empty beside a small matrix."""
     reliability: Markup
-    mistakes: tuple[tuple[Mistake, str], ...]
-    """Each with its picture as a data URI."""
+    uncalibrated_reliability: Markup | None
+    mistakes: tuple[tuple[Mistake, str, str], ...]
+    """Each with its picture and the explanation of the prediction as data URIs; the last is empty
+    if none was made."""
 
 
-def render(run: RunFolder, evaluations: Sequence[Path]) -> str:
+def render(run: RunFolder, evaluations: Sequence[Path], explain: Explain | None = None) -> str:
     """Return the report of a run as one self-contained HTML text.
 
     The same files give the same text.
@@ -68,6 +77,8 @@ def render(run: RunFolder, evaluations: Sequence[Path]) -> str:
         run: Run folder with `card.json`, `history.jsonl`, `config.toml` and `examples/`.
         evaluations: Folders with `eval.json` and `mistakes/`, in the order to print them. Those in
             the run's `home/` are of its own held-out images, the test part after the validation.
+        explain: Returns the maps of images for the named classes, see
+            `Classifier.explain_standardised`; None: the mistakes are not explained.
 
     Raises:
         CheckpointError: A file is missing or is not what it should be.
@@ -81,16 +92,21 @@ def render(run: RunFolder, evaluations: Sequence[Path]) -> str:
         own_files.pictures_of(run, folder, result)
         for folder, result in zip(evaluations, results, strict=True)
     ]
+    explanations_of = [
+        _explanations(run, folder, result, card, explain)
+        for folder, result in zip(evaluations, results, strict=True)
+    ]
     own = [folder.parent == run.home for folder in evaluations]
     home = _find_home(list(compress(results, own)), card)
     sections = [
         _section(f"source-{rank}", result, pictures, home, card, is_home)
         for rank, (result, pictures, is_home) in enumerate(
-            zip(results, pictures_of, own, strict=True), 1
+            zip(results, zip(pictures_of, explanations_of, strict=True), own, strict=True), 1
         )
     ]
     away = [one for one in sections if not one.is_home and not one.has_other_weights]
     ranked = _rank_classes(results, card.classes)
+    calibration = read_calibration(run)
     return render_page(
         "run_report.html.jinja",
         source=card.data.source,
@@ -107,7 +123,31 @@ def render(run: RunFolder, evaluations: Sequence[Path]) -> str:
         examples=_examples(run, ranked),
         curves=_curves(history, None if card.mean_of else card.best.epoch),
         comparison=_comparison(results, ranked),
+        calibration=calibration,
+        answered=wording.answered(calibration) if calibration else (),
+        risk=_risk(calibration) if calibration else None,
     )
+
+
+def _explanations(
+    run: RunFolder, folder: Path, result: Evaluation, card: Card, explain: Explain | None
+) -> list[str]:
+    """Return the explanation of each mistake as a data URI; empty texts without explanations.
+
+    Mistakes of other weights than the run's are not explained.
+    """
+    if explain is None or result.weights_sha256 != card.weights_sha256:
+        return [""] * len(result.mistakes)
+    images = own_files.mistaken_images(run, folder, result)
+    maps = explain(images, [mistake.predicted for mistake in result.mistakes])
+    return [overlay_uri(rgb, heat) for rgb, heat in zip(images, maps, strict=True)]
+
+
+def _risk(calibration: Calibration) -> Markup:
+    """Draw the error among answered images by the share of the images answered."""
+    _, num_answered, num_wrong = count_answers(calibration)
+    shares = num_answered / calibration.num_images
+    return Markup(figures.risk(shares.tolist(), (num_wrong / num_answered).tolist()))
 
 
 def _find_home(results: Sequence[Evaluation], card: Card) -> Evaluation | None:
@@ -120,7 +160,7 @@ def _find_home(results: Sequence[Evaluation], card: Card) -> Evaluation | None:
 def _section(
     anchor: str,
     result: Evaluation,
-    pictures: Sequence[str],
+    pictures: tuple[Sequence[str], Sequence[str]],
     home: Evaluation | None,
     card: Card,
     is_home: bool,
@@ -140,7 +180,12 @@ def _section(
         confusion=Markup(_worst_confusion(result) if is_large else _full_confusion(result)),
         confused_pairs=tuple(_confused_pairs(result)),
         reliability=Markup(figures.reliability(result.reliability)),
-        mistakes=tuple(zip(result.mistakes, pictures, strict=True)),
+        uncalibrated_reliability=(
+            Markup(figures.reliability(result.uncalibrated_reliability))
+            if result.uncalibrated_reliability
+            else None
+        ),
+        mistakes=tuple(zip(result.mistakes, *pictures, strict=True)),
     )
 
 

@@ -2,6 +2,9 @@
 
 from collections.abc import Sequence
 
+from stainproof.calibration.abstention import find_threshold
+from stainproof.calibration.record import Calibration
+from stainproof.errors import ConfigError
 from stainproof.evaluation.result import Evaluation
 from stainproof.reports.frame import percent, points
 from stainproof.runs.artefact import Estimate
@@ -9,6 +12,25 @@ from stainproof.runs.card import Card
 
 CALIBRATION_TOLERANCE = 0.01
 """Difference of mean confidence and accuracy below which a model is called well calibrated."""
+
+
+ERRORS = (0.005, 0.01, 0.02, 0.05, 0.1)
+"""Errors among answered images in the table of abstention."""
+
+
+def answered(calibration: Calibration) -> list[tuple[str, str, str, str]]:
+    """Return error, threshold, share answered and images of 1,000 that a person must look at."""
+    rows = []
+    for error in ERRORS:
+        try:
+            found = find_threshold(calibration, error)
+        except ConfigError:
+            rows.append((f"{100 * error:g} %", "cannot be guaranteed", "", ""))
+            continue
+        share = found.num_answered / found.num_images
+        left = f"{1000 * (1 - share):.0f}"
+        rows.append((f"{100 * error:g} %", f"{found.confidence:.4f}", percent(share), left))
+    return rows
 
 
 def verdict(
@@ -73,12 +95,18 @@ def facts(card: Card, elapsed_s: float) -> list[tuple[str, str]]:
     size_px = card.preprocessing.size_px
     return [
         ("Network", f"{_layers(card)}; {card.num_parameters:,} parameters"),
+        *(
+            [("Fine-tuned from", f"{card.start_from}, weights {card.pretrained_sha256[:12]}")]
+            if card.start_from
+            else []
+        ),
         ("Classes", str(len(card.classes))),
         ("Training images", f"{num_training:,} of {card.data.num_images:,}"),
         ("Input", f"{size_px} × {size_px} px, {card.preprocessing.channels}"),
         ("Training", f"{card.num_epochs} epochs in {_duration(elapsed_s)}"),
         ("Stopped because", card.stopped),
         *([("Weights", card.mean_of)] if card.mean_of else []),
+        *([("Adapted", card.adapted)] if card.adapted else []),
         ("Machine", f"{card.provenance.machine}; threads used: {card.threads}"),
         ("Training precision", card.precision),
         ("Inference engine", card.engine),

@@ -39,7 +39,10 @@ class Card(Described):
     network: NetworkConfig
     num_parameters: int
     pretrained_sha256: str = ""
-    """Hash of the pretrained weights; empty if the initial weights were random."""
+    """Hash of the pretrained weights, or of those of the model in `start_from`; empty if the
+    initial weights were random."""
+    start_from: str = ""
+    """Name of the model whose weights training started from; empty: none."""
     teacher_sha256: str = ""
     """Hash of the teacher's weights; empty without a teacher."""
     weights_sha256: str
@@ -58,6 +61,8 @@ class Card(Described):
     """Why training ended."""
     mean_of: str = ""
     """Which weights were averaged; empty if they are those of one epoch."""
+    adapted: str = ""
+    """From which weights and with which labels `adapt` made the run; empty if it was trained."""
     data: DataSummary
     seed: int
     threads: int
@@ -99,7 +104,7 @@ class Card(Described):
             accuracy += f", augmented {100 * shifted:.1f} %"
         size_px = self.preprocessing.size_px
         ended = f"{self.stopped} after {self.num_epochs} epochs; kept epoch {best.epoch}"
-        return {
+        facts = {
             "classes": ", ".join(self.classes),
             "network": f"{self.num_parameters:,} parameters, input {size_px} x {size_px} px",
             "training": self.mean_of or ended,
@@ -107,6 +112,7 @@ class Card(Described):
             "data": f"{self.data.source}, {self.data.num_images} images",
             "engine": self.engine,
         }
+        return facts | ({"adapted": self.adapted} if self.adapted else {})
 
     @classmethod
     def upgrade(cls, tree: dict[str, Any]) -> dict[str, Any]:

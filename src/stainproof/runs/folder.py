@@ -13,8 +13,10 @@
     best.onnx            the selected weights as ONNX, batch normalisation folded
     best.int8.onnx       the same in 8 bits, if `quantise` kept it
     calibration.json     temperature of the probabilities, and what abstention needs
+    reference.safetensors  features of held-out cells, which `check` and `adapt` compare with
     examples/            a few training images of every class
     audit/               the audit of the training images, if there was one
+    adaptation.json      how `adapt` made the run, if it did
     home/                evaluations on the run's own validation and test split
     evaluations/         evaluations on other sources, one folder each
     report.html          the report
@@ -74,6 +76,7 @@ class RunFolder(HashedFolder):
         self.onnx = self.path / "best.onnx"
         self.int8 = self.path / "best.int8.onnx"
         self.calibration = self.path / "calibration.json"
+        self.reference = self.path / "reference.safetensors"
         self.audit = self.path / "audit"
         self.examples = self.path / "examples"
         self.home = self.path / "home"
@@ -249,6 +252,10 @@ class RunFolder(HashedFolder):
     def write_training_hashes(self, hashes: NDArray[np.uint64]) -> None:
         """Write the hashes of the training images, uint64 (N,)."""
         self.put_bytes(self.training_hashes, hashes_as_npy(hashes))
+
+    def write_reference(self, content: bytes) -> None:
+        """Write the reference of held-out cells, see `deployment.reference`."""
+        self.put_bytes(self.reference, content)
 
     def epoch(self, epoch: int) -> Path:
         """Return the path of the weights of one epoch, counted from 1."""

@@ -38,17 +38,27 @@ def find_run(run: str | Path) -> Path:
             f"{path}: no such run folder, and the shipped model of this name is not part of this "
             f"installation; shipped models here: {here}"
         )
-    return SHIPPED_FOLDER / path
+    return model_folder(str(path))
+
+
+def model_folder(name: str) -> Path:
+    """Return the folder of a shipped model, which need not exist."""
+    return SHIPPED_FOLDER / name
 
 
 def installed_models() -> tuple[str, ...]:
     """Return the names of the shipped models that are part of this installation."""
-    return tuple(name for name in SHIPPED_NAMES if RunFolder(SHIPPED_FOLDER / name).card.exists())
+    return tuple(name for name in SHIPPED_NAMES if RunFolder(model_folder(name)).card.exists())
 
 
 def is_shipped(folder: Path) -> bool:
     """Return whether a folder is that of a shipped model."""
     return folder.resolve().parent == SHIPPED_FOLDER.resolve()
+
+
+def evaluations_of(run: RunFolder) -> Path:
+    """Return the folder of a run's evaluations; of a shipped model, one that can be written to."""
+    return Path("evaluations") / run.path.name if is_shipped(run.path) else run.evaluations
 
 
 def refuse_shipped(folder: Path, hint: str) -> None:

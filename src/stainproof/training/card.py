@@ -1,5 +1,7 @@
 """Make the card of a run, the summary of its training data, and its example images."""
 
+from pathlib import Path
+
 import numpy as np
 from torch import nn
 
@@ -34,6 +36,7 @@ def make_card(
         network=config.network,
         num_parameters=num_parameters(network),
         pretrained_sha256=result.pretrained_sha256,
+        start_from=Path(config.training.start_from).name,
         teacher_sha256=result.teacher_sha256,
         weights_sha256=files.sha256_of(run.best),
         best=result.best,

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +14,7 @@ from stainproof.data.dataset import Dataset
 from stainproof.data.images import Images
 from stainproof.errors import CheckpointError, ConfigError
 from stainproof.models.backbones import freeze, set_training_mode
+from stainproof.models.fine_tuning import load_start
 from stainproof.models.network import build_network
 from stainproof.models.preprocessing import to_tensor
 from stainproof.models.pretrained import load_pretrained
@@ -102,7 +103,7 @@ class Trainer:
         self.network = build_network(config, len(train.classes))
         self.now = checkpoint.Position()
         if not resume:
-            self.now.pretrained_sha256 = load_pretrained(self.network, config.network)
+            self.now.pretrained_sha256 = self._load_initial_weights(train.classes)
         freeze(self.network, self.settings)
         self.network.to(self.device)
         self.optimizer = make_optimizer(self.network, self.settings)
@@ -164,6 +165,12 @@ class Trainer:
                 self._keep(record)
                 on_epoch(self._outcome(RUNNING))
             return self._outcome(stopped)
+
+    def _load_initial_weights(self, classes: Sequence[str]) -> str:
+        """Load pretrained weights or those of a trained model; return their hash, if there are."""
+        if self.settings.start_from:
+            return load_start(self.network, self.settings.start_from, classes)
+        return load_pretrained(self.network, self.config.network)
 
     def _check_teacher(self, sha256: str) -> None:
         """Record the teacher's hash; a resumed run must keep its teacher."""

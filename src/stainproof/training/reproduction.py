@@ -67,6 +67,8 @@ def reproduce_training(
     card, history = run.read_card(), run.read_history()
     if card.mean_of:
         raise CheckpointError(f"{run}: is an average; reproduce the run that was averaged")
+    if card.adapted:
+        raise CheckpointError(f"{run}: was adapted; reproduce the run that it was made from")
     config = config_again(run.read_config(), card)
     out.check_unused()
     listing = sources.list_source(source, track, options=config.source)

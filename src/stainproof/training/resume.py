@@ -8,12 +8,21 @@ from stainproof.config.parsing import Settings, make_settings
 from stainproof.config.schema import Config
 from stainproof.errors import ConfigError
 from stainproof.models.backbones import with_backbone_preprocessing
-from stainproof.models.network import check_network
+from stainproof.models.fine_tuning import load_start
+from stainproof.models.network import build_network, check_network
 from stainproof.runs.folder import RunFolder
 from stainproof.training.checkpoint import read_position
 from stainproof.training.progressive_resizing import training_sizes_px
 
-KEPT = ("seed", "preprocessing", "source", "split", "network", "augment.validation")
+KEPT = (
+    "seed",
+    "preprocessing",
+    "source",
+    "split",
+    "network",
+    "augment.validation",
+    "training.start_from",
+)
 """Settings that a resumed run cannot change."""
 PLATEAU_RATE = "training.learning_rate"
 """A resumed run on a plateau schedule cannot change this either: it may have been reduced already.
@@ -70,6 +79,8 @@ def resolve_start(run: RunFolder, config: Config, resume: bool, audited: bool) -
             f"{run}: has the audit of a run that was not started; add --audit, or remove it"
         )
     check_network(config, training_sizes_px(config))
+    if start_from := config.training.start_from:
+        load_start(build_network(config, num_classes=1), start_from, classes=("",))
     return Start(config)
 
 

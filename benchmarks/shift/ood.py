@@ -1,0 +1,148 @@
+"""Out-of-distribution scores: no cells, red cells only, doctored cells, distorted cells.
+
+python -m benchmarks.shift.ood RUN --clean CLEAN --labs DS1 FIELDS --truth TRUTH --cache FOLDER
+"""
+
+import argparse
+import csv
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.datasets import load_sample_images
+from sklearn.metrics import roc_auc_score
+
+from benchmarks.common.page import made_on, write_section
+from benchmarks.shift.embeddings import LabelledSet, keep_set, read_set
+from stainproof.data.decoding import decode
+from stainproof.data.images import Images, to_square
+from stainproof.deployment.home import Home, open_home
+from stainproof.deployment.novelty import ClassDistance, NeighbourDistance, energy
+from stainproof.synthetic.pictures import make_texture
+
+NUM_IMAGES = 150
+MIN_PART = 0.25
+"""Smallest window cut out of a photograph, relative to its shorter side."""
+MAX_FALSE = 0.01
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Score every kind of image by every score and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", help="a run with a reference")
+    parser.add_argument("--clean", required=True, help="other cells of the home laboratory")
+    parser.add_argument("--doctored", help="folder of training images with doctored ones")
+    parser.add_argument("--truth", help="CSV with the columns file and origin")
+    parser.add_argument("--fields", type=Path, help="folder of fields with boxes.csv")
+    parser.add_argument("--labs", nargs="*", default=[], help="labelled cells elsewhere")
+    parser.add_argument("--cache", type=Path, required=True, help="folder for features")
+    options = parser.parse_args(arguments)
+    home: Home = open_home(options.run)
+    size = home.classifier.preprocessing.size_px
+    clean = read_set(home, options.clean, options.cache)
+    made: dict[str, Callable[[], Images]] = {
+        "photographs": lambda: photographs(home),
+        "synthetic pictures": lambda: np.stack(
+            [make_texture((size, size, 3), np.random.default_rng(i)) for i in range(NUM_IMAGES)]
+        ),
+    }
+    if options.fields:
+        made["red cells only"] = lambda: red_cells(home, options.fields)
+    if options.truth:
+        made["doctored cells"] = lambda: doctored(home, options.doctored, options.truth)
+    sets = [_unlabelled(home, options.cache, name, read) for name, read in made.items()]
+    sets += [read_set(home, one, options.cache) for one in options.labs]
+    scores = make_scores(home)
+    at_home = {name: score(clean.embedding.features) for name, score in scores.items()}
+    neighbours = NeighbourDistance(home.reference.home.features)
+    lines = []
+    for one in sets:
+        of_set = {name: score(one.embedding.features) for name, score in scores.items()}
+        cells = " | ".join(f"{_auroc(at_home[name], of_set[name]):.3f}" for name in scores)
+        found = (of_set["neighbours"] > neighbours.threshold).mean()
+        lines.append(f"| {one.name} | {len(one.labels)} | {cells} | {100 * found:.0f} % |")
+    false = (at_home["neighbours"] > neighbours.threshold).mean()
+    write_section("Images unlike the home cells", "\n".join([
+        f"Area under the ROC curve against {len(clean.labels):,} other home cells, by score, and "
+        "the share of images that `check` calls unlike the home cells; of the home cells it is "
+        f"{100 * false:.1f} %. Photographs: windows of the two that scikit-learn includes. One "
+        "run.\n",
+        "| images | number | " + " | ".join(scores) + " | called unlike |",
+        "|---|---|" + "---|" * (1 + len(scores)),
+        *lines,
+        f"\n{made_on()}",
+    ]))  # fmt: skip
+
+
+def make_scores(home: Home) -> dict[str, Callable[[NDArray[np.float32]], NDArray[np.float64]]]:
+    """Return score -> function of features; larger: more unlike the home cells."""
+    extractor, reference = home.classifier.extractor, home.reference
+    return {
+        "energy": lambda features: energy(extractor.logits(features)),
+        "class distance": ClassDistance(reference.home.features, reference.labels),
+        "neighbours": NeighbourDistance(reference.home.features),
+    }
+
+
+def photographs(home: Home) -> Images:
+    """Return random windows of photographs, uint8 (n, size, size, 3)."""
+    rng, found = np.random.default_rng(0), []
+    for index in range(NUM_IMAGES):
+        picture = load_sample_images().images[index % 2]
+        height, width = picture.shape[:2]
+        side = int(rng.uniform(MIN_PART, 1) * min(height, width))
+        top, left = int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1))
+        window = picture[top : top + side, left : left + side]
+        found.append(to_square(np.ascontiguousarray(window), home.classifier.preprocessing))
+    return np.stack(found)
+
+
+def red_cells(home: Home, folder: Path) -> Images:
+    """Return windows around red cells that no box of a white cell or platelet overlaps."""
+    with (folder / "boxes.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    found: list[Images] = []
+    for name in sorted({row["file"] for row in rows}):
+        here = [row for row in rows if row["file"] == name]
+        boxes = np.array([[float(row[key]) for key in ("x0", "y0", "x1", "y1")] for row in here])
+        is_red = np.array([row["cell"].lower().startswith("r") for row in here])
+        rgb = decode(folder / name).rgb
+        for x0, y0, x1, y1 in boxes[is_red][:6]:
+            side = int(1.5 * max(x1 - x0, y1 - y0))
+            left, top = int(x0 + x1 - side) // 2, int(y0 + y1 - side) // 2
+            is_inside = min(left, top) >= 0 and top + side <= len(rgb)
+            others = boxes[~is_red]
+            overlaps = (others[:, 2] > left) & (others[:, 0] < left + side)
+            overlaps &= (others[:, 3] > top) & (others[:, 1] < top + side)
+            if is_inside and left + side <= rgb.shape[1] and side > 16 and not overlaps.any():
+                window = np.ascontiguousarray(rgb[top : top + side, left : left + side])
+                found.append(to_square(window, home.classifier.preprocessing))
+    return np.stack(found[:NUM_IMAGES])
+
+
+def doctored(home: Home, folder: str, truth: str) -> Images:
+    """Return doctored cells of a table of truth."""
+    with Path(truth).open(newline="") as file:
+        names = [row["file"] for row in csv.DictReader(file) if row["origin"].startswith("doct")]
+    chosen = np.random.default_rng(0).permutation(names)[:NUM_IMAGES]
+    root = Path(folder)
+    paths = (root / name if (root / name).exists() else root.parent / name for name in chosen)
+    return np.stack([to_square(decode(path).rgb, home.classifier.preprocessing) for path in paths])
+
+
+def _unlabelled(home: Home, cache: Path, name: str, read: Callable[[], Images]) -> LabelledSet:
+    def with_labels() -> tuple[Images, NDArray[np.int64]]:
+        images = read()
+        return images, np.zeros(len(images), dtype=np.int64)
+
+    return keep_set(home, cache, name, with_labels)
+
+
+def _auroc(at_home: NDArray[np.float64], elsewhere: NDArray[np.float64]) -> float:
+    is_elsewhere = np.repeat([0, 1], [len(at_home), len(elsewhere)])
+    return float(roc_auc_score(is_elsewhere, np.concatenate([at_home, elsewhere])))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+"""Read fields one by one and find their cells, in memory that does not grow with their number."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from stainproof.cells.boxes import Boxes
+from stainproof.cells.fields import Cell, find_cells, finish
+from stainproof.cells.scale import Scale, measure_scale, settle
+from stainproof.data.bit_depth import bits_used
+from stainproof.data.decoding import decode
+from stainproof.data.images import Images
+from stainproof.data.stream import find
+from stainproof.errors import DataError
+from stainproof.progress import Say, Track, silent, silent_say
+from stainproof.text import printable
+
+
+@dataclass(frozen=True)
+class FieldCells:
+    """A field with its cells."""
+
+    name: str
+    """The path of the field."""
+    rgb: Images
+    """uint8 (height, width, 3)."""
+    cells: list[Cell]
+    """Its cells from top to bottom."""
+    scale: Scale
+    """Diameter of a red cell, and how it was found."""
+
+
+@dataclass
+class Summary:
+    """What was read and what was skipped."""
+
+    num_fields: int = 0
+    """Fields that were read."""
+    num_cells: int = 0
+    """Cells in them."""
+    num_empty: int = 0
+    """Fields without a cell."""
+    num_without_scale: int = 0
+    """Fields whose scale is unknown; they are skipped."""
+    errors: list[str] = field(default_factory=list)
+    """One line for each field that could not be read."""
+    kinds: Counter[str] = field(default_factory=Counter)
+    """Kind of cell -> number."""
+    ways: Counter[str] = field(default_factory=Counter)
+    """How the scale was found -> number of fields."""
+
+    def add(self, cells: Sequence[Cell], scale: Scale) -> None:
+        """Count a field that was read."""
+        self.num_fields += 1
+        self.num_cells += len(cells)
+        self.num_empty += not cells
+        self.kinds.update(one.kind for one in cells)
+        self.ways[scale.way] += 1
+
+    def lines(self) -> Iterator[str]:
+        """Yield what a user should know, one sentence a line."""
+        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(self.kinds.items()))
+        yield f"{self.num_cells} cells in {self.num_fields} fields" + (
+            f": {kinds}" if kinds else ""
+        )
+        for way, count in sorted(self.ways.items()):
+            if way not in ("red cells", "given"):
+                yield f"{count} fields without sure red cells: scale from {way}"
+        if self.num_empty:
+            yield f"{self.num_empty} fields without cells"
+        if self.num_without_scale:
+            yield f"{self.num_without_scale} fields skipped: no red cells and no nuclei to measure"
+        if self.errors:
+            yield f"{len(self.errors)} fields skipped: not readable; first: {self.errors[0]}"
+
+
+def read_fields(
+    fields: Sequence[str],
+    summary: Summary,
+    *,
+    boxes: Boxes | None = None,
+    red_cell_px: float | None = None,
+    track: Track = silent,
+    say: Say = silent_say,
+) -> Iterator[FieldCells]:
+    """Yield the fields with their cells, one in memory at a time.
+
+    Every field is read twice: first the red cells of all are measured, so that a field without
+    enough of them takes the median scale of the set.
+
+    Args:
+        fields: Image files, folders (at any depth) and globs.
+        summary: Counts what is read and skipped.
+        boxes: Boxes instead of detection.
+        red_cell_px: Diameter of a red cell in pixels of all fields; None: measured in each.
+        track: Shows progress.
+        say: Called with a note for each kind of file that is skipped in a folder.
+
+    Raises:
+        DataError: A path matches no image, the bit depth of 16-bit files is ambiguous, the diameter
+            is not above 0, or no field has a box.
+    """
+    if red_cell_px is not None and not 0 < red_cell_px < 1e5:
+        raise DataError(f"the red-cell diameter must be above 0 pixels, got {red_cell_px:g}")
+    paths = find(fields, say)
+    if boxes is not None:
+        boxes.check_any(paths)
+    bits = bits_used([path for path in paths if path.suffix.lower() != ".npz"])
+    scales: dict[Path, Scale] = {}
+    for path in track(paths, "measuring red cells", len(paths)):
+        try:
+            rgb = decode(path, bits).rgb
+        except DataError as error:
+            summary.errors.append(printable(str(error)))
+            continue
+        scales[path] = Scale(red_cell_px, "given") if red_cell_px else measure_scale(rgb)
+    settled = dict(zip(scales, settle(list(scales.values())), strict=True))
+    for path, scale in track(settled.items(), "finding cells", len(settled)):
+        if not scale.red_cell_px:
+            summary.num_without_scale += 1
+            continue
+        try:
+            rgb = decode(path, bits).rgb
+        except DataError as error:  # changed in the meantime
+            summary.errors.append(printable(str(error)))
+            continue
+        if boxes is None:
+            cells = find_cells(rgb, scale.red_cell_px)
+        else:
+            cells = finish(boxes.of(path, rgb.shape), rgb.shape)
+        summary.add(cells, scale)
+        yield FieldCells(printable(path), rgb, cells, scale)

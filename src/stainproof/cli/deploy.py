@@ -1,0 +1,109 @@
+"""Commands for another laboratory: check, pick, adapt."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stainproof.cli import console
+from stainproof.cli.app import app
+from stainproof.cli.bars import progress
+from stainproof.cli.options import LabFile, Run, Seed, with_source_options
+from stainproof.cli.terminal import complain, echo
+
+if TYPE_CHECKING:
+    from stainproof.config.schema import SourceConfig
+
+Unlabelled = Annotated[
+    list[str], typer.Argument(metavar="IMAGES...", help="Image files, folders, globs or .npz.")
+]
+Reference = Annotated[
+    str | None,
+    typer.Option(help="Labelled home cells, for a run without a reference; training images in it "
+                 "are left out."),
+]  # fmt: skip
+
+
+@app.command(
+    epilog="Examples:\n\nstainproof check runs/first new_lab/ --out checks/new_lab\n\n"
+    "stainproof check runs/old new_lab/ --out checks/new_lab --reference cells/"
+)
+@with_source_options
+def check(
+    run: Run,
+    images: Unlabelled,
+    out: Annotated[Path, typer.Option(help="Folder for check.json and check.html.")],
+    lab: LabFile = None,
+    reference: Reference = None,
+    seed: Seed = 0,
+    *,
+    options: "SourceConfig",
+) -> None:
+    """Say what to expect of a run on unlabelled images: accuracy, drift, class mix, verdict."""
+    from stainproof import api
+
+    with progress() as bars:
+        result = api.check(
+            run,
+            images,
+            out,
+            lab=lab,
+            reference=reference,
+            seed=seed,
+            options=options,
+            track=bars.track,
+            say=bars.announce,
+        )
+    console.print_check(result, out)
+
+
+@app.command(epilog="Example:\n\nstainproof pick runs/first new_lab/ --num 32 --out to_label.csv")
+def pick(
+    run: Run,
+    images: Unlabelled,
+    out: Annotated[Path, typer.Option(help="Manifest to write: .csv with an empty column label.")],
+    num: Annotated[int, typer.Option("--num", help="Number of cells.")] = 32,
+    lab: LabFile = None,
+    seed: Seed = 0,
+) -> None:
+    """Choose which unlabelled cells to label: uncertain ones, different ones, of every class."""
+    from stainproof import api
+
+    with progress() as bars:
+        picked = api.pick(
+            run, images, out, num=num, lab=lab, seed=seed, track=bars.track, say=bars.announce
+        )
+    echo(f"{len(picked)} cells in {out}; fill in its column label for stainproof adapt")
+
+
+@app.command(epilog="Example:\n\nstainproof adapt runs/first labelled.csv --out runs/new-lab")
+@with_source_options
+def adapt(
+    run: Run,
+    data: Annotated[str, typer.Argument(metavar="LABELLED", help="8 labelled cells or more.")],
+    out: Annotated[Path, typer.Option(help="Run folder to make.")],
+    lab: LabFile = None,
+    reference: Reference = None,
+    seed: Seed = 0,
+    *,
+    options: "SourceConfig",
+) -> None:
+    """Adapt a run to another laboratory with a few labelled cells; exit code 1 if nothing helps."""
+    from stainproof import api
+
+    with progress() as bars:
+        made = api.adapt(
+            run,
+            data,
+            out,
+            lab=lab,
+            reference=reference,
+            seed=seed,
+            options=options,
+            track=bars.track,
+            say=bars.announce,
+        )
+    console.print_adaptation(made, out)
+    if not made.is_changed:
+        complain(f"not adapted: nothing was better; {out} has the network of {run}")
+        raise typer.Exit(1)

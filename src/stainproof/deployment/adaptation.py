@@ -1,0 +1,163 @@
+"""Adapt a run to another laboratory with a few labelled cells."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stainproof import files, provenance
+from stainproof.calibration.record import make_calibration, write_calibration
+from stainproof.config.schema import SourceConfig
+from stainproof.data import sources
+from stainproof.data.class_map import map_unknown_classes
+from stainproof.data.dataset import Dataset
+from stainproof.data.images import unchanged
+from stainproof.deployment.result import ADAPTATION_FILE, Adaptation
+from stainproof.errors import DataError
+from stainproof.inference.engines import choose_engine
+from stainproof.progress import Say, Track, silent, silent_say
+from stainproof.runs.card import Card
+from stainproof.runs.folder import RunFolder
+from stainproof.shift.lab import Lab, read_lab
+
+if TYPE_CHECKING:
+    from stainproof.deployment.choice import Choice
+    from stainproof.deployment.home import Home
+
+MIN_LABELLED = 8
+
+
+def adapt(
+    run: str | Path,
+    labelled: str | Path,
+    out: str | Path,
+    *,
+    lab: Lab | str | Path | None = None,
+    reference: str | Path | None = None,
+    seed: int = 0,
+    options: SourceConfig = sources.AS_GUESSED,
+    track: Track = silent,
+    say: Say = silent_say,
+) -> Adaptation:
+    """Adapt a run to a laboratory with 8 labelled cells or more; make a run folder.
+
+    Doing nothing, a temperature, and refitted last layers are compared by cross-validation on the
+    labelled cells; see `choice.choose_head`. If nothing is better, the new folder has the network
+    of the run unchanged.
+
+    Args:
+        run: The run folder.
+        labelled: Labelled cells of the laboratory, see `data.sources.load`.
+        out: The run folder to make.
+        lab: A laboratory profile or its file, by which the cells are standardised first. Later
+            commands on images of this laboratory need it too.
+        reference: Labelled home cells; by default the reference in the run folder.
+        seed: Seed of folds and subsets, 0 or more.
+        options: How the labelled cells are read.
+        track: Shows progress.
+        say: Called with notes on what was read.
+
+    Raises:
+        CheckpointError: The run cannot be used, or has no reference.
+        DataError: The cells cannot be read, are fewer than 8, or have a class that the run does not
+            know.
+        ConfigError: `out` contains a run.
+    """
+    from stainproof.deployment.choice import choose_head
+    from stainproof.deployment.heads import Head
+    from stainproof.deployment.home import open_home
+
+    made, profile = RunFolder(out), read_lab(lab)
+    made.check_unused()
+    home = open_home(run, reference, track=track, say=say)
+    data = _read_labelled(home, labelled, options, profile, track)
+    labels = data.labels_in(home.classifier.classes)
+    extractor = home.classifier.extractor
+    choice = choose_head(
+        Head(extractor.weight.astype(np.float64), extractor.bias.astype(np.float64)),
+        home.classifier.features(data.images),
+        labels,
+        home.reference,
+        home.classifier.temperature,
+        seed,
+        track,
+    )
+    counts = np.bincount(labels, minlength=len(home.classifier.classes)).tolist()
+    adaptation = Adaptation(
+        from_weights_sha256=home.classifier.weights_sha256,
+        source=data.source,
+        class_counts=dict(zip(home.classifier.classes, counts, strict=True)),
+        names=data.names,
+        data_sha256=data.sha256(),
+        lab=profile.describe() if profile else "",
+        chosen=choice.name,
+        candidates=choice.candidates,
+        seed=seed,
+        notes=data.notes,
+        provenance=provenance.collect(),
+    )
+    with files.new_folder(made.path) as folder:
+        _write_run(RunFolder(folder), home, choice, adaptation)
+        if adaptation.is_changed:
+            calibration = make_calibration(
+                labels, choice.probs, choice.temperature, data.source, data.notes
+            )
+            write_calibration(RunFolder(folder), calibration)
+    return adaptation
+
+
+def _read_labelled(
+    home: "Home", labelled: str | Path, options: SourceConfig, lab: Lab | None, track: Track
+) -> Dataset:
+    listing = sources.list_source(labelled, track, options=options)
+    listing = map_unknown_classes(listing, home.classifier.classes)
+    if len(listing) < MIN_LABELLED:
+        raise DataError(
+            f"{listing.source}: adapting needs {MIN_LABELLED} labelled cells or more, "
+            f"got {len(listing)}"
+        )
+    return sources.read(
+        listing,
+        home.classifier.preprocessing,
+        options=options,
+        standardise=lab.standardise if lab else unchanged,
+        track=track,
+    )
+
+
+def _write_run(made: RunFolder, home: "Home", choice: "Choice", adaptation: Adaptation) -> None:
+    """Write the adapted run: weights, ONNX model, reference, card, record."""
+    from stainproof.inference.export import to_onnx
+    from stainproof.inference.onnx_metadata import add_metadata
+    from stainproof.models.weights import load_network, replace_last_layer
+
+    before = home.classifier.members[0].card
+    network = load_network(home.run, before)
+    if adaptation.is_changed:
+        replace_last_layer(network, choice.head.weight, choice.head.bias)
+    made.copy_training_record(home.run)
+    if not adaptation.is_changed:
+        made.copy_files(home.run, home.run.calibration)
+    made.write_weights(made.best, network.state_dict())
+    weights_sha256 = files.sha256_of(made.best)
+    made.write_reference(home.reference.of_weights(weights_sha256).to_bytes())
+    adaptation.write(made.path / ADAPTATION_FILE)
+    model = to_onnx(network, before.preprocessing)
+    model = add_metadata(model, before.classes, before.preprocessing)
+    num = len(adaptation.names)
+    card = before.model_copy(
+        update={
+            "weights_sha256": weights_sha256,
+            "onnx_sha256": made.write_model(made.onnx, model),
+            "int8_sha256": "",
+            "calibration_sha256": "" if adaptation.is_changed else before.calibration_sha256,
+            "adapted": f"from weights {before.weights_sha256[:12]} with {num} labels of "
+            f"{adaptation.source}: {choice.name}",
+            "provenance": adaptation.provenance,
+        }
+    )
+    made.write_card(_with_engine(made, card))
+
+
+def _with_engine(made: RunFolder, card: Card) -> Card:
+    return card.model_copy(update={"engine": choose_engine(made, card)})

@@ -1,0 +1,98 @@
+"""Check unlabelled images: drift, accuracy to expect, class mix, unlike images, verdict."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from stainproof import provenance
+from stainproof.deployment.class_mix import estimate_class_mix
+from stainproof.deployment.drift import find_drift
+from stainproof.deployment.embedding import Embedding, embed
+from stainproof.deployment.expected_accuracy import AccuracyEstimator
+from stainproof.deployment.home import Home
+from stainproof.deployment.images import UnlabelledImages
+from stainproof.deployment.properties import measure_properties
+from stainproof.deployment.result import Checked, CheckResult, ClassEstimate, UnlikeImage
+from stainproof.deployment.verdict import judge
+from stainproof.progress import Track, silent
+
+
+def check_images(
+    home: Home,
+    images: UnlabelledImages,
+    given: Sequence[str],
+    *,
+    lab: str = "",
+    seed: int = 0,
+    track: Track = silent,
+) -> Checked:
+    """Check unlabelled images against the home laboratory of a run.
+
+    Args:
+        home: The run with its reference.
+        images: The images.
+        given: Paths and globs that they come from.
+        lab: What the laboratory profile changed; empty without one.
+        seed: Seed of subsets, permutations and bootstraps.
+        track: Shows progress.
+    """
+    classifier, reference = home.classifier, home.reference
+    found = embed(classifier, images.rgb, track, "computing features")
+    properties = measure_properties(images.rgb)
+    temperature = home.temperature
+    estimator = AccuracyEstimator(reference, classifier.extractor, temperature, seed)
+    accuracy, chances = estimator(found), estimator.of_cells(found)
+    logits = classifier.extractor.logits(found.features)
+    labels = logits.argmax(axis=1)
+    drift = find_drift(
+        reference.home.features, found.features, reference.properties, properties, seed
+    )
+    distances = estimator.neighbours(found.features)
+    is_unlike = distances > estimator.neighbours.threshold
+    classes = tuple(
+        _of_class(name, chances[labels == k]) for k, name in enumerate(classifier.classes)
+    )
+    verdict, reasons = judge(accuracy, drift, float(is_unlike.mean()), classes, len(labels))
+    result = CheckResult(
+        images=tuple(given),
+        num_images=len(labels),
+        num_left_out=images.num_left_out,
+        num_unreadable=len(images.errors),
+        weights_sha256=classifier.weights_sha256,
+        lab=lab,
+        expected_accuracy=accuracy,
+        home_accuracy=_home_accuracy(home),
+        classes=classes,
+        drift=drift,
+        class_mix=estimate_class_mix(
+            softmax(logits / temperature, axis=1), home.training_mix, classifier.classes, seed
+        ),
+        unlike_share=float(is_unlike.mean()),
+        unlike_threshold=estimator.neighbours.threshold,
+        unlike=tuple(
+            UnlikeImage(
+                name=images.names[index],
+                distance=float(distances[index]),
+                predicted=classifier.classes[labels[index]],
+            )
+            for index in np.argsort(-distances, kind="stable")[: int(is_unlike.sum())]
+        ),
+        verdict=verdict,
+        reasons=reasons,
+        seed=seed,
+        provenance=provenance.collect(),
+    )
+    return Checked(result, properties, distances, chances)
+
+
+def _of_class(name: str, chances: NDArray[np.float64]) -> ClassEstimate:
+    expected = float(chances.mean()) if len(chances) else None
+    return ClassEstimate(name=name, num_predicted=len(chances), expected_precision=expected)
+
+
+def _home_accuracy(home: Home) -> float:
+    reference: Embedding = home.reference.home
+    labels = home.classifier.extractor.logits(reference.features).argmax(axis=1)
+    return float((labels == home.reference.labels).mean())

@@ -1,0 +1,92 @@
+"""The last linear layer of a network: refit on a few labelled cells of another laboratory."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+MAX_STEPS = 60
+Floats = NDArray[np.float64]
+Labels = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Head:
+    """A linear layer from features to logits."""
+
+    weight: Floats
+    """float64 (classes, d)."""
+    bias: Floats
+    """float64 (classes,)."""
+
+    def logits(self, features: NDArray[np.floating]) -> Floats:
+        """Map features (n, d) to logits float64 (n, classes)."""
+        return np.asarray(features @ self.weight.T + self.bias)
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Features of labelled cells with a weight each."""
+
+    features: NDArray[np.float32]
+    """float32 (n, d)."""
+    labels: Labels
+    """int64 (n,)."""
+    weights: Floats
+    """float64 (n,)."""
+
+    @classmethod
+    def balanced(cls, features: NDArray[np.float32], labels: Labels, total: float = 1.0) -> "Cells":
+        """Weight cells so that every class present has the same weight, and all have `total`."""
+        return cls(features, labels, total * balanced_weights(labels))
+
+
+def balanced_weights(labels: Labels) -> Floats:
+    """Return weights float64 (n,) that sum to 1, with the same sum for every class present."""
+    counts = np.bincount(labels)
+    weights = 1.0 / counts[labels]
+    return np.asarray(weights / weights.sum())
+
+
+def fit_head(old: Head, new: Cells, home: Cells, strength: float) -> Head:
+    """Fit a head that stays near the old one.
+
+    Minimises the weighted cross-entropy on labelled cells of both laboratories plus
+    `strength * |new head - old head|^2` on features of standard deviation 1 (L2-SP: Li et al. 2018,
+    "Explicit Inductive Bias for Transfer Learning"). The home cells are a replay: without them the
+    network forgets its own laboratory.
+
+    Args:
+        old: The head of the run.
+        new: Labelled cells of the other laboratory.
+        home: Cells of the home laboratory.
+        strength: Weight of the distance, above 0.
+    """
+    mean, deviation = home.features.mean(axis=0), home.features.std(axis=0) + 1e-3
+    inputs = np.concatenate([new.features, home.features])
+    x = np.column_stack([(inputs - mean) / deviation, np.ones(len(inputs))]).astype(np.float32)
+    labels = np.concatenate([new.labels, home.labels])
+    weights = np.concatenate([new.weights, home.weights])
+    start = np.column_stack([old.weight * deviation, old.bias + old.weight @ mean])
+    rows = np.arange(len(labels))
+
+    def loss(flat: Floats) -> tuple[float, Floats]:
+        parameters = flat.reshape(start.shape)
+        logits = x @ parameters.T.astype(np.float32)
+        logits -= logits.max(axis=1, keepdims=True)
+        probs = np.exp(logits)
+        totals = probs.sum(axis=1, keepdims=True)
+        value = -weights @ (logits[rows, labels] - np.log(totals[:, 0]))
+        probs /= totals
+        probs[rows, labels] -= 1
+        away = parameters - start
+        slope = (probs * weights[:, None].astype(np.float32)).T @ x + 2 * strength * away
+        return float(value + strength * (away**2).sum()), slope.astype(np.float64).ravel()
+
+    found = minimize(
+        loss, start.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": MAX_STEPS}
+    )
+    fitted = found.x.reshape(start.shape)
+    weight = fitted[:, :-1] / deviation
+    return Head(weight, fitted[:, -1] - weight @ mean)

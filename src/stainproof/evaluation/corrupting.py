@@ -1,0 +1,136 @@
+"""Write corrupted copies of images; evaluate a run on them."""
+
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from stainproof import files
+from stainproof.config.parsing import check_known
+from stainproof.config.schema import InferenceConfig, Preprocessing, SourceConfig
+from stainproof.corruptions.bloodmnist import CORRUPTIONS, SEVERITIES, SIZE_PX
+from stainproof.corruptions.bloodmnist import corrupt as corrupt_image
+from stainproof.data import sources
+from stainproof.data.class_map import map_unknown_classes
+from stainproof.data.decoding import decode
+from stainproof.data.images import to_square
+from stainproof.data.parallel import in_order
+from stainproof.data.tree import scan
+from stainproof.errors import ConfigError, DataError
+from stainproof.inference.classifier import Classifier
+from stainproof.progress import Say, Track, silent, silent_say
+from stainproof.runs.folder import RunFolder
+from stainproof.runs.shipped import evaluations_of, find_run
+from stainproof.shift.lab import Lab
+
+if TYPE_CHECKING:
+    from stainproof.evaluation.corrupted import CorruptionEvaluation
+
+
+def corrupt(
+    folder: str | Path,
+    out: str | Path,
+    *,
+    corruptions: Sequence[str] = tuple(CORRUPTIONS),
+    severities: Sequence[int] = (3,),
+    seed: int = 0,
+    track: Track = silent,
+    say: Say = silent_say,
+) -> int:
+    """Write corrupted copies of the images of a folder, as PNG of 224 x 224 px.
+
+    The copies of `DATA/class/cell.jpg` are `OUT/pixelate-3/class/cell.jpg.png` and so on, so that
+    every folder in `out` is a source.
+
+    Args:
+        folder: A folder of images, with or without class folders.
+        out: Folder to make.
+        corruptions: Names in `corruptions.bloodmnist.CORRUPTIONS`.
+        severities: 1 to 5 each.
+        seed: The same seed gives the same images; 0 or more.
+        track: Shows progress.
+        say: Called with a note for each kind of file that is skipped.
+
+    Returns:
+        The number of images written.
+
+    Raises:
+        ConfigError: A corruption is unknown, or a severity or the seed is out of range.
+        DataError: The folder has no images, an image cannot be read, or `out` is not empty.
+    """
+    for name in corruptions:
+        check_known(name, tuple(CORRUPTIONS), "corruption")
+    if seed < 0:
+        raise ConfigError(f"seed must be 0 or more, got {seed}")
+    for severity in severities:
+        if severity not in SEVERITIES:
+            raise ConfigError(f"severity must be 1 to 5, got {severity}")
+    source = Path(folder)
+    if not source.is_dir():
+        raise DataError(f"{source}: not a folder; give the folder of the images")
+    tree = scan(source)
+    for note in tree.notes():
+        say(f"{source}: {note}")
+    paths = sorted(tree.images)
+    if not paths:
+        raise DataError(f"{source}: no images there")
+    size = Preprocessing(size_px=SIZE_PX)
+    with files.new_folder(Path(out)) as made:
+
+        def write(index: int) -> None:
+            path = paths[index]
+            rgb = to_square(decode(path).rgb, size)
+            place = PurePosixPath(path.relative_to(source).as_posix() + ".png")
+            for name in corruptions:
+                for severity in severities:
+                    changed = corrupt_image(rgb, name, severity, seed, index)
+                    files.write_picture(made / f"{name}-{severity}" / place, changed)
+
+        for _ in track(in_order(write, range(len(paths))), "corrupting images", len(paths)):
+            pass
+    return len(paths) * len(corruptions) * len(severities)
+
+
+def evaluate_corruptions(
+    run: str | Path,
+    source: str | Path,
+    out: str | Path | None = None,
+    *,
+    seed: int = 0,
+    engine: str = "auto",
+    inference: InferenceConfig | None = None,
+    options: SourceConfig = sources.AS_GUESSED,
+    lab: Lab | str | Path | None = None,
+    track: Track = silent,
+) -> "CorruptionEvaluation":
+    """Evaluate a run on corrupted copies of a labelled source; write `corruptions.json`.
+
+    The corruptions are the eleven of MedMNIST-C for blood cells, each at five severities.
+
+    Args:
+        run: The folder of a run or an ensemble, or the name of a shipped model.
+        source: Labelled images; of a source with a split of its own, its test part.
+        out: Folder to write to; by default one in the run folder; of a shipped model one in
+            `evaluations/MODEL` in the current directory.
+        seed: Seed of the corruptions and of the bootstrap intervals, 0 or more.
+        engine: The inference engine, as in `Classifier.load`.
+        inference: Test-time augmentation and filter.
+        options: How the source is read, as in `evaluate`.
+        lab: A laboratory profile or its file, by which images are standardised first.
+        track: Shows progress.
+
+    Raises:
+        ConfigError: The seed is below 0, or the engine is unknown or not installed.
+        CheckpointError: The run folder or the profile cannot be used.
+        DataError: An image cannot be read, or has a class that the model does not know.
+    """
+    from stainproof.evaluation.corrupted import evaluate_corrupted
+
+    if seed < 0:
+        raise ConfigError(f"seed must be 0 or more, got {seed}")
+    evaluated = RunFolder(find_run(run))
+    evaluated.check_not_in_training()
+    classifier = Classifier.load(evaluated.path, engine, inference, lab=lab)
+    listing = sources.test_part(sources.list_source(source, track, options=options))
+    listing = map_unknown_classes(listing, classifier.classes)
+    folder = Path(out) if out else evaluations_of(evaluated) / f"{listing.source}, corrupted"
+    return evaluate_corrupted(classifier, listing, folder, seed=seed, track=track)

@@ -1,0 +1,65 @@
+// One cell in large, with the probability of every class.
+
+import {$, capital, make, message} from "./dom.js";
+import {UNCLASSIFIED, classes, isChanged, state, titleOf} from "./state.js";
+import {decide, moveTo} from "./actions.js";
+import {neighbour} from "./gallery.js";
+
+const dialog = $("zoom");
+let isExplained = false;  // whether the picture shows what supports the predicted class
+
+export const isOpen = () => dialog.open;
+
+export function open() {
+  if (state.focus === null) return;
+  draw();
+  if (!dialog.open) dialog.showModal();
+}
+
+export function draw() {
+  const cell = state.cells.get(state.focus);
+  if (!cell) return dialog.close();
+  const title = cell.label === null ? "Class hidden" : capital(titleOf(cell.label));
+  const isSuggested = cell.label === UNCLASSIFIED && !cell.is_reviewed;
+  const notes = [
+    isSuggested ? `${titleOf(cell.predicted)}?` : cell.is_uncertain && "uncertain", isChanged(cell) ? `was ${titleOf(cell.predicted)}` : cell.is_reviewed && "confirmed",
+    cell.is_disputed && "disputed",
+  ].filter(Boolean);
+  $("zoom-title").replaceChildren(title, make("small", {textContent: notes.length ? ` ${notes.join(", ")}` : ""}));
+  $("zoom-name").textContent = cell.name;
+  const explained = isExplained && cell.predicted !== null;
+  $("zoom-picture").src = explained ? `/api/cells/${cell.id}/explanation?reviewer=${state.reviewer}`
+    : `/api/cells/${cell.id}/picture`;
+  $("explain").hidden = cell.predicted === null;
+  $("explain").setAttribute("aria-pressed", String(explained));
+  $("zoom-picture").alt = `cell ${cell.name}`;
+  $("zoom-probs").replaceChildren(...classes().map((one) => line(one, cell)));
+}
+
+function line({name, title, key}, cell) {
+  const index = state.session.model.classes.indexOf(name);
+  const share = cell.probs && index >= 0 ? cell.probs[index] : null;
+  const button = make("button", {type: "button", onclick: () => decide(name, [cell.id])},
+    make("kbd", {textContent: key}), make("span", {className: "name", textContent: capital(title)}),
+    make("span", {className: "bar"}, make("span", {className: "point"})),
+    make("span", {className: "value", textContent: share === null ? "" : `${(100 * share).toFixed(1)} %`}));
+  button.querySelector(".point").style.width = `${100 * (share ?? 0)}%`;
+  button.setAttribute("aria-pressed", String(cell.label === name));
+  return make("li", {}, button);
+}
+
+$("explain").onclick = () => {
+  isExplained = !isExplained;
+  draw();
+};
+$("zoom-picture").onerror = () => {
+  if (!isExplained) return;
+  isExplained = false;
+  draw();
+  message("explain", "What the network looks at cannot be shown for this model.", [], "note");
+};
+dialog.addEventListener("click", (event) => {
+  const {step} = event.target.closest("button")?.dataset ?? {};
+  if (step) moveTo(neighbour(step > 0 ? "ArrowRight" : "ArrowLeft"));
+});
+dialog.addEventListener("close", () => { if (state.focus !== null) moveTo(state.focus); });

@@ -1,0 +1,106 @@
+"""Run the server: check, bind, serve until a signal, stop gracefully."""
+
+import socket
+from pathlib import Path
+
+import uvicorn
+
+from stainproof.errors import ConfigError
+from stainproof.evaluation.misclassification import read_errors
+from stainproof.inference.classifier import Classifier
+from stainproof.progress import Say, silent_say
+from stainproof.runs.shipped import find_run, installed_models
+from stainproof.serve.app import create_app
+from stainproof.serve.services import Services
+from stainproof.serve.settings import Settings
+from stainproof.shift.lab import Lab
+
+GRACE_S = 10
+"""Seconds that running requests get when the server stops."""
+BACKLOG = 2048
+
+
+def serve(
+    model: str | Path,
+    settings: Settings | None = None,
+    *,
+    engine: str = "onnxruntime",
+    lab: Lab | str | Path | None = None,
+    errors: str | Path | None = None,
+    say: Say = silent_say,
+) -> None:
+    """Serve a model and the review page until SIGINT or SIGTERM.
+
+    Args:
+        model: A run folder, a folder of an ensemble, or the name of a shipped model.
+        settings: Where to listen, what to read and keep, limits.
+        engine: Inference engine, see `Classifier.load`.
+        lab: A laboratory profile or its file, by which images are standardised first.
+        errors: An evaluation of the model on labelled cells of this laboratory, from which the
+            intervals of counts take its errors; by default the model's own.
+        say: Called with the address once connections are accepted.
+
+    Raises:
+        ConfigError: A setting is invalid, the address is in use, or the session is open elsewhere.
+        DataError: The folder or the session file cannot be used.
+        CheckpointError: The model, the profile or the evaluation cannot be used.
+    """
+    settings = settings or Settings()
+    settings.check()
+    folder = find_run(model)
+    classifier = Classifier.load(folder, engine, lab=lab)
+    known = read_errors(folder, errors, classifier.classes, classifier.weights_sha256)
+    with _bind(settings.host, settings.port) as listener:
+        services = Services(folder.resolve().name, classifier, known, settings)
+        config = uvicorn.Config(
+            create_app(services),
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=GRACE_S,
+        )
+        say(f"serving {services.model_name} at {_address(settings.host, listener)}")
+        say(
+            f"session file: {settings.session}"
+            if settings.session
+            else "nothing is kept after the server stops; --session FILE keeps the review"
+        )
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def default_model() -> str:
+    """Return the name of the largest shipped model of this installation.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    if not (names := installed_models()):
+        raise ConfigError("no model: name a run folder; this installation has no shipped model")
+    return names[-1]
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    """Return a listening socket.
+
+    Raises:
+        ConfigError: The address cannot be used.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        raise ConfigError(
+            f"{host}:{port}: cannot listen there ({error.strerror}); choose another --port or "
+            "--host"
+        ) from error
+    return listener
+
+
+def _address(host: str, listener: socket.socket) -> str:
+    shown = f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{listener.getsockname()[1]}"

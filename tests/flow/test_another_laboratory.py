@@ -1,0 +1,171 @@
+"""check, pick and adapt: a run in another laboratory."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from stainproof import Classifier, api
+from stainproof.deployment.reference import read_reference
+from stainproof.deployment.result import CheckResult
+from stainproof.errors import CheckpointError, ConfigError, DataError
+from stainproof.runs.folder import RunFolder
+from tests.common.cells import CLASSES, make_cells, write_cells
+from tests.common.command import run_command
+from tests.common.tiny import tiny_config
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def cells(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_cells(tmp_path_factory.mktemp("home") / "cells", num_a_class=100)
+
+
+@pytest.fixture(scope="module")
+def run(cells: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    api.train(cells, folder, tiny_config("split.val_fraction=0.4", "training.epochs=16"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def turned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Labelled cells of a laboratory whose camera swaps red and blue."""
+    folder = tmp_path_factory.mktemp("other") / "turned"
+    images, labels = make_cells(num_a_class=20, size_px=32, seed=5)
+    for index, (rgb, label) in enumerate(zip(images, labels, strict=True)):
+        path = folder / CLASSES[label] / f"{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.ascontiguousarray(rgb[..., ::-1])).save(path)
+    return folder
+
+
+def test_features_and_the_last_layer_give_the_probabilities(run: Path) -> None:
+    images, _ = make_cells(num_a_class=3, size_px=32, seed=1)
+    classifier = Classifier.load(run, calibrated=False)
+    logits = classifier.extractor.logits(classifier.features(images)).astype(np.float64)
+    probs = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    assert np.abs(probs - classifier.predict_proba(images)).max() < 1e-5
+
+
+def test_training_leaves_a_reference_of_its_validation_images(run: Path) -> None:
+    folder = RunFolder(run)
+    reference = read_reference(folder, folder.read_card().weights_sha256, len(CLASSES))
+    assert reference is not None
+    assert len(reference.labels) == 120
+    assert len(reference.distorted) == len(reference.distorted_labels) > 1000
+
+
+def test_home_cells_are_fit_and_a_check_is_the_same_again(run: Path, tmp_path: Path) -> None:
+    new = write_cells(tmp_path / "new", num_a_class=20, seed=7)
+    first, again = (api.check(run, [str(new)], tmp_path / name) for name in ("a", "b"))
+    assert first.verdict == "fit"
+    assert first.drift.p_value > 0.05
+    assert first.model_dump(exclude={"provenance"}) == again.model_dump(exclude={"provenance"})
+    stored = json.loads((tmp_path / "a" / "check.json").read_text())
+    assert {"value", "low", "high"} <= set(stored["expected_accuracy"])
+    assert CheckResult.read(tmp_path / "a" / "check.json") == first
+    assert "Expected accuracy" in (tmp_path / "a" / "check.html").read_text()
+
+
+def test_another_camera_is_a_drift(run: Path, turned: Path, tmp_path: Path) -> None:
+    result = api.check(run, [str(turned)], tmp_path / "check")
+    assert result.drift.p_value < 0.01
+    assert "red against blue" in {test.name for test in result.drift.moved}
+    assert result.verdict != "fit"
+
+
+def test_a_few_labels_adapt_a_run_that_every_command_takes(
+    run: Path, turned: Path, cells: Path, tmp_path: Path
+) -> None:
+    adapted = tmp_path / "adapted"
+    made = api.adapt(run, turned, adapted)
+    assert made.is_changed
+    before, after = (api.evaluate(one, turned, tmp_path / one.name) for one in (run, adapted))
+    assert after.accuracy.value > before.accuracy.value + 0.2
+    assert all(check.outcome != "failed" for check in api.verify(adapted))
+    assert "60 labels of turned" in RunFolder(adapted).read_card().adapted
+    api.check(adapted, [str(turned)], tmp_path / "check")
+    with pytest.raises(CheckpointError, match="was adapted"):
+        api.reproduce(adapted, cells)
+
+
+def test_a_run_that_is_right_already_is_left_as_it_is(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from stainproof.deployment import choice
+
+    monkeypatch.setattr(choice, "HEADS", {})
+    monkeypatch.setattr(choice, "fit_temperature", lambda *_: 5.0)
+    labelled = write_cells(tmp_path / "labelled", num_a_class=4, seed=9)
+    done = run_command(monkeypatch, capfd, "adapt", run, labelled, "--out", tmp_path / "same")
+    assert done.code == 1
+    assert "not adapted" in done.err
+    images, _ = make_cells(num_a_class=3, size_px=32, seed=1)
+    old, new = (Classifier.load(one).predict_proba(images) for one in (run, tmp_path / "same"))
+    assert np.abs(old - new).max() < 1e-6
+
+
+def test_picked_cells_are_a_manifest_to_fill_in(run: Path, turned: Path, tmp_path: Path) -> None:
+    table = tmp_path / "tables" / "to_label.csv"
+    picked = api.pick(run, [str(turned)], table, num=12)
+    assert len(set(picked)) == 12
+    rows = list(csv.DictReader(table.open()))
+    for row in rows:
+        row["label"] = Path(row["file"]).parent.name
+    with table.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    assert len(api.adapt(run, table, tmp_path / "adapted").names) == 12
+
+
+def test_a_run_without_a_reference_takes_one_without_training_images(
+    run: Path, cells: Path, turned: Path, tmp_path: Path
+) -> None:
+    old = tmp_path / "old"
+    folder = RunFolder(old)
+    source = RunFolder(run)
+    folder.copy_files(
+        source, source.config, source.training_hashes, source.best, source.onnx, source.calibration
+    )
+    folder.write_card(source.read_card())
+    with pytest.raises(CheckpointError, match="--reference"):
+        api.check(old, [str(turned)], tmp_path / "check")
+    said: list[str] = []
+    api.check(old, [str(turned)], tmp_path / "check", reference=cells, say=said.append)
+    assert any("180 training images left out" in line for line in said)
+    api.check(old, [str(turned)], tmp_path / "again")
+
+
+def test_a_damaged_reference_is_refused(run: Path, turned: Path, tmp_path: Path) -> None:
+    folder = RunFolder(run)
+    content = folder.reference.read_bytes()
+    try:
+        folder.reference.write_bytes(content[:100] + b"x" + content[101:])
+        with pytest.raises(CheckpointError, match="altered"):
+            api.check(run, [str(turned)], tmp_path / "check")
+        folder.write_reference(b"nothing")
+        with pytest.raises(CheckpointError, match="not a reference"):
+            api.check(run, [str(turned)], tmp_path / "check")
+    finally:
+        folder.write_reference(content)
+
+
+def test_mistakes_are_named(run: Path, turned: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no images"):
+        api.check(run, [str(tmp_path / "none")], tmp_path / "check")
+    with pytest.raises(ConfigError, match="seed"):
+        api.check(run, [str(turned)], tmp_path / "check", seed=-1)
+    with pytest.raises(ConfigError, match="csv"):
+        api.pick(run, [str(turned)], tmp_path / "table.txt")
+    with pytest.raises(DataError, match="100 cells wanted, 60 images"):
+        api.pick(run, [str(turned)], tmp_path / "table.csv", num=100)
+    few = write_cells(tmp_path / "few", num_a_class=2)
+    with pytest.raises(DataError, match="8 labelled cells or more"):
+        api.adapt(run, few, tmp_path / "adapted")
+    assert not (tmp_path / "adapted").exists()
