@@ -14,6 +14,7 @@ from stainproof.cli.options import (
     Data,
     Engine,
     Filter,
+    Ray,
     Run,
     Seed,
     Tta,
@@ -62,26 +63,34 @@ def evaluate(
 
 @app.command(
     epilog="Examples:\n\nstainproof predict runs/first new_cells/ --out predictions.csv\n\n"
-    "stainproof predict runs/first 'slides/**/*.png' --out predictions.parquet"
+    "stainproof predict runs/first 'slides/**/*.png' --out predictions.parquet\n\n"
+    "stainproof predict runs/first s3://hospital/cells --out s3://hospital/parts --ray auto"
 )
 def predict(
     run: Run,
     images: Annotated[
         list[str], typer.Argument(metavar="IMAGES...", help="Image files, folders, globs or .npz.")
     ],
-    out: Annotated[Path, typer.Option(help="Table to write: .csv, .parquet or .jsonl.")],
+    out: Annotated[
+        str,
+        typer.Option(help="Table to write: .csv, .parquet or .jsonl; with --ray a folder."),
+    ],
     engine: Engine = "auto",
     tta: Tta = "none",
     filter_name: Filter = "none",
     cutoff: Cutoff = 0.5,
     bits: Bits = 0,
+    ray: Ray = "",
 ) -> None:
     """Predict the class of every image, with the probability of each class."""
+    from functools import partial
+
     from stainproof import api
 
     inference = inference_config(tta, filter_name, cutoff)
-    with progress() as bars:
-        num_rows, num_errors = api.predict(
+    stage = partial(api.predict_on_cluster, address=ray) if ray else api.predict
+    with progress("the same command continues" if ray else "") as bars:
+        num_rows, num_errors = stage(
             run,
             images,
             out,

@@ -62,14 +62,23 @@ def predict(
     """
     path = Path(out)
     check_suffix(path)
-    if bits and bits not in BITS_FOUND:
-        allowed = ", ".join(map(str, BITS_FOUND))
-        raise ConfigError(f"bits must be 0 or one of {allowed}, got {bits}")
+    check_bits(bits)
     paths = stream.find(images, say)
     classifier = Classifier.load(run, engine, inference)
     decoded = stream.read(paths, classifier.preprocessing, bits)
     items = track(decoded, "predicting", len(paths))
     return write_predictions(classifier, items, path)
+
+
+def check_bits(bits: int) -> None:
+    """Check a number of bits of 16-bit files.
+
+    Raises:
+        ConfigError: It is not 0 and not one that is found in files.
+    """
+    if bits and bits not in BITS_FOUND:
+        allowed = ", ".join(map(str, BITS_FOUND))
+        raise ConfigError(f"bits must be 0 or one of {allowed}, got {bits}")
 
 
 def check_suffix(path: Path) -> None:
@@ -82,7 +91,9 @@ def check_suffix(path: Path) -> None:
         raise DataError(f"{path}: unknown kind of table; allowed: {', '.join(SUFFIXES)}")
 
 
-def write_predictions(classifier: Classifier, items: Iterable[Item], path: Path) -> tuple[int, int]:
+def write_predictions(
+    classifier: Classifier, items: Iterable[Item], path: Path, metadata: dict[str, str] | None = None
+) -> tuple[int, int]:
     """Predict a stream of images and write a table.
 
     The columns are `name`, `label`, one probability for each class, and `error`. The row of an
@@ -93,6 +104,7 @@ def write_predictions(classifier: Classifier, items: Iterable[Item], path: Path)
         classifier: The classifier.
         items: Images or errors, in order.
         path: File to write, atomically; its suffix chooses the format.
+        metadata: Texts for the footer of a Parquet file.
 
     Returns:
         The number of rows, and how many of them are errors.
@@ -107,7 +119,8 @@ def write_predictions(classifier: Classifier, items: Iterable[Item], path: Path)
             ("label", pyarrow.string()),
             *((name, pyarrow.float32()) for name in classifier.classes),
             ("error", pyarrow.string()),
-        ]
+        ],
+        metadata,
     )
     num_rows = num_errors = 0
     stream = iter(items)
