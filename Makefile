@@ -6,6 +6,7 @@ READY   = .venv/.ready
 KERAS   = .venv-keras/.ready
 BENCH   = .venv-bench/.ready
 FASTDUP = .venv-fastdup/.ready
+RAY     = .venv-ray/.ready
 TOOLS   = .venv-tools/.ready
 
 # make demo                                        synthetic cells, then another lab's stain
@@ -15,7 +16,7 @@ TEST   ?= demo/other
 BUDGET ?= 100s
 SEED   ?= 0
 
-.PHONY: demo test test-slow test-keras test-transfer test-wheel coverage mutants check bench bench-smoke campaign \
+.PHONY: demo test test-slow test-keras test-transfer test-ray test-wheel coverage mutants check bench bench-smoke campaign \
 	docs pictures sbom lock clean
 
 demo: $(READY)
@@ -45,6 +46,10 @@ test-keras: $(READY) $(KERAS)
 # Transfer learning needs torchvision, which needs PyPI's own torch: the benchmarks' environment.
 test-transfer: $(BENCH)
 	OMP_NUM_THREADS=1 .venv-bench/bin/pytest tests/transfer
+
+# Work on a cluster: a real one on this machine, whose workers are killed. Under five minutes.
+test-ray: $(RAY)
+	OMP_NUM_THREADS=1 .venv-ray/bin/pytest --timeout 400 tests/ray
 
 # The built wheel in empty environments: base install, each extra, all extras; EXTRAS=none: base only.
 # PYTHONS="python3.12 python3.13" tries these instead of the one that make uses.
@@ -147,7 +152,7 @@ pictures: $(READY)
 	$(BIN)/python docs/pictures.py
 
 clean:
-	rm -rf .venv .venv-keras .venv-bench .venv-fastdup .venv-tools demo build mutants
+	rm -rf .venv .venv-keras .venv-bench .venv-fastdup .venv-ray .venv-tools demo build mutants
 
 # The environments. Their packages come from a lock, by hash (requirements/README.md); LOCK= does without.
 LOCK   ?= yes
@@ -190,6 +195,14 @@ $(FASTDUP): Makefile
 	.venv-fastdup/bin/$(PIP) "fastdup>=2.50"
 	touch $@
 
+$(RAY): pyproject.toml requirements/torch.lock requirements/ray.lock
+	$(PYTHON) -m venv .venv-ray
+	@$(call BY_HASH,.venv-ray,torch)
+	.venv-ray/bin/$(PIP) "$(TORCH)"
+	@$(call BY_HASH,.venv-ray,ray)
+	$(call INSTALL,.venv-ray,".[ray]" -r requirements/ray.in)
+	touch $@
+
 $(TOOLS): requirements/tools.lock
 	$(PYTHON) -m venv .venv-tools
 	@$(call BY_HASH,.venv-tools,tools)
@@ -212,4 +225,6 @@ lock: $(TOOLS)
 	$(COMPILE) pyproject.toml requirements/torch.in requirements/keras.in -o requirements/keras.lock
 	$(COMPILE) pyproject.toml --extra transfer --extra openvino requirements/torch.in requirements/bench.in \
 		-o requirements/bench.lock
+	$(COMPILE) pyproject.toml --extra ray requirements/torch.in requirements/ray.in \
+		-o requirements/ray.lock
 	$(COMPILE) requirements/tools.in -o requirements/tools.lock

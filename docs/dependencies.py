@@ -11,7 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "dependencies.md"
-LOCKS = ("dev", "bench")
+LOCKS = ("dev", "bench", "ray")
 TITLES = """\
 | package | allowed | locked | purpose | licence | maintained by | would be replaced by | MB |
 |---|---|---|---|---|---|---|---|"""
@@ -46,6 +46,7 @@ PURPOSES: dict[str, tuple[str, str, str]] = {
     "keras": ("extra `keras`: submissions to the contest", "Google", "nothing: the grader's"),
     "openvino": ("extra `openvino`: inference engine", "Intel", "ONNX Runtime"),
     "psycopg": ("extra `postgresql`: search on several machines", "one person", "pg8000"),
+    "ray": ("extra `ray`: work on a cluster", "Ray, PyTorch Foundation", "Dask and torchrun"),
     "timm": ("extra `transfer`: pretrained networks", "Hugging Face", "torchvision's models"),
     "editables": ("builds the package", "PyPA member", "comes with hatchling"),
     "hatchling": ("builds the package", "PyPA", "setuptools, flit"),

@@ -18,8 +18,9 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-EXTRAS = ("keras", "openvino", "postgresql", "dev")
-IMPORTS = {"keras": "keras", "openvino": "openvino", "postgresql": "psycopg", "transfer": "timm"}
+EXTRAS = ("keras", "openvino", "postgresql", "ray", "dev")
+IMPORTS = {"keras": "keras", "openvino": "openvino", "postgresql": "psycopg", "ray": "ray",
+           "transfer": "timm"}  # fmt: skip
 COMMANDS = (
     "--version",
     "phantom --out {0}/cells --n 80 --seed 1",

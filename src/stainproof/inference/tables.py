@@ -92,7 +92,10 @@ def check_suffix(path: Path) -> None:
 
 
 def write_predictions(
-    classifier: Classifier, items: Iterable[Item], path: Path, metadata: dict[str, str] | None = None
+    classifier: Classifier,
+    items: Iterable[Item],
+    path: Path,
+    metadata: dict[str, str] | None = None,
 ) -> tuple[int, int]:
     """Predict a stream of images and write a table.
 

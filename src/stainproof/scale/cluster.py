@@ -55,7 +55,7 @@ class Cluster:
         """Whether a machine has a GPU."""
         import ray
 
-        return ray.cluster_resources().get("GPU", 0) > 0
+        return bool(ray.cluster_resources().get("GPU"))
 
     def run(
         self,

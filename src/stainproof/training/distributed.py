@@ -40,7 +40,8 @@ def synchronised(network: nn.Module, device: torch.device) -> nn.Module:
     the statistics of its own share, and those of process 0 are kept.
     """
     if num_processes() > 1 and device.type == "cuda":
-        return nn.SyncBatchNorm.convert_sync_batchnorm(network)
+        convert = nn.SyncBatchNorm.convert_sync_batchnorm
+        network = convert(network)  # type: ignore[no-untyped-call]
     return network
 
 
