@@ -203,21 +203,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
             options.repeats,
         )
         own = empty_tasks()
-    text = [
-        f"Seconds of whole commands on {num_cores()} cores, medians of {options.repeats}, both sides in turn; "
-        f"load average at the end {os.getloadavg()[1]:.0f}. Network `light` at 96 px for predictions and for "
-        "the training of two processes, `tiny` for the queue, whose trainings use one thread each.",
-        "",
+    parts = (
+        f"Seconds of whole commands on {num_cores()} cores, medians of {options.repeats}, both",
+        f"sides in turn; load average at the end {os.getloadavg()[1]:.0f}. Network `light`, 96 px,",
+        "for predictions and for the training of two processes, `tiny` for the queue, whose",
+        "trainings use one thread each.",
+    )
+    costs = (
+        f"Starting a cluster on this machine: {own['start']:.1f} s, the first task",
+        f"{own['first task']:.1f} s, then {own['ms a task']:.1f} ms for each empty task. Memory:",
+        f"{own['own']:.0f} MB for Ray's own processes, {own['workers']:.0f} MB for its agents and",
+        "idle workers.",
+    )
+    table = (
         "| work | without | with Ray | ratio | range of ratios |",
         "|---|---|---|---|---|",
         *lines,
-        "",
-        f"Starting a cluster on this machine: {own['start']:.1f} s, the first task {own['first task']:.1f} s, "
-        f"then {own['ms a task']:.1f} ms for each empty task. Memory: {own['own']:.0f} MB for Ray's own "
-        f"processes, {own['workers'] / num_cores():.0f} MB for each idle worker.",
-        "",
-        made_on(),
-    ]  # fmt: skip
+    )
+    text = (" ".join(parts), "", *table, "", " ".join(costs), "", made_on())
     write_section(SECTION, "\n".join(text))
 
 

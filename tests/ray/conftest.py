@@ -1,5 +1,4 @@
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,12 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _workers_find_the_tests() -> None:
+def _environment_of_workers() -> None:
     """Let workers import this repository; Ray starts them with the environment of this process."""
+    os.environ |= dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "test")
+    os.environ |= {"AWS_DEFAULT_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true"}
     os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +35,7 @@ def trained(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def machines(_workers_find_the_tests: None) -> Iterator[Any]:
+def machines(_environment_of_workers: None) -> Iterator[Any]:
     """A cluster of two machines of one core each, that is two raylets on this one."""
     from ray.cluster_utils import Cluster
 
@@ -45,4 +47,3 @@ def machines(_workers_find_the_tests: None) -> Iterator[Any]:
 
 SMALL = {"object_store_memory": 100 * 2**20, "include_dashboard": False}
 """Settings of a machine of the cluster."""
-PYTHON = sys.executable

@@ -40,5 +40,7 @@ def test_addresses_are_told_from_paths_and_shown_without_options() -> None:
     assert is_address("s3://bucket/cells") and not is_address("cells/s3")
     assert shown("s3://bucket/cells?secret_key=x") == "s3://bucket/cells"
     assert shown("cells?.png") == "cells?.png"
+    with pytest.raises(ConfigError, match=r"^s3://: credentials are not allowed in an address"):
+        list_images("s3://key:secret@bucket/cells")
     with pytest.raises(ConfigError, match=r"http://a/b: allowed: paths, and s3, gs://"):
         list_images("http://a/b")

@@ -110,12 +110,20 @@ def shown(address: str) -> str:
 
 
 def _open(address: str) -> tuple[FileSystem, str, str]:
-    """Return the storage, the path in it and the options of an address."""
+    """Return the storage, the path in it and the options of an address.
+
+    Raises:
+        ConfigError: The kind of storage is unknown, or the address contains credentials.
+    """
     scheme, _, rest = address.partition("://")
     path, mark, options = rest.partition("?")
     if scheme not in SCHEMES:
         raise ConfigError(f"{shown(address)}: allowed: paths, and {', '.join(SCHEMES)}://")
     bucket = path.partition("/")[0]
+    if "@" in bucket:
+        raise ConfigError(
+            f"{scheme}://: credentials are not allowed in an address; set them in the environment"
+        )
     return _system(f"{scheme}://{bucket}{mark}{options}"), path.rstrip("/"), f"{mark}{options}"
 
 
