@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -106,7 +107,8 @@ def test_a_folder_that_the_workers_do_not_have_is_named(machines: Any, tmp_path:
 
 def test_tasks_that_run_are_interrupted_as_by_ctrl_c(machines: Any, tmp_path: Path) -> None:
     with cluster(machines.address) as there:
-        running = there.run([partial(square, 1), partial(sleep, tmp_path)])
+        calls: list[Callable[[], Any]] = [partial(square, 1), partial(sleep, tmp_path)]
+        running = there.run(calls)
         next(running)
         wait_for(lambda: bool(busy_workers("_work")))
         time.sleep(1)

@@ -71,7 +71,7 @@ def test_a_lost_machine_loses_no_row(
 
     extra = machines.add_node(num_cpus=1, **SMALL)
     out = tmp_path / "parts"
-    removed = []
+    removed: list[Any] = []
 
     def track(items: Any, what: str, total: int) -> Any:
         for item in items:

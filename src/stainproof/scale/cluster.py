@@ -5,7 +5,8 @@ Ray is imported when a cluster is opened, and only then.
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,6 +23,8 @@ MAX_RETRIES = 3
 ENDLESSLY = -1
 AHEAD = 2
 """Tasks that are submitted for each core: one runs, one waits."""
+REFRESH_S = 10.0
+"""Interval at which the cores are counted again, because machines come and go."""
 END_S = 30.0
 """Seconds that cancelled tasks have to end."""
 OBJECTS_BYTES = 200 * 2**20
@@ -64,7 +67,7 @@ class Cluster:
         at_once: int = 0,
         retries: int = MAX_RETRIES,
         use_gpu: bool = False,
-    ) -> Iterator[tuple[int, Result]]:
+    ) -> Generator[tuple[int, Result], None, None]:
         """Run calls as tasks of one core each; yield position and result of each that ends.
 
         A limited number of calls is taken ahead, so `calls` may be long. A task whose worker was
@@ -86,10 +89,12 @@ class Cluster:
         task = ray.remote(num_cpus=1, num_gpus=int(use_gpu), max_retries=retries)(_work)
         waiting = enumerate(calls)
         pending: dict[ObjectRef[Any], int] = {}
+        limit, counted_s = at_once, -REFRESH_S
         try:
             while True:
-                room = (at_once or AHEAD * max(self.num_cores, 1)) - len(pending)
-                for position, call in islice(waiting, max(room, 0)):
+                if not at_once and time.monotonic() - counted_s >= REFRESH_S:
+                    limit, counted_s = AHEAD * max(self.num_cores, 1), time.monotonic()
+                for position, call in islice(waiting, max(limit - len(pending), 0)):
                     pending[task.remote(str(self.folder), call)] = position
                 if not pending:
                     return
