@@ -3,7 +3,7 @@
 .venv-ray/bin/python -m benchmarks.scale.overhead [--cells 20000] [--repeats 3]
 
 Commands run in processes of their own, with and without `--ray local` in turn, so that both sides
-see the same load. Ray Data predicts the same cells, for decision 31.
+see the same load and have the same priority. Ray Data predicts the same cells, for decision 31.
 """
 
 import argparse
@@ -171,6 +171,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--trainings", type=int, default=8)
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args(arguments)
+    os.environ["RAY_worker_niceness"] = "0"  # as the plain commands; by default 15
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         many = api.make_phantoms(folder / "many", options.cells, seed=1, size_px=96)
