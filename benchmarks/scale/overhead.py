@@ -171,7 +171,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--trainings", type=int, default=8)
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args(arguments)
-    os.environ["RAY_worker_niceness"] = "0"  # as the plain commands; by default 15
+    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112  # as the plain commands have
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         many = api.make_phantoms(folder / "many", options.cells, seed=1, size_px=96)

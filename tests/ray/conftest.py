@@ -18,7 +18,7 @@ def _environment_of_workers() -> None:
     os.environ |= {"AWS_DEFAULT_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true"}
     os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ["RAY_worker_niceness"] = "0"  # by default 15, which starves on a busy machine
+    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112  # 15 starves on a busy machine
 
 
 @pytest.fixture(scope="session")
