@@ -119,6 +119,7 @@ def cluster(address: str) -> Iterator[Cluster]:
         ConfigError: Ray is not installed, or there is no such cluster.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_COLOR_PREFIX", "0")  # no control codes where there is no terminal
     try:
         import ray
     except ImportError as error:
