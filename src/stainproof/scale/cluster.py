@@ -130,7 +130,7 @@ def cluster(address: str) -> Iterator[Cluster]:
         options |= {"include_dashboard": False}
     try:
         ray.init(address, log_to_driver=False, logging_level="ERROR", **options)
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+    except Exception as error:  # Ray raises this class itself
         raise ConfigError(
             f"--ray {address}: no cluster that can be used ({first_line(error)}); allowed: local, "
             "auto, or HOST:PORT of a head that `ray start --head` started"
