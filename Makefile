@@ -16,7 +16,7 @@ TEST   ?= demo/other
 BUDGET ?= 100s
 SEED   ?= 0
 
-.PHONY: demo test test-slow test-keras test-transfer test-ray test-wheel coverage mutants check bench bench-smoke campaign \
+.PHONY: demo test test-slow test-keras test-transfer test-node test-ray test-wheel coverage mutants check bench bench-smoke campaign \
 	docs pictures sbom lock clean
 
 demo: $(READY)
@@ -42,6 +42,13 @@ test-slow: $(READY)
 # Submissions in the Python of the contest's grader: Keras 3.4.1 on TensorFlow 2.17.
 test-keras: $(READY) $(KERAS)
 	OMP_NUM_THREADS=1 GRADER=.venv-keras/bin/python $(BIN)/pytest tests/keras
+
+# The examples of docs/exports.md in Node.js, with packages from npm.
+test-node: $(READY) build/node/package.json
+	OMP_NUM_THREADS=1 $(BIN)/pytest tests/node
+
+build/node/package.json:
+	npm install --prefix build/node --no-audit --no-fund onnxruntime-web@1 pngjs@7
 
 # Transfer learning needs torchvision, which needs PyPI's own torch: the benchmarks' environment.
 test-transfer: $(BENCH)
@@ -124,6 +131,7 @@ ifdef REAL
 	$(RUN).inference.tta_and_ensembles $(LONG) $(TESTS)
 	$(RUN).training.weight_averaging runs/techniques/no-average $(STUDY)
 	$(RUN).contest.submission runs/techniques/muon-long-0 --on $(REAL)/ds2
+	$(RUN).evaluation.count_intervals runs/techniques/muon-long-0 $(TESTS) $(REAL)/labs/lisc
 endif
 	$(RUN).training.networks
 

@@ -5,18 +5,16 @@ import subprocess
 import sys
 from pathlib import Path
 
-COMMANDS = (
-    "", "audit", "clean", "train", "average", "ensemble", "quantise", "evaluate", "predict",
-    "report", "verify", "reproduce", "ladder", "search", "submit", "competition", "score",
-    "phantom",
-)  # fmt: skip
+from stainproof.cli import app
+
 PAGE = Path(__file__).with_name("command-line.md")
 
 
 def page_text() -> str:
     """Return the page as the installed command would have it now."""
     parts = ["# The command line\n\nMade by `make docs` from the commands themselves.\n"]
-    for command in COMMANDS:
+    names = [command.name or command.callback.__name__ for command in app.registered_commands]
+    for command in ["", *names]:
         words = [word for word in (command, "--help") if word]
         done = subprocess.run(
             [sys.executable, "-m", "stainproof", *words],

@@ -4,7 +4,10 @@
     source --train--> run folder: weights, ONNX model, card, history, report
     run folders --average, ensemble, quantise--> run folders for inference
     run folder + labelled source --evaluate--> eval.json
+    run folder + labelled source --calibrate--> calibrated probabilities
     run folder + images --predict--> table of predictions
+    run folder + images --count--> differential count: count.json, cells.csv, count.html
+    run folder + images of a laboratory --profile--> lab.json, which standardises its images
     run folder + evaluations --report--> report.html
     run folder --verify--> checks of its files;  run folder + source --reproduce--> the same weights
 
@@ -35,6 +38,9 @@ from stainproof.data.description import describe, look
 from stainproof.data.preparation import read_and_split
 from stainproof.data.splits import TRAIN, VAL, check_split
 from stainproof.errors import ConfigError, DataError
+from stainproof.evaluation.calibrating import calibrate
+from stainproof.evaluation.corrupted import evaluate_corruptions
+from stainproof.evaluation.corrupting import corrupt
 from stainproof.evaluation.result import EVALUATION_FILE, Evaluation
 from stainproof.inference.classifier import Classifier
 from stainproof.inference.engines import INT8
@@ -45,11 +51,15 @@ from stainproof.inference.tables import predict
 from stainproof.inference.verification import verify
 from stainproof.progress import Say, Track, silent, silent_say
 from stainproof.reports.audit_results import audit, write_audit
+from stainproof.reports.count_results import count
+from stainproof.reports.lab_profile import profile
 from stainproof.runs.card import Card
 from stainproof.runs.ensemble import refuse_ensemble
 from stainproof.runs.folder import RunFolder
+from stainproof.runs.shipped import evaluations_of, find_run, is_shipped, refuse_shipped
 from stainproof.scale.data_parallel import train_data_parallel
 from stainproof.scale.prediction import predict_on_cluster
+from stainproof.shift.lab import Lab
 from stainproof.synthetic.phantoms import make_phantoms
 
 if TYPE_CHECKING:
@@ -59,13 +69,18 @@ __all__ = [
     "Classifier",
     "audit",
     "average",
+    "calibrate",
     "clean",
+    "corrupt",
+    "count",
     "ensemble",
     "evaluate",
+    "evaluate_corruptions",
     "look",
     "make_phantoms",
     "predict",
     "predict_on_cluster",
+    "profile",
     "quantise",
     "report",
     "reproduce",
@@ -135,7 +150,12 @@ def train(
         1
     """
     from stainproof.inference.teacher import load_teacher
-    from stainproof.training.card import make_card, summarise_data, write_examples
+    from stainproof.training.card import (
+        make_card,
+        measure_training_images,
+        summarise_data,
+        write_examples,
+    )
     from stainproof.training.distributed import rank
     from stainproof.training.loop import Trainer
     from stainproof.training.resume import resolve_start
@@ -187,9 +207,10 @@ def train(
         run.write_config(config)  # from here on the same command goes on with this run
         run.write_training_hashes(split.hashes[split.indices(TRAIN)])
         write_examples(run, parts[TRAIN])
+        appearance = measure_training_images(parts[TRAIN], config.seed)
 
         def write_card(result: "TrainingResult") -> Card:
-            card = make_card(run, config, summary, trainer.network, result)
+            card = make_card(run, config, summary, trainer.network, result, appearance)
             run.write_card(card)
             return card
 
@@ -270,8 +291,9 @@ def average(
     """
     from stainproof.training.weight_averaging import average_weights, check_choice, find_candidates
 
-    folders, run = [RunFolder(one) for one in runs], RunFolder(out)
+    folders, run = [RunFolder(find_run(one)) for one in runs], RunFolder(out)
     for one in folders:
+        refuse_shipped(one.path, "average runs of your own")
         one.check_not_in_training()
     first = folders[0]
     check_choice(choice, max_val_loss, len(runs))
@@ -307,46 +329,58 @@ def evaluate(
     engine: str = "auto",
     inference: InferenceConfig | None = None,
     options: SourceConfig = sources.AS_GUESSED,
+    lab: Lab | str | Path | None = None,
     track: Track = silent,
+    say: Say = silent_say,
 ) -> Evaluation:
     """Evaluate a run on a labelled source; write `eval.json` and the most confident mistakes.
 
     Args:
-        run: The folder of a run or an ensemble.
+        run: The folder of a run or an ensemble, or the name of a shipped model.
         source: Labelled images; of a source with a split of its own, its test part.
-        out: Folder to write to; by default one in the run folder, where `report` finds it.
+        out: Folder to write to; by default one in the run folder, where `report` finds it; of a
+            shipped model one in `evaluations/MODEL` in the current directory.
         seed: Seed of the bootstrap intervals, 0 or more.
         engine: The inference engine, as in `Classifier.load`.
         inference: Test-time augmentation and filter. The name of the result says what differs from
             the default, and whether the engine computes in 8 bits.
         options: How the source is read, see `data.sources.load`. If every class that the model does
             not know has a rule in the packaged map `haematology`, the map is applied and said.
+        lab: A laboratory profile or its file, by which images are standardised first. The name of
+            the result says what it changes.
         track: Shows progress.
+        say: Called with the folder that an evaluation of a shipped model is written to.
 
     Raises:
         ConfigError: The seed is below 0, the engine is unknown or not installed, or the folder
             contains an evaluation of other images.
-        CheckpointError: The run folder cannot be used.
+        CheckpointError: The run folder or the profile cannot be used.
         DataError: The source cannot be read, or has a class that the model does not know.
     """
     from stainproof.evaluation.evaluator import check_same_images
     from stainproof.evaluation.evaluator import evaluate as evaluate_classifier
-    from stainproof.evaluation.training_copies import count_training_copies
+    from stainproof.evaluation.training_copies import find_training_copies
 
     if seed < 0:
         raise ConfigError(f"seed must be 0 or more, got {seed}")
-    RunFolder(run).check_not_in_training()
-    classifier = Classifier.load(run, engine, inference)
+    evaluated = RunFolder(find_run(run))
+    evaluated.check_not_in_training()
+    classifier = Classifier.load(evaluated.path, engine, inference, lab=lab)
     listing = sources.test_part(sources.list_source(source, track, options=options))
     listing = map_unknown_classes(listing, classifier.classes)
     read = partial(sources.read, listing, options=options)
-    data = read(classifier.preprocessing, track=track)
+    data = read(classifier.preprocessing, standardise=classifier.standardise, track=track)
     precision = "8 bits" if engine == INT8 else ""
-    name = ", ".join(filter(None, (data.source, classifier.inference.describe(), precision)))
+    changes = classifier.lab.describe() if classifier.lab else ""
+    facts = (data.source, classifier.inference.describe(), precision, changes)
+    name = ", ".join(filter(None, facts))
     data = replace(data, source=name)
-    folder = Path(out) if out else RunFolder(run).evaluations / name
+    folder = Path(out) if out else evaluations_of(evaluated) / name
     check_same_images(folder, data)
-    num_copies = count_training_copies(classifier, data, read)
+    if not out and is_shipped(evaluated.path):
+        say(f"the evaluation is written to {folder}")
+    originals = read(classifier.preprocessing)
+    num_copies = int(find_training_copies(classifier, originals, read).sum())
     return evaluate_classifier(
         classifier, data, folder, seed=seed, num_in_training=num_copies, track=track
     )
@@ -367,9 +401,10 @@ def report(run: str | Path, evaluations: Iterable[str | Path] = ()) -> Path:
     """
     from stainproof.reports.run_report import render
 
-    folder = RunFolder(run)
+    folder = RunFolder(find_run(run))
     folder.check_exists()
     refuse_ensemble(folder.path, "reports are made of single runs")
+    refuse_shipped(folder.path, f"stainproof card {folder.path.name} writes its model card")
     own = [path for path in folder.evaluation_folders() if (path / EVALUATION_FILE).exists()]
     return folder.write_report(render(folder, [*own, *map(Path, evaluations)]))
 

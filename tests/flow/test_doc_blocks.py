@@ -115,6 +115,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     api.audit(home, folder / "audits" / "cells")
     api.clean(home, folder / "audits" / "cells", folder / "clean.csv")
     shutil.copy(folder / "clean.csv", folder / "ds1_clean.csv")
+    shutil.copy(next(home.rglob("*.png")), folder / "cell.png")
     (folder / "Downloads").mkdir()
     shutil.copy(folder / "audits/cells/audit.csv", folder / "Downloads/reviewed.csv")
     (folder / "bin").mkdir()

@@ -21,6 +21,7 @@ from stainproof.inference import engines, int8
 from stainproof.inference.engines import EXACT, choose_engine
 from stainproof.inference.export import to_onnx
 from stainproof.inference.int8 import QuantisationResult
+from stainproof.inference.onnx_metadata import add_metadata
 from stainproof.models.weights import load_network
 from stainproof.runs.card import Card
 from stainproof.runs.folder import RunFolder
@@ -156,6 +157,7 @@ def test_the_same_weights_give_the_same_onnx_bytes_without_a_trace_of_the_machin
     again.mkdir()
     (again / "best.safetensors").write_bytes((run / "best.safetensors").read_bytes())
     model = to_onnx(load_network(RunFolder(again), card), card.preprocessing)
+    model = add_metadata(model, card.classes, card.preprocessing)
     assert sha256(model).hexdigest() == card.onnx_sha256 == sha256_of(run / "best.onnx")
     model = onnx.load(run / "best.onnx")
     onnx.checker.check_model(model)

@@ -1,13 +1,28 @@
+import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import nn
 
 from stainproof.config.schema import TrainingConfig
 from stainproof.errors import CheckpointError
 from stainproof.runs.folder import RunFolder
+from stainproof.runs.history import EpochRecord
 from stainproof.training import checkpoint
-from stainproof.training.checkpoint import Position, read_position, save_state
+from stainproof.training.checkpoint import (
+    PLATEAU_PROGRESS,
+    Position,
+    read_position,
+    restore_state,
+    save_state,
+)
+from stainproof.training.compute import Compute
+from stainproof.training.ema import MovingAverage
 from stainproof.training.optimizers import make_optimizer
 from stainproof.training.schedule import Schedule
 
@@ -32,3 +47,153 @@ def test_a_state_of_another_version_is_refused_in_one_line(
     monkeypatch.undo()
     with pytest.raises(CheckpointError, match="another version of stainproof"):
         read_position(state)
+
+
+def full_position() -> Position:
+    """A position with every field set to another value than its default."""
+    record = EpochRecord(
+        epoch=2, loss=0.5, accuracy=0.75, val_loss=0.25, val_accuracy=0.8125,
+        val_augmented_accuracy=0.625, val_augmented_loss=0.75, learning_rate=1e-3,
+        images_per_s=100.0, elapsed_s=12.5, augmenting_s=1.5,
+    )  # fmt: skip
+    return Position(
+        epoch=3,
+        step=17,
+        elapsed_s=13.25,
+        best=record,
+        pretrained_sha256="ab",
+        teacher_sha256="cd",
+        compute=Compute(1, "bfloat16"),
+        settings={"training": {"epochs": 5}},
+        scaler={"scale": 2.0},
+    )
+
+
+class Trained:
+    """A small network after one step, with its optimizer, schedule and moving average."""
+
+    def __init__(self, seed: int, hidden: int = 3, ema: bool = True, optimizer: str = "adamw"):
+        torch.manual_seed(seed)
+        settings = TrainingConfig(optimizer=optimizer, schedule="plateau")
+        self.network = nn.Sequential(nn.Linear(4, hidden), nn.Linear(hidden, 2))
+        self.optimizer = make_optimizer(self.network, settings)
+        self.schedule = Schedule(self.optimizer, settings)
+        self.average = MovingAverage(self.network, 0.9) if ema else None
+        self.step(torch.ones(5, 4))
+
+    def step(self, inputs: torch.Tensor) -> None:
+        self.network(inputs).square().sum().backward()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        if self.average is not None:
+            self.average.update(self.network)
+        self.schedule.after_epoch(0.5)
+
+    def parts(self) -> tuple[Any, ...]:
+        return self.network, self.optimizer, self.schedule, self.average
+
+
+def test_every_field_of_a_position_is_read_back(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    save_state(run, full_position(), *Trained(0).parts())
+    assert read_position(run.state) == full_position()
+
+
+def test_a_restored_training_takes_the_same_next_step(tmp_path: Path) -> None:
+    run, first, second = RunFolder(tmp_path), Trained(0), Trained(1)
+    for _ in range(2):
+        first.step(torch.full((5, 4), 0.5))
+    save_state(run, full_position(), *first.parts())
+    restore_state(run.state, *second.parts())
+    assert first.average is not None and second.average is not None
+    assert second.average.steps == first.average.steps == 3
+    for key in PLATEAU_PROGRESS:
+        assert getattr(second.schedule.plateau, key) == getattr(first.schedule.plateau, key)
+    for one in (first, second):
+        one.step(torch.linspace(-1, 1, 20).reshape(5, 4))
+    for key, value in first.network.state_dict().items():
+        assert torch.equal(second.network.state_dict()[key], value)
+        assert torch.equal(second.average.state[key], first.average.state[key])
+
+
+def test_settings_of_the_optimizer_are_the_current_ones_and_its_progress_the_saved_one(
+    tmp_path: Path,
+) -> None:
+    run, first, second = RunFolder(tmp_path), Trained(0), Trained(1)
+    for group in first.optimizer.param_groups:
+        group["lr"], group["weight_decay"] = 0.125, 0.5
+    for group in second.optimizer.param_groups:
+        group["weight_decay"] = 0.25
+    save_state(run, Position(), *first.parts())
+    restore_state(run.state, *second.parts())
+    assert {group["lr"] for group in second.optimizer.param_groups} == {0.125}
+    assert {group["weight_decay"] for group in second.optimizer.param_groups} == {0.25}
+
+
+@pytest.mark.parametrize(
+    ("saved", "wanted", "message"),
+    [
+        ({"ema": False}, {}, "holds no moving average; leave training.ema_decay as the run has it"),
+        ({}, {"ema": False}, "holds a moving average; leave training.ema_decay as the run has it"),
+        ({"hidden": 5}, {}, "made for another network or optimizer"),
+        ({"optimizer": "sgd"}, {}, "made for another network or optimizer"),
+    ],
+)
+def test_a_state_that_does_not_fit_is_refused_in_one_line(
+    tmp_path: Path, saved: dict[str, Any], wanted: dict[str, Any], message: str
+) -> None:
+    run = RunFolder(tmp_path)
+    save_state(run, Position(), *Trained(0, **saved).parts())
+    with pytest.raises(CheckpointError) as raised:
+        restore_state(run.state, *Trained(0, **wanted).parts())
+    assert str(raised.value) == f"{run.state}: {message}"
+
+
+def rewrite(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    """Change the notes in a training state and leave its tensors as they are."""
+    with safe_open(path, framework="pt") as file:
+        notes = json.loads(file.metadata()["state"])
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    change(notes)
+    save_file(tensors, path, {"state": json.dumps(notes)})
+
+
+@pytest.mark.parametrize(
+    "name", ["epoch", "step", "elapsed_s", "best", "compute", "pretrained_sha256", "scaler"]
+)
+def test_a_position_without_a_field_is_damaged(tmp_path: Path, name: str) -> None:
+    state = save(tmp_path)
+    rewrite(state, lambda notes: notes.pop(name))
+    with pytest.raises(CheckpointError) as raised:
+        read_position(state)
+    assert str(raised.value) == f"{state}: damaged; no position of a training in it"
+
+
+@pytest.mark.parametrize("name", ["teacher_sha256", "settings"])
+def test_fields_that_earlier_versions_did_not_write_are_empty(tmp_path: Path, name: str) -> None:
+    run = RunFolder(tmp_path)
+    save_state(run, full_position(), *Trained(0).parts())
+    rewrite(run.state, lambda notes: notes.pop(name))
+    assert getattr(read_position(run.state), name) == getattr(Position(), name)
+
+
+@pytest.mark.parametrize("name", ["groups", "plateau", "average_steps"])
+def test_a_state_without_a_part_is_damaged(tmp_path: Path, name: str) -> None:
+    run = RunFolder(tmp_path)
+    save_state(run, Position(), *Trained(0).parts())
+    rewrite(run.state, lambda notes: notes.pop(name))
+    with pytest.raises(CheckpointError) as raised:
+        restore_state(run.state, *Trained(1).parts())
+    assert str(raised.value) == f"{run.state}: damaged; parts of the state are missing"
+
+
+def test_no_state_and_no_readable_state_are_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError) as raised:
+        read_position(tmp_path / "state")
+    assert str(raised.value) == f"{tmp_path / 'state'}: missing; there is nothing to resume"
+    (tmp_path / "state").write_bytes(b"hello")
+    with pytest.raises(CheckpointError, match="state: not a readable training state \\("):
+        read_position(tmp_path / "state")
+    save_file({"a": torch.zeros(1)}, tmp_path / "state")
+    with pytest.raises(CheckpointError, match="state: not a readable training state \\("):
+        read_position(tmp_path / "state")

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from stainproof import files
 from stainproof.config.schema import SplitConfig
 from stainproof.data.dataset import Dataset
-from stainproof.data.splits import TEST, TRAIN, VAL, Split, make_split
+from stainproof.data.listing import Listing
+from stainproof.data.splits import TEST, TRAIN, VAL, Split, check_split, make_split
 from stainproof.errors import DataError
 from tests.common.cells import CLASSES, make_dataset
 
@@ -188,3 +189,95 @@ def test_the_file_of_a_split_has_unix_line_ends_and_names_that_are_not_utf_8() -
     parts = np.array([TRAIN, VAL])
     split = Split(("a/1.png", "a/\udce9.png"), ("a", "a"), np.array([0, 1]), parts)
     assert split.to_bytes() == (b"name,label,group,split\na/1.png,a,0,train\na/\xe9.png,a,1,val\n")
+
+
+def test_the_split_of_a_seed_is_the_same_in_every_version() -> None:
+    labels = np.arange(60) % 3
+    copies_of = np.arange(60)
+    copies_of[[3, 6, 9]], copies_of[31] = 0, 30
+    fractions = SplitConfig(val_fraction=0.2, test_fraction=0.1)
+    split = make_split(make_dataset(labels, copies_of), fractions, 7)
+    assert split.indices(VAL).tolist() == [0, 2, 3, 4, 5, 6, 7, 9, 16, 20, 35, 55]
+    assert split.indices(TEST).tolist() == [13, 15, 29, 30, 31, 44]
+    split = make_split(make_dataset(labels, groups=[f"p{i // 4}" for i in range(60)]), fractions, 7)
+    assert split.indices(VAL).tolist() == [0, 1, 2, 3, 16, 17, 18, 19, 44, 45, 46, 47]
+    assert split.indices(TEST).tolist() == [12, 13, 14, 15, 40, 41, 42, 43]
+
+
+def test_validation_is_taken_from_the_training_part_of_a_source_without_one() -> None:
+    parts = (TRAIN,) * 45 + (TEST,) * 15
+    source = make_dataset(np.arange(60) % 3, parts=parts)
+    split = make_split(source, SplitConfig(val_fraction=0.2, test_fraction=0.5), 7)
+    assert split.indices(VAL).tolist() == [0, 6, 10, 20, 28, 32, 35, 37, 42]
+    assert split.indices(TEST).tolist() == list(range(45, 60))
+    assert split.notes == (
+        "the source's own split has no validation part: taken from its training part",
+    )
+
+
+def test_shares_that_whole_patients_do_not_allow_are_said() -> None:
+    labels = np.array([0] * 20 + [1] * 40 + [2] * 40)
+    groups = ["a"] * 10 + ["b"] * 10 + [f"{i // 2}" for i in range(80)]
+    split = make_split(make_dataset(labels, groups=groups), SplitConfig(val_fraction=0.2), 7)
+    assert split.notes == (
+        "42 patients or slides, none shared between splits",
+        "share of validation images, 20 % wanted, where whole patients or slides allow no better: "
+        "basophil 50 %",
+    )
+
+
+def listing_of(source: Dataset) -> Listing:
+    return Listing(
+        source=source.source,
+        classes=source.classes,
+        labels=source.labels,
+        names=source.names,
+        groups=source.groups,
+        parts=source.parts,
+    )
+
+
+@pytest.mark.parametrize("groups", [None, [f"p{i // 3}" for i in range(60)]])
+def test_what_can_be_split_passes_the_check_before_any_image_is_read(groups: Any) -> None:
+    source = make_dataset(np.arange(60) % 3, groups=groups)
+    check_split(listing_of(source), SplitConfig(val_fraction=0.2, test_fraction=0.2), 0)
+
+
+@pytest.mark.parametrize(
+    ("labels", "groups", "parts"),
+    [
+        ([1] * 20, None, None),
+        ([0] * 20 + [1] * 20 + [2], None, None),
+        ([0] * 20 + [1] * 20, [*range(20), *["one slide"] * 20], None),
+        ([0] * 20 + [1] * 20, None, (TRAIN,) * 20 + (VAL,) * 20),
+    ],
+)
+def test_the_check_before_reading_refuses_with_the_same_words(
+    labels: Any, groups: Any, parts: Any
+) -> None:
+    source = make_dataset(labels, groups=groups, parts=parts)
+    said = []
+    for attempt in (
+        lambda: make_split(source, SplitConfig(), 0),
+        lambda: check_split(listing_of(source), SplitConfig(), 0),
+    ):
+        with pytest.raises(DataError) as raised:
+            attempt()
+        said.append(str(raised.value))
+    assert said[0] == said[1]
+
+
+def test_the_message_about_small_classes_says_what_to_do() -> None:
+    with pytest.raises(DataError) as raised:
+        make_split(make_dataset([0] * 20 + [1] * 20 + [2]), SplitConfig(), 0)
+    assert str(raised.value).endswith(
+        "classes too small to split: 'platelet' (1 image): none for val; add images or patients, "
+        "merge or leave out classes with --map, or change split.val_fraction and "
+        "split.test_fraction with --set"
+    )
+    parts = (TRAIN,) * 20 + (VAL,) * 20
+    with pytest.raises(DataError) as raised:
+        make_split(make_dataset([0] * 20 + [1] * 20, parts=parts), SplitConfig(), 0)
+    assert str(raised.value).endswith(
+        "the source's own split lacks them; move images, or leave the class out with --map"
+    )

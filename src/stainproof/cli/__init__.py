@@ -7,7 +7,16 @@ from typing import NoReturn
 
 import typer
 
-from stainproof.cli import contest, data, deliver, measure, search, train, verify  # noqa: F401
+from stainproof.cli import (  # noqa: F401
+    contest,
+    data,
+    deliver,
+    laboratory,
+    measure,
+    search,
+    train,
+    verify,
+)
 from stainproof.cli.app import app
 from stainproof.cli.terminal import complain, prepare
 from stainproof.errors import StainproofError, in_words

@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stainproof.cli.terminal import echo, print_table
+from stainproof.cli.terminal import complain, echo, print_table
 
 if TYPE_CHECKING:
     from stainproof.audit.summary import AuditSummary
     from stainproof.contest.results import Score, SubmissionResult
+    from stainproof.evaluation.corrupted import CorruptionEvaluation
+    from stainproof.evaluation.count_result import Count
     from stainproof.evaluation.result import ClassMetrics, Evaluation
     from stainproof.runs.card import Card
     from stainproof.search.experiment import Row
@@ -63,12 +65,28 @@ def print_evaluation(result: "Evaluation") -> None:
     echo(f"{result.source}: {result.num_images} images{absent}")
     for name in ("accuracy", "balanced_accuracy", "macro_f1", "expected_calibration_error"):
         echo(f"  {name.replace('_', ' '):27s}{getattr(result, name).percent()}")
+    if result.uncalibrated_error is not None:
+        echo(f"  {'without calibration':27s}{100 * result.uncalibrated_error:.1f} %")
     echo(f"  {result.interval_basis}")
     if result.num_in_training:
         echo(f"  {result.training_copies}")
     for note in result.notes:
         echo(f"  {note}")
     print_classes(result.per_class)
+
+
+def print_corruptions(result: "CorruptionEvaluation") -> None:
+    """Print the balanced accuracy by corruption and severity."""
+    for name, value in result.describe().items():
+        echo(f"{name}: {value}")
+    rows = []
+    for name, values in result.balanced_accuracy.items():
+        errors = result.calibration_error[name]
+        mean = sum(values) / len(values)
+        figures = (*values, mean, sum(errors) / len(errors))
+        rows.append((name, *(f"{100 * value:.1f} %" for value in figures)))
+    header = ("balanced accuracy at severity", "1", "2", "3", "4", "5", "mean", "calibration error")
+    print_table(header, rows)
 
 
 def print_classes(per_class: "Sequence[ClassMetrics]") -> None:
@@ -78,6 +96,25 @@ def print_classes(per_class: "Sequence[ClassMetrics]") -> None:
         figures = (row.sensitivity, row.specificity, row.precision)
         rows.append((row.name, row.num_images, *(f.percent() if f else "-" for f in figures)))
     print_table(("class", "images", "sensitivity", "specificity", "precision"), rows)
+
+
+def print_count(result: "Count", out: Path) -> None:
+    """Print a differential count: a table, warnings, and what the intervals assume."""
+    unit = {"white": "%", "unclassified": "%", "apart": "per 100"}
+    rows = []
+    for name, one in result.classes.items():
+        if one.percent is None or one.low is None or one.high is None:
+            rows.append((name, one.num, "-", "-"))
+            continue
+        interval = f"{one.low:.1f} to {one.high:.1f}"
+        rows.append((name, one.num, f"{one.percent:.1f} {unit[one.kind]}", interval))
+    echo(f"{result.num_white} white cells, {result.num_confirmed} of {result.num_cells} confirmed")
+    print_table(("class", "cells", "of white cells", "95 % interval"), rows)
+    echo(result.needed)
+    echo(result.assumption)
+    for line in result.warnings:
+        complain(f"warning: {line}")
+    echo(f"page: {out / 'count.html'}")
 
 
 def print_ladder(rows: "Sequence[Row]") -> None:

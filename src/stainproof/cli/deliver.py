@@ -1,4 +1,4 @@
-"""Delivery commands: quantise, ensemble."""
+"""Delivery commands: calibrate, quantise, ensemble."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -7,12 +7,49 @@ import typer
 
 from stainproof.cli.app import app
 from stainproof.cli.bars import progress
-from stainproof.cli.options import Run, Seed, with_source_options
+from stainproof.cli.options import Data, Engine, LabFile, Run, Seed, with_source_options
 from stainproof.cli.terminal import complain, echo
 from stainproof.config.names import Voting
 
 if TYPE_CHECKING:
     from stainproof.config.schema import SourceConfig
+
+
+@app.command(
+    epilog="Examples:\n\nstainproof calibrate runs/first other_lab/\n\n"
+    "stainproof calibrate runs/first cells/ --validation"
+)
+@with_source_options
+def calibrate(
+    run: Run,
+    data: Data,
+    validation: Annotated[
+        bool,
+        typer.Option(
+            "--validation", help="DATA is what the run was trained on: use its validation split."
+        ),
+    ] = False,
+    engine: Engine = "auto",
+    lab: LabFile = None,
+    *,
+    options: "SourceConfig",
+) -> None:
+    """Calibrate the probabilities of a run on 8 labelled images or more."""
+    from stainproof import api
+
+    with progress() as bars:
+        found = api.calibrate(
+            run,
+            data,
+            validation=validation,
+            engine=engine,
+            lab=lab,
+            options=options,
+            track=bars.track,
+            say=bars.announce,
+        )
+    for name, value in found.describe().items():
+        echo(f"{name}: {value}")
 
 
 @app.command(

@@ -1,4 +1,4 @@
-"""Inference and evaluation commands: evaluate, predict, report."""
+"""Inference and evaluation commands: evaluate, predict, count, report."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +14,8 @@ from stainproof.cli.options import (
     Data,
     Engine,
     Filter,
+    Images,
+    LabFile,
     Ray,
     Run,
     Seed,
@@ -40,6 +42,11 @@ def evaluate(
     tta: Tta = "none",
     filter_name: Filter = "none",
     cutoff: Cutoff = 0.5,
+    lab: LabFile = None,
+    corruptions: Annotated[
+        bool,
+        typer.Option("--corruptions", help="Evaluate also on 55 corrupted copies of every image."),
+    ] = False,
     *,
     options: "SourceConfig",
 ) -> None:
@@ -56,21 +63,37 @@ def evaluate(
             engine=engine,
             inference=inference,
             options=options,
+            lab=lab,
             track=bars.track,
+            say=bars.announce,
         )
+        corrupted = None
+        if corruptions:
+            corrupted = api.evaluate_corruptions(
+                run,
+                data,
+                out,
+                seed=seed,
+                engine=engine,
+                inference=inference,
+                options=options,
+                lab=lab,
+                track=bars.track,
+            )
     console.print_evaluation(result)
+    if corrupted:
+        console.print_corruptions(corrupted)
 
 
 @app.command(
-    epilog="Examples:\n\nstainproof predict runs/first new_cells/ --out predictions.csv\n\n"
+    epilog="Examples:\n\nstainproof predict stainproof-light new_cells/ --out predictions.csv\n\n"
     "stainproof predict runs/first 'slides/**/*.png' --out predictions.parquet\n\n"
+    "stainproof predict runs/first new_cells/ --out predictions.csv --error 2%\n\n"
     "stainproof predict runs/first s3://hospital/cells --out s3://hospital/parts --ray auto"
 )
 def predict(
     run: Run,
-    images: Annotated[
-        list[str], typer.Argument(metavar="IMAGES...", help="Image files, folders, globs or .npz.")
-    ],
+    images: Images,
     out: Annotated[
         str,
         typer.Option(help="Table to write: .csv, .parquet or .jsonl; with --ray a folder."),
@@ -80,15 +103,25 @@ def predict(
     filter_name: Filter = "none",
     cutoff: Cutoff = 0.5,
     bits: Bits = 0,
+    lab: LabFile = None,
+    error: Annotated[
+        str | None,
+        typer.Option(help="Largest share of wrong answers, such as 2%; the rest is uncertain."),
+    ] = None,
     ray: Ray = "",
 ) -> None:
     """Predict the class of every image, with the probability of each class."""
     from functools import partial
 
     from stainproof import api
+    from stainproof.errors import ConfigError
 
     inference = inference_config(tta, filter_name, cutoff)
-    stage = partial(api.predict_on_cluster, address=ray) if ray else api.predict
+    if ray and error:
+        raise ConfigError("--error: not with --ray; the probabilities are in the parts")
+    stage = (
+        partial(api.predict_on_cluster, address=ray) if ray else partial(api.predict, error=error)
+    )
     with progress("the same command continues" if ray else "") as bars:
         num_rows, num_errors = stage(
             run,
@@ -97,6 +130,7 @@ def predict(
             engine=engine,
             inference=inference,
             bits=bits,
+            lab=lab,
             track=bars.track,
             say=bars.announce,
         )
@@ -104,6 +138,97 @@ def predict(
     if num_errors:
         complain(f"{num_errors} of {num_rows} images could not be read; the column error says why")
         raise typer.Exit(1)
+
+
+@app.command(
+    epilog="Examples:\n\nstainproof corrupt cells/ --out corrupted/\n\n"
+    "stainproof corrupt cells/ --out blurred/ --corruption motion_blur --severity 5"
+)
+def corrupt(
+    images: Annotated[Path, typer.Argument(metavar="IMAGES", help="A folder of images.")],
+    out: Annotated[Path, typer.Option(help="Folder to make.")],
+    corruption: Annotated[
+        list[str] | None,
+        typer.Option(help="pixelate, motion_blur, ...; may be repeated; by default all eleven."),
+    ] = None,
+    severity: Annotated[
+        list[int] | None, typer.Option(help="1 to 5; may be repeated; by default 3.")
+    ] = None,
+    seed: Seed = 0,
+) -> None:
+    """Write copies of images with the corruptions of MedMNIST-C, 224 x 224 px."""
+    from stainproof import api
+    from stainproof.corruptions.bloodmnist import CORRUPTIONS
+
+    with progress() as bars:
+        num = api.corrupt(
+            images,
+            out,
+            corruptions=corruption or tuple(CORRUPTIONS),
+            severities=severity or (3,),
+            seed=seed,
+            track=bars.track,
+            say=bars.announce,
+        )
+    echo(f"{num:,} images in {out}")
+
+
+@app.command(
+    epilog="Examples:\n\nstainproof count runs/first new_cells/ --out counts/patient-1\n\n"
+    "stainproof count runs/first new_cells/ --confirmed counts/patient-1/cells.csv "
+    "--out counts/patient-1"
+)
+def count(
+    run: Run,
+    images: Images,
+    out: Annotated[Path, typer.Option(help="Folder for count.json, cells.csv and count.html.")],
+    confirmed: Annotated[
+        Path | None,
+        typer.Option(help="Table of corrected cells: cells.csv with its column confirmed filled."),
+    ] = None,
+    errors: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="EVAL",
+            help="Evaluation on labelled cells of this laboratory; by default the run's own.",
+        ),
+    ] = None,
+    threshold: Annotated[
+        float, typer.Option(help="Probability below which a cell is unclassified.")
+    ] = 0.5,
+    margin: Annotated[
+        float, typer.Option(help="Percentage points on either side that settle a class.")
+    ] = 5.0,
+    seed: Seed = 0,
+    engine: Engine = "auto",
+    tta: Tta = "none",
+    filter_name: Filter = "none",
+    cutoff: Cutoff = 0.5,
+    bits: Bits = 0,
+    lab: LabFile = None,
+) -> None:
+    """Count the cells of a smear: percent of each class with a 95 % interval, and a report."""
+    from stainproof import api
+
+    inference = inference_config(tta, filter_name, cutoff)
+    with progress() as bars:
+        result = api.count(
+            run,
+            images,
+            out,
+            confirmed=confirmed,
+            errors=errors,
+            threshold=threshold,
+            margin_points=margin,
+            seed=seed,
+            engine=engine,
+            inference=inference,
+            bits=bits,
+            lab=lab,
+            track=bars.track,
+            say=bars.announce,
+        )
+    console.print_count(result, out)
 
 
 @app.command(epilog="Example:\n\nstainproof report runs/first --eval runs/first-other")

@@ -18,7 +18,13 @@ Data = Annotated[
     str,
     typer.Argument(metavar="DATA", help="Class folders, .npz, .csv, .parquet or bloodmnist:64."),
 ]
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder that train made.")]
+Images = Annotated[
+    list[str], typer.Argument(metavar="IMAGES...", help="Image files, folders, globs or .npz.")
+]
+Run = Annotated[
+    Path,
+    typer.Argument(metavar="RUN", help="A run folder, or a model that stainproof models lists."),
+]
 Seed = Annotated[int, typer.Option(help="Seed of all random numbers.")]
 Assignments = Annotated[
     list[str] | None,
@@ -45,6 +51,10 @@ Filter = Annotated[
 Cutoff = Annotated[
     float,
     typer.Option(help="Cutoff frequency of a low-pass filter, as a fraction of Nyquist's."),
+]
+LabFile = Annotated[
+    Path | None,
+    typer.Option("--lab", help="Laboratory profile of the images, which profile made."),
 ]
 Python = Annotated[
     Path,

@@ -176,6 +176,24 @@ def check_known(name: str, allowed: Collection[str], what: str) -> None:
         raise ConfigError(f"{what} {name!r} is unknown; allowed: {', '.join(allowed)}")
 
 
+def parse_share(given: str | float, what: str) -> float:
+    """Parse a share such as `2%` or `0.02`; return it as a number between 0 and 1.
+
+    Raises:
+        ConfigError: It is not a share above 0 and below 1.
+    """
+    text = str(given).strip()
+    try:
+        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        share = math.nan
+    if not 0 < share < 1:
+        raise ConfigError(
+            f"{what}: must be above 0 % and below 100 %, such as 2% or 0.02; got {given!r}"
+        )
+    return share
+
+
 def parse_duration(given: str | float, what: str = "budget") -> float:
     """Parse a duration such as `90s`, `20m` or `1h30m`, or a number of seconds; return seconds.
 

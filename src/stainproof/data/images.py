@@ -1,5 +1,7 @@
 """Image arrays: crop, pad or resize them to the input size of a network."""
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -7,8 +9,15 @@ from numpy.typing import NDArray
 from stainproof.config.schema import Preprocessing
 
 Images = NDArray[np.uint8]
+Standardise = Callable[[Images], Images]
+"""Changes an image at the resolution of its file, before it is cropped and resized."""
 
 PAD_GREY = 128
+
+
+def unchanged(rgb: Images) -> Images:
+    """Return an image as it is."""
+    return rgb
 
 
 def to_square(rgb: Images, preprocessing: Preprocessing) -> Images:

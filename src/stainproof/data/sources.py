@@ -13,7 +13,7 @@ from stainproof.data import download, manifest, npz
 from stainproof.data.bit_depth import bits_used
 from stainproof.data.class_map import apply_class_map, read_class_map
 from stainproof.data.dataset import Dataset
-from stainproof.data.images import Images, to_square
+from stainproof.data.images import Images, Standardise, to_square, unchanged
 from stainproof.data.layout import Layout, check_no_copy_within, guess_layout
 from stainproof.data.listing import Listing, check_class_names, check_different
 from stainproof.data.parallel import in_order
@@ -67,13 +67,14 @@ def read(
     *,
     options: SourceConfig = AS_GUESSED,
     leave_out: Container[str] = (),
+    standardise: Standardise = unchanged,
     track: Track = silent,
 ) -> Dataset:
-    """Decode the images of a listing; see `load`."""
+    """Decode the images of a listing; see `load` and `read_images`."""
     listing = listing.without(leave_out)
     if not len(listing):
         raise DataError(f"{listing.source}: no image is left in it")
-    images, notes, unreadable = read_images(listing, preprocessing, track)
+    images, notes, unreadable = read_images(listing, preprocessing, track, standardise)
     if unreadable:
         if not options.skip_unreadable:
             raise DataError(_unreadable_message(list(unreadable.values())))
@@ -244,7 +245,10 @@ def _unreadable_message(faults: list[str]) -> str:
 
 
 def read_images(
-    listing: Listing, preprocessing: Preprocessing, track: Track = silent
+    listing: Listing,
+    preprocessing: Preprocessing,
+    track: Track = silent,
+    standardise: Standardise = unchanged,
 ) -> tuple[Images, tuple[str, ...], dict[int, str]]:
     """Decode all images of a source on all cores into one array.
 
@@ -252,6 +256,7 @@ def read_images(
         listing: N images.
         preprocessing: Size and fit of the images.
         track: Shows progress.
+        standardise: Applied to every image before it is cropped and resized.
 
     Returns:
         Images uint8 (N, size, size, 3), notes such as `3 images: grey`, and position -> reason of
@@ -261,7 +266,8 @@ def read_images(
         DataError: The images do not fit into memory.
     """
     size = preprocessing.size_px
-    if listing.arrays is not None and listing.arrays.shape[1:3] == (size, size):
+    is_as_stored = standardise is unchanged
+    if is_as_stored and listing.arrays is not None and listing.arrays.shape[1:3] == (size, size):
         return listing.arrays, (), {}
     shape = (len(listing), size, size, 3)
     try:
@@ -277,7 +283,7 @@ def read_images(
             decoded = listing.read(index)
         except DataError as error:
             return (), printable(str(error))
-        images[index] = to_square(decoded.rgb, preprocessing)
+        images[index] = to_square(standardise(decoded.rgb), preprocessing)
         return decoded.notes, None
 
     notes: Counter[str] = Counter()

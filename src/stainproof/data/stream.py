@@ -9,7 +9,7 @@ from pathlib import Path
 from stainproof.config.schema import Preprocessing
 from stainproof.data.bit_depth import bits_used
 from stainproof.data.decoding import decode
-from stainproof.data.images import Images, to_square
+from stainproof.data.images import Images, Standardise, to_square, unchanged
 from stainproof.data.npz import read_images_only
 from stainproof.data.parallel import in_order
 from stainproof.data.tree import scan
@@ -60,7 +60,12 @@ def find(patterns: Iterable[str], say: Say = silent_say) -> list[Path]:
     return found
 
 
-def read(paths: list[Path], preprocessing: Preprocessing, bits: int = 0) -> Iterator[Item]:
+def read(
+    paths: list[Path],
+    preprocessing: Preprocessing,
+    bits: int = 0,
+    standardise: Standardise = unchanged,
+) -> Iterator[Item]:
     """Yield the images of the files, decoded on all cores, a few hundred ahead.
 
     A file that cannot be read yields an item with its error. An npz file yields all its images, one
@@ -70,24 +75,29 @@ def read(paths: list[Path], preprocessing: Preprocessing, bits: int = 0) -> Iter
         paths: Image files and npz files.
         preprocessing: Size and fit of the images.
         bits: Number of bits that the values of 16-bit files use; 0: found by `bits_used`.
+        standardise: Applied to every image before it is cropped and resized.
 
     Raises:
         DataError: The number of bits is ambiguous.
     """
     bits = bits or bits_used(paths)
+
+    def fit(rgb: Images) -> Images:
+        return to_square(standardise(rgb), preprocessing)
+
     for is_npz, some in groupby(paths, key=lambda path: path.suffix.lower() == ".npz"):
         read_all = map if is_npz else in_order  # an npz file is large: one at a time
-        for items in read_all(lambda path: _read_one(path, preprocessing, bits), some):
+        for items in read_all(lambda path: _read_one(path, fit, bits), some):
             yield from items
 
 
-def _read_one(path: Path, preprocessing: Preprocessing, bits: int) -> list[Item]:
+def _read_one(path: Path, fit: Standardise, bits: int) -> list[Item]:
     try:
         if path.suffix.lower() == ".npz":
             return [
-                Item(f"{printable(path)}#{index}", to_square(rgb, preprocessing))
+                Item(f"{printable(path)}#{index}", fit(rgb))
                 for index, rgb in enumerate(read_images_only(path))
             ]
-        return [Item(printable(path), to_square(decode(path, bits).rgb, preprocessing))]
+        return [Item(printable(path), fit(decode(path, bits).rgb))]
     except DataError as error:
         return [Item(printable(path), None, printable(str(error)))]

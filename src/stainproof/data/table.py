@@ -105,8 +105,12 @@ class Table:
             reason = printable(first_line(error))[:200]
         return DataError(f"{self.path}: not a readable {self.path.suffix} table ({reason})")
 
-    def texts(self, name: str) -> tuple[str, ...]:
+    def texts(self, name: str, *, allow_empty: bool = False) -> tuple[str, ...]:
         """Return the cells of a column as text.
+
+        Args:
+            name: Name of the column.
+            allow_empty: Whether cells may be empty; such a cell is an empty text.
 
         Raises:
             DataError: The column is nested or binary, or a cell is empty or over 4,096 bytes.
@@ -117,9 +121,9 @@ class Table:
         except (pyarrow.ArrowException, ValueError, OverflowError) as error:  # such as year 9999999
             raise self._unreadable(error) from error
         for row, value in enumerate(values):
-            if not value:
+            if not value and not allow_empty:
                 raise DataError(f"{self.path}: column {name!r} is empty in row {row + 1}")
-        return tuple(unquote_formula(value) for value in values if value)
+        return tuple(unquote_formula(value or "") for value in values)
 
     def columns_of_zeros_and_ones(self, but: Iterable[str]) -> list[str]:
         """Return the names of the columns whose cells are all 0 or 1.

@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stainproof import files, provenance
+from stainproof.calibration.error import expected_calibration_error
+from stainproof.calibration.scaling import scale
 from stainproof.data.dataset import Dataset
 from stainproof.errors import CheckpointError, ConfigError
 from stainproof.evaluation import metrics
@@ -49,6 +51,8 @@ def evaluate(
     probs = classifier.predict_dataset(data, track)
     images_per_s = len(data) / (time.perf_counter() - began)
     scores = metrics.score(labels, probs, classifier.classes, seed, data.groups)
+    temperature = classifier.temperature
+    plain = scale(probs, 1 / temperature) if temperature != 1 else None
     result = Evaluation(
         source=data.source,
         num_images=len(data),
@@ -57,6 +61,9 @@ def evaluate(
         classes=classifier.classes,
         absent_classes=tuple(c.name for c in scores.per_class if not c.num_images),
         **vars(scores),
+        temperature=temperature,
+        uncalibrated_error=None if plain is None else expected_calibration_error(labels, plain),
+        uncalibrated_reliability=() if plain is None else metrics.reliability_bins(labels, plain),
         mistakes=_write_mistakes(classifier, data, labels, probs, out / MISTAKES_FOLDER),
         notes=data.notes,
         bootstrap_seed=seed,

@@ -8,13 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix
 
+from stainproof.calibration.error import NUM_BINS, confidence_bins
+from stainproof.calibration.error import calibration_error as error_of_gaps
 from stainproof.evaluation.grouped import GroupCounts, calibration_error
 from stainproof.evaluation.intervals import bias_corrected, proportion
 from stainproof.evaluation.result import ClassMetrics, ReliabilityBin
 from stainproof.runs.artefact import Estimate
 
 NUM_RESAMPLES = 2000
-NUM_BINS = 15
 
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -67,7 +68,7 @@ def score(
     confidence = probs.max(axis=1).astype(np.float64)
     right = (predicted == labels).astype(np.float64)
     confusion_rows = tuple(tuple(row) for row in confusion.tolist())
-    reliability = _reliability(confidence, right)
+    reliability = reliability_bins(labels, probs)
     if num_groups > 1:
         counts = GroupCounts.count(labels, predicted, numbers, len(classes))
         return Scores(
@@ -75,7 +76,7 @@ def score(
             balanced_accuracy=counts.balanced_accuracy(),
             macro_f1=counts.macro_f1(),
             expected_calibration_error=calibration_error(
-                right - confidence, _bins(confidence), numbers, NUM_BINS
+                right - confidence, confidence_bins(confidence), numbers, NUM_BINS
             ),
             per_class=_per_class_over_groups(counts, classes),
             confusion=confusion_rows,
@@ -169,26 +170,29 @@ def _per_class_over_groups(counts: GroupCounts, classes: Sequence[str]) -> tuple
     )
 
 
-def _bins(confidence: Floats) -> NDArray[np.int64]:
-    return np.minimum((confidence * NUM_BINS).astype(np.int64), NUM_BINS - 1)
-
-
 def _calibration_error(confidence: Floats, right: Floats, rng: np.random.Generator) -> Estimate:
     """Return the expected calibration error over 15 equal bins (Guo et al. 2017, equation 3)."""
-    bins = _bins(confidence)
+    bins = confidence_bins(confidence)
     gap = right - confidence
 
     def error(chosen: NDArray[np.int64]) -> float:
-        per_bin = np.bincount(bins[chosen], weights=gap[chosen], minlength=NUM_BINS)
-        return float(np.abs(per_bin).sum() / len(chosen))
+        return error_of_gaps(gap[chosen], bins[chosen])
 
     num = len(right)
     resampled = [error(rng.integers(num, size=num)) for _ in range(NUM_RESAMPLES)]
     return bias_corrected(error(np.arange(num)), np.array(resampled))
 
 
-def _reliability(confidence: Floats, right: Floats) -> tuple[ReliabilityBin, ...]:
-    bins = _bins(confidence)
+def reliability_bins(labels: Counts, probs: NDArray[np.floating]) -> tuple[ReliabilityBin, ...]:
+    """Return confidence and accuracy of the images in every bin of confidence that has images.
+
+    Args:
+        labels: int64 (N,), true classes.
+        probs: (N, classes), rows sum to 1.
+    """
+    confidence = probs.max(axis=1).astype(np.float64)
+    right = probs.argmax(axis=1) == labels
+    bins = confidence_bins(confidence)
     return tuple(
         ReliabilityBin(
             confidence=float(confidence[bins == index].mean()),

@@ -60,6 +60,11 @@ class Evaluation(Described):
     confusion: tuple[tuple[int, ...], ...]
     """Counts; rows are true classes, columns are predictions, both in the order of `classes`."""
     reliability: tuple[ReliabilityBin, ...]
+    temperature: float = 1.0
+    """By which the probabilities are calibrated; 1: they are not, and the next two are empty."""
+    uncalibrated_error: float | None = None
+    """Expected calibration error without the calibration."""
+    uncalibrated_reliability: tuple[ReliabilityBin, ...] = ()
     mistakes: tuple[Mistake, ...]
     """The most confident first."""
     notes: tuple[str, ...]
@@ -94,7 +99,10 @@ class Evaluation(Described):
         facts = {"source": self.source, "images": f"{self.num_images}"}
         if self.absent_classes:
             facts["classes without images"] = ", ".join(self.absent_classes)
-        return facts | {name.replace("_", " "): getattr(self, name).percent() for name in metrics}
+        facts |= {name.replace("_", " "): getattr(self, name).percent() for name in metrics}
+        if self.uncalibrated_error is not None:
+            facts["without calibration"] = f"{100 * self.uncalibrated_error:.1f} %"
+        return facts
 
     def _repr_html_(self) -> str:
         """Return HTML tables of the metrics and of the classes, which Jupyter shows."""

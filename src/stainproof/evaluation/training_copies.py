@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stainproof.config.schema import Preprocessing
 from stainproof.data.copies import canonical_hashes
@@ -10,10 +11,10 @@ from stainproof.data.dataset import Dataset
 from stainproof.inference.classifier import Classifier
 
 
-def count_training_copies(
+def find_training_copies(
     classifier: Classifier, data: Dataset, load: Callable[[Preprocessing], Dataset]
-) -> int:
-    """Count the images whose pixels equal those of a training image of any member.
+) -> NDArray[np.bool_]:
+    """Find the images whose pixels equal those of a training image of any member.
 
     Rotated and mirrored copies count. Pixels are compared after the preprocessing of each member;
     members without `training_hashes.npy`, as of earlier versions, are left out.
@@ -22,6 +23,9 @@ def count_training_copies(
         classifier: A run or an ensemble.
         data: The test images, preprocessed for the classifier.
         load: Reads the same images with another preprocessing, for members of another input size.
+
+    Returns:
+        bool (N,), true for a copy.
 
     Raises:
         CheckpointError: The hashes of a member are damaged.
@@ -36,4 +40,4 @@ def count_training_copies(
         if needed.size_px not in hashes:
             hashes[needed.size_px] = canonical_hashes(load(needed).images)
         is_copy |= np.isin(hashes[needed.size_px], trained_on)
-    return int(is_copy.sum())
+    return is_copy

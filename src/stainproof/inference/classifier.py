@@ -9,9 +9,11 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from stainproof.calibration.record import calibration_of, read_calibration
+from stainproof.calibration.scaling import scale
 from stainproof.config.schema import InferenceConfig, Preprocessing
 from stainproof.data.dataset import Dataset
-from stainproof.data.images import Images, to_square
+from stainproof.data.images import Images, Standardise, to_square, unchanged
 from stainproof.errors import CheckpointError, first_line
 from stainproof.inference.engines import (
     DEFAULT,
@@ -30,6 +32,8 @@ from stainproof.progress import Track, silent
 from stainproof.runs.card import Card
 from stainproof.runs.ensemble import Ensemble, is_ensemble
 from stainproof.runs.folder import RunFolder
+from stainproof.runs.shipped import find_run
+from stainproof.shift.lab import Lab, read_lab
 
 BATCH_SIZE = 64
 CHUNK_SIZE = 256
@@ -44,6 +48,8 @@ class Member:
     run: RunFolder
     engine_name: str
     """Name in `engines.ENGINES`."""
+    temperature: float = 1.0
+    """By which the logits are divided, see `calibration.scaling`; 1: not calibrated."""
 
     def proba(self, images: Images) -> NDArray[np.float32]:
         """Map uint8 (b, size, size, 3) to probabilities float32 (b, classes) in the card's order.
@@ -87,8 +93,12 @@ class Classifier:
         members: Sequence[Member],
         inference: InferenceConfig | None = None,
         voting: str = "soft",
+        ensemble_temperature: float = 1.0,
+        lab: Lab | None = None,
     ):
         """Combine networks; `load` is the usual constructor.
+
+        The combined probabilities of several networks are calibrated by `ensemble_temperature`.
 
         Raises:
             CheckpointError: The networks have different classes or crop images in different ways.
@@ -96,6 +106,9 @@ class Classifier:
         self.members = tuple(members)
         self.inference = inference or InferenceConfig()
         self.voting = voting
+        self.ensemble_temperature = ensemble_temperature
+        self.lab = lab
+        """Profile of the laboratory that took the images; None: they are not standardised."""
         self.classes = self.members[0].card.classes
         """Class names in the order of the probabilities."""
         for member in self.members:
@@ -118,30 +131,40 @@ class Classifier:
         engine: str = "auto",
         inference: InferenceConfig | None = None,
         threads: int | None = None,
+        lab: Lab | str | Path | None = None,
+        *,
+        calibrated: bool = True,
     ) -> Self:
-        """Load the selected weights of a run folder, or of all runs of an ensemble.
+        """Load the selected weights of a run or a shipped model, or of all runs of an ensemble.
 
         Args:
-            run: The folder.
+            run: The folder, or the name of a shipped model.
             engine: `onnxruntime`, `openvino` or `torch`, whose probabilities agree to 1e-4; `int8`,
                 which `quantise` makes; `auto`: the run's own, which was the fastest after training,
                 or ONNX Runtime if that one is not installed.
             inference: Test-time augmentation and filter; by default neither.
             threads: Number of threads; by default one per core. The engine `torch` uses the threads
                 of the process.
+            lab: A laboratory profile or its file, by which images are standardised first.
+            calibrated: Whether the calibration of the run is applied, if there is one.
 
         Raises:
-            CheckpointError: The folder is missing or incomplete, or its weights were altered.
+            CheckpointError: The folder is missing or incomplete, its weights were altered, or the
+                profile cannot be read.
             ConfigError: The engine is unknown or not installed.
         """
-        folder = Path(run)
+        folder, lab = find_run(run), read_lab(lab)
         if not folder.is_dir():
             raise CheckpointError(f"{folder}: no such run folder")
         if not is_ensemble(folder):
-            return cls([_open(RunFolder(folder), engine, threads)], inference)
+            members = [_open(RunFolder(folder), engine, threads, calibrated)]
+            return cls(members, inference, lab=lab)
         ensemble = Ensemble.of(folder)
-        members = [_open(RunFolder(one), engine, threads) for one in ensemble.folders(folder)]
-        return cls(members, inference, ensemble.voting)
+        runs = map(RunFolder, ensemble.folders(folder))
+        members = [_open(one, engine, threads, calibrated) for one in runs]
+        own = read_calibration(RunFolder(folder)) if calibrated else None
+        temperature = own.temperature if own else 1.0
+        return cls(members, inference, ensemble.voting, temperature, lab)
 
     def __repr__(self) -> str:
         """Return run, engine, input size, classes, and settings of inference if there are any."""
@@ -153,6 +176,7 @@ class Classifier:
             f"engine {', '.join(engines)}",
             f"input {size_px} x {size_px} px",
             self.inference.describe(),
+            f"laboratory profile: {self.lab.describe()}" if self.lab else "",
             f"classes {', '.join(self.classes)}",
         ]
         return f"<Classifier {' + '.join(names)}: {'; '.join(filter(None, facts))}>"
@@ -163,6 +187,14 @@ class Classifier:
         return max(
             (member.card.preprocessing for member in self.members), key=lambda one: one.size_px
         )
+
+    @property
+    def temperature(self) -> float:
+        """Temperature of the last step of calibration: the run's, or that of the whole ensemble.
+
+        `calibration.scaling.scale(probs, 1 / temperature)` reverses this step.
+        """
+        return self.members[0].temperature if len(self.members) == 1 else self.ensemble_temperature
 
     @property
     def weights_sha256(self) -> str:
@@ -177,8 +209,9 @@ class Classifier:
             images: One image, or a list of images of any sizes and kinds. An image is the path of a
                 file (str or Path), a Pillow image, or an array with values 0 to 255: uint8 (height,
                 width, 3) with channels in the order red, green, blue, or uint8 (height, width)
-                grey. A batch uint8 (N, height, width, 3) counts as a list. Images are cropped and
-                resized as the preprocessing says. OpenCV reads blue, green, red: give it
+                grey. A batch uint8 (N, height, width, 3) counts as a list. Images are standardised
+                by the laboratory profile, if there is one, then cropped and resized as the
+                preprocessing says. OpenCV reads blue, green, red: give it
                 `bgr[..., ::-1]`.
 
         Returns:
@@ -194,10 +227,29 @@ class Classifier:
         probs = [np.empty((0, len(self.classes)), dtype=np.float32)]
         for start in range(0, len(given), BATCH_SIZE):
             some = given[start : start + BATCH_SIZE]
-            batch = [as_rgb(image, index) for index, image in enumerate(some, start)]
-            votes = [self._member_proba(one, batch) for one in self.members]
-            probs.append(vote(votes, self.voting))
+            batch = [
+                self.standardise(as_rgb(image, index)) for index, image in enumerate(some, start)
+            ]
+            probs.append(self.predict_standardised(batch))
         return np.concatenate(probs)
+
+    @property
+    def standardise(self) -> Standardise:
+        """The function that standardises an image by the laboratory profile, if there is one."""
+        return self.lab.standardise if self.lab else unchanged
+
+    def predict_standardised(self, images: Images | Sequence[Images]) -> NDArray[np.float32]:
+        """Return the probabilities of images to which `standardise` was already applied.
+
+        Args:
+            images: One or more, each uint8 (height, width, 3).
+
+        Returns:
+            float32 (N, classes), as `predict_proba`.
+        """
+        starts = range(0, len(images), BATCH_SIZE)
+        batches = [images[start : start + BATCH_SIZE] for start in starts]
+        return np.concatenate([self._vote(batch) for batch in batches])
 
     def predict(self, images: ImageLike | Sequence[ImageLike]) -> list[str]:
         """Return the name of the most probable class for every image.
@@ -214,24 +266,37 @@ class Classifier:
         return [self.classes[index] for index in self.predict_proba(images).argmax(axis=1)]
 
     def predict_dataset(self, data: Dataset, track: Track = silent) -> NDArray[np.float32]:
-        """Return probabilities float32 (N, classes) for a whole data set, with progress."""
+        """Return probabilities float32 (N, classes) for a whole data set, with progress.
+
+        Args:
+            data: Images that were standardised while they were read.
+            track: Shows progress.
+        """
         starts = range(0, len(data), CHUNK_SIZE)
         chunks = track(starts, f"evaluating {data.source}", len(starts))
         return np.concatenate(
-            [self.predict_proba(data.images[start : start + CHUNK_SIZE]) for start in chunks]
+            [self.predict_standardised(data.images[start : start + CHUNK_SIZE]) for start in chunks]
         )
 
-    def _member_proba(self, member: Member, batch: Sequence[Images]) -> NDArray[np.float32]:
+    def _vote(self, batch: Images | Sequence[Images]) -> NDArray[np.float32]:
+        """Return the combined probabilities of all members for a few images."""
+        votes = [self._member_proba(one, batch) for one in self.members]
+        return scale(vote(votes, self.voting), self.ensemble_temperature)
+
+    def _member_proba(
+        self, member: Member, batch: Images | Sequence[Images]
+    ) -> NDArray[np.float32]:
         """Return a member's probabilities in the order of `classes`."""
         preprocessing, how = member.card.preprocessing, self.inference
         squares = np.stack([to_square(rgb, preprocessing) for rgb in batch])
         squares = apply_filter(squares, how.filter, how.cutoff)
         views = [member.proba(view) for view in tta_views(squares, how.tta)]
-        probs: NDArray[np.float32] = np.mean(views, axis=0, dtype=np.float32)
+        mean: NDArray[np.float32] = np.mean(views, axis=0, dtype=np.float32)
+        probs = scale(mean, member.temperature)
         return probs[:, [member.card.classes.index(name) for name in self.classes]]
 
 
-def _open(run: RunFolder, engine: str, threads: int | None) -> Member:
+def _open(run: RunFolder, engine: str, threads: int | None, calibrated: bool) -> Member:
     """Open a run; if its card was replaced meanwhile, as by a training, open it again."""
     while True:
         card = run.read_card()
@@ -239,7 +304,9 @@ def _open(run: RunFolder, engine: str, threads: int | None) -> Member:
         if engine == "auto":
             name = card.engine if card.engine in installed() else DEFAULT
         try:
-            return Member(open_engine(name, run, card, threads), card, run, name)
+            own = calibration_of(run, card) if calibrated else None
+            temperature = own.temperature if own else 1.0
+            return Member(open_engine(name, run, card, threads), card, run, name, temperature)
         except CheckpointError:
             if run.read_card() == card:
                 raise

@@ -10,13 +10,15 @@ from stainproof.inference.classifier import Classifier
 from stainproof.inference.voting import VOTINGS
 from stainproof.runs.ensemble import Ensemble, refuse_ensemble
 from stainproof.runs.folder import RunFolder
+from stainproof.runs.shipped import find_run
 
 
 def ensemble(runs: Sequence[str | Path], out: str | Path, *, voting: str = "soft") -> Ensemble:
     """Combine several runs in one folder, which every command takes like a run folder.
 
     Args:
-        runs: Two run folders or more; networks, image sizes and the order of classes may differ.
+        runs: Two runs or shipped models or more; networks, image sizes and the order of classes
+            may differ.
         out: Folder to make; the files needed for inference are copied into it.
         voting: `soft`: the mean of the probabilities; `hard`: one vote for each network.
 
@@ -28,7 +30,7 @@ def ensemble(runs: Sequence[str | Path], out: str | Path, *, voting: str = "soft
     if len(runs) < 2:
         raise ConfigError(f"an ensemble needs two runs or more, got {len(runs)}")
     check_known(voting, VOTINGS, "voting")
-    folders = [RunFolder(run) for run in runs]
+    folders = [RunFolder(find_run(run)) for run in runs]
     names = tuple(f"{rank}-{run.path.resolve().name}" for rank, run in enumerate(folders))
     combined = Ensemble(voting=voting, members=names)
     for run in folders:
@@ -39,8 +41,8 @@ def ensemble(runs: Sequence[str | Path], out: str | Path, *, voting: str = "soft
                 raise CheckpointError(f"{file}: missing; not a finished run")
     with files.new_folder(Path(out)) as folder:
         for run, member in zip(folders, combined.folders(folder), strict=True):
-            kept = (run.config, run.best, run.onnx, run.int8, run.training_hashes, run.card)
-            RunFolder(member).copy_files(run, *kept)
+            kept = (run.config, run.best, run.onnx, run.int8, run.calibration, run.training_hashes)
+            RunFolder(member).copy_files(run, *kept, run.card)
         combined.write_into(folder)
         Classifier.load(folder)
     return combined

@@ -19,6 +19,7 @@ from stainproof.progress import Track, silent
 from stainproof.runs.artefact import Artefact
 from stainproof.runs.ensemble import refuse_ensemble
 from stainproof.runs.folder import RunFolder
+from stainproof.runs.shipped import find_run, refuse_shipped
 
 BATCH_SIZE = 32
 CALIBRATION_IMAGES = 200
@@ -63,10 +64,13 @@ def quantise(
         DataError: The source cannot be read, is too small, or has a class that the model does not
             know.
     """
+    from stainproof.inference.onnx_metadata import add_metadata
+
     if seed < 0:
         raise ConfigError(f"seed must be 0 or more, got {seed}")
-    refuse_ensemble(Path(run), "quantise its runs, then make it anew")
-    folder = RunFolder(run)
+    folder = RunFolder(find_run(run))
+    refuse_ensemble(folder.path, "quantise its runs, then make it anew")
+    refuse_shipped(folder.path, "quantise a run that was fine-tuned from it")
     folder.check_not_in_training()
     exact = Classifier.load(run, DEFAULT)
     data = sources.load(source, exact.preprocessing, options=options, track=track)
@@ -81,10 +85,10 @@ def quantise(
     with tempfile.TemporaryDirectory() as temporary:
         trial = RunFolder(temporary)
         shutil.copy(folder.onnx, trial.onnx)
-        sha256 = trial.write_model(
-            trial.int8, to_int8(trial.onnx, data.images[np.sort(calibration)])
-        )
-        card = exact.members[0].card.model_copy(update={"int8_sha256": sha256})
+        card = exact.members[0].card
+        model = to_int8(trial.onnx, data.images[np.sort(calibration)])
+        model = add_metadata(model, card.classes, card.preprocessing)
+        card = card.model_copy(update={"int8_sha256": trial.write_model(trial.int8, model)})
         quantised = Classifier([Member(open_engine(INT8, trial, card), card, trial, INT8)])
         accuracy, accuracy_int8 = (
             float(np.mean(one.predict_dataset(measured, track).argmax(axis=1) == labels))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from stainproof.progress import Track, silent
 from stainproof.runs.ensemble import refuse_ensemble
 from stainproof.runs.folder import RunFolder
+from stainproof.runs.shipped import find_run, refuse_shipped
 
 if TYPE_CHECKING:
     from stainproof.runs.check import Check
@@ -43,9 +44,10 @@ def reproduce(
     from stainproof.inference.teacher import load_teacher
     from stainproof.training.reproduction import reproduce_training
 
-    folder = RunFolder(run)
+    folder = RunFolder(find_run(run))
     folder.check_exists()
     refuse_ensemble(folder.path, "reproduce its runs")
+    refuse_shipped(folder.path, "its model card names the command that repeats it")
     folder.check_not_in_training()
     named = folder.read_config().training.teacher
     teacher = partial(load_teacher, named) if named else None

@@ -12,14 +12,21 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from stainproof import files
+from stainproof.calibration.abstention import UNCERTAIN, find_threshold
+from stainproof.calibration.record import read_calibration
+from stainproof.config.parsing import parse_share
 from stainproof.config.schema import InferenceConfig
 from stainproof.data import stream
 from stainproof.data.bit_depth import BITS_FOUND
 from stainproof.data.stream import Item
 from stainproof.errors import ConfigError, DataError
 from stainproof.inference.classifier import Classifier
+from stainproof.inference.engines import INT8
 from stainproof.labels import TABLE_COLUMNS
 from stainproof.progress import Say, Track, silent, silent_say
+from stainproof.runs.folder import RunFolder
+from stainproof.runs.shipped import find_run
+from stainproof.shift.lab import Lab
 from stainproof.text import quote_formula
 
 SUFFIXES = (".csv", ".parquet", ".jsonl")
@@ -34,6 +41,8 @@ def predict(
     engine: str = "auto",
     inference: InferenceConfig | None = None,
     bits: int = 0,
+    lab: Lab | str | Path | None = None,
+    error: str | float | None = None,
     track: Track = silent,
     say: Say = silent_say,
 ) -> tuple[int, int]:
@@ -49,25 +58,57 @@ def predict(
         inference: Test-time augmentation and filter.
         bits: Number of bits that the values of 16-bit files use; 0: that of the files, or found
             from the largest value.
+        lab: A laboratory profile or its file, by which images are standardised first.
+        error: Largest error among the answered images, such as `"2%"` or 0.02: images of less
+            confidence than guarantees it on the images that the run was calibrated on get the label
+            `uncertain`; see `calibration.abstention`.
         track: Shows progress.
-        say: Called with a note for each kind of file that is skipped in a folder.
+        say: Called with a note for each kind of file that is skipped in a folder, and with what
+            `error` guarantees and leaves to a person.
 
     Returns:
         The number of rows, and how many of them are images that could not be read.
 
     Raises:
-        CheckpointError: The run folder cannot be used.
-        ConfigError: The engine is unknown or not installed, or `bits` is not allowed.
+        CheckpointError: The run folder or the profile cannot be used.
+        ConfigError: The engine is unknown or not installed, `bits` is not allowed, or `error`
+            cannot be guaranteed.
         DataError: A path matches no image, or the suffix of the table is unknown.
     """
     path = Path(out)
     check_suffix(path)
     check_bits(bits)
     paths = stream.find(images, say)
-    classifier = Classifier.load(run, engine, inference)
-    decoded = stream.read(paths, classifier.preprocessing, bits)
+    classifier = Classifier.load(run, engine, inference, lab=lab)
+    threshold = 0.0
+    if error is not None:
+        threshold = _find_threshold(run, classifier, engine, parse_share(error, "error"), say)
+    decoded = stream.read(paths, classifier.preprocessing, bits, classifier.standardise)
     items = track(decoded, "predicting", len(paths))
-    return write_predictions(classifier, items, path)
+    num_rows, num_errors, num_uncertain = write_predictions(classifier, items, path, threshold)
+    if error is not None:
+        num_images = num_rows - num_errors
+        say(f"{num_uncertain:,} of {num_images:,} images are uncertain; a person must look at them")
+    return num_rows, num_errors
+
+
+def _find_threshold(
+    run: str | Path, classifier: Classifier, engine: str, error: float, say: Say
+) -> float:
+    """Return the confidence from which images are answered, and say what it guarantees."""
+    changes = classifier.inference.describe() or ("engine int8" if engine == INT8 else "")
+    if changes:
+        raise ConfigError(f"error: cannot be guaranteed with {changes}; leave it out")
+    if UNCERTAIN in classifier.classes:
+        raise ConfigError(f"error: the model has a class of the name {UNCERTAIN!r}")
+    calibration = read_calibration(RunFolder(find_run(run)))
+    if calibration is None:
+        raise ConfigError(
+            f"error: {run} is not calibrated; calibrate it with stainproof calibrate {run} DATA"
+        )
+    found = find_threshold(calibration, error)
+    say(f"{found.describe()}; fitted on {calibration.source}")
+    return found.confidence
 
 
 def check_bits(bits: int) -> None:
@@ -95,8 +136,9 @@ def write_predictions(
     classifier: Classifier,
     items: Iterable[Item],
     path: Path,
+    min_confidence: float = 0.0,
     metadata: dict[str, str] | None = None,
-) -> tuple[int, int]:
+) -> tuple[int, int, int]:
     """Predict a stream of images and write a table.
 
     The columns are `name`, `label`, one probability for each class, and `error`. The row of an
@@ -105,12 +147,13 @@ def write_predictions(
 
     Args:
         classifier: The classifier.
-        items: Images or errors, in order.
+        items: Standardised images or errors, in order.
         path: File to write, atomically; its suffix chooses the format.
+        min_confidence: Images of less confidence have the label `uncertain`.
         metadata: Texts for the footer of a Parquet file.
 
     Returns:
-        The number of rows, and how many of them are errors.
+        The number of rows, how many of them are errors, and how many are uncertain.
 
     Raises:
         DataError: The suffix is unknown.
@@ -125,15 +168,17 @@ def write_predictions(
         ],
         metadata,
     )
-    num_rows = num_errors = 0
+    num_rows = num_errors = num_uncertain = 0
     stream = iter(items)
     files.check_writable(path)
     with files.atomic_path(path) as part, _open_writer(part, path.suffix.lower(), columns) as write:
         while chunk := tuple(islice(stream, CHUNK_SIZE)):
-            write(_predict_chunk(classifier, chunk, columns))
+            table = _predict_chunk(classifier, chunk, columns, min_confidence)
+            write(table)
+            num_uncertain += table["label"].to_pylist().count(UNCERTAIN) if min_confidence else 0
             num_rows += len(chunk)
             num_errors += sum(item.rgb is None for item in chunk)
-    return num_rows, num_errors
+    return num_rows, num_errors, num_uncertain
 
 
 @contextmanager
@@ -167,17 +212,21 @@ def _quote_formulas(table: pyarrow.Table) -> pyarrow.Table:
 
 
 def _predict_chunk(
-    classifier: Classifier, chunk: tuple[Item, ...], columns: pyarrow.Schema
+    classifier: Classifier,
+    chunk: tuple[Item, ...],
+    columns: pyarrow.Schema,
+    min_confidence: float,
 ) -> pyarrow.Table:
     images = [item.rgb for item in chunk if item.rgb is not None]
-    probs: Iterator[np.ndarray] = iter(classifier.predict_proba(images) if images else ())
+    probs: Iterator[np.ndarray] = iter(classifier.predict_standardised(images) if images else ())
     rows = []
     for item in chunk:
         if item.rgb is None:
             rows.append({"name": item.name, "error": item.error})
             continue
         values = next(probs)
-        label = classifier.classes[int(values.argmax())]
+        is_certain = values.max() >= min_confidence
+        label = classifier.classes[int(values.argmax())] if is_certain else UNCERTAIN
         by_class = dict(zip(classifier.classes, values.tolist(), strict=True))
         rows.append({"name": item.name, "label": label, **by_class})
     return pyarrow.Table.from_pylist(rows, schema=columns)

@@ -11,6 +11,6 @@ def load_teacher(folder: str, threads: int | None = None) -> Classifier:
         ConfigError: The folder contains no usable classifier.
     """
     try:
-        return Classifier.load(folder, threads=threads)
+        return Classifier.load(folder, threads=threads, calibrated=False)
     except CheckpointError as error:
         raise ConfigError(f"training.teacher: {error}") from error

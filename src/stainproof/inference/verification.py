@@ -16,6 +16,7 @@ from stainproof.runs.check import Check, compare
 from stainproof.runs.ensemble import Ensemble, is_ensemble
 from stainproof.runs.folder import RunFolder
 from stainproof.runs.manifest import HashedFolder, hash_of
+from stainproof.runs.shipped import find_run
 
 MAX_DIFFERENCE = 1e-4
 """Largest difference of the probabilities of two exact engines."""
@@ -38,7 +39,7 @@ def verify(run: str | Path) -> list[Check]:
     Raises:
         CheckpointError: There is no such folder, or a training is writing to it.
     """
-    folder = RunFolder(run)
+    folder = RunFolder(find_run(run))
     folder.check_exists()
     if not is_ensemble(folder.path):
         return _verify_run(folder)
@@ -62,7 +63,12 @@ def _verify_run(run: RunFolder) -> list[Check]:
         card = run.read_card()
     except StainproofError as error:
         return [*checks, Check("card", "failed", str(error))]
-    named = {run.best: card.weights_sha256, run.onnx: card.onnx_sha256, run.int8: card.int8_sha256}
+    named = {
+        run.best: card.weights_sha256,
+        run.onnx: card.onnx_sha256,
+        run.int8: card.int8_sha256,
+        run.calibration: card.calibration_sha256,
+    }
     comparisons = (
         *((f"card and {path.name}", _named(run, path, sha256)) for path, sha256 in named.items()),
         ("card and splits.csv", _split(run, card)),

@@ -6,7 +6,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from stainproof.evaluation.result import ReliabilityBin
 from stainproof.reports.drawing import (
@@ -181,6 +181,29 @@ def reliability(bins: Sequence[ReliabilityBin]) -> str:
         f"confidence {item.confidence:.0%}, accuracy {item.accuracy:.0%}" for item in bins
     )
     return to_svg(figure, f"Reliability diagram: {listed}.")
+
+
+@matplotlib.rc_context(STYLE)
+def risk(shares: Sequence[float], errors: Sequence[float]) -> str:
+    """Draw the error among answered images by the share that is answered.
+
+    Args:
+        shares: Shares of the images that are answered, ascending, 0 to 1.
+        errors: Error among them, 0 to 1.
+    """
+    figure, axes = new_figure(430, 270)
+    axes.plot(shares, errors, color=COLOURS["bad"], drawstyle="steps-post")
+    axes.set_xlim(0, 1.02)
+    axes.set_ylim(0, max(0.01, 1.1 * max(errors)))
+    percent_axis(axes.xaxis)
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=1, symbol=" %"))
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.set_xlabel("images answered")
+    axes.set_ylabel("wrong among them")
+    axes.spines["left"].set_visible(False)
+    return to_svg(
+        figure, f"Error among answered images; if all are answered it is {errors[-1]:.1%}."
+    )
 
 
 @matplotlib.rc_context(STYLE)

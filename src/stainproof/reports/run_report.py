@@ -7,6 +7,8 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from stainproof.calibration.abstention import count_answers
+from stainproof.calibration.record import Calibration, read_calibration
 from stainproof.errors import CheckpointError
 from stainproof.evaluation.intervals import difference
 from stainproof.evaluation.result import ClassMetrics, Evaluation, Mistake
@@ -55,6 +57,7 @@ class Section:
     confused_pairs: tuple[tuple[str, str, int, float], ...]
     """True class, predicted class, count, share of the true class; empty beside a small matrix."""
     reliability: Markup
+    uncalibrated_reliability: Markup | None
     mistakes: tuple[tuple[Mistake, str], ...]
     """Each with its picture as a data URI."""
 
@@ -91,6 +94,7 @@ def render(run: RunFolder, evaluations: Sequence[Path]) -> str:
     ]
     away = [one for one in sections if not one.is_home and not one.has_other_weights]
     ranked = _rank_classes(results, card.classes)
+    calibration = read_calibration(run)
     return render_page(
         "run_report.html.jinja",
         source=card.data.source,
@@ -107,7 +111,17 @@ def render(run: RunFolder, evaluations: Sequence[Path]) -> str:
         examples=_examples(run, ranked),
         curves=_curves(history, None if card.mean_of else card.best.epoch),
         comparison=_comparison(results, ranked),
+        calibration=calibration,
+        answered=wording.answered(calibration) if calibration else (),
+        risk=_risk(calibration) if calibration else None,
     )
+
+
+def _risk(calibration: Calibration) -> Markup:
+    """Draw the error among answered images by the share of the images answered."""
+    _, num_answered, num_wrong = count_answers(calibration)
+    shares = num_answered / calibration.num_images
+    return Markup(figures.risk(shares.tolist(), (num_wrong / num_answered).tolist()))
 
 
 def _find_home(results: Sequence[Evaluation], card: Card) -> Evaluation | None:
@@ -140,6 +154,11 @@ def _section(
         confusion=Markup(_worst_confusion(result) if is_large else _full_confusion(result)),
         confused_pairs=tuple(_confused_pairs(result)),
         reliability=Markup(figures.reliability(result.reliability)),
+        uncalibrated_reliability=(
+            Markup(figures.reliability(result.uncalibrated_reliability))
+            if result.uncalibrated_reliability
+            else None
+        ),
         mistakes=tuple(zip(result.mistakes, pictures, strict=True)),
     )
 

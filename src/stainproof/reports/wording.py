@@ -2,6 +2,9 @@
 
 from collections.abc import Sequence
 
+from stainproof.calibration.abstention import find_threshold
+from stainproof.calibration.record import Calibration
+from stainproof.errors import ConfigError
 from stainproof.evaluation.result import Evaluation
 from stainproof.reports.frame import percent, points
 from stainproof.runs.artefact import Estimate
@@ -9,6 +12,25 @@ from stainproof.runs.card import Card
 
 CALIBRATION_TOLERANCE = 0.01
 """Difference of mean confidence and accuracy below which a model is called well calibrated."""
+
+
+ERRORS = (0.005, 0.01, 0.02, 0.05, 0.1)
+"""Errors among answered images in the table of abstention."""
+
+
+def answered(calibration: Calibration) -> list[tuple[str, str, str, str]]:
+    """Return error, threshold, share answered and images of 1,000 that a person must look at."""
+    rows = []
+    for error in ERRORS:
+        try:
+            found = find_threshold(calibration, error)
+        except ConfigError:
+            rows.append((f"{100 * error:g} %", "cannot be guaranteed", "", ""))
+            continue
+        share = found.num_answered / found.num_images
+        left = f"{1000 * (1 - share):.0f}"
+        rows.append((f"{100 * error:g} %", f"{found.confidence:.4f}", percent(share), left))
+    return rows
 
 
 def verdict(

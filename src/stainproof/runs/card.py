@@ -8,6 +8,7 @@ from stainproof.config.schema import NetworkConfig, Preprocessing
 from stainproof.errors import shortened
 from stainproof.labels import TABLE_COLUMNS
 from stainproof.provenance import Provenance
+from stainproof.runs.appearance import Appearance
 from stainproof.runs.artefact import SCHEMA_VERSION, Artefact, Described
 from stainproof.runs.history import EpochRecord
 from stainproof.runs.upgrade import upgrade_card
@@ -46,6 +47,8 @@ class Card(Described):
     """Hash of the ONNX model; empty until training has ended."""
     int8_sha256: str = ""
     """Hash of the quantised model; empty until `quantise` has kept one."""
+    calibration_sha256: str = ""
+    """Hash of `calibration.json`; empty if the probabilities are not calibrated."""
     engine: str = "torch"
     """Default inference engine: the fastest of those installed after training."""
     best: EpochRecord
@@ -60,6 +63,8 @@ class Card(Described):
     threads: int
     precision: str
     """Precision of training steps: `float32`, or `bfloat16` for most operations of a step."""
+    appearance: Appearance | None = None
+    """What was measured on the training images, with which profiles compare other laboratories."""
     provenance: Provenance
 
     @field_validator("classes")

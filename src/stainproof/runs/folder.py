@@ -1,6 +1,6 @@
 """A run folder: what it contains, and the only code that writes to it.
 
-    manifest.json        SHA-256 of the files below up to best.int8.onnx, see `runs.manifest`
+    manifest.json        SHA-256 of the files below up to calibration.json, see `runs.manifest`
     card.json            classes, preprocessing, network, training data, hashes of the weights
     config.toml          all settings of the training
     history.jsonl        one record per epoch
@@ -12,6 +12,7 @@
     epochs/              weights of every epoch, if `training.keep_every_epoch` is set
     best.onnx            the selected weights as ONNX, batch normalisation folded
     best.int8.onnx       the same in 8 bits, if `quantise` kept it
+    calibration.json     temperature of the probabilities, and what abstention needs
     examples/            a few training images of every class
     audit/               the audit of the training images, if there was one
     home/                evaluations on the run's own validation and test split
@@ -72,6 +73,7 @@ class RunFolder(HashedFolder):
         self.state = self.path / "state.safetensors"
         self.onnx = self.path / "best.onnx"
         self.int8 = self.path / "best.int8.onnx"
+        self.calibration = self.path / "calibration.json"
         self.audit = self.path / "audit"
         self.examples = self.path / "examples"
         self.home = self.path / "home"
@@ -173,7 +175,7 @@ class RunFolder(HashedFolder):
     def write_card(self, card: Card) -> None:
         """Write the card, and remove the weights that only the previous card named."""
         self.put_bytes(self.card, card.to_json())
-        for path in (self.best, self.onnx, self.int8):
+        for path in self._named_by_card():
             _previous(path).unlink(missing_ok=True)
         self.settle()
 
@@ -278,7 +280,7 @@ class RunFolder(HashedFolder):
         self.put(path, write)
 
     def write_model(self, path: Path, model: bytes) -> str:
-        """Write an ONNX model, `onnx` or `int8`, and return its SHA-256."""
+        """Write a file that the card names, `onnx`, `int8` or `calibration`; return its SHA-256."""
         self._keep_named(path)
         return self.put_bytes(path, model)
 
@@ -286,7 +288,7 @@ class RunFolder(HashedFolder):
         """Read weights or a model that the card names.
 
         Args:
-            path: `best`, `onnx` or `int8`.
+            path: `best`, `onnx`, `int8` or `calibration`.
             sha256: The SHA-256 in the card.
 
         Raises:
@@ -303,19 +305,26 @@ class RunFolder(HashedFolder):
 
     def _keep_named(self, path: Path) -> None:
         """Keep the version on disk of weights or a model if the card names it."""
-        if path not in (self.best, self.onnx, self.int8) or not path.is_file():
+        if path not in self._named_by_card() or not path.is_file():
             return
         try:
             card = self.read_card()
         except CheckpointError:  # no card names anything
             return
-        if files.sha256_of(path) in (card.weights_sha256, card.onnx_sha256, card.int8_sha256):
+        named = (
+            card.weights_sha256, card.onnx_sha256, card.int8_sha256, card.calibration_sha256,
+        )  # fmt: skip
+        if files.sha256_of(path) in named:
             kept = _previous(path)
             kept.unlink(missing_ok=True)
             try:
                 os.link(path, kept)
             except OSError:  # a file system without hard links
                 files.write_bytes(kept, path.read_bytes())
+
+    def _named_by_card(self) -> tuple[Path, ...]:
+        """Return the files that the card names by their SHA-256."""
+        return self.best, self.onnx, self.int8, self.calibration
 
     def write_example(self, class_name: str, rank: int, rgb: NDArray[np.uint8]) -> None:
         """Write one training image, uint8 (height, width, 3), for the report."""

@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 import pyarrow.parquet
 from pydantic import Field
 
-from stainproof.config.schema import InferenceConfig, Preprocessing
+from stainproof.config.schema import InferenceConfig
 from stainproof.data import stream
 from stainproof.data.bit_depth import bits_used
 from stainproof.data.stream import Item
@@ -38,6 +38,7 @@ from stainproof.scale.storage import (
     shown,
     write_file,
 )
+from stainproof.shift.lab import Lab, read_lab
 
 MANIFEST_FILE = "_manifest.json"
 PART_SIZE = 1000
@@ -65,6 +66,8 @@ class Manifest(Artefact):
     part_size: int
     engine: str
     inference: InferenceConfig
+    lab: Lab | None
+    """The laboratory profile by which images are standardised."""
     bits: int
     provenance: Provenance
     parts: tuple[Part, ...] = ()
@@ -85,6 +88,7 @@ def predict_on_cluster(
     engine: str = "auto",
     inference: InferenceConfig | None = None,
     bits: int = 0,
+    lab: Lab | str | Path | None = None,
     part_size: int = PART_SIZE,
     track: Track = silent,
     say: Say = silent_say,
@@ -104,6 +108,7 @@ def predict_on_cluster(
         inference: Test-time augmentation and filter.
         bits: Number of bits that the values of 16-bit files use; 0: that of the files, or found
             from the largest value. In an object storage 0 stands for 16.
+        lab: A laboratory profile or its file, by which images are standardised first.
         part_size: Number of images of a part; an npz file is a part of its own.
         track: Shows progress.
         say: Called with a note for each kind of file that is skipped in a folder.
@@ -121,7 +126,8 @@ def predict_on_cluster(
     if Path(place).suffix.lower() in SUFFIXES or Path(place).is_file():
         raise ConfigError(f"{place}: with --ray, --out names a folder for Parquet files")
     check_bits(bits)
-    classifier = Classifier.load(run, engine, inference)
+    lab = read_lab(lab)
+    classifier = Classifier.load(run, engine, inference, lab=lab)
     names = _find(images, say)
     local = [Path(name) for name in names if not is_address(name)]
     manifest = Manifest(
@@ -132,6 +138,7 @@ def predict_on_cluster(
         part_size=part_size,
         engine=engine,
         inference=classifier.inference,
+        lab=lab,
         bits=bits or bits_used(local),
         provenance=collect(),
     )
@@ -190,11 +197,14 @@ def _predict_part(run: str, manifest: Manifest, out: str, index: int, names: lis
     file, key = f"part-{index:05d}.parquet", manifest.key()
     content = read_file(out, file)
     if content is None or (part := _read_part(content, file, key)) is None:
-        classifier = _load(run, manifest.weights_sha256, manifest.engine, manifest.inference)
+        lab = manifest.lab.model_dump_json() if manifest.lab else ""
+        classifier = _load(run, manifest.weights_sha256, manifest.engine, manifest.inference, lab)
         with TemporaryDirectory(prefix="stainproof-") as folder:
-            items = _read(names, classifier.preprocessing, manifest.bits, Path(folder))
+            items = _read(names, classifier, manifest.bits, Path(folder))
             table = Path(folder) / file
-            num_rows, num_errors = write_predictions(classifier, items, table, {KEY: key})
+            num_rows, num_errors, _ = write_predictions(
+                classifier, items, table, metadata={KEY: key}
+            )
             write_file(out, file, table.read_bytes())
         part = Part(file=file, num_rows=num_rows, num_errors=num_errors)
     return part
@@ -213,27 +223,29 @@ def _read_part(content: bytes, file: str, key: str) -> Part | None:
 
 
 @lru_cache(1)
-def _load(run: str, weights_sha256: str, engine: str, inference: InferenceConfig) -> Classifier:
-    """Load a model once in a process.
+def _load(
+    run: str, weights_sha256: str, engine: str, inference: InferenceConfig, lab: str
+) -> Classifier:
+    """Load a model once in a process; the profile is given as JSON.
 
     Raises:
         ConfigError: The machine has other weights at this path.
     """
-    classifier = Classifier.load(run, engine, inference)
+    profile = Lab.model_validate_json(lab) if lab else None
+    classifier = Classifier.load(run, engine, inference, lab=profile)
     if classifier.weights_sha256 != weights_sha256:
         raise ConfigError(f"{run}: has other weights on another machine of the cluster")
     return classifier
 
 
-def _read(
-    names: Sequence[str], preprocessing: Preprocessing, bits: int, folder: Path
-) -> Iterator[Item]:
+def _read(names: Sequence[str], classifier: Classifier, bits: int, folder: Path) -> Iterator[Item]:
     """Yield the images of a part, those of an object storage under their addresses."""
     if not is_address(names[0]):
-        yield from stream.read([Path(name) for name in names], preprocessing, bits)
+        paths = [Path(name) for name in names]
+        yield from stream.read(paths, classifier.preprocessing, bits, classifier.standardise)
         return
     paths = copy_files(names, folder)
-    items = stream.read(paths, preprocessing, bits)
+    items = stream.read(paths, classifier.preprocessing, bits, classifier.standardise)
     for name, path, item in zip(names, paths, items, strict=True):
         error = item.error.replace(str(path), shown(name))
         yield replace(item, name=shown(name), error=error)

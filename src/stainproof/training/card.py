@@ -8,11 +8,15 @@ from stainproof.config.schema import Config
 from stainproof.data.dataset import Dataset
 from stainproof.data.splits import Split
 from stainproof.models.network import num_parameters
+from stainproof.runs.appearance import Appearance
 from stainproof.runs.card import Card, DataSummary
 from stainproof.runs.folder import RunFolder
+from stainproof.shift.appearance import measure_appearance
 from stainproof.training.loop import TrainingResult
 
 EXAMPLES_PER_CLASS = 6
+MAX_MEASURED = 256
+"""Training images whose appearance is measured."""
 
 
 def make_card(
@@ -21,6 +25,7 @@ def make_card(
     summary: DataSummary,
     network: nn.Module,
     result: TrainingResult,
+    appearance: Appearance,
 ) -> Card:
     """Return the card of a run in its current state."""
     return Card(
@@ -38,6 +43,7 @@ def make_card(
         seed=config.seed,
         threads=result.compute.threads,
         precision=result.compute.precision,
+        appearance=appearance,
         provenance=provenance.collect(),
     )
 
@@ -52,6 +58,12 @@ def summarise_data(data: Dataset, split: Split, parts: dict[str, Dataset]) -> Da
         class_counts={name: part.class_counts() for name, part in parts.items() if len(part)},
         notes=data.notes,
     )
+
+
+def measure_training_images(data: Dataset, seed: int) -> Appearance:
+    """Measure a random sample of the training images, see `shift.appearance`."""
+    chosen = np.random.default_rng(seed).permutation(len(data))[:MAX_MEASURED]
+    return measure_appearance(data.images[np.sort(chosen)])
 
 
 def write_examples(run: RunFolder, data: Dataset) -> None:

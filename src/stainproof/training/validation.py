@@ -48,6 +48,20 @@ def selection_accuracy(validation: Validation | EpochRecord) -> float:
     return validation.val_accuracy if augmented is None else augmented
 
 
+def augment_validation(images: Images, config: Config) -> Images | None:
+    """Return the augmented validation set of a run; None if it does not validate on one.
+
+    Args:
+        images: Its validation images, uint8 (n, size, size, 3).
+        config: Its settings; the same seed gives the same images.
+    """
+    if config.augment.validation == "none":
+        return None
+    recipe = Recipe.model_validate(RECIPES[config.augment.validation])
+    augmenter = Augmenter(images, recipe, config.seed)
+    return augmenter.batch(np.arange(len(images)), VALIDATION_EPOCH)
+
+
 class Validator:
     """Evaluates weights on fixed images, so that epochs can be compared."""
 
@@ -57,10 +71,9 @@ class Validator:
         self.network = copy.deepcopy(network).eval()
         self.labels = torch.from_numpy(val.labels)
         self.worlds: list[Images] = [val.images]
-        if config.augment.validation != "none":
-            recipe = Recipe.model_validate(RECIPES[config.augment.validation])
-            augmenter = Augmenter(val.images, recipe, config.seed)
-            self.worlds.append(augmenter.batch(np.arange(len(val)), VALIDATION_EPOCH))
+        augmented = augment_validation(val.images, config)
+        if augmented is not None:
+            self.worlds.append(augmented)
 
     @torch.no_grad()
     def __call__(self, state: dict[str, Tensor]) -> Validation:

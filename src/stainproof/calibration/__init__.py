@@ -1,0 +1,1 @@
+"""Calibration: probabilities that match the share of right predictions, and abstention."""

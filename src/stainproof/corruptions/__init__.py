@@ -1,0 +1,1 @@
+"""The corruption benchmark: for evaluation only, training and augmentation never import it."""

@@ -1,0 +1,243 @@
+"""Evaluation on corrupted images: balanced accuracy by corruption and severity."""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from stainproof import files, provenance
+from stainproof.calibration.error import expected_calibration_error
+from stainproof.config.schema import InferenceConfig, Preprocessing, SourceConfig
+from stainproof.corruptions.bloodmnist import (
+    CORRUPTIONS,
+    SEVERITIES,
+    SIZE_PX,
+    corrupt,
+)
+from stainproof.data import sources
+from stainproof.data.class_map import map_unknown_classes
+from stainproof.data.images import Images, to_square
+from stainproof.data.listing import Listing
+from stainproof.data.parallel import in_order
+from stainproof.errors import ConfigError
+from stainproof.evaluation.intervals import bias_corrected
+from stainproof.inference.classifier import Classifier
+from stainproof.labels import match_classes
+from stainproof.progress import Track, silent
+from stainproof.provenance import Provenance
+from stainproof.runs.artefact import SCHEMA_VERSION, Described, Estimate
+from stainproof.runs.folder import RunFolder
+from stainproof.runs.shipped import evaluations_of, find_run
+from stainproof.shift.lab import Lab
+
+CORRUPTIONS_FILE = "corruptions.json"
+CHUNK_SIZE = 256
+"""Images that are in memory at once."""
+NUM_RESAMPLES = 1000
+CASES = (("", 0), *((name, severity) for name in CORRUPTIONS for severity in SEVERITIES))
+"""Corruption and severity; the images as they are first."""
+
+Labels = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+class CorruptionEvaluation(Described):
+    """The evaluation of a model on corrupted copies of one source."""
+
+    schema_version: int = Field(SCHEMA_VERSION, ge=SCHEMA_VERSION, le=SCHEMA_VERSION)
+    source: str
+    num_images: int
+    weights_sha256: str
+    seed: int
+    clean: Estimate
+    """Balanced accuracy on the images as they are, resized to 224 px and back."""
+    mean: Estimate
+    """Mean balanced accuracy over all corruptions and severities."""
+    balanced_error: Estimate
+    """BE: the mean over corruptions of the balanced error divided by that of AlexNet (Di Salvo et
+    al. 2024, equation 2); below 1 is better than AlexNet.
+    """
+    balanced_accuracy: dict[str, tuple[float, ...]]
+    """Corruption -> balanced accuracy at each severity."""
+    calibration_error: dict[str, tuple[float, ...]]
+    """Corruption -> expected calibration error at each severity."""
+    provenance: Provenance
+
+    def describe(self) -> dict[str, str]:
+        """Return source and metrics as text."""
+        error = self.balanced_error
+        return {
+            "source": f"{self.source}, {self.num_images:,} images, 11 corruptions, 5 severities",
+            "balanced accuracy": f"{self.mean.percent()}; not corrupted {self.clean.percent()}",
+            "BE": f"{error.value:.3f} ({error.low:.3f} to {error.high:.3f}); AlexNet 1",
+            "mean calibration error": f"{100 * self.mean_calibration_error:.1f} %",
+        }
+
+    @property
+    def mean_calibration_error(self) -> float:
+        """Mean expected calibration error over all corruptions and severities."""
+        return float(np.mean(list(self.calibration_error.values())))
+
+
+def evaluate_corruptions(
+    run: str | Path,
+    source: str | Path,
+    out: str | Path | None = None,
+    *,
+    seed: int = 0,
+    engine: str = "auto",
+    inference: InferenceConfig | None = None,
+    options: SourceConfig = sources.AS_GUESSED,
+    lab: Lab | str | Path | None = None,
+    track: Track = silent,
+) -> CorruptionEvaluation:
+    """Evaluate a run on corrupted copies of a labelled source; write `corruptions.json`.
+
+    The corruptions are the eleven of MedMNIST-C for blood cells, each at five severities.
+
+    Args:
+        run: The folder of a run or an ensemble, or the name of a shipped model.
+        source: Labelled images; of a source with a split of its own, its test part.
+        out: Folder to write to; by default one in the run folder; of a shipped model one in
+            `evaluations/MODEL` in the current directory.
+        seed: Seed of the corruptions and of the bootstrap intervals, 0 or more.
+        engine: The inference engine, as in `Classifier.load`.
+        inference: Test-time augmentation and filter.
+        options: How the source is read, as in `evaluate`.
+        lab: A laboratory profile or its file, by which images are standardised first.
+        track: Shows progress.
+
+    Raises:
+        ConfigError: The seed is below 0, or the engine is unknown or not installed.
+        CheckpointError: The run folder or the profile cannot be used.
+        DataError: An image cannot be read, or has a class that the model does not know.
+    """
+    if seed < 0:
+        raise ConfigError(f"seed must be 0 or more, got {seed}")
+    evaluated = RunFolder(find_run(run))
+    evaluated.check_not_in_training()
+    classifier = Classifier.load(evaluated.path, engine, inference, lab=lab)
+    listing = sources.test_part(sources.list_source(source, track, options=options))
+    listing = map_unknown_classes(listing, classifier.classes)
+    folder = Path(out) if out else evaluations_of(evaluated) / f"{listing.source}, corrupted"
+    return evaluate_corrupted(classifier, listing, folder, seed=seed, track=track)
+
+
+def evaluate_corrupted(
+    classifier: Classifier,
+    listing: Listing,
+    out: Path,
+    *,
+    seed: int = 0,
+    track: Track = silent,
+) -> CorruptionEvaluation:
+    """Evaluate a classifier on the images of a source under every corruption and severity.
+
+    Images are resized to 224 px, at which the corruptions are defined, corrupted, and brought to
+    the input size by the classifier. At most 256 images are in memory.
+
+    Args:
+        classifier: The classifier.
+        listing: Labelled images; may have fewer classes than the model.
+        out: Folder to write `corruptions.json` to.
+        seed: Seed of the corruptions and of the bootstrap.
+        track: Shows progress.
+
+    Raises:
+        DataError: An image cannot be read, or has a class that the model does not know.
+    """
+    positions = match_classes(listing.classes, classifier.classes)
+    labels = np.array(positions)[listing.labels]
+    files.check_writable(out / CORRUPTIONS_FILE)
+    probs = predict_corrupted(classifier, listing, seed, track)
+    is_right = probs.argmax(axis=2) == labels
+    result = CorruptionEvaluation(
+        source=listing.source,
+        num_images=len(listing),
+        weights_sha256=classifier.weights_sha256,
+        seed=seed,
+        **_summarise(is_right, labels, seed),
+        calibration_error=_by_corruption(
+            np.array([expected_calibration_error(labels, one) for one in probs])
+        ),
+        provenance=provenance.collect(),
+    )
+    result.write(out / CORRUPTIONS_FILE)
+    return result
+
+
+def predict_corrupted(
+    classifier: Classifier, listing: Listing, seed: int = 0, track: Track = silent
+) -> NDArray[np.float32]:
+    """Return probabilities float32 (56, N, classes) of the N images of a source in all `CASES`."""
+    probs = np.empty((len(CASES), len(listing), len(classifier.classes)), dtype=np.float32)
+    num_chunks = -(-len(listing) // CHUNK_SIZE)
+    work = _chunks(classifier, listing)
+    for case, start, images in track(work, f"corrupting {listing.source}", num_chunks * len(CASES)):
+        change = partial(_corrupt, case, seed, classifier.preprocessing)
+        changed = list(in_order(change, enumerate(images, start)))
+        probs[case, start : start + len(images)] = classifier.predict_standardised(changed)
+    return probs
+
+
+def _chunks(classifier: Classifier, listing: Listing) -> Iterator[tuple[int, int, list[Images]]]:
+    """Yield case, position of the first image, and images of 224 px, a few hundred at a time."""
+    preprocessing = classifier.preprocessing.model_copy(update={"size_px": SIZE_PX})
+
+    def read(index: int) -> Images:
+        return to_square(classifier.standardise(listing.read(index).rgb), preprocessing)
+
+    for start in range(0, len(listing), CHUNK_SIZE):
+        images = list(in_order(read, range(start, min(start + CHUNK_SIZE, len(listing)))))
+        for case in range(len(CASES)):
+            yield case, start, images
+
+
+def _corrupt(
+    case: int, seed: int, preprocessing: Preprocessing, numbered: tuple[int, Images]
+) -> Images:
+    (name, severity), (index, rgb) = CASES[case], numbered
+    changed = corrupt(rgb, name, severity, seed, index) if name else rgb
+    return to_square(changed, preprocessing)
+
+
+def _summarise(is_right: NDArray[np.bool_], labels: Labels, seed: int) -> dict[str, object]:
+    """Return the balanced accuracies, with bootstrap intervals over images."""
+    rng = np.random.default_rng(seed)
+    num = len(labels)
+    values = _balanced_accuracies(is_right, labels, np.ones((1, num)))
+    weights = rng.multinomial(num, np.full(num, 1 / num), size=NUM_RESAMPLES)
+    drawn = _balanced_accuracies(is_right, labels, weights.astype(np.float64))
+    return {
+        "clean": bias_corrected(float(values[0, 0]), drawn[:, 0]),
+        "mean": bias_corrected(float(values[0, 1:].mean()), drawn[:, 1:].mean(axis=1)),
+        "balanced_error": bias_corrected(float(_be(values)[0]), _be(drawn)),
+        "balanced_accuracy": _by_corruption(values[0]),
+    }
+
+
+def _balanced_accuracies(is_right: NDArray[np.bool_], labels: Labels, weights: Floats) -> Floats:
+    """Return the balanced accuracy (resamples, cases) for weights of images (resamples, N)."""
+    recalls = []
+    for label in np.unique(labels):
+        members = labels == label
+        present = weights[:, members].sum(axis=1, keepdims=True)
+        hits = weights[:, members] @ is_right[:, members].T
+        recalls.append(np.where(present > 0, hits / np.maximum(present, 1), np.nan))
+    return np.asarray(np.nanmean(recalls, axis=0))
+
+
+def _be(accuracies: Floats) -> Floats:
+    """Return BE for balanced accuracies (resamples, cases)."""
+    errors = 1 - accuracies[:, 1:].reshape(-1, len(CORRUPTIONS), len(SEVERITIES)).mean(axis=2)
+    alexnet = np.array([one.alexnet_error for one in CORRUPTIONS.values()])
+    return np.asarray((errors / alexnet).mean(axis=1))
+
+
+def _by_corruption(values: Floats) -> dict[str, tuple[float, ...]]:
+    """Return values of all cases as corruption -> value at each severity."""
+    rows = values[1:].reshape(len(CORRUPTIONS), len(SEVERITIES)).tolist()
+    return {name: tuple(row) for name, row in zip(CORRUPTIONS, rows, strict=True)}

@@ -1,0 +1,80 @@
+"""Write corrupted copies of images."""
+
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from stainproof import files
+from stainproof.config.parsing import check_known
+from stainproof.config.schema import Preprocessing
+from stainproof.corruptions.bloodmnist import CORRUPTIONS, SEVERITIES, SIZE_PX
+from stainproof.corruptions.bloodmnist import corrupt as corrupt_image
+from stainproof.data.decoding import decode
+from stainproof.data.images import to_square
+from stainproof.data.parallel import in_order
+from stainproof.data.tree import scan
+from stainproof.errors import ConfigError, DataError
+from stainproof.progress import Say, Track, silent, silent_say
+
+
+def corrupt(
+    folder: str | Path,
+    out: str | Path,
+    *,
+    corruptions: Sequence[str] = tuple(CORRUPTIONS),
+    severities: Sequence[int] = (3,),
+    seed: int = 0,
+    track: Track = silent,
+    say: Say = silent_say,
+) -> int:
+    """Write corrupted copies of the images of a folder, as PNG of 224 x 224 px.
+
+    The copies of `DATA/class/cell.jpg` are `OUT/pixelate-3/class/cell.jpg.png` and so on, so that
+    every folder in `out` is a source.
+
+    Args:
+        folder: A folder of images, with or without class folders.
+        out: Folder to make.
+        corruptions: Names in `corruptions.bloodmnist.CORRUPTIONS`.
+        severities: 1 to 5 each.
+        seed: The same seed gives the same images; 0 or more.
+        track: Shows progress.
+        say: Called with a note for each kind of file that is skipped.
+
+    Returns:
+        The number of images written.
+
+    Raises:
+        ConfigError: A corruption is unknown, or a severity or the seed is out of range.
+        DataError: The folder has no images, an image cannot be read, or `out` is not empty.
+    """
+    for name in corruptions:
+        check_known(name, tuple(CORRUPTIONS), "corruption")
+    if seed < 0:
+        raise ConfigError(f"seed must be 0 or more, got {seed}")
+    for severity in severities:
+        if severity not in SEVERITIES:
+            raise ConfigError(f"severity must be 1 to 5, got {severity}")
+    source = Path(folder)
+    if not source.is_dir():
+        raise DataError(f"{source}: not a folder; give the folder of the images")
+    tree = scan(source)
+    for note in tree.notes():
+        say(f"{source}: {note}")
+    paths = sorted(tree.images)
+    if not paths:
+        raise DataError(f"{source}: no images there")
+    size = Preprocessing(size_px=SIZE_PX)
+    with files.new_folder(Path(out)) as made:
+
+        def write(index: int) -> None:
+            path = paths[index]
+            rgb = to_square(decode(path).rgb, size)
+            place = PurePosixPath(path.relative_to(source).as_posix() + ".png")
+            for name in corruptions:
+                for severity in severities:
+                    changed = corrupt_image(rgb, name, severity, seed, index)
+                    files.write_picture(made / f"{name}-{severity}" / place, changed)
+
+        for _ in track(in_order(write, range(len(paths))), "corrupting images", len(paths)):
+            pass
+    return len(paths) * len(corruptions) * len(severities)

@@ -1,0 +1,91 @@
+"""Make a differential count and write its results: the JSON file, the table and the page."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from stainproof import files
+from stainproof.config.schema import InferenceConfig
+from stainproof.data import stream
+from stainproof.evaluation.count import MARGIN_POINTS, THRESHOLD, check_settings, count_cells
+from stainproof.evaluation.count_result import COUNT_FILE, Count
+from stainproof.evaluation.misclassification import read_errors
+from stainproof.inference.classifier import Classifier
+from stainproof.progress import Say, Track, silent, silent_say
+from stainproof.shift.lab import Lab
+
+
+def count(
+    run: str | Path,
+    images: Sequence[str],
+    out: str | Path,
+    *,
+    confirmed: str | Path | None = None,
+    errors: str | Path | None = None,
+    threshold: float = THRESHOLD,
+    margin_points: float = MARGIN_POINTS,
+    seed: int = 0,
+    engine: str = "auto",
+    inference: InferenceConfig | None = None,
+    lab: Lab | str | Path | None = None,
+    bits: int = 0,
+    track: Track = silent,
+    say: Say = silent_say,
+) -> Count:
+    """Make a differential count of images of single cells; write it as JSON, table and page.
+
+    Args:
+        run: The folder of a run or an ensemble.
+        images: Paths or globs of image files, folders and npz files.
+        out: Folder for `count.json`, `cells.csv` and `count.html`.
+        confirmed: A table of cells that a person has confirmed or corrected, such as `cells.csv`
+            with a filled column `confirmed`; see `evaluation.counter.read_confirmed`.
+        errors: An evaluation of the model on labelled cells of this laboratory, from which its
+            errors are taken; by default that of the run's own test or validation images.
+        threshold: Probability below which an unconfirmed cell is unclassified, 0 to 1.
+        margin_points: Half width of an interval, in percentage points, that settles a class.
+        seed: Seed of the draws behind the intervals, 0 or more.
+        engine: The inference engine, as in `Classifier.load`.
+        inference: Test-time augmentation and filter.
+        lab: A laboratory profile or its file, by which images are standardised first.
+        bits: Number of bits that the values of 16-bit files use; 0: that of the files, or found.
+        track: Shows progress.
+        say: Called with a note for each kind of file that is skipped in a folder.
+
+    Returns:
+        The count, see `evaluation.count.Count`.
+
+    Raises:
+        CheckpointError: The run folder, the evaluation or the profile cannot be used.
+        ConfigError: A number is out of range, or the engine is not installed.
+        DataError: There is no image, or the table of confirmed cells cannot be used.
+    """
+    from stainproof.evaluation.counter import CELLS_FILE, predict_cells, read_confirmed, write_cells
+    from stainproof.reports.count_page import COUNT_PAGE_FILE, render_count
+
+    check_settings(threshold, margin_points, seed)
+    folder = Path(out)
+    known = read_confirmed(confirmed) if confirmed else {}
+    paths = stream.find(images, say)
+    classifier = Classifier.load(run, engine, inference, lab=lab)
+    found = read_errors(run, errors, classifier.classes, classifier.weights_sha256)
+    files.check_writable(folder / COUNT_FILE)
+    items = stream.read(paths, classifier.preprocessing, bits, classifier.standardise)
+    cells = predict_cells(classifier, track(items, "counting", len(paths)), known)
+    at = cells.positions(known)
+    result = count_cells(
+        cells.probs,
+        classifier.classes,
+        found,
+        confirmed=at,
+        threshold=threshold,
+        margin_points=margin_points,
+        num_unreadable=len(cells.unreadable),
+        lab=classifier.lab,
+        weights_sha256=classifier.weights_sha256,
+        seed=seed,
+    )
+    write_cells(folder / CELLS_FILE, cells, classifier.classes, at, threshold)
+    title = ", ".join(Path(one).name for one in images)
+    files.write_text(folder / COUNT_PAGE_FILE, render_count(result, title, cells.unsure))
+    result.write(folder / COUNT_FILE)
+    return result

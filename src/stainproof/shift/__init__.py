@@ -1,0 +1,1 @@
+"""How a laboratory takes its pictures: measured without labels, and standardised."""

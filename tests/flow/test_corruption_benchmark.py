@@ -1,0 +1,103 @@
+"""The corruption benchmark, as a user takes it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from stainproof import api, train
+from stainproof.corruptions.bloodmnist import CORRUPTIONS
+from stainproof.errors import ConfigError, DataError
+from stainproof.evaluation.corrupted import CorruptionEvaluation
+from tests.common.command import run_command
+from tests.common.tiny import tiny_config
+
+
+@pytest.fixture(scope="module")
+def run(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "first"
+    train(phantoms, folder, tiny_config("training.epochs=1"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return api.make_phantoms(tmp_path_factory.mktemp("data") / "few", 16, seed=5, size_px=32)
+
+
+@pytest.mark.slow
+def test_evaluate_measures_every_corruption_at_every_severity(
+    run: Path,
+    few: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    done = run_command(
+        monkeypatch, capfd, "evaluate", run, few, "--out", tmp_path / "eval", "--corruptions"
+    )
+
+    assert done.code == 0
+    found = CorruptionEvaluation.read(tmp_path / "eval" / "corruptions.json")
+    assert found.num_images == 16
+    assert list(found.balanced_accuracy) == list(CORRUPTIONS)
+    values = np.array(list(found.balanced_accuracy.values()))
+    assert values.shape == (11, 5)
+    assert found.mean.value == pytest.approx(values.mean())
+    errors = [one.alexnet_error for one in CORRUPTIONS.values()]
+    expected = np.mean((1 - values.mean(axis=1)) / errors)
+    assert found.balanced_error.value == pytest.approx(expected)
+    assert "stain_deposit" in done.out and "BE" in done.out
+
+
+@pytest.mark.slow
+def test_the_same_seed_gives_the_same_figures(run: Path, few: Path, tmp_path: Path) -> None:
+    first, again, other = (
+        api.evaluate_corruptions(run, few, tmp_path / name, seed=seed)
+        for name, seed in (("a", 1), ("b", 1), ("c", 2))
+    )
+
+    assert first.balanced_accuracy == again.balanced_accuracy
+    assert first.calibration_error == again.calibration_error
+    assert first.calibration_error != other.calibration_error
+
+
+def test_corrupt_writes_a_source_for_every_corruption_and_severity(
+    few: Path, tmp_path: Path
+) -> None:
+    num = api.corrupt(few, tmp_path / "out", corruptions=("pixelate", "bubble"), severities=(1, 5))
+
+    assert num == 64
+    made = {path.name for path in (tmp_path / "out").iterdir()}
+    assert made == {"pixelate-1", "pixelate-5", "bubble-1", "bubble-5"}
+    pictures = sorted((tmp_path / "out" / "bubble-5").rglob("*.png"))
+    assert len(pictures) == 16
+    assert {path.parent.name for path in pictures} == {path.name for path in few.iterdir()}
+    with Image.open(pictures[0]) as picture:
+        assert picture.size == (224, 224)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"corruptions": ("fog",)}, "unknown corruption"),
+        ({"severities": (6,)}, "severity must be 1 to 5, got 6"),
+        ({"seed": -1}, "seed must be 0 or more, got -1"),
+    ],
+)
+def test_unknown_corruptions_are_refused(
+    few: Path, tmp_path: Path, changes: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        api.corrupt(few, tmp_path / "out", **changes)  # type: ignore[arg-type]
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unreadable_image_leaves_nothing(few: Path, tmp_path: Path) -> None:
+    (tmp_path / "cells").mkdir()
+    (tmp_path / "cells" / "broken.png").write_bytes(b"no image")
+
+    with pytest.raises(DataError, match=r"broken\.png"):
+        api.corrupt(tmp_path / "cells", tmp_path / "out")
+    assert not (tmp_path / "out").exists()

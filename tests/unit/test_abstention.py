@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+from scipy.stats import binom
+
+from stainproof.calibration.abstention import SIGNIFICANCE, find_threshold
+from stainproof.calibration.record import Calibration, make_calibration
+from stainproof.errors import ConfigError
+
+ANY = make_calibration(np.zeros(1, dtype=np.int64), np.array([[0.9, 0.1]]), 1.0, "drawn")
+
+
+def draw(num: int, rng: np.random.Generator) -> Calibration:
+    """Return the answers of a two-class model whose confidence is the probability to be right."""
+    confidence = np.minimum(0.5 + rng.exponential(0.3, num), 0.999)
+    is_right = rng.random(num) < confidence
+    answers = {"right": confidence[is_right], "wrong": confidence[~is_right]}
+    ascending = {name: tuple(np.sort(some).tolist()) for name, some in answers.items()}
+    return ANY.model_copy(update={"num_images": num, **ascending})
+
+
+def error_above(threshold: float, later: Calibration) -> float:
+    right, wrong = (np.array(one) >= threshold for one in (later.right, later.wrong))
+    return float(wrong.sum() / (wrong.sum() + right.sum()))
+
+
+@pytest.mark.parametrize(("num", "max_error"), [(300, 0.05), (1000, 0.1)])
+def test_the_error_among_answered_images_is_exceeded_in_at_most_one_case_of_twenty(
+    num: int, max_error: float
+) -> None:
+    rng = np.random.default_rng(0)
+    later = draw(100_000, rng)
+
+    exceeded, shares = [], []
+    for _ in range(200):
+        try:
+            found = find_threshold(draw(num, rng), max_error)
+        except ConfigError:
+            exceeded.append(False)
+            continue
+        exceeded.append(error_above(found.confidence, later) > max_error)
+        shares.append(found.num_answered / found.num_images)
+
+    assert sum(exceeded) <= binom.ppf(0.999, 200, SIGNIFICANCE)
+    assert np.mean(shares) > 0.1
+
+
+def test_a_larger_error_answers_at_least_as_many_images() -> None:
+    calibration = draw(2000, np.random.default_rng(1))
+
+    answered = [find_threshold(calibration, error).num_answered for error in (0.02, 0.05, 0.1, 0.3)]
+
+    assert answered == sorted(answered) and answered[0] < answered[-1]
+
+
+def test_equal_confidences_are_answered_together() -> None:
+    probs = np.array([[0.9, 0.1]] * 200, dtype=np.float32)
+    labels = np.zeros(200, dtype=np.int64)
+    labels[:2] = 1
+
+    found = find_threshold(make_calibration(labels, probs, 1.0, "ties"), 0.05)
+
+    assert (found.num_answered, found.num_wrong) == (200, 2)
+
+
+def test_an_error_that_cannot_be_guaranteed_is_refused_with_the_reason() -> None:
+    calibration = draw(100, np.random.default_rng(2))
+
+    with pytest.raises(ConfigError, match=r"error: 1 % cannot be guaranteed with 100 .* 299 right"):
+        find_threshold(calibration, 0.01)

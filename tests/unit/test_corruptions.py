@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from stainproof.corruptions.bloodmnist import CORRUPTIONS, SEVERITIES, SIZE_PX, corrupt
+from stainproof.corruptions.operations import line_kernel
+from stainproof.synthetic import phantoms
+
+RANDOM = ("motion_blur", "stain_deposit", "bubble")
+FIXED = tuple(name for name in CORRUPTIONS if name not in RANDOM)
+
+
+@pytest.fixture(scope="module")
+def cell() -> NDArray[np.uint8]:
+    return phantoms.generate(1, seed=3, size_px=SIZE_PX)[0][0]
+
+
+def change(cell: NDArray[np.uint8], name: str, severity: int, index: int = 0) -> float:
+    """Return the mean absolute change of the values."""
+    return float(np.abs(corrupt(cell, name, severity, 0, index).astype(int) - cell).mean())
+
+
+@pytest.mark.parametrize("severity", SEVERITIES)
+@pytest.mark.parametrize("name", CORRUPTIONS)
+def test_a_corruption_returns_another_image_and_keeps_its_input(
+    name: str, severity: int, cell: NDArray[np.uint8]
+) -> None:
+    before = cell.copy()
+
+    found = corrupt(cell, name, severity, seed=0)
+
+    assert found.dtype == np.uint8 and found.shape == cell.shape
+    assert (found != cell).any()
+    assert (cell == before).all()
+
+
+@pytest.mark.parametrize("name", CORRUPTIONS)
+def test_the_same_seed_gives_the_same_image(name: str, cell: NDArray[np.uint8]) -> None:
+    first, again = (corrupt(cell, name, 3, seed=7, index=4) for _ in range(2))
+
+    assert (first == again).all()
+
+
+@pytest.mark.parametrize("name", RANDOM)
+def test_random_corruptions_differ_by_image_and_seed(name: str, cell: NDArray[np.uint8]) -> None:
+    found = [corrupt(cell, name, 3, seed, index) for seed, index in ((0, 0), (0, 1), (1, 0))]
+
+    assert (found[0] != found[1]).any() and (found[0] != found[2]).any()
+
+
+@pytest.mark.parametrize("name", FIXED)
+def test_a_higher_severity_changes_more(name: str, cell: NDArray[np.uint8]) -> None:
+    changes = [change(cell, name, severity) for severity in SEVERITIES]
+
+    assert changes == sorted(changes) and changes[0] < changes[-1]
+
+
+@pytest.mark.parametrize("angle_deg", [-45.0, -20.0, 0.0, 30.0])
+def test_the_kernel_of_motion_starts_at_its_centre_and_sums_to_one(angle_deg: float) -> None:
+    kernel = line_kernel(7, 3.0, angle_deg)
+
+    assert kernel.sum() == pytest.approx(1)
+    assert kernel[6, 6] > 0
+    assert not kernel[:, :6].any()
+
+
+def test_deposits_are_black_and_leave_the_rest(cell: NDArray[np.uint8]) -> None:
+    found = corrupt(cell, "stain_deposit", 5, seed=0)
+    stained = (found != cell).any(axis=2)
+
+    assert (found[stained] == 0).all()
+    assert 0.4 * 32**2 < stained.sum() < 3 * 0.65 * 32**2
+    assert not stained[:10].any() and not stained[:, -10:].any()
+
+
+def test_bubbles_only_brighten(cell: NDArray[np.uint8]) -> None:
+    found = corrupt(cell, "bubble", 5, seed=0)
+
+    assert (found >= cell).all()
+    assert 0.02 < (found != cell).any(axis=2).mean() < 0.5
