@@ -92,7 +92,7 @@ TESTS = --tests $(REAL)/clean $(REAL)/ds2 $(REAL)/other_lab
 STUDY = --data runs/ds1_clean.csv $(TESTS)
 TRUTH = --data $(REAL)/ds1 --truth $(REAL)/ds1_truth.csv
 LONG  = $(foreach seed,0 1 2,runs/techniques/muon-long-$(seed))
-bench: $(READY) $(KERAS) $(BENCH) $(if $(REAL),$(FASTDUP))
+bench: $(READY) $(KERAS) $(BENCH) $(RAY) $(if $(REAL),$(FASTDUP))
 	$(RUN).synthetic.speed
 	.venv-keras/bin/python -m benchmarks.training.step_beside_keras
 	$(RUN).training.step
@@ -102,6 +102,7 @@ bench: $(READY) $(KERAS) $(BENCH) $(if $(REAL),$(FASTDUP))
 	$(RUN).audit.near_duplicates
 	$(RUN).search.proposals
 	$(RUN).reliability.kills
+	.venv-ray/bin/python -m benchmarks.scale.overhead
 	$(RUN).evaluation.grouped_intervals
 	$(RUN).data.grouped_split
 	.venv-bench/bin/python -m benchmarks.audit.doctored $(if $(REAL),--real $(REAL)/clean)
