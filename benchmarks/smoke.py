@@ -2,7 +2,7 @@
 
 python -m benchmarks.smoke [MODULE ...]
 
-Results go to a temporary folder. Tools of other environments are left out; so are the two
+Results go to a temporary folder. Tools of other environments are left out; so are the
 benchmarks that consist of them.
 """
 
