@@ -54,7 +54,14 @@ def train_data_parallel(
                 f"--workers: the cluster has {there.num_cores} cores, got {num_workers}"
             )
         os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
-        from ray.train import FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
+        from ray.exceptions import RayError
+        from ray.train import (
+            FailureConfig,
+            RunConfig,
+            ScalingConfig,
+            TrainingFailedError,
+            WorkerGroupError,
+        )
         from ray.train.torch import TorchTrainer
 
         with TemporaryDirectory(prefix="stainproof-") as records:
@@ -70,6 +77,11 @@ def train_data_parallel(
                     trainer.fit()
             except WorkerGroupError as error:
                 raise _cause(error.worker_failures, num_workers) from error
+            except (RayError, TrainingFailedError) as error:
+                raise StainproofError(
+                    f"--ray: the controller of the training was lost ({first_line(error)}); the "
+                    "same command continues"
+                ) from error
     return run.read_card()
 
 
