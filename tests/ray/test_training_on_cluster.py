@@ -11,7 +11,7 @@ from stainproof.runs.folder import RunFolder
 from tests.common.ray_workers import killed_once
 from tests.common.tiny import tiny_config
 
-NUM_EPOCHS = 20
+NUM_EPOCHS = 30
 LEARNS = (f"training.epochs={NUM_EPOCHS}", "augment.recipe=none", "augment.validation=none")
 
 
