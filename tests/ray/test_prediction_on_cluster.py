@@ -40,8 +40,8 @@ def check_same(found: pyarrow.Table, expected: pyarrow.Table) -> None:
         if name in ("name", "label", "error"):
             assert found[name].equals(expected[name]), name
         else:
-            values = (table[name].to_numpy() for table in (found, expected))
-            np.testing.assert_allclose(*values, rtol=0, atol=1e-5, err_msg=name)
+            one, two = (table[name].to_numpy() for table in (found, expected))
+            np.testing.assert_allclose(one, two, rtol=0, atol=1e-5, err_msg=name)
 
 
 def test_2_000_cells_have_the_rows_of_one_process_though_a_worker_is_killed(
