@@ -183,7 +183,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     overload = overloaded(url, files, fastest, options.seconds)
             finally:
                 process.terminate()
-    columns = "server clients requests/s p50/ms p95/ms p99/ms CPU/ms refused lost".split()
+    times = ["p50, ms", "p95, ms", "p99, ms", "CPU, ms"]
+    columns = ["server", "clients", "requests/s", *times, "refused", "lost"]
     header = f"| {' | '.join(columns)} |"
     text = "\n".join(
         [header, "|---|---|---|---|---|---|---|---|---|", *rows, "", overload, "", made_on()]
