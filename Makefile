@@ -7,6 +7,7 @@ KERAS   = .venv-keras/.ready
 BENCH   = .venv-bench/.ready
 FASTDUP = .venv-fastdup/.ready
 MEDMNISTC = .venv-medmnistc/.ready
+RAY     = .venv-ray/.ready
 TOOLS   = .venv-tools/.ready
 
 # make demo                                        synthetic cells, then another lab's stain
@@ -16,7 +17,7 @@ TEST   ?= demo/other
 BUDGET ?= 100s
 SEED   ?= 0
 
-.PHONY: demo test test-slow test-keras test-corruptions test-transfer test-node test-wheel coverage mutants check bench bench-smoke campaign \
+.PHONY: demo test test-slow test-keras test-corruptions test-transfer test-node test-ray test-wheel coverage mutants check bench bench-smoke campaign \
 	docs pictures sbom lock clean
 
 demo: $(READY)
@@ -58,6 +59,10 @@ build/node/package.json:
 test-transfer: $(BENCH)
 	OMP_NUM_THREADS=1 .venv-bench/bin/pytest tests/transfer
 
+# Work on a cluster: a real one on this machine, whose workers are killed. Under five minutes.
+test-ray: $(RAY)
+	OMP_NUM_THREADS=1 .venv-ray/bin/pytest --timeout 400 tests/ray
+
 # The built wheel in empty environments: base install, each extra, all extras; EXTRAS=none: base only.
 # PYTHONS="python3.12 python3.13" tries these instead of the one that make uses.
 test-wheel: $(TOOLS)
@@ -93,7 +98,7 @@ STUDY = --data runs/ds1_clean.csv $(TESTS)
 SHIFTED = $(REAL)/ds2 $(REAL)/other_lab $(REAL)/labs/lisc
 TRUTH = --data $(REAL)/ds1 --truth $(REAL)/ds1_truth.csv
 LONG  = $(foreach seed,0 1 2,runs/techniques/muon-long-$(seed))
-bench: $(READY) $(KERAS) $(BENCH) $(if $(REAL),$(FASTDUP))
+bench: $(READY) $(KERAS) $(BENCH) $(RAY) $(if $(REAL),$(FASTDUP))
 	$(RUN).synthetic.speed
 	.venv-keras/bin/python -m benchmarks.training.step_beside_keras
 	$(RUN).training.step
@@ -103,6 +108,7 @@ bench: $(READY) $(KERAS) $(BENCH) $(if $(REAL),$(FASTDUP))
 	$(RUN).audit.near_duplicates
 	$(RUN).search.proposals
 	$(RUN).reliability.kills
+	.venv-ray/bin/python -m benchmarks.scale.overhead
 	$(RUN).evaluation.grouped_intervals
 	$(RUN).data.grouped_split
 	.venv-bench/bin/python -m benchmarks.audit.doctored $(if $(REAL),--real $(REAL)/clean)
@@ -164,7 +170,7 @@ pictures: $(READY)
 	$(BIN)/python docs/pictures.py
 
 clean:
-	rm -rf .venv .venv-keras .venv-bench .venv-fastdup .venv-medmnistc .venv-tools demo build mutants
+	rm -rf .venv .venv-keras .venv-bench .venv-fastdup .venv-medmnistc .venv-ray .venv-tools demo build mutants
 
 # The environments. Their packages come from a lock, by hash (requirements/README.md); LOCK= does without.
 LOCK   ?= yes
@@ -214,6 +220,14 @@ $(MEDMNISTC): Makefile
 	.venv-medmnistc/bin/$(PIP) "wand>=0.6.13" scikit-image opencv-python-headless pillow numpy scipy
 	touch $@
 
+$(RAY): pyproject.toml requirements/torch.lock requirements/ray.lock
+	$(PYTHON) -m venv .venv-ray
+	@$(call BY_HASH,.venv-ray,torch)
+	.venv-ray/bin/$(PIP) "$(TORCH)"
+	@$(call BY_HASH,.venv-ray,ray)
+	$(call INSTALL,.venv-ray,".[ray]" -r requirements/ray.in)
+	touch $@
+
 $(TOOLS): requirements/tools.lock
 	$(PYTHON) -m venv .venv-tools
 	@$(call BY_HASH,.venv-tools,tools)
@@ -236,4 +250,6 @@ lock: $(TOOLS)
 	$(COMPILE) pyproject.toml requirements/torch.in requirements/keras.in -o requirements/keras.lock
 	$(COMPILE) pyproject.toml --extra transfer --extra openvino requirements/torch.in requirements/bench.in \
 		-o requirements/bench.lock
+	$(COMPILE) pyproject.toml --extra ray requirements/torch.in requirements/ray.in \
+		-o requirements/ray.lock
 	$(COMPILE) requirements/tools.in -o requirements/tools.lock

@@ -2,7 +2,7 @@
 
 python -m benchmarks.smoke [MODULE ...]
 
-Results go to a temporary folder. Tools of other environments are left out; so are the two
+Results go to a temporary folder. Tools of other environments are left out; so are the
 benchmarks that consist of them.
 """
 
@@ -22,8 +22,8 @@ from pathlib import Path
 from benchmarks.common.child import ROOT
 
 NUM_PROCESSES = 2
-ELSEWHERE = ("training.step_beside_keras", "behaviour.same_as_before")
-"""The first needs TensorFlow; the second needs the history of the repository."""
+ELSEWHERE = ("training.step_beside_keras", "behaviour.same_as_before", "scale.overhead")
+"""The first needs TensorFlow, the second the history of the repository, the third Ray."""
 READS_ROWS = ("augmentation.tables", "training.tables", "training.networks")
 """Tables of the published rows; the studies start without rows."""
 TINY = (

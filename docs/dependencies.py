@@ -11,7 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "dependencies.md"
-LOCKS = ("dev", "bench")
+LOCKS = ("dev", "bench", "ray")
 TITLES = """\
 | package | allowed | locked | purpose | licence | maintained by | would be replaced by | MB |
 |---|---|---|---|---|---|---|---|"""
@@ -50,6 +50,7 @@ PURPOSES: dict[str, tuple[str, str, str]] = {
     "prometheus-client": ("extra `serve`: metrics", "Prometheus (CNCF)", "100 lines of text"),
     "python-multipart": ("extra `serve`: uploads", "one person", "nothing: FastAPI needs it"),
     "uvicorn": ("extra `serve`: HTTP", "Encode, Kludex", "hypercorn, granian"),
+    "ray": ("extra `ray`: work on a cluster", "Ray, PyTorch Foundation", "Dask and torchrun"),
     "timm": ("extra `transfer`: pretrained networks", "Hugging Face", "torchvision's models"),
     "editables": ("builds the package", "PyPA member", "comes with hatchling"),
     "hatchling": ("builds the package", "PyPA", "setuptools, flit"),

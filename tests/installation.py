@@ -18,11 +18,12 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-EXTRAS = ("keras", "openvino", "postgresql", "serve", "dev")
+EXTRAS = ("keras", "openvino", "postgresql", "ray", "serve", "dev")
 IMPORTS = {
     "keras": "keras",
     "openvino": "openvino",
     "postgresql": "psycopg",
+    "ray": "ray",
     "serve": "fastapi",
     "transfer": "timm",
 }

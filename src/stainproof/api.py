@@ -68,6 +68,8 @@ from stainproof.runs.ensemble import refuse_ensemble
 from stainproof.runs.fine_tuning import choose_start
 from stainproof.runs.folder import RunFolder
 from stainproof.runs.shipped import evaluations_of, find_run, is_shipped, refuse_shipped
+from stainproof.scale.data_parallel import train_data_parallel
+from stainproof.scale.prediction import predict_on_cluster
 from stainproof.shift.lab import Lab
 from stainproof.synthetic.phantoms import make_phantoms
 
@@ -94,12 +96,14 @@ __all__ = [
     "pick",
     "predict",
     "predict_fields",
+    "predict_on_cluster",
     "profile",
     "quantise",
     "report",
     "reproduce",
     "shipped_models",
     "train",
+    "train_on_cluster",
     "verify",
     "write_model_card",
 ]
@@ -181,6 +185,7 @@ def train(
         summarise_data,
         write_examples,
     )
+    from stainproof.training.distributed import rank
     from stainproof.training.loop import Trainer
     from stainproof.training.resume import resolve_start
 
@@ -240,7 +245,48 @@ def train(
             return card
 
         card = write_card(trainer.train(on_step=on_step, on_epoch=write_card))
-        return _finish_run(run, card, parts, track)
+        return card if rank() else _finish_run(run, card, parts, track)
+
+
+def train_on_cluster(
+    source: str | Path,
+    out: str | Path,
+    config: Config,
+    *,
+    address: str,
+    num_workers: int = 2,
+    resume: bool = False,
+    audited: bool = False,
+    say: Say = silent_say,
+) -> Card:
+    """Train as `train` does in several processes of a Ray cluster that share every batch.
+
+    The mean gradient of the shares is applied everywhere, so the number of steps and the batch size
+    stay. On CPUs batch normalization uses the statistics of each share, on GPUs those of the batch.
+    After the loss of a process all go on after the last epoch.
+
+    Args:
+        source: Labelled images on storage that all machines share.
+        out: The run folder, on such storage too.
+        config: All settings.
+        address: `local`, `auto` or the address of a cluster, see `scale.cluster`.
+        num_workers: Number of processes of one core each, or of one GPU each if there are any.
+        resume: As in `train`.
+        audited: As in `train`.
+        say: Called with a line after every epoch.
+
+    Raises:
+        ConfigError: The cluster cannot be used or is too small, or as in `train`.
+        DataError: The source cannot be used for training.
+        CheckpointError: There is nothing to resume, or the run was started on other images.
+        StainproofError: Processes were lost too often.
+    """
+    from stainproof.training.resume import resolve_start
+
+    resolve_start(RunFolder(out), config, resume, audited)
+    check_split(sources.list_source(source, options=config.source), config.split, config.seed)
+    begin = partial(train, source, config=config, resume=resume, audited=audited)
+    return train_data_parallel(begin, out, address, num_workers, say)
 
 
 def average(

@@ -9,11 +9,19 @@ _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
 _KEPT = {_MMAP_THRESHOLD: 2**30, _TRIM_THRESHOLD: 2**31 - 1, _TOP_PAD: 2**28}
 
 
+_limits: list[int] = []
+
+
 def num_cores() -> int:
-    """Return the number of cores that this process may use."""
+    """Return the number of cores that this process may use, see `limit_cores`."""
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        return min([len(os.sched_getaffinity(0)), *_limits])
+    return min([os.cpu_count() or 1, *_limits])
+
+
+def limit_cores(num: int) -> None:
+    """Use at most `num` cores in this process from now on, as a worker of a cluster does."""
+    _limits[:] = [num]
 
 
 def memory_bytes() -> int:

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,9 +35,7 @@ def cells(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def queue(
-    cells: Path, folder: Path, experiments: list[Experiment], **options: Callable[..., Any]
-) -> list[Row]:
+def queue(cells: Path, folder: Path, experiments: list[Experiment], **options: Any) -> list[Row]:
     return run_queue(
         experiments, cells / "home", [cells / "other"], folder / "runs", folder / "rows.jsonl",
         **options,

@@ -50,7 +50,7 @@ def lab(run: Path, yellow: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def test_training_measures_its_own_images(run: Path) -> None:
     found = Card.read(run / "card.json").appearance
     assert found is not None
-    assert found.num_images == 108
+    assert found.num_images == 64
     assert {"white_point", "magnification", "noise", "focus"} <= set(found.measures)
 
 

@@ -69,3 +69,27 @@ def test_oversampling_lengthens_the_epoch(data: Dataset) -> None:
     assert batches(fewer).num_an_epoch == 2
     made = list(batches(fewer, "augment.class_balance=oversample").epoch(1))
     assert np.concatenate([b.targets for b in made]).sum(axis=0).tolist() == [4, 4, 4]
+
+
+@pytest.mark.parametrize("num_processes", [2, 3])
+def test_processes_share_every_batch_without_overlap(data: Dataset, num_processes: int) -> None:
+    config = make_config(
+        assignments=(
+            "training.batch_size=9", "preprocessing.size_px=32", "network.stages=[24]",
+            "augment.recipe=none",
+        )
+    )  # fmt: skip
+    (whole, *_) = Batches(data, config).epoch(1)
+    shares = [
+        next(iter(Batches(data, config, rank, num_processes).epoch(1)))
+        for rank in range(num_processes)
+    ]
+    for rank, share in enumerate(shares):
+        assert np.array_equal(share.images, whole.images[rank::num_processes])
+        assert np.array_equal(share.targets, whole.targets[rank::num_processes])
+
+
+def test_a_batch_too_small_to_be_shared_is_left_out(data: Dataset) -> None:
+    assert batches(data).num_an_epoch == 3
+    fixed = ("training.batch_size=5", "preprocessing.size_px=32", "network.stages=[24]")
+    assert Batches(data, make_config(assignments=fixed), 0, 2).num_an_epoch == 2

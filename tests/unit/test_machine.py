@@ -39,6 +39,17 @@ def test_other_c_libraries_are_left_as_they_are(monkeypatch: pytest.MonkeyPatch)
     assert not machine.keep_freed_memory()
 
 
+def test_a_process_can_be_limited_to_fewer_cores_and_not_to_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    present = machine.num_cores()
+    monkeypatch.setattr(machine, "_limits", [])
+    machine.limit_cores(1)
+    assert machine.num_cores() == 1
+    machine.limit_cores(present + 1)
+    assert machine.num_cores() == present
+
+
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="Linux sets the cores")
 def test_cores_are_those_the_process_may_use() -> None:
     allowed = os.sched_getaffinity(0)

@@ -46,7 +46,7 @@ def test_the_wheel_has_every_file_of_the_package(tmp_path: Path) -> None:
     assert {"stainproof/search/space.toml", "stainproof/py.typed"} <= files
 
 
-@pytest.mark.parametrize("lock", ["torch", "dev", "keras", "bench", "tools"])
+@pytest.mark.parametrize("lock", ["torch", "dev", "keras", "bench", "ray", "tools"])
 def test_every_locked_package_has_hashes_and_pytorch_is_not_locked(lock: str) -> None:
     text = (LOCKS / f"{lock}.lock").read_text(encoding="utf-8")
     blocks = re.split(r"^(?=[\w.-]+==)", text, flags=re.MULTILINE)[1:]
@@ -60,6 +60,7 @@ def test_every_locked_package_has_hashes_and_pytorch_is_not_locked(lock: str) ->
     [
         ("dev", ["dev", "keras", "openvino", "postgresql"]),
         ("bench", ["transfer", "openvino"]),
+        ("ray", ["ray"]),
         ("keras", []),
     ],
 )

@@ -17,7 +17,7 @@ from stainproof.audit.duplicates import (
 )
 from stainproof.audit.findings import Action, Finding, Kind, count_groups, files_to_drop
 from stainproof.audit.label_issues import MIN_PER_CLASS, find_label_issues
-from stainproof.audit.measurements import QUALITIES, Measurements, measure, square
+from stainproof.audit.measurements import QUALITIES, Measure, Measurements, measure, square
 from stainproof.audit.outliers import MIN_IMAGES as MIN_IMAGES_OUTLIERS
 from stainproof.audit.outliers import find_outliers
 from stainproof.audit.summary import AuditSummary
@@ -77,7 +77,9 @@ class Audit:
             self.reasons[file, kind] = reason
 
 
-def run_checks(listing: Listing, settings: AuditConfig, track: Track = silent) -> Audit:
+def run_checks(
+    listing: Listing, settings: AuditConfig, track: Track = silent, measure: Measure = measure
+) -> Audit:
     """Run every check on a source.
 
     Of several duplicates with equal labels only the first takes part in later checks, and none of
@@ -88,6 +90,7 @@ def run_checks(listing: Listing, settings: AuditConfig, track: Track = silent) -
         listing: The source; files that cannot be read become findings.
         settings: Thresholds and the seed.
         track: Shows progress.
+        measure: How the images are measured, in this process by default.
     """
     audit = Audit(listing, measure(listing, track), settings)
     for index, error in sorted(audit.measurements.errors.items()):

@@ -1,9 +1,10 @@
 """Measurements: one pass over a source that computes what all checks need, in bounded memory."""
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import cv2
 import numpy as np
@@ -50,6 +51,30 @@ class Measurements:
         """Return the positions of the images that could be read, ascending."""
         return np.setdiff1d(np.arange(len(self.keys)), np.fromiter(self.errors, np.int64))
 
+    @classmethod
+    def empty(cls, num: int) -> Self:
+        """Return the measurements of `num` images that are to be filled in."""
+        return cls(
+            errors={},
+            sizes=np.zeros((num, 2), dtype=np.int32),
+            keys=[b""] * num,
+            thumbs=_array((num, THUMB_PX, THUMB_PX), np.float32),
+            small=_array((num, SMALL_PX, SMALL_PX, 3), np.uint8),
+            qualities=np.zeros((num, len(QUALITIES))),
+        )
+
+    def fill(self, start: int, part: "Measurements") -> None:
+        """Fill in the measurements of consecutive images, the first of them at `start`."""
+        own = slice(start, start + len(part.keys))
+        self.errors.update({start + index: error for index, error in part.errors.items()})
+        self.keys[own] = part.keys
+        self.sizes[own], self.thumbs[own] = part.sizes, part.thumbs
+        self.small[own], self.qualities[own] = part.small, part.qualities
+
+
+Measure = Callable[[Listing, Track], Measurements]
+"""Measures a source and shows progress."""
+
 
 def square(listing: Listing, index: int) -> Images:
     """Return the image that the audit measures: its centre square at 96 px.
@@ -68,12 +93,7 @@ def measure(listing: Listing, track: Track = silent) -> Measurements:
         track: Shows progress.
     """
     num = len(listing)
-    errors: dict[int, str] = {}
-    sizes = np.zeros((num, 2), dtype=np.int32)
-    keys = [b""] * num
-    thumbs: NDArray[np.float32] = _array((num, THUMB_PX, THUMB_PX), np.float32)
-    small: Images = _array((num, SMALL_PX, SMALL_PX, 3), np.uint8)
-    qualities = np.zeros((num, len(QUALITIES)))
+    found = Measurements.empty(num)
 
     def measure_one(index: int) -> tuple[int, str]:
         try:
@@ -81,17 +101,17 @@ def measure(listing: Listing, track: Track = silent) -> Measurements:
         except DataError as error:
             return index, str(error)
         rgb = to_square(original, Preprocessing(size_px=SIZE_PX))
-        sizes[index] = original.shape[1], original.shape[0]
-        keys[index] = invariant_key(rgb)
-        thumbs[index] = thumbnail(rgb)
-        small[index] = cv2.resize(rgb, (SMALL_PX, SMALL_PX), interpolation=cv2.INTER_AREA)
-        qualities[index] = quality(rgb)
+        found.sizes[index] = original.shape[1], original.shape[0]
+        found.keys[index] = invariant_key(rgb)
+        found.thumbs[index] = thumbnail(rgb)
+        found.small[index] = cv2.resize(rgb, (SMALL_PX, SMALL_PX), interpolation=cv2.INTER_AREA)
+        found.qualities[index] = quality(rgb)
         return index, ""
 
     for index, error in track(in_order(measure_one, range(num)), "reading images", num):
         if error:
-            errors[index] = error
-    return Measurements(errors, sizes, keys, thumbs, small, qualities)
+            found.errors[index] = error
+    return found
 
 
 def quality(rgb: Images) -> tuple[float, ...]:

@@ -8,7 +8,7 @@ import typer
 from stainproof.cli import console
 from stainproof.cli.app import app
 from stainproof.cli.bars import progress
-from stainproof.cli.options import Assignments, Data, Seed, with_source_options
+from stainproof.cli.options import Assignments, Data, Ray, Seed, with_source_options
 from stainproof.cli.terminal import echo
 from stainproof.config.names import LabName
 
@@ -49,6 +49,7 @@ def audit(
     ] = None,
     settings: Assignments = None,
     seed: Seed = 0,
+    ray: Ray = "",
     *,
     options: "SourceConfig",
 ) -> None:
@@ -66,6 +67,7 @@ def audit(
             review=review,
             against=against,
             options=options,
+            ray=ray,
             track=bars.track,
         )
     console.print_audit(summary, out)

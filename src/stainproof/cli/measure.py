@@ -17,6 +17,7 @@ from stainproof.cli.options import (
     Filter,
     Images,
     LabFile,
+    Ray,
     RedCellPx,
     Run,
     Seed,
@@ -91,12 +92,16 @@ def evaluate(
     epilog="Examples:\n\nstainproof predict stainproof-light new_cells/ --out predictions.csv\n\n"
     "stainproof predict runs/first 'slides/**/*.png' --out predictions.parquet\n\n"
     "stainproof predict runs/first new_cells/ --out predictions.csv --error 2%\n\n"
-    "stainproof predict runs/first smears/ --fields --out cells.csv"
+    "stainproof predict runs/first smears/ --fields --out cells.csv\n\n"
+    "stainproof predict runs/first s3://hospital/cells --out s3://hospital/parts --ray auto"
 )
 def predict(
     run: Run,
     images: Images,
-    out: Annotated[Path, typer.Option(help="Table to write: .csv, .parquet or .jsonl.")],
+    out: Annotated[
+        str,
+        typer.Option(help="Table to write: .csv, .parquet or .jsonl; with --ray a folder."),
+    ],
     engine: Engine = "auto",
     tta: Tta = "none",
     filter_name: Filter = "none",
@@ -113,12 +118,20 @@ def predict(
     ] = False,
     boxes: FieldBoxes = None,
     red_cell_px: RedCellPx = None,
+    ray: Ray = "",
 ) -> None:
     """Predict the class of every image, with the probability of each class."""
+    from functools import partial
+
     from stainproof import api
+    from stainproof.errors import ConfigError
 
     check_field_options(fields, bits, boxes, red_cell_px)
     inference = inference_config(tta, filter_name, cutoff)
+    if ray and error:
+        raise ConfigError("--error: not with --ray; the probabilities are in the parts")
+    if ray and fields:
+        raise ConfigError("--fields: not with --ray; crop the fields first")
     if fields:
         with progress() as bars:
             num_rows, num_errors = api.predict_fields(
@@ -136,8 +149,11 @@ def predict(
             )
         _end(num_rows, num_errors, out)
         return
-    with progress() as bars:
-        num_rows, num_errors = api.predict(
+    stage = (
+        partial(api.predict_on_cluster, address=ray) if ray else partial(api.predict, error=error)
+    )
+    with progress("the same command continues" if ray else "") as bars:
+        num_rows, num_errors = stage(
             run,
             images,
             out,
@@ -145,7 +161,6 @@ def predict(
             inference=inference,
             bits=bits,
             lab=lab,
-            error=error,
             track=bars.track,
             say=bars.announce,
         )

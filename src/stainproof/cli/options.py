@@ -30,6 +30,12 @@ Assignments = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; may be repeated."),
 ]
+Ray = Annotated[
+    str,
+    typer.Option(
+        metavar="ADDRESS", help="Run on a Ray cluster: local, auto or HOST:PORT of its head."
+    ),
+]
 Engine = Annotated[
     EngineChoice,
     typer.Option(help="Inference engine; auto: the run's own; int8: after quantise."),

@@ -8,7 +8,7 @@ import typer
 from stainproof.cli import console
 from stainproof.cli.app import app
 from stainproof.cli.bars import SearchBar, progress
-from stainproof.cli.options import Assignments, Data, Seed
+from stainproof.cli.options import Assignments, Data, Ray, Seed
 from stainproof.cli.terminal import echo
 
 MAX_JOBS = 4
@@ -28,6 +28,7 @@ def ladder(
     ],
     budget: Annotated[str, typer.Option(help="Time for all steps, in equal parts.")] = "2h",
     seed: Seed = 0,
+    ray: Ray = "",
 ) -> None:
     """Repeat the AN2DL paper's steps from a simple CNN on, then ours; resumes by itself."""
     from stainproof.config.parsing import parse_duration
@@ -49,6 +50,7 @@ def ladder(
                 f"{plan.overhead_s:g} s to read the images and to evaluate"
             ),
             on_rung=lambda rung: bars.announce(f"step {rung.what}"),
+            ray=ray,
         )
     console.print_ladder(rows)
     echo(f"page: {out / PAGE_FILE}")
@@ -58,6 +60,7 @@ def ladder(
     epilog="Examples:\n\n"
     "stainproof search cells/ --out searches/first --trials 30 --budget 3m\n\n"
     "stainproof search clean.csv --out searches/own --space space.toml --jobs 1\n\n"
+    "stainproof search cells/ --out /shared/first --storage postgresql://me@host/db --ray auto\n\n"
     "stainproof train cells/ --out runs/best --config searches/first/best.toml --budget 30m"
 )
 def search(
@@ -71,13 +74,16 @@ def search(
     settings: Assignments = None,
     jobs: Annotated[
         int | None,
-        typer.Option(help="Trainings at once, one thread each; as many as cores, at most 4."),
+        typer.Option(
+            help="Trainings at once, one thread each; as many as cores, at most 4; with --ray all."
+        ),
     ] = None,
     storage: Annotated[
         str,
         typer.Option(help="A database, as in postgresql://user@host/name; else a file in --out."),
     ] = "",
     seed: Seed = 0,
+    ray: Ray = "",
 ) -> None:
     """Search networks and settings for accuracy, size and speed; resumes by itself."""
     from stainproof.config.parsing import parse_duration
@@ -96,7 +102,8 @@ def search(
             space=space,
             fixed=tuple(settings or ()),
             seed=seed,
-            jobs=min(num_cores(), MAX_JOBS) if jobs is None else jobs,
+            jobs=jobs if jobs is not None else 0 if ray else min(num_cores(), MAX_JOBS),
+            ray=ray,
             track=bars.track,
             on_step=shown.step,
             on_trial=shown.trial,

@@ -8,7 +8,7 @@ import typer
 from stainproof.cli import console
 from stainproof.cli.app import app
 from stainproof.cli.bars import progress
-from stainproof.cli.options import Assignments, Data, with_source_options
+from stainproof.cli.options import Assignments, Data, Ray, with_source_options
 from stainproof.cli.terminal import complain
 from stainproof.config.names import AveragingChoice, NetworkName, PresetName, ScheduleName
 
@@ -26,7 +26,8 @@ GOES_ON = "the same command continues"
     "--set network.pretrained=package --set training.optimizer=adamw "
     "--set training.learning_rate=1e-3\n\n"
     "stainproof train few_cells/ --out runs/own --from stainproof-light --budget 3m\n\n"
-    "stainproof train cells/ --out runs/first --resume"
+    "stainproof train cells/ --out runs/first --resume\n\n"
+    "stainproof train cells/ --out runs/first --ray local --workers 2"
 )
 @with_source_options
 def train(
@@ -71,12 +72,17 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue a run, also with other settings.")
     ] = False,
+    ray: Ray = "",
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that share every batch, with --ray; default 2.")
+    ] = None,
     *,
     options: "SourceConfig",
 ) -> None:
     """Train a classifier on labelled cell images; makes a run folder with a report."""
     from stainproof import api
     from stainproof.config.presets import choose_config
+    from stainproof.errors import ConfigError
     from stainproof.machine import keep_freed_memory
     from stainproof.runs.fine_tuning import choose_start
     from stainproof.runs.folder import INTERRUPTED, RunFolder
@@ -94,18 +100,32 @@ def train(
     )
     source = chosen.source.model_copy(update=options.model_dump(exclude_defaults=True))
     chosen = chosen.model_copy(update={"source": source})
+    if workers is not None and not ray:
+        raise ConfigError("--workers: only with --ray")
     keep_freed_memory()
     with progress(GOES_ON) as bars:
-        card = api.train(
-            data,
-            out,
-            chosen,
-            resume=resume,
-            audited=audited,
-            track=bars.track,
-            say=bars.announce,
-            on_step=bars.step,
-        )
+        if ray:
+            card = api.train_on_cluster(
+                data,
+                out,
+                chosen,
+                address=ray,
+                num_workers=2 if workers is None else workers,
+                resume=resume,
+                audited=audited,
+                say=bars.announce,
+            )
+        else:
+            card = api.train(
+                data,
+                out,
+                chosen,
+                resume=resume,
+                audited=audited,
+                track=bars.track,
+                say=bars.announce,
+                on_step=bars.step,
+            )
     console.print_card(card, out)
     if card.stopped == INTERRUPTED:
         complain(f"interrupted; {GOES_ON}")

@@ -10,7 +10,13 @@ from numpy.typing import NDArray
 
 from stainproof import provenance
 from stainproof.errors import ConfigError, DataError
-from stainproof.evaluation.count_result import UNCLASSIFIED, ClassCount, Count
+from stainproof.evaluation.count_result import (
+    MARGIN_POINTS,
+    THRESHOLD,
+    UNCLASSIFIED,
+    ClassCount,
+    Count,
+)
 from stainproof.evaluation.misclassification import (
     Counts,
     ErrorCounts,
@@ -25,7 +31,6 @@ APART = frozenset({"erythroblast", "platelet", "artefact"})
 """Classes that are not white cells; they are given per 100 white cells."""
 MIN_WHITE_CELLS = 100
 """Fewest white cells of a differential without a warning (CLSI H20)."""
-THRESHOLD, MARGIN_POINTS = 0.5, 5.0
 FACTORS = np.geomspace(1, 16, 32).tolist()
 """Multiples of the cells for which the intervals are computed to find how many are enough."""
 

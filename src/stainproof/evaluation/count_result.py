@@ -9,6 +9,10 @@ from stainproof.runs.artefact import SCHEMA_VERSION, Artefact, Described
 
 COUNT_FILE = "count.json"
 UNCLASSIFIED = "unclassified"
+THRESHOLD = 0.5
+"""Default of the probability below which an unconfirmed cell is unclassified."""
+MARGIN_POINTS = 5.0
+"""Default of the half width of an interval, in percentage points, that settles a class."""
 Kind = Literal["white", "apart", "unclassified"]
 
 

@@ -76,9 +76,7 @@ def predict(
     """
     path = Path(out)
     check_suffix(path)
-    if bits and bits not in BITS_FOUND:
-        allowed = ", ".join(map(str, BITS_FOUND))
-        raise ConfigError(f"bits must be 0 or one of {allowed}, got {bits}")
+    check_bits(bits)
     paths = stream.find(images, say)
     classifier = Classifier.load(run, engine, inference, lab=lab)
     decoded = stream.read(paths, classifier.preprocessing, bits, classifier.standardise)
@@ -147,6 +145,17 @@ def _find_threshold(
     return found.confidence
 
 
+def check_bits(bits: int) -> None:
+    """Check a number of bits of 16-bit files.
+
+    Raises:
+        ConfigError: It is not 0 and not one that is found in files.
+    """
+    if bits and bits not in BITS_FOUND:
+        allowed = ", ".join(map(str, BITS_FOUND))
+        raise ConfigError(f"bits must be 0 or one of {allowed}, got {bits}")
+
+
 def check_suffix(path: Path) -> None:
     """Refuse a table with an unknown suffix.
 
@@ -163,6 +172,7 @@ def write_predictions(
     path: Path,
     min_confidence: float = 0.0,
     further: Sequence[pyarrow.Field] = (),
+    metadata: dict[str, str] | None = None,
 ) -> tuple[int, int, int]:
     """Predict a stream of images and write a table.
 
@@ -176,6 +186,7 @@ def write_predictions(
         path: File to write, atomically; its suffix chooses the format.
         min_confidence: Images of less confidence have the label `uncertain`.
         further: Columns after `name` that take `Item.values`.
+        metadata: Texts for the footer of a Parquet file.
 
     Returns:
         The number of rows, how many of them are errors, and how many are uncertain.
@@ -191,7 +202,8 @@ def write_predictions(
             ("label", pyarrow.string()),
             *((name, pyarrow.float32()) for name in classifier.classes),
             ("error", pyarrow.string()),
-        ]
+        ],
+        metadata,
     )
     num_rows = num_errors = num_uncertain = 0
     stream = iter(items)

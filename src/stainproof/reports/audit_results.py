@@ -1,7 +1,9 @@
 """Run an audit and write its results: the table, the summary and the page."""
 
 import time
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stainproof import files
 from stainproof.audit.cleaning import AUDIT_FILE, AUDIT_SUMMARY_FILE
@@ -12,6 +14,9 @@ from stainproof.data import sources
 from stainproof.data.listing import Listing
 from stainproof.progress import Track, silent
 from stainproof.runs.artefact import Estimate
+
+if TYPE_CHECKING:
+    from stainproof.audit.measurements import Measure
 
 AUDIT_PAGE_FILE = "audit.html"
 
@@ -24,6 +29,7 @@ def audit(
     review: bool = False,
     against: str | Path | None = None,
     options: SourceConfig = sources.AS_GUESSED,
+    ray: str = "",
     track: Track = silent,
 ) -> AuditSummary:
     """Find duplicates, doctored images, outliers and label issues.
@@ -38,12 +44,16 @@ def audit(
         against: A second source, to test whether both come from one distribution and to count its
             copies of images of the first.
         options: How the sources are read, see `data.sources.load`.
+        ray: Address of a Ray cluster, see `scale.cluster`, whose machines read the images.
         track: Shows progress.
 
     Raises:
         DataError: A source cannot be listed, or `out` cannot be written.
+        ConfigError: The cluster cannot be used.
     """
+    from stainproof.audit.measurements import measure
     from stainproof.audit.two_sample import check_enough
+    from stainproof.scale.measuring import measure_on_cluster
 
     listing = sources.list_whole_source(source, track, options=options)
     other = sources.list_whole_source(against, track, options=options) if against else None
@@ -51,7 +61,8 @@ def audit(
     if other:
         check_enough(len(listing), len(other))
     settings = settings or AuditConfig()
-    return write_audit(listing, Path(out), settings, other, str(against or ""), review, track)
+    way = partial(measure_on_cluster, address=ray) if ray else measure
+    return write_audit(listing, Path(out), settings, other, str(against or ""), review, track, way)
 
 
 def write_audit(
@@ -62,6 +73,7 @@ def write_audit(
     against: str = "",
     review: bool = False,
     track: Track = silent,
+    measure: "Measure | None" = None,
 ) -> AuditSummary:
     """Audit a listing, compare it with another one, and write the results.
 
@@ -73,14 +85,16 @@ def write_audit(
         against: Name of the second source.
         review: Whether a person can reject findings on the page.
         track: Shows progress.
+        measure: How the images are measured; by default in this process.
     """
     from stainproof.audit.checks import count_copies_against, run_checks, summarise
-    from stainproof.audit.measurements import measure
+    from stainproof.audit.measurements import measure as measure_here
     from stainproof.audit.two_sample import two_sample_auc
     from stainproof.reports.audit_page import render_audit
 
     began = time.monotonic()
-    found = run_checks(listing, settings, track)
+    measure = measure or measure_here
+    found = run_checks(listing, settings, track, measure)
     auc = num_copies = None
     if other:
         measured = measure(other, track)

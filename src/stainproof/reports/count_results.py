@@ -6,9 +6,7 @@ from pathlib import Path
 from stainproof import files
 from stainproof.config.schema import InferenceConfig
 from stainproof.data import stream
-from stainproof.evaluation.count import MARGIN_POINTS, THRESHOLD, check_settings, count_cells
-from stainproof.evaluation.count_result import COUNT_FILE, Count
-from stainproof.evaluation.misclassification import read_errors
+from stainproof.evaluation.count_result import COUNT_FILE, MARGIN_POINTS, THRESHOLD, Count
 from stainproof.inference.classifier import Classifier
 from stainproof.progress import Say, Track, silent, silent_say
 from stainproof.shift.lab import Lab
@@ -59,7 +57,9 @@ def count(
         ConfigError: A number is out of range, or the engine is not installed.
         DataError: There is no image, or the table of confirmed cells cannot be used.
     """
+    from stainproof.evaluation.count import check_settings, count_cells
     from stainproof.evaluation.counter import CELLS_FILE, predict_cells, read_confirmed, write_cells
+    from stainproof.evaluation.misclassification import read_errors
     from stainproof.reports.count_page import COUNT_PAGE_FILE, render_count
 
     check_settings(threshold, margin_points, seed)

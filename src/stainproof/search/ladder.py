@@ -95,6 +95,7 @@ def ladder(
     on_step: Callable[[Step], None] = lambda step: None,
     on_plan: Callable[[LadderPlan], None] = lambda plan: None,
     on_rung: Callable[[Rung], None] = lambda rung: None,
+    ray: str = "",
 ) -> list[Row]:
     """Run the steps that have no result yet; write a page.
 
@@ -111,6 +112,8 @@ def ladder(
         on_step: Called after every training step.
         on_plan: Called with the division of the time before the first step.
         on_rung: Called before every step of the ladder that has no result yet.
+        ray: Address of a Ray cluster, see `scale.cluster`: the steps run there at the same time,
+            each on one core.
 
     Returns:
         One row for each step, in the order of `RUNGS`.
@@ -138,6 +141,7 @@ def ladder(
         track=track,
         on_step=on_step,
         on_start=lambda experiment: on_rung(by_name[experiment.name]),
+        ray=ray,
     )
     results = [
         RungResult(rung.what, rung.reported, row) for rung, row in zip(RUNGS, rows, strict=True)

@@ -1,7 +1,8 @@
 """A queue of trainings under equal conditions; every result is saved immediately."""
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -16,6 +17,7 @@ from stainproof.models.backbones import with_backbone_preprocessing
 from stainproof.progress import Track, silent
 from stainproof.runs.card import Card
 from stainproof.runs.folder import INTERRUPTED, RunFolder
+from stainproof.scale.cluster import cluster
 from stainproof.search.experiment import Experiment, Row
 from stainproof.training.loop import Step
 
@@ -31,6 +33,7 @@ def run_queue(
     track: Track = silent,
     on_step: Callable[[Step], None] = lambda step: None,
     on_start: Callable[[Experiment], None] = lambda experiment: None,
+    ray: str = "",
 ) -> list[Row]:
     """Train and evaluate the experiments that have no row yet.
 
@@ -44,6 +47,9 @@ def run_queue(
         track: Shows progress.
         on_step: Called after every training step.
         on_start: Called before every experiment that has no row.
+        ray: Address of a Ray cluster, see `scale.cluster`; every experiment is a task of one core
+            there, and of one GPU if there are any. `runs` must be on storage that all machines
+            share. `on_step` is not called.
 
     Returns:
         The rows of these experiments, in their order.
@@ -84,20 +90,71 @@ def run_queue(
                 )
     for experiment in experiments:
         kept = rows.get(experiment.name)
-        if kept is None:
-            on_start(experiment)
-            run = RunFolder(runs / experiment.name)
-            card = finish_training(run, source, configs[experiment.name], track, on_step)
-            measured = [api.evaluate(run.path, test, track=track) for test in tests]
-            row = _row(experiment, run, card, listings, measured, measure(run.path))
-            files.append_line(rows_file, row.model_dump_json())
-            rows[experiment.name] = row
-        elif kept.experiment != experiment:
+        if kept and kept.experiment != experiment:
             raise ConfigError(
                 f"{rows_file}: {experiment.name!r} was run with other settings; "
                 "give it another name, or remove its line to run it again"
             )
+    one = partial(_run_experiment, source=source, tests=tests, runs=runs, listings=listings)
+    one = partial(one, measure=measure)
+    missing = [experiment for experiment in experiments if experiment.name not in rows]
+    if ray:
+        made = _run_on_cluster(missing, one, ray, track, on_start)
+    else:
+        made = _run_here(missing, partial(one, track=track, on_step=on_step), on_start)
+    for row in made:
+        files.append_line(rows_file, row.model_dump_json())
+        rows[row.experiment.name] = row
     return [rows[experiment.name] for experiment in experiments]
+
+
+def _run_here(
+    experiments: Sequence[Experiment],
+    one: Callable[[Experiment], Row],
+    on_start: Callable[[Experiment], None],
+) -> Iterator[Row]:
+    for experiment in experiments:
+        on_start(experiment)
+        yield one(experiment)
+
+
+def _run_on_cluster(
+    experiments: Sequence[Experiment],
+    one: Callable[[Experiment], Row],
+    address: str,
+    track: Track,
+    on_start: Callable[[Experiment], None],
+) -> Iterator[Row]:
+    """Yield rows in the order in which the experiments end."""
+
+    def calls() -> Iterator[Callable[[], Row]]:
+        for experiment in experiments:
+            on_start(experiment)
+            yield partial(one, experiment)
+
+    if experiments:
+        with cluster(address) as there:
+            done = there.run(calls(), use_gpu=there.has_gpus)
+            for _, row in track(done, "training", len(experiments)):
+                yield row
+
+
+def _run_experiment(
+    experiment: Experiment,
+    *,
+    source: str | Path,
+    tests: Sequence[str | Path],
+    runs: Path,
+    listings: dict[str, str],
+    measure: Callable[[Path], dict[str, float]],
+    track: Track = silent,
+    on_step: Callable[[Step], None] = lambda step: None,
+) -> Row:
+    """Train an experiment, or go on with it, and evaluate it."""
+    run = RunFolder(runs / experiment.name)
+    card = finish_training(run, source, experiment.config(), track, on_step)
+    measured = [api.evaluate(run.path, test, track=track) for test in tests]
+    return _row(experiment, run, card, listings, measured, measure(run.path))
 
 
 def read_rows(path: Path) -> list[Row]:

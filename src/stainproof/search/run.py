@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from multiprocessing.queues import SimpleQueue
@@ -12,10 +13,11 @@ from pathlib import Path
 
 from stainproof.errors import ConfigError, StainproofError, in_words
 from stainproof.progress import Track, silent
+from stainproof.scale.cluster import ENDLESSLY, cluster
 from stainproof.search.outputs import summarise, write_results
 from stainproof.search.plan import Plan, make_plan
 from stainproof.search.results import Search, Trial
-from stainproof.search.study import Study
+from stainproof.search.study import ClaimedTrial, Study
 from stainproof.search.trial import run_trial
 from stainproof.training.loop import Step
 
@@ -51,6 +53,7 @@ def search(
     fixed: tuple[str, ...] = (),
     seed: int = 0,
     jobs: int = 1,
+    ray: str = "",
     track: Track = silent,
     on_step: Callable[[Step], None] = lambda step: None,
     on_trial: OnTrial = lambda found, trial: None,
@@ -68,7 +71,10 @@ def search(
         space: TOML file of the search space; by default `space.toml` beside this module.
         fixed: Assignments that all trials share.
         seed: Seed of the sampler and of every training.
-        jobs: Number of processes, one thread each.
+        jobs: Number of processes, one thread each; with `ray` 0 stands for all cores there.
+        ray: Address of a Ray cluster, see `scale.cluster`: every trial is a task of one core there,
+            and of one GPU if there are any. On several machines `out` must be on storage that they
+            share, and `storage` is needed. `on_step` is not called.
         track: Shows progress of listing the source.
         on_step: Called after every training step of this process.
         on_trial: Called with the results so far, at the start and after every trial that ends, and
@@ -88,12 +94,14 @@ def search(
     if folder.is_file():
         raise ConfigError(f"{folder}: is a file; --out names the folder to make")
     for name, number in (("--trials", num_trials), ("--jobs", jobs)):
-        if number < 1:
+        if number < (1 if name == "--trials" or not ray else 0):
             raise ConfigError(f"{name} must be 1 or more, got {number}")
     plan = make_plan(source, storage, space, fixed, budget_s, seed, track)
     task = Task(str(source), folder, plan, storage, num_trials)
     study = task.open()
-    if jobs > 1:
+    if ray:
+        _run_on_cluster(study, task, jobs, ray, on_trial)
+    elif jobs > 1:
         _run_workers(study, task, min(jobs, num_trials), on_trial)
     return _run_trials(study, task, on_step, on_trial)
 
@@ -109,13 +117,53 @@ def _run_trials(
         claimed = study.claim(task.num_trials)
         if claimed is None:
             return found
-        try:
-            ended = run_trial(study, claimed.trial, task.source, on_step)
-        except (KeyboardInterrupt, StainproofError, OSError):
-            study.release(claimed.trial.number)
-            raise
-        finally:
-            claimed.lock.release()
+        ended = _run_claimed(study, claimed, task, on_step)
+
+
+def _run_on_cluster(study: Study, task: Task, jobs: int, address: str, on_trial: OnTrial) -> None:
+    """Run one task for each trial that has not ended; report each trial that ends.
+
+    A task claims its trial when it starts. After a crash it runs again and finds the trial, which
+    counts its starts, so the number of retries need not be limited.
+
+    Raises:
+        ConfigError: The cluster cannot be used, or needs another storage.
+    """
+    found = summarise(study, task.source, task.num_trials)
+    reported = {one.number for one in found.trials if one.outcome != "running"}
+    on_trial(found, None)
+    num_tasks = task.num_trials - len(reported)
+    if num_tasks <= 0:
+        return
+    with cluster(address) as there:
+        if there.num_machines > 1 and not task.url:
+            raise ConfigError(
+                "--storage: trials on several machines need a database, as in "
+                "postgresql://user@host/name"
+            )
+        calls = (partial(_run_trial, task) for _ in range(num_tasks))
+        for _ in there.run(calls, at_once=jobs, retries=ENDLESSLY, use_gpu=there.has_gpus):
+            _report(study, task, reported, on_trial)
+
+
+def _run_trial(task: Task) -> None:
+    """Run one trial in a worker of a cluster, if one is left."""
+    study = task.open()
+    if claimed := study.claim(task.num_trials):
+        _run_claimed(study, claimed, task, lambda step: None)
+
+
+def _run_claimed(
+    study: Study, claimed: ClaimedTrial, task: Task, on_step: Callable[[Step], None]
+) -> Trial:
+    """Run a claimed trial; an interrupted one can be claimed again."""
+    try:
+        return run_trial(study, claimed.trial, task.source, on_step)
+    except (KeyboardInterrupt, StainproofError, OSError):
+        study.release(claimed.trial.number)
+        raise
+    finally:
+        claimed.lock.release()
 
 
 def _run_workers(study: Study, task: Task, jobs: int, on_trial: OnTrial) -> None:

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from stainproof.evaluation.count import MARGIN_POINTS, count_cells
-from stainproof.evaluation.count_result import ClassCount, Count
+from stainproof.evaluation.count import count_cells
+from stainproof.evaluation.count_result import MARGIN_POINTS, ClassCount, Count
 from stainproof.evaluation.misclassification import ErrorCounts
 from stainproof.inference.classifier import Classifier
 from stainproof.serve.haematology import loinc_codes

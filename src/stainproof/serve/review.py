@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from stainproof.evaluation.count import THRESHOLD
-from stainproof.evaluation.count_result import UNCLASSIFIED
+from stainproof.evaluation.count_result import THRESHOLD, UNCLASSIFIED
 from stainproof.evaluation.intervals import difference, proportion
 from stainproof.runs.artefact import Estimate
 from stainproof.serve.store import Decision, Store, StoredCell

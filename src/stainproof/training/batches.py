@@ -33,14 +33,21 @@ class Batch:
 class Batches:
     """The batches of an epoch; the same seed and epoch give the same bytes."""
 
-    def __init__(self, train: Dataset, config: Config):
+    def __init__(self, train: Dataset, config: Config, rank: int = 0, num_processes: int = 1):
         """Prepare augmentation.
+
+        Args:
+            train: Training images.
+            config: All settings.
+            rank: Number of this process; it gets its share of every batch.
+            num_processes: Number of processes that train together.
 
         Raises:
             DataError: The folder of overlay images contains none.
         """
         self.settings = config.augment
         self.seed = config.seed
+        self.rank, self.num_processes = rank, num_processes
         self.batch_size = config.training.batch_size
         self.labels = train.labels
         self.one_hot = np.eye(len(train.classes), dtype=np.float32)
@@ -70,9 +77,9 @@ class Batches:
         order = epoch_order(self.labels, self.settings.class_balance, rng)
         starts = range(0, len(order), self.batch_size)
         parts = [order[start : start + self.batch_size] for start in starts]
-        if len(parts) > 1 and len(parts[-1]) == 1:
+        if len(parts) > 1 and len(parts[-1]) < 2 * self.num_processes:
             parts.pop()
-        return parts
+        return [part[self.rank :: self.num_processes] for part in parts]
 
     def _make(self, part: NDArray[np.int64], epoch: int) -> Batch:
         positions = part % len(self.labels)

@@ -17,7 +17,7 @@ from stainproof.shift.appearance import measure_appearance
 from stainproof.training.loop import TrainingResult
 
 EXAMPLES_PER_CLASS = 6
-MAX_MEASURED = 256
+MAX_MEASURED = 64
 """Training images whose appearance is measured."""
 
 

@@ -23,6 +23,7 @@ from stainproof.runs.history import EpochRecord
 from stainproof.training import checkpoint, compute
 from stainproof.training.batches import Batch, Batches
 from stainproof.training.distillation import Predictor, Teacher
+from stainproof.training.distributed import agree, num_processes, parallel, rank, synchronised
 from stainproof.training.ema import MovingAverage
 from stainproof.training.interrupts import Interrupt, deferred_interrupts
 from stainproof.training.losses import jensen_shannon_divergence
@@ -67,7 +68,9 @@ class Trainer:
 
     After every epoch `best.safetensors`, `last.safetensors`, `state.safetensors` and
     `history.jsonl` are complete on disk. The same settings, images, machine, threads and precision
-    give the same weights, unless a time budget determines the number of steps.
+    give the same weights, unless a time budget determines the number of steps. In a process group
+    of torch.distributed each process trains on its share of every batch, see
+    `training.distributed`.
     """
 
     def __init__(
@@ -105,7 +108,7 @@ class Trainer:
         if not resume:
             self.now.pretrained_sha256 = self._load_initial_weights(train.classes)
         freeze(self.network, self.settings)
-        self.network.to(self.device)
+        self.network = synchronised(self.network, self.device).to(self.device)
         self.optimizer = make_optimizer(self.network, self.settings)
         self.schedule = Schedule(self.optimizer, self.settings)
         decay = self.settings.ema_decay
@@ -119,12 +122,13 @@ class Trainer:
         self.compute = compute.choose_compute(
             self.network, self._input(train.images[:16]), self.settings, self.now.compute
         )
-        self.now.compute = self.compute
+        self.now.compute = self.compute = agree(self.compute)
         self.now.settings = config.model_dump(mode="json", exclude_none=True)
         self.scaler = self.compute.scaler(self.device)
         if self.now.scaler:
             self.scaler.load_state_dict(self.now.scaler)
-        self.batches = Batches(train, config)
+        self.model = parallel(self.network)
+        self.batches = Batches(train, config, rank(), num_processes())
         self.validator = Validator(config, self.network, val, self.device)
         self.teacher: Teacher | None = None
         if load_teacher:
@@ -154,11 +158,11 @@ class Trainer:
             ConfigError: The loss became NaN or infinite before the first epoch was complete.
         """
         with deferred_interrupts() as self.interrupt:
-            while not (stopped := self._reason_to_stop()):
+            while not (stopped := agree(self._reason_to_stop())):
                 loss, accuracy, images_per_s = self._learn(on_step)
-                if self.interrupt.noted and self.now.best:
+                if agree(self.interrupt.noted) and self.now.best:
                     continue
-                record = self._validate(loss, accuracy, images_per_s)
+                record = agree(self._validate(loss, accuracy, images_per_s))
                 if not record.is_finite():
                     self._end_diverged()
                     continue
@@ -206,8 +210,9 @@ class Trainer:
         seen = num_right = 0
         total_loss = 0.0
         for batch in self.batches.epoch(epoch):
-            done = self._share_done()
-            if seen and (done >= 1 or self.interrupt.noted or not math.isfinite(total_loss)):
+            halted = self.interrupt.noted or not math.isfinite(total_loss)
+            done, halted = agree((self._share_done(), halted))
+            if seen and (done >= 1 or halted):
                 break
             self.schedule.before_step(done)
             loss, right = self._step(batch, done)
@@ -232,7 +237,7 @@ class Trainer:
         if px < x_bchw.shape[2]:
             x_bchw = F.interpolate(x_bchw, (px, px), mode="bilinear", antialias=True)
         with self.compute.autocast(self.device):
-            outputs = self.network(x_bchw).float()
+            outputs = self.model(x_bchw).float()
             logits, *others = outputs.split(len(y_bk))
             loss = F.cross_entropy(logits, taught_bk, label_smoothing=self.settings.label_smoothing)
             if others:
@@ -250,7 +255,8 @@ class Trainer:
 
     def _validate(self, loss: float, accuracy: float, images_per_s: float) -> EpochRecord:
         began = time.monotonic()
-        validation = self.validator(self._kept_state())
+        validation = agree(None if rank() else self.validator(self._kept_state()))
+        assert validation is not None, "process 0 validates"
         self.reserve_s = min(1.3 * (time.monotonic() - began), 0.5 * (self.settings.budget_s or 0))
         self.schedule.after_epoch(selection_loss(validation))
         self.now.elapsed_s = self._elapsed_s()

@@ -1,0 +1,1 @@
+"""Work on a Ray cluster: tasks, prediction in parts, data-parallel training."""
