@@ -261,7 +261,7 @@ def train_on_cluster(
     """Train as `train` does in several processes of a Ray cluster that share every batch.
 
     The mean gradient of the shares is applied everywhere, so the number of steps and the batch size
-    stay. On CPUs batch normalization uses the statistics of each share, on GPUs those of the batch.
+    stay. On CPUs batch normalisation uses the statistics of each share, on GPUs those of the batch.
     After the loss of a process all go on after the last epoch.
 
     Args:
