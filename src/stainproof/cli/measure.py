@@ -110,7 +110,7 @@ def predict(
     lab: LabFile = None,
     error: Annotated[
         str | None,
-        typer.Option(help="Largest share of wrong answers, such as 2%; the rest is uncertain."),
+        typer.Option(help="Largest share of wrong predictions, such as 2%; the rest is uncertain."),
     ] = None,
     fields: Annotated[
         bool,
