@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from stainproof.errors import ConfigError, StainproofError
+from stainproof.errors import ConfigError, DataError, StainproofError
 from stainproof.scale.cluster import cluster
 from tests.common.command import run_command
 from tests.common.ray_workers import busy_workers, wait_for
@@ -78,6 +78,10 @@ def crash() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def fail() -> None:
+    raise DataError("truth.csv: no such file")
+
+
 def sleep(folder: Path) -> None:
     try:
         for _ in range(600):  # Ray interrupts between instructions, not within a call
@@ -91,6 +95,14 @@ def test_results_of_many_calls_come_back_once_each(machines: Any) -> None:
     with cluster(machines.address) as there:
         done = list(there.run(partial(square, number) for number in range(50)))
     assert sorted(done) == [(number, number * number) for number in range(50)]
+
+
+def test_the_error_of_a_call_is_the_users_error(machines: Any) -> None:
+    with (
+        cluster(machines.address) as there,
+        pytest.raises(DataError, match=r"^truth\.csv: no such file$"),
+    ):
+        list(there.run([fail]))
 
 
 def test_a_call_that_always_crashes_ends_with_one_line(machines: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from stainproof import api
-from stainproof.errors import ConfigError, DataError
+from stainproof.errors import ConfigError
 from stainproof.files import sha256_of
 from stainproof.runs.folder import RunFolder
 from stainproof.search.experiment import Experiment
@@ -85,23 +85,6 @@ def test_an_audit_on_a_cluster_finds_the_same(
     assert (tmp_path / "here" / "audit.csv").read_bytes() == (
         tmp_path / "there" / "audit.csv"
     ).read_bytes()
-
-
-def test_the_error_of_a_task_is_the_users_error(
-    phantoms: Path, tmp_path: Path, machines: Any
-) -> None:
-    class Gone:
-        def __init__(self, name: str) -> None:
-            self.name = name
-
-        def __call__(self, run: Path) -> dict[str, float]:
-            raise DataError(f"{self.name}: no such file")
-
-    with pytest.raises(DataError, match=r"^truth\.csv: no such file$"):
-        run_queue(
-            experiments(1), phantoms, [phantoms], tmp_path, tmp_path / "rows.jsonl",
-            measure=Gone("truth.csv"), ray=machines.address,
-        )  # fmt: skip
 
 
 def test_a_search_whose_worker_is_killed_ends_all_trials(phantoms: Path, tmp_path: Path) -> None:
