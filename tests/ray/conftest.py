@@ -37,7 +37,11 @@ def trained(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def machines(_environment_of_workers: None) -> Iterator[Any]:
-    """A cluster of two machines of one core each, that is two raylets on this one."""
+    """A cluster of two machines of one core each, that is two raylets on this one.
+
+    Tests that start a cluster of their own (`local`) come last: after a second cluster in the same
+    process, Ray 2.60 refuses large results of the first one (InvalidAuthToken).
+    """
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, **SMALL})

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from stainproof.errors import ConfigError, StainproofError
+from stainproof.errors import ConfigError, DataError, StainproofError
 from stainproof.scale.cluster import cluster
 from tests.common.command import run_command
 from tests.common.ray_workers import busy_workers, wait_for
@@ -21,8 +21,10 @@ STAGES = """
 import pkgutil, sys
 import stainproof
 from importlib import import_module
+
+NEED_MORE = ("stainproof.contest.files", "stainproof.serve")  # TensorFlow; the extra serve
 for one in pkgutil.walk_packages(stainproof.__path__, "stainproof."):
-    if "contest.files" not in one.name and not one.name.endswith("__main__"):
+    if not one.name.endswith("__main__") and not one.name.startswith(NEED_MORE):
         import_module(one.name)
 from stainproof import api
 run, cells, out = sys.argv[1:]
@@ -76,9 +78,14 @@ def crash() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def fail() -> None:
+    raise DataError("truth.csv: no such file")
+
+
 def sleep(folder: Path) -> None:
     try:
-        time.sleep(60)
+        for _ in range(600):  # Ray interrupts between instructions, not within a call
+            time.sleep(0.1)
     except KeyboardInterrupt:
         (folder / "interrupted").touch()
         raise
@@ -88,6 +95,14 @@ def test_results_of_many_calls_come_back_once_each(machines: Any) -> None:
     with cluster(machines.address) as there:
         done = list(there.run(partial(square, number) for number in range(50)))
     assert sorted(done) == [(number, number * number) for number in range(50)]
+
+
+def test_the_error_of_a_call_is_the_users_error(machines: Any) -> None:
+    with (
+        cluster(machines.address) as there,
+        pytest.raises(DataError, match=r"^truth\.csv: no such file$"),
+    ):
+        list(there.run([fail]))
 
 
 def test_a_call_that_always_crashes_ends_with_one_line(machines: Any) -> None:

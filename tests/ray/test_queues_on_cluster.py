@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from stainproof import api
-from stainproof.errors import ConfigError, DataError
+from stainproof.errors import ConfigError
 from stainproof.files import sha256_of
 from stainproof.runs.folder import RunFolder
 from stainproof.search.experiment import Experiment
@@ -61,23 +61,6 @@ def test_a_queue_that_is_complete_needs_no_cluster(phantoms: Path, tmp_path: Pat
     assert again == rows
 
 
-def test_a_search_whose_worker_is_killed_ends_all_trials(phantoms: Path, tmp_path: Path) -> None:
-    (tmp_path / "space.toml").write_text(SPACE)
-    out = tmp_path / "search"
-
-    def is_midway() -> bool:
-        return any(out.glob("trials/*/state.safetensors"))
-
-    with killed_once(is_midway) as killed:
-        found = search(
-            phantoms, out, 4, 60.0, space=tmp_path / "space.toml",
-            fixed=(*LONGER, "network.stages=[]"), jobs=0, ray="local",
-        )  # fmt: skip
-    assert len(killed) == 1
-    assert [trial.outcome for trial in found.trials] == ["finished"] * 4
-    assert (out / "search.html").exists() and (out / "best.toml").exists()
-
-
 def test_a_search_on_several_machines_needs_a_database(
     phantoms: Path, tmp_path: Path, machines: Any
 ) -> None:
@@ -104,18 +87,18 @@ def test_an_audit_on_a_cluster_finds_the_same(
     ).read_bytes()
 
 
-def test_the_error_of_a_task_is_the_users_error(
-    phantoms: Path, tmp_path: Path, machines: Any
-) -> None:
-    class Gone:
-        def __init__(self, name: str) -> None:
-            self.name = name
+def test_a_search_whose_worker_is_killed_ends_all_trials(phantoms: Path, tmp_path: Path) -> None:
+    (tmp_path / "space.toml").write_text(SPACE)
+    out = tmp_path / "search"
 
-        def __call__(self, run: Path) -> dict[str, float]:
-            raise DataError(f"{self.name}: no such file")
+    def is_midway() -> bool:
+        return any(out.glob("trials/*/state.safetensors"))
 
-    with pytest.raises(DataError, match=r"^truth\.csv: no such file$"):
-        run_queue(
-            experiments(1), phantoms, [phantoms], tmp_path, tmp_path / "rows.jsonl",
-            measure=Gone("truth.csv"), ray=machines.address,
+    with killed_once(is_midway) as killed:
+        found = search(
+            phantoms, out, 4, 60.0, space=tmp_path / "space.toml",
+            fixed=(*LONGER, "network.stages=[]"), jobs=0, ray="local",
         )  # fmt: skip
+    assert len(killed) == 1
+    assert [trial.outcome for trial in found.trials] == ["finished"] * 4
+    assert (out / "search.html").exists() and (out / "best.toml").exists()

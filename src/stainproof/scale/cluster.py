@@ -5,6 +5,7 @@ Ray is imported when a cluster is opened, and only then.
 
 import contextlib
 import os
+import socket
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from itertools import islice
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from ray import ObjectRef
 
 LOCAL = "local"
+AUTO = "auto"
 MAX_RETRIES = 3
 """How often a task is started again after its worker process or machine was lost."""
 ENDLESSLY = -1
@@ -27,6 +29,8 @@ REFRESH_S = 10.0
 """Interval at which the cores are counted again, because machines come and go."""
 END_S = 30.0
 """Seconds that cancelled tasks have to end."""
+REACH_S = 10.0
+"""Seconds that a head has to answer."""
 OBJECTS_BYTES = 200 * 2**20
 """Size of the object store of a local cluster; arguments and results of tasks are small."""
 
@@ -129,6 +133,7 @@ def cluster(address: str) -> Iterator[Cluster]:
         options = {"num_cpus": num_cores(), "object_store_memory": OBJECTS_BYTES}
         options |= {"include_dashboard": False}
     try:
+        _reach(os.environ.get("RAY_ADDRESS", "") if address == AUTO else address)
         ray.init(address, log_to_driver=False, logging_level="ERROR", **options)
     except Exception as error:  # Ray raises this class itself
         raise ConfigError(
@@ -139,6 +144,17 @@ def cluster(address: str) -> Iterator[Cluster]:
         yield Cluster()
     finally:
         ray.shutdown()
+
+
+def _reach(address: str) -> None:
+    """Connect to a head once, because Ray itself retries for many minutes.
+
+    Raises:
+        OSError: Nothing answers at HOST:PORT.
+    """
+    host, _, port = address.rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_S).close()
 
 
 def _work(folder: str, call: Callable[[], Result]) -> Result:

@@ -11,7 +11,8 @@ from stainproof.runs.folder import RunFolder
 from tests.common.ray_workers import killed_once
 from tests.common.tiny import tiny_config
 
-LEARNS = ("training.epochs=12", "augment.recipe=none", "augment.validation=none")
+NUM_EPOCHS = 30
+LEARNS = (f"training.epochs={NUM_EPOCHS}", "augment.recipe=none", "augment.validation=none")
 
 
 def test_two_processes_are_as_accurate_as_one_and_leave_a_complete_run_folder(
@@ -23,8 +24,9 @@ def test_two_processes_are_as_accurate_as_one_and_leave_a_complete_run_folder(
     two = api.train_on_cluster(
         phantoms, tmp_path / "two", config, address="local", num_workers=2, say=lines.append
     )
-    assert two.num_epochs == one.num_epochs == 12
-    assert two.best.val_accuracy > 0.5 and abs(two.best.val_accuracy - one.best.val_accuracy) < 0.2
+    assert two.num_epochs == one.num_epochs == NUM_EPOCHS
+    assert min(one.best.val_accuracy, two.best.val_accuracy) > 0.8
+    assert abs(two.best.val_accuracy - one.best.val_accuracy) < 0.1
     names = [{path.name for path in (tmp_path / run).iterdir()} for run in ("one", "two")]
     assert names[0] == names[1]
     assert RunFolder(tmp_path / "two").is_finished()
@@ -45,11 +47,11 @@ def test_after_the_loss_of_a_process_all_go_on_after_the_last_epoch(
 
     with killed_once(is_midway, "RayTrainWorker") as killed:
         card = api.train_on_cluster(
-            phantoms, run.path, tiny_config("training.epochs=30"), address="local", num_workers=2
+            phantoms, run.path, tiny_config("training.epochs=10"), address="local", num_workers=2
         )
-    assert len(killed) == 1 and card.num_epochs == 30
+    assert len(killed) == 1 and card.num_epochs == 10
     history = run.read_history()
-    assert [one.epoch for one in history] == list(range(1, 31))
+    assert [one.epoch for one in history] == list(range(1, 11))
     assert history[0].elapsed_s == seen[0]
 
 
