@@ -167,7 +167,7 @@ def predict(
     _end(num_rows, num_errors, out)
 
 
-def _end(num_rows: int, num_errors: int, out: Path) -> None:
+def _end(num_rows: int, num_errors: int, out: str) -> None:
     echo(f"{num_rows} rows in {out}")
     if num_errors:
         complain(f"{num_errors} of {num_rows} images could not be read; the column error says why")
