@@ -44,7 +44,7 @@ test-slow: $(READY)
 test-keras: $(READY) $(KERAS)
 	OMP_NUM_THREADS=1 GRADER=.venv-keras/bin/python $(BIN)/pytest tests/keras
 
-# The corruptions beside those of the package medmnistc, which needs ImageMagick (libmagickwand).
+# The corruptions beside those of the package medmnistc, which needs ImageMagick (libmagickwand); not in CI.
 test-corruptions: $(READY) $(MEDMNISTC)
 	OMP_NUM_THREADS=1 MEDMNISTC=.venv-medmnistc/bin/python $(BIN)/pytest tests/corruptions
 
