@@ -15,6 +15,7 @@ from stainproof.data import sources
 from stainproof.data.decoding import decode
 from stainproof.errors import CheckpointError, DataError
 from stainproof.runs.card import Card
+from stainproof.runs.folder import RunFolder
 from stainproof.shift.lab import Lab
 from tests.common.tiny import tiny_config
 
@@ -132,8 +133,8 @@ def test_a_run_without_a_measurement_is_compared_with_pbc_and_says_so(
 ) -> None:
     old = tmp_path / "old"
     shutil.copytree(run, old)
-    card = Card.read(old / "card.json")
-    card.model_copy(update={"appearance": None}).write(old / "card.json")
+    card = Card.read(old / "card.json").model_copy(update={"appearance": None})
+    RunFolder(old).write_card(card)
     said: list[str] = []
     api.profile(yellow, old, tmp_path / "lab.json", say=said.append)
     assert any("compared with PBC" in line for line in said)

@@ -432,12 +432,10 @@ def test_a_killed_server_loses_nothing_that_it_had_confirmed(run: Path, tmp_path
         try:
             for _ in range(10_000):
                 for one in cells:
-                    body: dict[str, Any] = {
-                        "cells": [one["id"]],
-                        "label": CLASSES[len(confirmed) % 3],
-                    }
+                    label = CLASSES[len(confirmed) % 3]
+                    body = {"cells": [one["id"]], "label": label}
                     client.post("/api/decisions", json=body).raise_for_status()
-                    confirmed.append((one["id"], body["label"]))
+                    confirmed.append((one["id"], label))
         except httpx.TransportError:
             pass
         killer.join()

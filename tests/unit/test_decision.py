@@ -54,7 +54,7 @@ def test_a_scale_near_that_of_the_training_images_stays_one() -> None:
     [
         (appearance(0.3, num=15), "15 images, 16 are needed"),
         (appearance(0.3, known=20), "found in 20 of 64 images only"),
-        (appearance(0.3, spread=1.0), "standard error"),
+        (appearance(0.3, spread=1.0), "differs by 100 % between images"),
         (appearance(1.2, 0.9), "outside of the range"),
         (appearance(0.4, 0.15), "disagree"),
     ],

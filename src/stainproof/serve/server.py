@@ -17,6 +17,8 @@ from stainproof.shift.lab import Lab
 
 GRACE_S = 10
 """Seconds that running requests get when the server stops."""
+KEEP_ALIVE_S = 75
+"""Seconds after which an idle connection is closed; a client may be using it just then."""
 BACKLOG = 2048
 
 
@@ -58,6 +60,7 @@ def serve(
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=GRACE_S,
+            timeout_keep_alive=KEEP_ALIVE_S,
         )
         say(f"serving {services.model_name} at {_address(settings.host, listener)}")
         say(
