@@ -15,7 +15,7 @@ from tests.common.tiny import tiny_config
 
 COMMANDS = (
     "audit", "clean", "train", "average", "ensemble", "quantise", "evaluate", "predict", "report",
-    "serve", "ladder", "search", "submit", "competition", "score", "phantom",
+    "serve", "export", "ladder", "search", "submit", "competition", "score", "phantom",
 )  # fmt: skip
 
 

@@ -147,13 +147,14 @@ for (const button of document.querySelectorAll("[data-pick]")) {
 }
 $("help").onclick = () => $("keys").showModal();
 $("export").onclick = async () => {
+  $("exports").showModal();
   for (const link of document.querySelectorAll("#exports a")) {
+    link.closest("li").hidden = true;
     const address = await exported(link.download, state.reviewer);
     link.closest("li").hidden = !address;
     if (address) link.href = address;
   }
-  $("with-paths").hidden = !state.session.folder || state.session.has_fields;
-  $("exports").showModal();
+  if (!state.session.folder || state.session.has_fields) $("with-paths").hidden = true;
 };
 $("blind").onchange = (event) => actions.setBlind(event.target.checked);
 for (const button of document.querySelectorAll("[data-reviewer]")) {

@@ -2,7 +2,6 @@
 
 const PAD_GREY = 128;
 const CUBIC = -0.75;  // the parameter of OpenCV's bicubic kernel
-const FIXED = 2048;  // OpenCV rounds the weights of interpolation to fractions of it
 
 /** An image: {width, height, rgb: Uint8Array of 3 * width * height}. */
 export function toSquare(image, {size_px, fit}) {
@@ -43,7 +42,7 @@ export function resize({width, height, rgb}, newWidth, newHeight) {
   const isMixed = isShrinking && (newWidth > width || newHeight > height);
   const weights = isMixed ? linearWeights : isShrinking ? areaWeights : cubicWeights;
   const across = weights(width, newWidth), down = weights(height, newHeight);
-  const rows = new Float32Array(3 * newWidth * height);
+  const rows = new Float64Array(3 * newWidth * height);
   for (let y = 0; y < height; y += 1) {
     for (let x = 0; x < newWidth; x += 1) {
       const at = 3 * (y * newWidth + x);
@@ -77,8 +76,6 @@ function roundHalfEven(value) {
   return floor % 2 ? floor + 1 : floor;
 }
 
-const fixed = (weight) => roundHalfEven(weight * FIXED) / FIXED;
-
 /** For each new pixel the old ones with their weights: the area of each that it covers. */
 function areaWeights(oldPx, newPx) {
   const scale = oldPx / newPx;
@@ -99,7 +96,7 @@ function linearWeights(oldPx, newPx) {
   return Array.from({length: newPx}, (_, index) => {
     const from = Math.floor(index * scale), raw = index + 1 - (from + 1) / scale;
     const share = raw <= 0 ? 0 : raw - Math.floor(raw);
-    return [[from, fixed(1 - share)], [Math.min(from + 1, oldPx - 1), fixed(share)]];
+    return [[from, 1 - share], [Math.min(from + 1, oldPx - 1), share]];
   });
 }
 
@@ -112,6 +109,6 @@ function cubicWeights(oldPx, newPx) {
     const values = [far(x + 1), near(x), near(1 - x)];
     values.push(1 - values[0] - values[1] - values[2]);
     return values.map((value, step) =>
-      [Math.min(oldPx - 1, Math.max(0, from - 1 + step)), fixed(value)]);
+      [Math.min(oldPx - 1, Math.max(0, from - 1 + step)), value]);
   });
 }

@@ -104,10 +104,15 @@ function undo() {
 }
 
 let worker = null;
+let counted = Promise.resolve();
 
-/** The intervals take a moment: they are computed beside the page. */
+/** The intervals take a moment: they are computed beside the page, one count after the other. */
 function count() {
-  if (!cells.size) return null;
+  counted = counted.catch(() => {}).then(() => (cells.size ? counting() : null));
+  return counted;
+}
+
+function counting() {
   worker ??= new Worker(new URL("./count.js", import.meta.url), {type: "module"});
   const evidence = [...cells.values()].map((cell) => ({
     predicted: order(best(cell)), confidence: Math.max(...cell.probs), label: decided.get(cell.id) ?? null,
