@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from stainproof.cli import app
+from stainproof.cli.app import PANELS
 
 PAGE = Path(__file__).with_name("command-line.md")
 
@@ -13,7 +13,7 @@ PAGE = Path(__file__).with_name("command-line.md")
 def page_text() -> str:
     """Return the page as the installed command would have it now."""
     parts = ["# The command line\n\nMade by `make docs` from the commands themselves.\n"]
-    names = [command.name or command.callback.__name__ for command in app.registered_commands]
+    names = [name for names in PANELS.values() for name in names]
     for command in ["", *names]:
         words = [word for word in (command, "--help") if word]
         done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Abstention: the error among answered images that was asked for and the one obtained.
+"""Abstention: the error among accepted images that was asked for and the one obtained.
 
 python -m benchmarks.calibration.abstention RUN --home FOLDER --tests FOLDER ...
 """
@@ -30,14 +30,14 @@ Floats = NDArray[np.float32]
 def outcome(
     calibration: Calibration, labels: Labels, probs: Floats, max_error: float
 ) -> tuple[float, float] | None:
-    """Return share answered and error among answered; None if it cannot be guaranteed."""
+    """Return share accepted and error among accepted; None if it cannot be guaranteed."""
     try:
         threshold = find_threshold(calibration, max_error).confidence
     except ConfigError:
         return None
-    is_answered = probs.max(axis=1) >= threshold
-    wrong = (probs.argmax(axis=1) != labels) & is_answered
-    return float(is_answered.mean()), float(wrong.sum() / max(is_answered.sum(), 1))
+    is_accepted = probs.max(axis=1) >= threshold
+    wrong = (probs.argmax(axis=1) != labels) & is_accepted
+    return float(is_accepted.mean()), float(wrong.sum() / max(is_accepted.sum(), 1))
 
 
 def refitted(
@@ -68,11 +68,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     text = [
         f"Thresholds fitted on the {calibration.num_images:,} validation images "
         f"({len(calibration.wrong)} wrong) of one run, confidence level 95 %: share of the images "
-        "answered, and error among them. The guarantee is for images like the validation images. "
+        "accepted, and error among them. The guarantee is for images like the validation images. "
         f"After {NUM_LABELS} labels: threshold and temperature fitted on images of the test drawn "
         f"at random, measured on the others; of {NUM_DRAWS} draws, how many can guarantee the "
-        "error, mean share answered, mean error, and how many exceed it.\n",
-        "| test | error asked | answered | error obtained | after labels: can guarantee | answered "
+        "error, mean share accepted, mean error, and how many exceed it.\n",
+        "| test | error asked | accepted | error obtained | after labels: can guarantee | accepted "
         "| error obtained | exceed |\n|---|---|---|---|---|---|---|---|",
     ]
     for test in (options.home, *options.tests):

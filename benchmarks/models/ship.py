@@ -4,9 +4,9 @@ python -m benchmarks.models.ship RUN NAME --probe CELLS [--about ABOUT.toml]
 
 `RUN` is a run folder with its evaluations; `NAME` is `stainproof-light` or `stainproof`. The folder
 `src/stainproof/shipped/NAME` gets what inference and fine-tuning need: card, settings, weights,
-ONNX model, hashes of the training images, evaluations without pictures, model card and Croissant
-metadata. Optimizer state, history, lists of files, pictures and names of folders of this machine
-are left out.
+ONNX model, reference of home cells, hashes of the training images, evaluations without pictures,
+model card and Croissant metadata. Optimizer state, history, lists of files, pictures and names of
+folders of this machine are left out.
 
 Weights with two or more dimensions are rounded to float16, in the weights and in the ONNX model. On
 the probe images, which enter nothing, it measures by how much this changes the probabilities.
@@ -28,6 +28,7 @@ from stainproof.config.parsing import make_settings
 from stainproof.config.schema import Config, NetworkConfig
 from stainproof.data import sources
 from stainproof.data.images import Images
+from stainproof.deployment.reference import read_reference
 from stainproof.evaluation.result import EVALUATION_FILE, Evaluation
 from stainproof.inference.classifier import Classifier
 from stainproof.inference.engines import DEFAULT
@@ -98,6 +99,9 @@ def pack(run: Path, out: Path, images: Images) -> Packed:
         if calibration := read_calibration(whole):
             stripped = _provenance_without_folders(calibration.provenance)
             write_calibration(packed, calibration.model_copy(update={"provenance": stripped}))
+        if reference := read_reference(whole, card.weights_sha256, len(card.classes)):
+            rounded_for = reference.of_weights(str(changes["weights_sha256"]))
+            packed.write_reference(rounded_for.to_bytes())
         for evaluated in whole.evaluation_folders():
             if (evaluated / EVALUATION_FILE).exists():
                 _copy_evaluation(evaluated, packed.path / evaluated.relative_to(run), changes)

@@ -1,30 +1,38 @@
 """The Python API: every stage of the pipeline as one function. Read this file first.
 
-    source --audit--> findings --clean--> the source without what was found
-    source --train--> run folder: weights, ONNX model, card, history, report
-    run folders --average, ensemble, quantise--> run folders for inference
-    run folder + labelled source --evaluate--> eval.json
-    run folder + labelled source --calibrate--> calibrated probabilities
-    run folder + images --predict--> table of predictions
-    run folder + images --count--> differential count: count.json, cells.csv, count.html
-    run folder + unlabelled images --check--> check.json, check.html;  --pick--> cells to label
-    run folder + a few labelled cells --adapt--> run folder for another laboratory
-    run folder + images of a laboratory --profile--> lab.json, which standardises its images
-    photographs of a smear --crop--> single-cell images;  + run folder --predict_fields--> table
-    run folder + evaluations --report--> report.html
-    run folder --verify--> checks of its files;  run folder + source --reproduce--> the same weights
+    look       source -> how its images are read
+    audit      source -> findings: duplicates, doctored images, doubtful labels
+    clean      source + findings -> manifest without what was found
+    crop       photographs of a smear -> single-cell images
 
-A source is a folder of class folders, a manifest, an npz file or the name of a public data set; see
-`data.sources.load`. Every stage reads what the stage before it wrote, and writes its own results
-atomically. The command line (`cli/`) is a thin layer over these functions. Sequences of trainings
-(`search/`) and contests (`contest/`) are built on top of them.
+    train      source -> run folder: weights, ONNX model, card, history, report
+    average    run folders + source -> run folder;   ensemble   run folders -> ensemble folder
+    calibrate  run folder + source -> calibrated probabilities
+    quantise   run folder + source -> the network in 8 bits
 
-Modules that are slow to import (torch, scikit-learn, matplotlib) are imported inside the functions.
+    evaluate   run folder + source -> eval.json
+    report     run folder + evaluations -> report.html;   write_model_card -> MODEL_CARD.md
+    explain    run folder + images -> page of what the predictions are based on
+    verify     run folder -> checks of its files;   reproduce  + source -> the same weights
+
+    profile    unlabelled images of a laboratory -> lab.json, which standardises its images
+    check      run folder + unlabelled images -> accuracy to expect
+    pick       run folder + unlabelled images -> cells to label
+    adapt      run folder + a few labelled cells -> run folder for that laboratory
+
+    predict    run folder + images -> table;   predict_fields: of the cells in photographs
+    count      run folder + images -> differential count
+
+A source is labelled images: class folders, a manifest, an npz file or the name of a public data set
+(`data.sources`). A run folder is what one training leaves (`runs.folder`). Every stage reads what
+an earlier one wrote and writes its results atomically. This file has training; the other stages are
+imported from their rooms. The command line (`cli/`) is a thin layer over these functions; searches,
+contests and the server are built on top of them. Slow modules (torch, scikit-learn, matplotlib) are
+imported inside functions.
 """
 
 import shutil
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,22 +42,19 @@ from stainproof.audit.cleaning import clean, dropped_names
 from stainproof.cells.cropping import crop
 from stainproof.config.names import NetworkName, PresetName, ScheduleName
 from stainproof.config.presets import choose_config
-from stainproof.config.schema import Config, InferenceConfig, SourceConfig
+from stainproof.config.schema import Config
 from stainproof.data import sources
-from stainproof.data.class_map import map_unknown_classes
-from stainproof.data.dataset import Dataset
 from stainproof.data.description import describe, look
 from stainproof.data.preparation import read_and_split
 from stainproof.data.splits import TRAIN, VAL, check_split
 from stainproof.deployment.adaptation import adapt
 from stainproof.deployment.picking import pick
-from stainproof.errors import ConfigError, DataError
+from stainproof.errors import DataError
 from stainproof.evaluation.calibrating import calibrate
 from stainproof.evaluation.corrupting import corrupt, evaluate_corruptions
-from stainproof.evaluation.result import EVALUATION_FILE, Evaluation
+from stainproof.evaluation.evaluating import evaluate
 from stainproof.evaluation.shipped import shipped_models
 from stainproof.inference.classifier import Classifier
-from stainproof.inference.engines import INT8
 from stainproof.inference.ensemble import ensemble
 from stainproof.inference.field_tables import predict_fields
 from stainproof.inference.int8 import quantise
@@ -63,14 +68,13 @@ from stainproof.reports.count_results import count
 from stainproof.reports.explanation_results import explain
 from stainproof.reports.lab_profile import profile
 from stainproof.reports.model_card_results import write_model_card
+from stainproof.reports.run_results import finish_run, report
 from stainproof.runs.card import Card
-from stainproof.runs.ensemble import refuse_ensemble
 from stainproof.runs.fine_tuning import choose_start
 from stainproof.runs.folder import RunFolder
-from stainproof.runs.shipped import evaluations_of, find_run, is_shipped, refuse_shipped
+from stainproof.runs.shipped import find_run, refuse_shipped
 from stainproof.scale.data_parallel import train_data_parallel
 from stainproof.scale.prediction import predict_on_cluster
-from stainproof.shift.lab import Lab
 from stainproof.synthetic.phantoms import make_phantoms
 
 if TYPE_CHECKING:
@@ -179,12 +183,7 @@ def train(
         'a'
     """
     from stainproof.inference.teacher import load_teacher
-    from stainproof.training.card import (
-        make_card,
-        measure_training_images,
-        summarise_data,
-        write_examples,
-    )
+    from stainproof.training import card as cards
     from stainproof.training.distributed import rank
     from stainproof.training.loop import Trainer
     from stainproof.training.resume import resolve_start
@@ -227,7 +226,7 @@ def train(
         if start.again:
             run.check_split(split.sha256())
         parts = split.divide(data)
-        summary = summarise_data(data, split, parts)
+        summary = cards.summarise_data(data, split, parts)
         del data, listing  # the images are in memory once, in `parts`
         trainer = Trainer(
             config, parts[TRAIN], parts[VAL], run, resume=start.resume, load_teacher=teacher
@@ -236,16 +235,16 @@ def train(
         run.write_splits(split.to_bytes())
         run.write_config(config)  # from here on the same command goes on with this run
         run.write_training_hashes(split.hashes[split.indices(TRAIN)])
-        write_examples(run, parts[TRAIN])
-        appearance = measure_training_images(parts[TRAIN], config.seed)
+        cards.write_examples(run, parts[TRAIN])
+        appearance = cards.measure_training_images(parts[TRAIN], config.seed)
 
         def write_card(result: "TrainingResult") -> Card:
-            card = make_card(run, config, summary, trainer.network, result, appearance)
+            card = cards.make_card(run, config, summary, trainer.network, result, appearance)
             run.write_card(card)
             return card
 
         card = write_card(trainer.train(on_step=on_step, on_epoch=write_card))
-        return card if rank() else _finish_run(run, card, parts, track)
+        return card if rank() else finish_run(run, card, parts, track)
 
 
 def train_on_cluster(
@@ -262,7 +261,7 @@ def train_on_cluster(
     """Train as `train` does in several processes of a Ray cluster that share every batch.
 
     The mean gradient of the shares is applied everywhere, so the number of steps and the batch size
-    stay. On CPUs batch normalization uses the statistics of each share, on GPUs those of the batch.
+    stay. On CPUs batch normalisation uses the statistics of each share, on GPUs those of the batch.
     After the loss of a process all go on after the last epoch.
 
     Args:
@@ -347,111 +346,4 @@ def average(
             "weights_sha256": files.sha256_of(made.best),
             "provenance": provenance.collect(),
         }
-        return _finish_run(made, card.model_copy(update=changes), parts, track)
-
-
-def evaluate(
-    run: str | Path,
-    source: str | Path,
-    out: str | Path | None = None,
-    *,
-    seed: int = 0,
-    engine: str = "auto",
-    inference: InferenceConfig | None = None,
-    options: SourceConfig = sources.AS_GUESSED,
-    lab: Lab | str | Path | None = None,
-    track: Track = silent,
-    say: Say = silent_say,
-) -> Evaluation:
-    """Evaluate a run on a labelled source; write `eval.json` and the most confident mistakes.
-
-    Args:
-        run: The folder of a run or an ensemble, or the name of a shipped model.
-        source: Labelled images; of a source with a split of its own, its test part.
-        out: Folder to write to; by default one in the run folder, where `report` finds it; of a
-            shipped model one in `evaluations/MODEL` in the current directory.
-        seed: Seed of the bootstrap intervals, 0 or more.
-        engine: The inference engine, as in `Classifier.load`.
-        inference: Test-time augmentation and filter. The name of the result says what differs from
-            the default, and whether the engine computes in 8 bits.
-        options: How the source is read, see `data.sources.load`. If every class that the model does
-            not know has a rule in the packaged map `haematology`, the map is applied and said.
-        lab: A laboratory profile or its file, by which images are standardised first. The name of
-            the result says what it changes.
-        track: Shows progress.
-        say: Called with the folder that an evaluation of a shipped model is written to.
-
-    Raises:
-        ConfigError: The seed is below 0, the engine is unknown or not installed, or the folder
-            contains an evaluation of other images.
-        CheckpointError: The run folder or the profile cannot be used.
-        DataError: The source cannot be read, or has a class that the model does not know.
-    """
-    from stainproof.evaluation.evaluator import check_same_images
-    from stainproof.evaluation.evaluator import evaluate as evaluate_classifier
-    from stainproof.evaluation.training_copies import find_training_copies
-
-    if seed < 0:
-        raise ConfigError(f"seed must be 0 or more, got {seed}")
-    evaluated = RunFolder(find_run(run))
-    evaluated.check_not_in_training()
-    classifier = Classifier.load(evaluated.path, engine, inference, lab=lab)
-    listing = sources.test_part(sources.list_source(source, track, options=options))
-    listing = map_unknown_classes(listing, classifier.classes)
-    read = partial(sources.read, listing, options=options)
-    data = read(classifier.preprocessing, standardise=classifier.standardise, track=track)
-    precision = "8 bits" if engine == INT8 else ""
-    changes = classifier.lab.describe() if classifier.lab else ""
-    facts = (data.source, classifier.inference.describe(), precision, changes)
-    name = ", ".join(filter(None, facts))
-    data = replace(data, source=name)
-    folder = Path(out) if out else evaluations_of(evaluated) / name
-    check_same_images(folder, data)
-    if not out and is_shipped(evaluated.path):
-        say(f"the evaluation is written to {folder}")
-    originals = read(classifier.preprocessing)
-    num_copies = int(find_training_copies(classifier, originals, read).sum())
-    return evaluate_classifier(
-        classifier, data, folder, seed=seed, num_in_training=num_copies, track=track
-    )
-
-
-def report(
-    run: str | Path, evaluations: Iterable[str | Path] = (), *, explained: bool = False
-) -> Path:
-    """Write `report.html` of a run: its data, its training and all evaluations in its folder.
-
-    Args:
-        run: The run folder.
-        evaluations: Further folders with an `eval.json`.
-        explained: Whether the page shows which pixels the predictions of the mistakes are based on.
-
-    Returns:
-        The path of the report.
-
-    Raises:
-        CheckpointError: The run folder or an evaluation cannot be read.
-        ConfigError: The network has no feature maps to explain predictions with.
-    """
-    from stainproof.reports.run_report import render
-
-    folder = RunFolder(find_run(run))
-    folder.check_exists()
-    refuse_ensemble(folder.path, "reports are made of single runs")
-    refuse_shipped(
-        folder.path, f"stainproof card {folder.path.name} --out FOLDER writes its model card"
-    )
-    own = [path for path in folder.evaluation_folders() if (path / EVALUATION_FILE).exists()]
-    explain_images = Classifier.load(folder.path).explain_standardised if explained else None
-    return folder.write_report(render(folder, [*own, *map(Path, evaluations)], explain_images))
-
-
-def _finish_run(run: RunFolder, card: Card, parts: dict[str, Dataset], track: Track) -> Card:
-    """Complete a run that has its weights: ONNX model, engine, evaluations at home, report."""
-    from stainproof.deployment.home import write_reference
-    from stainproof.evaluation.home import export_and_evaluate
-
-    card = export_and_evaluate(run, card, parts, track)
-    write_reference(run, parts[VAL], track=track)
-    report(run.path)
-    return card
+        return finish_run(made, card.model_copy(update=changes), parts, track)

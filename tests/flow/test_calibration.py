@@ -135,9 +135,9 @@ def test_predict_leaves_images_of_low_confidence_uncertain(
 ) -> None:
     calibration = read_calibration(RunFolder(copy))
     assert calibration is not None
-    answers = {"right": tuple(np.linspace(0.3, 1, 900).tolist()), "wrong": (0.2,) * 100}
+    predictions = {"right": tuple(np.linspace(0.3, 1, 900).tolist()), "wrong": (0.2,) * 100}
     write_calibration(
-        RunFolder(copy), calibration.model_copy(update={"num_images": 1000, **answers})
+        RunFolder(copy), calibration.model_copy(update={"num_images": 1000, **predictions})
     )
     said: list[str] = []
 

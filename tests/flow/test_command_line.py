@@ -1,4 +1,5 @@
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -8,15 +9,14 @@ from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
-from stainproof.cli.app import app
+from stainproof import cli  # noqa: F401  every command registers
+from stainproof.cli.app import PANELS, app
 from tests.common.tiny import tiny_config
 
-COMMANDS = (
-    "audit", "clean", "train", "average", "ensemble", "quantise", "evaluate", "predict", "report",
-    "serve", "export", "ladder", "search", "submit", "competition", "score", "phantom",
-)  # fmt: skip
+COMMANDS = tuple(name for names in PANELS.values() for name in names)
 
 
 def stainproof(*arguments: Path | int | str) -> CompletedProcess[str]:
@@ -38,9 +38,11 @@ def test_every_command_explains_itself_with_an_example(command: str) -> None:
     assert "Example" in done.stdout
 
 
-def test_help_lists_every_command() -> None:
+def test_help_lists_every_command_once_in_the_order_of_the_panels() -> None:
+    assert sorted(COMMANDS) == sorted(typer.main.get_group(app).commands)
     done = stainproof("--help")
-    assert all(command in done.stdout for command in COMMANDS)
+    assert re.findall(r"^\W ([a-z]+) ", done.stdout, re.MULTILINE) == list(COMMANDS)
+    assert all(f" {panel} " in done.stdout for panel in PANELS)
 
 
 def test_help_and_import_load_neither_torch_nor_scipy() -> None:

@@ -18,7 +18,8 @@ from tests.common.tiny import TINY
 
 EVERYDAY = (
     "Classifier", "Config", "train", "evaluate", "predict", "audit", "clean", "report", "average",
-    "ensemble", "quantise",
+    "ensemble", "quantise", "adapt", "calibrate", "check", "count", "crop", "explain", "pick",
+    "predict_fields", "profile",
 )  # fmt: skip
 
 

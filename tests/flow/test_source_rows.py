@@ -40,7 +40,7 @@ def stainproof(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str
 @pytest.fixture
 def train(stainproof: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
     """Train for one epoch; the model is not exported and there is no report."""
-    monkeypatch.setattr(api, "_finish_run", lambda run, card, parts, track: card)
+    monkeypatch.setattr(api, "finish_run", lambda run, card, parts, track: card)
     return lambda data, out, *words: stainproof("train", data, "--out", out, *SHORT, *words)
 
 

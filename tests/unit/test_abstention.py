@@ -10,11 +10,11 @@ ANY = make_calibration(np.zeros(1, dtype=np.int64), np.array([[0.9, 0.1]]), 1.0,
 
 
 def draw(num: int, rng: np.random.Generator) -> Calibration:
-    """Return the answers of a two-class model whose confidence is the probability to be right."""
+    """Return predictions of a two-class model whose confidence is the probability to be right."""
     confidence = np.minimum(0.5 + rng.exponential(0.3, num), 0.999)
     is_right = rng.random(num) < confidence
-    answers = {"right": confidence[is_right], "wrong": confidence[~is_right]}
-    ascending = {name: tuple(np.sort(some).tolist()) for name, some in answers.items()}
+    predictions = {"right": confidence[is_right], "wrong": confidence[~is_right]}
+    ascending = {name: tuple(np.sort(some).tolist()) for name, some in predictions.items()}
     return ANY.model_copy(update={"num_images": num, **ascending})
 
 
@@ -24,7 +24,7 @@ def error_above(threshold: float, later: Calibration) -> float:
 
 
 @pytest.mark.parametrize(("num", "max_error"), [(300, 0.05), (1000, 0.1)])
-def test_the_error_among_answered_images_is_exceeded_in_at_most_one_case_of_twenty(
+def test_the_error_among_accepted_images_is_exceeded_in_at_most_one_case_of_twenty(
     num: int, max_error: float
 ) -> None:
     rng = np.random.default_rng(0)
@@ -38,34 +38,34 @@ def test_the_error_among_answered_images_is_exceeded_in_at_most_one_case_of_twen
             exceeded.append(False)
             continue
         exceeded.append(error_above(found.confidence, later) > max_error)
-        shares.append(found.num_answered / found.num_images)
+        shares.append(found.num_accepted / found.num_images)
 
     assert sum(exceeded) <= binom.ppf(0.999, 200, SIGNIFICANCE)
     assert np.mean(shares) > 0.1
 
 
-def test_a_larger_error_answers_at_least_as_many_images() -> None:
+def test_a_larger_error_accepts_at_least_as_many_images() -> None:
     calibration = draw(2000, np.random.default_rng(1))
 
-    answered = [find_threshold(calibration, error).num_answered for error in (0.02, 0.05, 0.1, 0.3)]
+    accepted = [find_threshold(calibration, error).num_accepted for error in (0.02, 0.05, 0.1, 0.3)]
 
-    assert answered == sorted(answered) and answered[0] < answered[-1]
+    assert accepted == sorted(accepted) and accepted[0] < accepted[-1]
 
 
-def test_an_error_above_that_of_all_images_answers_every_image() -> None:
+def test_an_error_above_that_of_all_images_accepts_every_image() -> None:
     found = find_threshold(draw(2000, np.random.default_rng(1)), 0.5)
 
-    assert (found.confidence, found.num_answered) == (0, 2000)
+    assert (found.confidence, found.num_accepted) == (0, 2000)
 
 
-def test_equal_confidences_are_answered_together() -> None:
+def test_equal_confidences_are_accepted_together() -> None:
     probs = np.array([[0.9, 0.1]] * 200, dtype=np.float32)
     labels = np.zeros(200, dtype=np.int64)
     labels[:2] = 1
 
     found = find_threshold(make_calibration(labels, probs, 1.0, "ties"), 0.05)
 
-    assert (found.num_answered, found.num_wrong) == (200, 2)
+    assert (found.num_accepted, found.num_wrong) == (200, 2)
 
 
 def test_an_error_that_cannot_be_guaranteed_is_refused_with_the_reason() -> None:

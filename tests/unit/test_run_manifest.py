@@ -83,7 +83,8 @@ def test_weights_that_the_card_names_are_kept_until_it_names_others(
     run = RunFolder(tmp_path / "run")
     run.write_weights(run.best, {"w": torch.zeros(2)})
     named = sha256_of(run.best)
-    card = type("Card", (), {"weights_sha256": named, "onnx_sha256": "", "int8_sha256": ""})
+    others = dict.fromkeys(("onnx_sha256", "int8_sha256", "calibration_sha256"), "")
+    card = type("Card", (), {"weights_sha256": named, **others})
     monkeypatch.setattr(run, "read_card", lambda: card)
     old = run.best.read_bytes()
     for value in (1.0, 2.0):  # a resumed run after one that was killed before its card

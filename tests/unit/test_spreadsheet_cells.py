@@ -58,7 +58,8 @@ def items() -> list[Item]:
 def classifier() -> Any:
     classes = ("=cmd", "b")
     return SimpleNamespace(
-        classes=classes, predict_proba=lambda images: np.tile([0.75, 0.25], (len(images), 1))
+        classes=classes,
+        predict_standardised=lambda images: np.tile([0.75, 0.25], (len(images), 1)),
     )
 
 

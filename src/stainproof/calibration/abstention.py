@@ -1,4 +1,4 @@
-"""Abstention: a threshold of confidence that guarantees the error among the answered images."""
+"""Abstention: a threshold of confidence that guarantees the error among the accepted images."""
 
 import math
 from dataclasses import dataclass
@@ -10,28 +10,28 @@ from stainproof.calibration.record import Calibration
 from stainproof.errors import ConfigError
 
 UNCERTAIN = "uncertain"
-"""The label of an image that is not answered."""
+"""The label of an image that is not accepted."""
 SIGNIFICANCE = 0.05
 """Probability that a guarantee does not hold."""
 
 
 @dataclass(frozen=True)
 class Threshold:
-    """Images with at least this confidence are answered."""
+    """Images with at least this confidence are accepted."""
 
     confidence: float
     max_error: float
-    """The error among answered images that it guarantees."""
+    """The error among accepted images that it guarantees."""
     num_images: int
     """Labelled images that it was found on."""
-    num_answered: int
+    num_accepted: int
     num_wrong: int
-    """Of those answered."""
+    """Of those accepted."""
 
     def describe(self) -> str:
         """Return threshold and guarantee as one sentence without a full stop."""
         return (
-            f"answers of a confidence from {self.confidence:.4f}: {self.num_answered:,} of "
+            f"predictions of a confidence from {self.confidence:.4f}: {self.num_accepted:,} of "
             f"{self.num_images:,} labelled images, {self.num_wrong:,} wrong; on images like these "
             f"at most {100 * self.max_error:g} % are wrong (confidence level "
             f"{100 * (1 - SIGNIFICANCE):.0f} %)"
@@ -39,51 +39,51 @@ class Threshold:
 
 
 def find_threshold(calibration: Calibration, max_error: float) -> Threshold:
-    """Return the threshold that answers most images and guarantees the error among them.
+    """Return the threshold that accepts most images and guarantees the error among them.
 
     Learn-then-Test (Angelopoulos et al. 2021, "Learn then Test", section 4) with the exact binomial
     test of selective classification (Geifman and El-Yaniv 2017, "Selective Classification for Deep
     Neural Networks"). Thresholds are tested from high to low (fixed-sequence testing), from the
-    first at which as many images are answered as would suffice without a mistake, to the last
-    before one fails. With a probability of 95 % over the labelled images, the error among answered
+    first at which as many images are accepted as would suffice without a mistake, to the last
+    before one fails. With a probability of 95 % over the labelled images, the error among accepted
     images of the same distribution is at most `max_error`.
 
     Args:
-        calibration: With the answers on labelled images.
-        max_error: Largest error among answered images, above 0 and below 1.
+        calibration: With the predictions on labelled images.
+        max_error: Largest error among accepted images, above 0 and below 1.
 
     Raises:
         ConfigError: The error cannot be guaranteed with these images.
     """
     from scipy.stats import binom
 
-    thresholds, num_answered, num_wrong = count_answers(calibration)
+    thresholds, num_accepted, num_wrong = count_accepted(calibration)
     num_needed = math.ceil(math.log(SIGNIFICANCE) / math.log1p(-max_error))
-    is_safe = binom.cdf(num_wrong, num_answered, max_error) <= SIGNIFICANCE
-    first = int(np.searchsorted(num_answered, num_needed))
+    is_safe = binom.cdf(num_wrong, num_accepted, max_error) <= SIGNIFICANCE
+    first = int(np.searchsorted(num_accepted, num_needed))
     num_safe = int(np.argmin([*is_safe[first:], False]))
     if not num_safe:
         total, mistakes = calibration.num_images, len(calibration.wrong)
         raise ConfigError(
             f"error: {100 * max_error:g} % cannot be guaranteed with {total:,} labelled images, "
-            f"{mistakes:,} of them wrong; {num_needed:,} right answers of the highest confidence "
-            "are needed"
+            f"{mistakes:,} of them wrong; {num_needed:,} right predictions of the highest "
+            "confidence are needed"
         )
     chosen = first + num_safe - 1
-    answers_all = num_answered[chosen] == calibration.num_images
+    accepts_all = num_accepted[chosen] == calibration.num_images
     return Threshold(
-        confidence=0.0 if answers_all else float(thresholds[chosen]),
+        confidence=0.0 if accepts_all else float(thresholds[chosen]),
         max_error=max_error,
         num_images=calibration.num_images,
-        num_answered=int(num_answered[chosen]),
+        num_accepted=int(num_accepted[chosen]),
         num_wrong=int(num_wrong[chosen]),
     )
 
 
-def count_answers(
+def count_accepted(
     calibration: Calibration,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
-    """Count what every threshold answers.
+    """Count what every threshold accepts.
 
     Returns:
         The different confidences, falling; the number of images with at least this confidence; how

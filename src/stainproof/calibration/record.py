@@ -1,4 +1,4 @@
-"""The calibration of a run: its temperature, and its answers on the images it was fitted on."""
+"""The calibration of a run: its temperature, and its predictions on the images it was fitted on."""
 
 from typing import Annotated
 
@@ -14,7 +14,7 @@ from stainproof.runs.card import Card
 from stainproof.runs.ensemble import is_ensemble
 from stainproof.runs.folder import RunFolder
 
-MAX_ANSWERS = 100_000
+MAX_IMAGES = 100_000
 """Most images whose confidence is stored."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -32,9 +32,9 @@ class Calibration(Described):
     error_before: Share
     """Expected calibration error on these images without calibration."""
     error_after: Share
-    right: tuple[Share, ...] = Field(max_length=MAX_ANSWERS)
+    right: tuple[Share, ...] = Field(max_length=MAX_IMAGES)
     """Calibrated confidence of every right prediction on these images, ascending."""
-    wrong: tuple[Share, ...] = Field(max_length=MAX_ANSWERS)
+    wrong: tuple[Share, ...] = Field(max_length=MAX_IMAGES)
     """Calibrated confidence of every wrong prediction, ascending."""
     notes: tuple[str, ...] = ()
     provenance: Provenance

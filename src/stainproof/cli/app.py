@@ -9,6 +9,15 @@ from typer.core import TyperGroup
 from stainproof.cli.terminal import echo
 
 COMPLETION = ("install_completion", "show_completion")
+PANELS = {
+    "Data": ("look", "audit", "clean", "crop", "phantom", "corrupt"),
+    "Training": ("train", "average", "ensemble", "calibrate", "quantise", "search", "ladder"),
+    "Evaluation": ("evaluate", "report", "explain", "card", "verify", "reproduce"),
+    "A new laboratory": ("profile", "check", "pick", "adapt"),
+    "Use": ("predict", "count", "serve", "export", "models"),
+    "Contests": ("submit", "competition", "score"),
+}
+"""Panels of the help, in the order of a user's path -> their commands."""
 
 
 class Commands(TyperGroup):
@@ -21,6 +30,18 @@ class Commands(TyperGroup):
             if option.name in COMPLETION:
                 option.hidden = True  # type: ignore[attr-defined]
         return list(options)
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of all commands in the order of the help."""
+        return [name for names in PANELS.values() for name in names]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a command, which knows the panel of the help that it is listed in."""
+        command = super().get_command(ctx, cmd_name)
+        for panel, names in PANELS.items():
+            if cmd_name in names:
+                command.rich_help_panel = panel  # type: ignore[union-attr]
+        return command
 
 
 app = typer.Typer(

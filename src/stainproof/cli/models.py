@@ -16,7 +16,7 @@ from stainproof.cli.terminal import complain, echo, print_table
     "stainproof predict stainproof-light new_cells/ --out predictions.csv"
 )
 def models() -> None:
-    """List the trained models in the package; their names stand wherever a run folder does."""
+    """List the trained models in the package; their names can be given instead of a run."""
     from stainproof import api
 
     found = api.shipped_models()

@@ -157,7 +157,7 @@ def average(
         typer.Option(help="With threshold: the largest validation loss; default 1.1 x lowest."),
     ] = None,
 ) -> None:
-    """Average weights into a new run and recompute its batch-normalization statistics."""
+    """Average weights into a new run and recompute its batch-normalisation statistics."""
     from stainproof import api
 
     with progress() as bars:

@@ -8,7 +8,7 @@ import numpy as np
 
 from stainproof.audit.cleaning import dropped_names
 from stainproof.calibration.record import (
-    MAX_ANSWERS,
+    MAX_IMAGES,
     Calibration,
     make_calibration,
     write_calibration,
@@ -117,7 +117,7 @@ def fit_home_calibration(
     """Fit the calibration of a run on its validation images; None if there are fewer than 8.
 
     The temperature is fitted on the validation images and their augmented copy together, if
-    training validated on one; the answers that abstention uses are those on the images as they are.
+    training validated on one; the predictions that abstention uses are those on the former.
 
     Args:
         classifier: The classifier without calibration.
@@ -155,9 +155,9 @@ def _on_validation_split(
 
 
 def _check_number(data: Dataset) -> None:
-    if not MIN_IMAGES <= len(data) <= MAX_ANSWERS:
+    if not MIN_IMAGES <= len(data) <= MAX_IMAGES:
         raise DataError(
-            f"{data.source}: calibration takes {MIN_IMAGES} to {MAX_ANSWERS:,} labelled images, "
+            f"{data.source}: calibration takes {MIN_IMAGES} to {MAX_IMAGES:,} labelled images, "
             f"got {len(data):,}"
         )
 

@@ -13,7 +13,7 @@ class ShippedModel:
     """A trained model that is part of the package."""
 
     name: str
-    """The name that stands wherever a run folder does."""
+    """The name, which can be given instead of a run folder."""
     card: Card
     num_bytes: int
     """Size of all its files."""

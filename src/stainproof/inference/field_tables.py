@@ -13,7 +13,7 @@ from stainproof.data.images import to_square
 from stainproof.data.stream import Item
 from stainproof.errors import ConfigError
 from stainproof.inference.classifier import Classifier
-from stainproof.inference.tables import check_suffix, write_answers
+from stainproof.inference.tables import check_suffix, write_with_abstention
 from stainproof.progress import Say, Track, silent, silent_say
 from stainproof.shift.lab import Lab
 
@@ -56,7 +56,7 @@ def predict_fields(
         engine: The inference engine, as in `Classifier.load`.
         inference: Test-time augmentation and filter.
         lab: A laboratory profile of cropped cells or its file, by which they are standardised.
-        error: Largest error among the answered cells, as in `tables.predict`.
+        error: Largest error among the accepted cells, as in `tables.predict`.
         track: Shows progress.
         say: Called with lines about what was found and skipped.
 
@@ -86,7 +86,7 @@ def predict_fields(
         track=track,
         say=say,
     )
-    result = write_answers(
+    result = write_with_abstention(
         run, classifier, items, path, engine=engine, error=error, further=COLUMNS, say=say
     )
     for line in summary.lines():

@@ -58,7 +58,7 @@ def predict(
         bits: Number of bits that the values of 16-bit files use; 0: that of the files, or found
             from the largest value.
         lab: A laboratory profile or its file, by which images are standardised first.
-        error: Largest error among the answered images, such as `"2%"` or 0.02: images of less
+        error: Largest error among the accepted images, such as `"2%"` or 0.02: images of less
             confidence than guarantees it on the images that the run was calibrated on get the label
             `uncertain`; see `calibration.abstention`.
         track: Shows progress.
@@ -81,10 +81,10 @@ def predict(
     classifier = Classifier.load(run, engine, inference, lab=lab)
     decoded = stream.read(paths, classifier.preprocessing, bits, classifier.standardise)
     items = track(decoded, "predicting", len(paths))
-    return write_answers(run, classifier, items, path, engine=engine, error=error, say=say)
+    return write_with_abstention(run, classifier, items, path, engine=engine, error=error, say=say)
 
 
-def write_answers(
+def write_with_abstention(
     run: str | Path,
     classifier: Classifier,
     items: Iterable[Item],
@@ -103,7 +103,7 @@ def write_answers(
         items: Standardised images or errors, in order.
         path: File to write, atomically.
         engine: The inference engine that the classifier was loaded with.
-        error: As in `predict`; None: every image is answered.
+        error: As in `predict`; None: every image is accepted.
         further: Columns after `name` that take `Item.values`.
         say: Called with what `error` guarantees and leaves to a person.
 
@@ -129,7 +129,7 @@ def write_answers(
 def _find_threshold(
     run: str | Path, classifier: Classifier, engine: str, error: float, say: Say
 ) -> float:
-    """Return the confidence from which images are answered, and say what it guarantees."""
+    """Return the confidence from which images are accepted, and say what it guarantees."""
     changes = classifier.inference.describe() or ("engine int8" if engine == INT8 else "")
     if changes:
         raise ConfigError(f"error: cannot be guaranteed with {changes}; leave it out")

@@ -9,7 +9,7 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from stainproof.calibration.abstention import count_answers
+from stainproof.calibration.abstention import count_accepted
 from stainproof.calibration.record import Calibration, read_calibration
 from stainproof.errors import CheckpointError
 from stainproof.evaluation.intervals import difference
@@ -124,7 +124,7 @@ def render(run: RunFolder, evaluations: Sequence[Path], explain: Explain | None 
         curves=_curves(history, None if card.mean_of else card.best.epoch),
         comparison=_comparison(results, ranked),
         calibration=calibration,
-        answered=wording.answered(calibration) if calibration else (),
+        accepted=wording.accepted(calibration) if calibration else (),
         risk=_risk(calibration) if calibration else None,
     )
 
@@ -144,10 +144,10 @@ def _explanations(
 
 
 def _risk(calibration: Calibration) -> Markup:
-    """Draw the error among answered images by the share of the images answered."""
-    _, num_answered, num_wrong = count_answers(calibration)
-    shares = num_answered / calibration.num_images
-    return Markup(figures.risk(shares.tolist(), (num_wrong / num_answered).tolist()))
+    """Draw the error among accepted images by the share of the images accepted."""
+    _, num_accepted, num_wrong = count_accepted(calibration)
+    shares = num_accepted / calibration.num_images
+    return Markup(figures.risk(shares.tolist(), (num_wrong / num_accepted).tolist()))
 
 
 def _find_home(results: Sequence[Evaluation], card: Card) -> Evaluation | None:

@@ -15,11 +15,11 @@ CALIBRATION_TOLERANCE = 0.01
 
 
 ERRORS = (0.005, 0.01, 0.02, 0.05, 0.1)
-"""Errors among answered images in the table of abstention."""
+"""Errors among accepted images in the table of abstention."""
 
 
-def answered(calibration: Calibration) -> list[tuple[str, str, str, str]]:
-    """Return error, threshold, share answered and images of 1,000 that a person must look at."""
+def accepted(calibration: Calibration) -> list[tuple[str, str, str, str]]:
+    """Return error, threshold, share accepted and images of 1,000 that a person must look at."""
     rows = []
     for error in ERRORS:
         try:
@@ -27,7 +27,7 @@ def answered(calibration: Calibration) -> list[tuple[str, str, str, str]]:
         except ConfigError:
             rows.append((f"{100 * error:g} %", "cannot be guaranteed", "", ""))
             continue
-        share = found.num_answered / found.num_images
+        share = found.num_accepted / found.num_images
         left = f"{1000 * (1 - share):.0f}"
         rows.append((f"{100 * error:g} %", f"{found.confidence:.4f}", percent(share), left))
     return rows

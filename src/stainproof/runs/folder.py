@@ -28,8 +28,6 @@ on disk names are kept as `best.previous.safetensors` until the card names other
 card and weights of one epoch at any time, also after the writer was killed.
 """
 
-import hashlib
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,11 +41,11 @@ from stainproof.config.parsing import make_settings, parse_toml, read_toml
 from stainproof.config.schema import Config
 from stainproof.errors import CheckpointError, ConfigError, DataError
 from stainproof.runs import lock
-from stainproof.runs.artefact import read_small_file
 from stainproof.runs.card import Card
 from stainproof.runs.hashes import hashes_as_npy, parse_hashes
 from stainproof.runs.history import EpochRecord, parse_history
 from stainproof.runs.manifest import MAX_MODEL_BYTES, HashedFolder, hash_of
+from stainproof.runs.named import keep_previous, previous_of, read_named
 from stainproof.runs.upgrade import upgrade_config
 
 if TYPE_CHECKING:
@@ -179,7 +177,7 @@ class RunFolder(HashedFolder):
         """Write the card, and remove the weights that only the previous card named."""
         self.put_bytes(self.card, card.to_json())
         for path in self._named_by_card():
-            _previous(path).unlink(missing_ok=True)
+            previous_of(path).unlink(missing_ok=True)
         self.settle()
 
     def read_config(self) -> Config:
@@ -301,14 +299,7 @@ class RunFolder(HashedFolder):
         Raises:
             CheckpointError: The file is missing or too large, or has another hash.
         """
-        for one in (path, _previous(path)):
-            if one.exists():
-                content = read_small_file(one, MAX_MODEL_BYTES)
-                if hashlib.sha256(content).hexdigest() == sha256:
-                    return content
-        if not path.exists():
-            raise CheckpointError(f"{path}: missing; the run folder is incomplete")
-        raise CheckpointError(f"{path}: altered; its SHA-256 is not the one in card.json")
+        return read_named(path, sha256)
 
     def _keep_named(self, path: Path) -> None:
         """Keep the version on disk of weights or a model if the card names it."""
@@ -318,16 +309,10 @@ class RunFolder(HashedFolder):
             card = self.read_card()
         except CheckpointError:  # no card names anything
             return
-        named = (
-            card.weights_sha256, card.onnx_sha256, card.int8_sha256, card.calibration_sha256,
-        )  # fmt: skip
-        if files.sha256_of(path) in named:
-            kept = _previous(path)
-            kept.unlink(missing_ok=True)
-            try:
-                os.link(path, kept)
-            except OSError:  # a file system without hard links
-                files.write_bytes(kept, path.read_bytes())
+        keep_previous(
+            path,
+            (card.weights_sha256, card.onnx_sha256, card.int8_sha256, card.calibration_sha256),
+        )
 
     def _named_by_card(self) -> tuple[Path, ...]:
         """Return the files that the card names by their SHA-256."""
@@ -359,8 +344,3 @@ class RunFolder(HashedFolder):
             if file.exists():
                 files.check_own(file, other.path)
                 files.write_bytes(self.path / file.relative_to(other.path), file.read_bytes())
-
-
-def _previous(path: Path) -> Path:
-    """Return where weights are kept that the card still names, `best.previous.safetensors`."""
-    return path.with_suffix(f".previous{path.suffix}")

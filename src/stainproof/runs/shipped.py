@@ -1,4 +1,4 @@
-"""Shipped models: trained models in the package, whose names stand wherever a run folder does.
+"""Shipped models: trained models in the package, whose names can be given instead of a run folder.
 
 A shipped model is a folder `shipped/NAME` of the package. It has the files of a run folder that
 inference and fine-tuning need: card, settings, weights, ONNX model, hashes of the training images,

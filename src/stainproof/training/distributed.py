@@ -34,9 +34,9 @@ def agree(value: Value) -> Value:
 
 
 def synchronised(network: nn.Module, device: torch.device) -> nn.Module:
-    """Return a network whose batch normalization uses the whole batch of all processes, on GPUs.
+    """Return a network whose batch normalisation uses the whole batch of all processes, on GPUs.
 
-    PyTorch has no synchronised batch normalization for CPUs. There every process normalises with
+    PyTorch has no synchronised batch normalisation for CPUs. There every process normalises with
     the statistics of its own share, and those of process 0 are kept.
     """
     if num_processes() > 1 and device.type == "cuda":
