@@ -44,7 +44,7 @@ test-slow: $(READY)
 test-keras: $(READY) $(KERAS)
 	OMP_NUM_THREADS=1 GRADER=.venv-keras/bin/python $(BIN)/pytest tests/keras
 
-# The corruptions beside those of the package medmnistc, which needs ImageMagick (libmagickwand).
+# The corruptions beside those of the package medmnistc, which needs ImageMagick (libmagickwand); not in CI.
 test-corruptions: $(READY) $(MEDMNISTC)
 	OMP_NUM_THREADS=1 MEDMNISTC=.venv-medmnistc/bin/python $(BIN)/pytest tests/corruptions
 
@@ -145,7 +145,6 @@ ifdef REAL
 endif
 	$(RUN).training.networks
 
-# Every benchmark in seconds on synthetic cells; nothing is published.
 # Faults and attacks on everything that reads or writes, about an hour: docs/reliability.md.
 campaign: $(READY)
 	$(RUN).reliability.kills --kills 306
@@ -154,6 +153,7 @@ campaign: $(READY)
 	$(PYTEST) --dist load tests/flow/test_hostile_run_folders.py tests/flow/test_hostile_submissions.py \
 		tests/flow/test_sandbox_of_score.py tests/flow/test_unfenced.py
 
+# Every benchmark in seconds on synthetic cells; nothing is published.
 bench-smoke: $(READY)
 	OMP_NUM_THREADS=1 $(RUN).smoke
 

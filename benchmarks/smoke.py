@@ -41,7 +41,7 @@ def prepare(folder: Path) -> None:
     from stainproof.config.presets import make_config
     from stainproof.search.run import search
 
-    api.make_phantoms(folder / "home", 400, seed=1, size_px=48)
+    api.make_phantoms(folder / "home", 280, seed=1, size_px=48)
     shifted = api.make_phantoms(folder / "ds2", 80, seed=2, size_px=48, lab="other")
     api.make_phantoms(folder / "other_lab", 80, seed=3, size_px=48, lab="other")
     api.make_phantoms(folder / "clean", 80, seed=4, size_px=48)
@@ -154,7 +154,8 @@ def cases(folder: Path) -> dict[str, list[str]]:
         "shift.zero_shot": [runs[0], "--sets", other, "--most", "20", "--draws", "1"],
         "synthetic.speed": ["--images", "80", "--repeats", "1"],
         "synthetic.transfer_to_real_cells": ["--real", other, "--images", "160", "--budget", "2s"],
-        "training.fine_tuning": [runs[0], "--images", "4", "--seconds", "1", "--seeds", "0"],
+        "training.fine_tuning": [runs[0], "--data", home, "--test", clean, "--images", "10",
+                                 "--seconds", "1", "--seeds", "0"],
         "training.networks": ["--only", "searched-20k"],
         "training.selection_criteria": ["--data", home, "--shifted", shifted, "--other", other,
                                         "--fewest", "2", *runs],
@@ -172,9 +173,15 @@ def cases(folder: Path) -> dict[str, list[str]]:
 
 def run(module: str, arguments: list[str]) -> None:
     """Run one benchmark in this process."""
-    start = time.perf_counter()
+    began, began_cpu = time.perf_counter(), _cpu_s()
     import_module(f"benchmarks.{module}").main(arguments)
-    print(f"smoke: {module} {time.perf_counter() - start:.1f} s", file=sys.stderr)
+    cpu_s, wall_s = _cpu_s() - began_cpu, time.perf_counter() - began
+    print(f"smoke: {module} {wall_s:.1f} s, {cpu_s:.1f} s of CPU", file=sys.stderr)
+
+
+def _cpu_s() -> float:
+    """Return the processor time of this process and of those that it has waited for."""
+    return sum(os.times()[:4])
 
 
 def main() -> None:
@@ -200,7 +207,8 @@ def main() -> None:
             for rows in (folder / "out").rglob("*rows.jsonl"):
                 rows.unlink()
             run_all([module for module in wanted if module not in READS_ROWS])
-    print(f"{len(wanted)} benchmarks ran; not run: {', '.join(ELSEWHERE)}")
+    print(f"{len(wanted)} benchmarks ran in {_cpu_s():.0f} s of CPU")
+    print(f"not run: {', '.join(ELSEWHERE)}")
 
 
 if __name__ == "__main__":

@@ -14,11 +14,12 @@ from benchmarks.common.page import made_on, write_section
 from benchmarks.shift.embeddings import LabelledSet, parse, read_set
 from stainproof.calibration.error import expected_calibration_error
 from stainproof.calibration.scaling import scale
-from stainproof.deployment.choice import balanced_accuracy, choose_head
+from stainproof.deployment.choice import choose_head
 from stainproof.deployment.heads import Head
 from stainproof.deployment.home import Home
 from stainproof.deployment.picking import choose_cells
 from stainproof.deployment.result import NOTHING
+from stainproof.evaluation.metrics import balanced_accuracy_of
 
 NUM_LABELS = (8, 16, 32, 64, 128)
 PICKED = "picked"
@@ -60,7 +61,7 @@ def main(arguments: list[str] | None = None) -> None:
                 ]
                 lines.append(_line(one.name, num, way, found))
                 print(lines[-1], flush=True)
-    before = balanced_accuracy(clean.labels, old.logits(clean.embedding.features))
+    before = balanced_accuracy_of(clean.labels, old.logits(clean.embedding.features))
     write_section("Adapting with a few labels", "\n".join([
         "Balanced accuracy and expected calibration error on the cells that were not labelled, "
         "mean over draws, standard deviation in brackets; before: the run as it is, on the same "
@@ -110,11 +111,11 @@ def adapted(
         )
     ]
     return Adapted(
-        before=balanced_accuracy(labels[rest], before),
-        balanced_accuracy=balanced_accuracy(labels[rest], after),
+        before=balanced_accuracy_of(labels[rest], before),
+        balanced_accuracy=balanced_accuracy_of(labels[rest], after),
         calibration_error=errors[1],
         calibration_error_before=errors[0],
-        home=balanced_accuracy(clean.labels, choice.head.logits(clean.embedding.features)),
+        home=balanced_accuracy_of(clean.labels, choice.head.logits(clean.embedding.features)),
         name=choice.name,
     )
 

@@ -15,6 +15,7 @@ from benchmarks.common.page import made_on, write_section
 from benchmarks.shift.macenko import normalise_stain
 from benchmarks.shift.sets import MIXES, LabelledSet, draw, read_set
 from stainproof.data.images import Images, to_square
+from stainproof.evaluation.metrics import balanced_accuracy_of
 from stainproof.inference.classifier import Classifier
 from stainproof.labels import match_classes
 from stainproof.reports.lab_profile import training_appearance
@@ -67,12 +68,6 @@ def make_lab(rows: dict[str, NDArray[np.float64]], reference: Appearance) -> Lab
     return Lab(white_point=tuple(here), target_white_point=tuple(home))
 
 
-def balanced_accuracy(labels: NDArray[np.int64], probs: NDArray[np.float32]) -> float:
-    """Return the mean of the recalls of the classes that occur."""
-    right = probs.argmax(axis=1) == labels
-    return float(np.mean([right[labels == label].mean() for label in np.unique(labels)]))
-
-
 def decide_on(
     rows: dict[str, NDArray[np.float64]], chosen: NDArray[np.int64], reference: Appearance
 ) -> tuple[float, bool]:
@@ -97,13 +92,13 @@ def table_of_draws(name: str, found: Predicted, reference: Appearance, num_draws
             for _ in range(num_draws):
                 chosen = draw(found.labels, num, mix, rng)
                 scale, is_trusted = decide_on(found.rows, chosen, reference)
-                before = balanced_accuracy(found.labels[chosen], found.plain[chosen])
+                before = balanced_accuracy_of(found.labels[chosen], found.plain[chosen])
                 if not is_trusted:
                     gains.append(0.0)
                     continue
                 trusted += 1
                 after = found.zoomed[nearest(scale)][chosen]
-                gains.append(balanced_accuracy(found.labels[chosen], after) - before)
+                gains.append(balanced_accuracy_of(found.labels[chosen], after) - before)
             harmed = np.mean(np.array(gains) < -LOSS)
             lines.append(
                 f"| {name} | {num} | {mix} | {100 * np.mean(gains):+.1f} | "
@@ -121,7 +116,7 @@ def whole_set(
     lab = make_lab(found.rows, reference)
 
     def accuracy(images: Sequence[Images]) -> float:
-        return balanced_accuracy(found.labels, classifier.predict_standardised(images))
+        return balanced_accuracy_of(found.labels, classifier.predict_standardised(images))
 
     def standardised(**changes: object) -> list[Images]:
         changed = lab.model_copy(update=changes)
@@ -129,9 +124,9 @@ def whole_set(
 
     full = standardised(scale=scale)
     informative = int(np.argmax([mutual_information(probs) for probs in found.zoomed]))
-    by_scale = [balanced_accuracy(found.labels, probs) for probs in found.zoomed]
+    by_scale = [balanced_accuracy_of(found.labels, probs) for probs in found.zoomed]
     values = {
-        "none": balanced_accuracy(found.labels, found.plain),
+        "none": balanced_accuracy_of(found.labels, found.plain),
         "white point": accuracy(standardised()),
         "scale": accuracy(standardised(scale=scale, target_white_point=lab.white_point)),
         "scale and white point": accuracy(full),

@@ -24,7 +24,7 @@ from stainproof.inference.classifier import Classifier
 from stainproof.serve.app import create_app
 from stainproof.serve.services import Services
 from stainproof.serve.settings import Limits, Settings
-from tests.common.cells import make_cells
+from tests.common.cells import make_cells, write_cells
 from tests.common.tiny import tiny_config
 
 START_S = 100
@@ -34,6 +34,14 @@ def train_tiny(cells: Path, out: Path) -> Path:
     """Train a run that tells the colours of `tests.common.cells` apart."""
     api.train(cells, out, tiny_config("training.epochs=40", "training.batch_size=8"))
     return out
+
+
+def train_with_reference(folder: Path) -> Path:
+    """Train a run with enough validation images for a reference."""
+    cells = write_cells(folder / "home", num_a_class=100)
+    settings = ("split.val_fraction=0.4", "training.epochs=16")
+    api.train(cells, folder / "run", tiny_config(*settings))
+    return folder / "run"
 
 
 def png(rgb: NDArray[np.uint8]) -> bytes:

@@ -16,10 +16,15 @@ for name in ("torchvision", "torchvision.transforms", "torchvision.transforms.fu
     sys.modules[name] = ModuleType(name)
 sys.modules["torchvision.transforms"].functional = None  # type: ignore[attr-defined]
 np.fromstring = lambda text, kind: np.frombuffer(text, kind).copy()  # type: ignore[assignment]
+RANDOM = ("motion_blur", "stain_deposit", "bubble")
+NUM_DRAWS = 12
 
 
 def main(images_path: str, out: str) -> None:
-    """Corrupt every image with every corruption; the angles of motion are written, too."""
+    """Corrupt every image with every corruption.
+
+    The angles of motion are written, too, and the mean change of the values by random corruptions.
+    """
     from medmnistc.corruptions.registry import CORRUPTIONS_DS
 
     images = np.load(images_path)["images"]
@@ -30,6 +35,17 @@ def main(images_path: str, out: str) -> None:
             np.random.seed(severity)  # noqa: NPY002
             changed = [corruption.apply(Image.fromarray(rgb), severity) for rgb in images]
             made[f"{name}-{severity + 1}"] = np.stack(changed)
+    for name in RANDOM:
+        for severity in range(5):
+            random.seed(severity)
+            np.random.seed(severity)  # noqa: NPY002
+            apply = CORRUPTIONS_DS["bloodmnist"][name].apply
+            changes = [
+                np.abs(np.asarray(apply(Image.fromarray(rgb), severity)) - rgb.astype(int)).mean()
+                for rgb in images
+                for _ in range(NUM_DRAWS)
+            ]
+            made[f"{name}-{severity + 1}-change"] = np.mean(changes)
     for severity in range(5):
         np.random.seed(severity)  # noqa: NPY002
         angles = [np.random.uniform(-45, 45) for _ in images]  # noqa: NPY002

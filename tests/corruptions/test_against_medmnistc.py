@@ -65,7 +65,7 @@ def test_motion_along_the_same_direction_differs_by_at_most_one_level(
 
 @pytest.mark.parametrize("severity", SEVERITIES)
 @pytest.mark.parametrize(
-    ("name", "tolerance"), [("motion_blur", 0.2), ("stain_deposit", 0.5), ("bubble", 0.3)]
+    ("name", "tolerance"), [("motion_blur", 0.2), ("stain_deposit", 0.3), ("bubble", 0.3)]
 )
 def test_random_corruptions_change_as_much_on_average(
     name: str, tolerance: float, severity: int, images: NDArray[np.uint8], theirs: Arrays
@@ -77,6 +77,4 @@ def test_random_corruptions_change_as_much_on_average(
         for seed in range(12)
     ]  # fmt: skip
 
-    expected = np.abs(theirs[f"{name}-{severity}"] - before).mean()
-
-    assert np.mean(drawn) == pytest.approx(expected, rel=tolerance)
+    assert np.mean(drawn) == pytest.approx(theirs[f"{name}-{severity}-change"], rel=tolerance)

@@ -32,6 +32,7 @@ from stainproof.errors import ConfigError, DataError
 from stainproof.labels import BLOOD_CLASSES
 from stainproof.reports.audit_page import common_folder, group_key
 from stainproof.synthetic import phantoms
+from tests.common.browser import chromium, needs_browser, wait
 from tests.common.tiny import tiny_config
 
 NUM = 480
@@ -443,28 +444,16 @@ def test_names_are_shown_relative_to_the_folder_that_they_share() -> None:
     assert common_folder(["a", "ig/b.png"]) == common_folder(["/a/b.png", "c/d.png"]) == ""
 
 
-BROWSER = shutil.which("chromium") and shutil.which("chromedriver")
-
-
 @pytest.mark.slow
-@pytest.mark.skipif(
-    not BROWSER and not os.environ.get("CI"), reason="needs Debian's chromium and chromium-driver"
-)
+@needs_browser
 def test_a_person_decides_in_a_browser_and_cleaning_applies_it(
     faulty: tuple[Path, dict[str, list[str]]], audited: tuple[Path, AuditSummary], tmp_path: Path
 ) -> None:
-    from selenium import webdriver
     from selenium.webdriver.common.action_chains import ActionChains
     from selenium.webdriver.common.by import By
-    from selenium.webdriver.support.ui import Select, WebDriverWait
+    from selenium.webdriver.support.ui import Select
 
-    options = webdriver.ChromeOptions()
-    flags = "headless=new no-sandbox disable-gpu no-first-run disable-sync"
-    for flag in (*flags.split(), "disable-background-networking", "disable-component-update"):
-        options.add_argument(f"--{flag}")
-    options.add_experimental_option("prefs", {"download.default_directory": str(tmp_path)})
-    service = webdriver.ChromeService(executable_path=shutil.which("chromedriver"))
-    with webdriver.Chrome(options=options, service=service) as browser:
+    with chromium(tmp_path) as browser:
         browser.get((audited[0] / "audit.html").as_uri())
         refused, asked, relabelled = (
             browser.find_element(By.CSS_SELECTOR, f"#{kind} .group")
@@ -495,7 +484,7 @@ def test_a_person_decides_in_a_browser_and_cleaning_applies_it(
         assert [group.is_displayed() for group in groups] == [True, True, True]
         assert "3 of" in browser.find_element(By.ID, "shown").text
         browser.find_element(By.ID, "save").click()
-        WebDriverWait(browser, 10).until(lambda _: (tmp_path / "reviewed.csv").exists())
+        wait(browser, (tmp_path / "reviewed.csv").exists)
     everything = read_csv(audited[0] / "audit.csv")
     changes: dict[Any, dict[str, Any]] = {
         asked_key: {"action": "drop"},

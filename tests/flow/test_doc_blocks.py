@@ -110,12 +110,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     other = api.make_phantoms(folder / "other_lab", 80, seed=2, lab="other")
     for name in ("ds1", "clean"):
         (folder / name).symlink_to(home)
-    for name in ("ds2", "ds3", "shifted", "new_cells", "overlays"):
+    for name in ("ds2", "ds3", "shifted", "overlays"):
         (folder / name).symlink_to(other)
     api.audit(home, folder / "audits" / "cells")
     api.clean(home, folder / "audits" / "cells", folder / "clean.csv")
     shutil.copy(folder / "clean.csv", folder / "ds1_clean.csv")
-    shutil.copy(next(home.rglob("*.png")), folder / "cell.png")
+    shutil.copytree(other, folder / "new_cells")
+    for path in (folder / "cell.png", folder / "new_cells" / "a.png"):
+        shutil.copy(next(home.rglob("*.png")), path)
     (folder / "Downloads").mkdir()
     shutil.copy(folder / "audits/cells/audit.csv", folder / "Downloads/reviewed.csv")
     (folder / "bin").mkdir()

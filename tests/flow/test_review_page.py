@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from stainproof.data import sources
+from stainproof.files import write_picture
 from tests.common.browser import chromium, needs_browser, wait
 from tests.common.cells import CLASSES, write_cells
-from tests.common.served import Process, train_tiny
+from tests.common.served import Process, train_tiny, train_with_reference
 
 AXE = Path(__file__).parents[1] / "vendor" / "axe.min.js"
 pytestmark = [pytest.mark.slow, needs_browser]
@@ -294,4 +296,26 @@ def test_nothing_is_wider_than_the_window(
     page.run("document.querySelector('.tile').click()")
     wait(browser, lambda: page.one("#selection").is_displayed())
     assert page.run("return document.documentElement.scrollWidth") <= width
+    server.end()
+
+
+def test_cells_of_another_laboratory_have_a_verdict_and_marks(
+    images: list[Path], browser: Any, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(7)
+    for index in range(4):
+        write_picture(
+            images[0].parent / f"noise_{index}.png", rng.integers(0, 256, (32, 32, 3), np.uint8)
+        )
+    run = train_with_reference(tmp_path)
+    server = Process(run, "--port", 0).wait()
+    page = Page(browser, server.url)
+    page.choose([*images, *images[0].parent.glob("noise_*")])
+    wait(browser, lambda: page.one("#check").is_displayed(), 120)
+    assert "Expected accuracy" in page.one("#check .text").text
+    marked = {tile.get_attribute("title") for tile in page.all(".tile:has(.unlike:not([hidden]))")}
+    assert {f"noise_{index}.png" for index in range(4)} <= marked
+    page.one("#check summary").click()
+    assert page.all("#check li")
+    assert violations(page) == []
     server.end()

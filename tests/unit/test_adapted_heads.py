@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
-from stainproof.deployment.choice import balanced_accuracy, choose_head
+from stainproof.deployment.choice import choose_head
 from stainproof.deployment.embedding import Embedding
 from stainproof.deployment.heads import Cells, Head, fit_head
 from stainproof.deployment.picking import choose_cells
 from stainproof.deployment.reference import Reference
 from stainproof.deployment.result import NOTHING
+from stainproof.evaluation.metrics import balanced_accuracy_of
 
 CENTRES = 4.0 * np.eye(3, 6)
 OLD = Head(CENTRES / 2, np.zeros(3))
@@ -50,10 +51,10 @@ def test_a_refitted_head_learns_the_new_laboratory_and_keeps_the_old(reference: 
     home, home_labels = draw(300, 5)
     choice = choose_head(OLD, features, labels, reference, temperature=1.0)
     assert choice.name.startswith("head")
-    assert balanced_accuracy(test_labels, OLD.logits(test)) < 0.75
-    assert balanced_accuracy(test_labels, choice.head.logits(test)) > 0.9
-    before = balanced_accuracy(home_labels, OLD.logits(home))
-    assert balanced_accuracy(home_labels, choice.head.logits(home)) > before - 0.05
+    assert balanced_accuracy_of(test_labels, OLD.logits(test)) < 0.75
+    assert balanced_accuracy_of(test_labels, choice.head.logits(test)) > 0.9
+    before = balanced_accuracy_of(home_labels, OLD.logits(home))
+    assert balanced_accuracy_of(home_labels, choice.head.logits(home)) > before - 0.05
 
 
 def test_random_labels_do_not_change_the_head(reference: Reference) -> None:
@@ -61,8 +62,8 @@ def test_random_labels_do_not_change_the_head(reference: Reference) -> None:
     shuffled = np.random.default_rng(0).permutation(labels)
     choice = choose_head(OLD, features, shuffled, reference, temperature=1.0)
     home, home_labels = draw(300, 5)
-    before = balanced_accuracy(home_labels, OLD.logits(home))
-    assert balanced_accuracy(home_labels, choice.head.logits(home)) > before - 0.05
+    before = balanced_accuracy_of(home_labels, OLD.logits(home))
+    assert balanced_accuracy_of(home_labels, choice.head.logits(home)) > before - 0.05
 
 
 def test_the_choice_is_the_same_again(reference: Reference) -> None:
@@ -76,7 +77,7 @@ def test_the_first_candidate_is_the_run_as_it_is(reference: Reference) -> None:
     features, labels = draw(16, 8)
     choice = choose_head(OLD, features, labels, reference, 1.0)
     assert choice.candidates[0].name == NOTHING
-    expected = balanced_accuracy(labels, OLD.logits(features))
+    expected = balanced_accuracy_of(labels, OLD.logits(features))
     assert choice.candidates[0].balanced_accuracy == pytest.approx(expected)
 
 

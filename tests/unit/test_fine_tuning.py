@@ -151,9 +151,9 @@ def test_a_resumed_run_keeps_the_model_that_it_started_from(tuned: Path, other_c
 
 @pytest.mark.slow
 def test_fine_tuning_beats_random_weights_on_few_images(tmp_path: Path) -> None:
-    home = api.make_phantoms(tmp_path / "home", 400, seed=1, size_px=32)
-    few = api.make_phantoms(tmp_path / "few", 64, seed=2, size_px=32, lab="other")
-    test = api.make_phantoms(tmp_path / "test", 200, seed=3, size_px=32, lab="other")
+    home = api.make_phantoms(tmp_path / "home", 240, seed=1, size_px=32)
+    few = api.make_phantoms(tmp_path / "few", 48, seed=2, size_px=32, lab="other")
+    test = api.make_phantoms(tmp_path / "test", 120, seed=3, size_px=32, lab="other")
     longer = SHORT | {"training.epochs": 12}
     api.train(home, tmp_path / "model", tiny_config("training.epochs=12"))
     api.train(few, tmp_path / "random", tiny_config("training.epochs=12"))

@@ -14,7 +14,7 @@ PANELS = {
     "Training": ("train", "average", "ensemble", "calibrate", "quantise", "search", "ladder"),
     "Evaluation": ("evaluate", "report", "explain", "card", "verify", "reproduce"),
     "A new laboratory": ("profile", "check", "pick", "adapt"),
-    "Use": ("predict", "count", "serve", "models"),
+    "Use": ("predict", "count", "serve", "export", "models"),
     "Contests": ("submit", "competition", "score"),
 }
 """Panels of the help, in the order of a user's path -> their commands."""

@@ -1,4 +1,4 @@
-"""The command serve."""
+"""The commands serve and export."""
 
 from pathlib import Path
 from typing import Annotated
@@ -65,7 +65,7 @@ def serve(
         raise ConfigError(
             f"serve needs {', '.join(missing)}; install them with: pip install 'stainproof[serve]'"
         )
-    from stainproof.serve.server import default_model
+    from stainproof.runs.shipped import default_model
     from stainproof.serve.server import serve as run_server
     from stainproof.serve.settings import Settings
 
@@ -78,3 +78,37 @@ def serve(
         has_fields=fields,
     )
     run_server(model or default_model(), settings, lab=lab, errors=errors, say=echo)
+
+
+@app.command(
+    epilog="Examples:\n\nnpm install onnxruntime-web\n\n"
+    "stainproof export runs/first --web page/ --runtime node_modules/onnxruntime-web"
+)
+def export(
+    web: Annotated[Path, typer.Option(metavar="DIR", help="Folder to make.")],
+    runtime: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="The npm package onnxruntime-web, unpacked.")
+    ],
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="A run folder or a shipped model.",
+            show_default="the largest shipped model",
+        ),
+    ] = "",
+    errors: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="EVAL",
+            help="Evaluation on labelled cells of this laboratory; by default the run's own.",
+        ),
+    ] = None,
+) -> None:
+    """Write the review page with a model as static files; the network runs in the browser."""
+    from stainproof.runs.shipped import default_model
+    from stainproof.serve.web_export import export_web
+
+    page = export_web(model or default_model(), web, runtime, errors=errors)
+    echo(f"page: {page}; deliver its folder with any static web server, for instance")
+    echo(f"python -m http.server --bind 127.0.0.1 --directory {web}")

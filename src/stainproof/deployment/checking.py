@@ -38,53 +38,108 @@ def check_images(
         seed: Seed of subsets, permutations and bootstraps.
         track: Shows progress.
     """
-    classifier, reference = home.classifier, home.reference
-    found = embed(classifier, images.rgb, track, "computing features")
+    found = embed(home.classifier, images.rgb, track, "computing features")
     properties = measure_properties(images.rgb)
-    temperature = home.temperature
-    estimator = AccuracyEstimator(reference, classifier.extractor, temperature, seed)
-    accuracy, chances = estimator(found), estimator.of_cells(found)
-    logits = classifier.extractor.logits(found.features)
-    labels = logits.argmax(axis=1)
-    drift = find_drift(
-        reference.home.features, found.features, reference.properties, properties, seed
-    )
-    distances = estimator.neighbours(found.features)
-    is_unlike = distances > estimator.neighbours.threshold
-    classes = tuple(
-        _of_class(name, chances[labels == k]) for k, name in enumerate(classifier.classes)
-    )
-    verdict, reasons = judge(accuracy, drift, float(is_unlike.mean()), classes, len(labels))
-    result = CheckResult(
-        images=tuple(given),
-        num_images=len(labels),
+    checker = Checker(home, seed)
+    return checker(
+        found,
+        properties,
+        images.names,
+        given,
         num_left_out=images.num_left_out,
         num_unreadable=len(images.errors),
-        weights_sha256=classifier.weights_sha256,
         lab=lab,
-        expected_accuracy=accuracy,
-        home_accuracy=_home_accuracy(home),
-        classes=classes,
-        drift=drift,
-        class_mix=estimate_class_mix(
-            softmax(logits / temperature, axis=1), home.training_mix, classifier.classes, seed
-        ),
-        unlike_share=float(is_unlike.mean()),
-        unlike_threshold=estimator.neighbours.threshold,
-        unlike=tuple(
-            UnlikeImage(
-                name=images.names[index],
-                distance=float(distances[index]),
-                predicted=classifier.classes[labels[index]],
-            )
-            for index in np.argsort(-distances, kind="stable")[: int(is_unlike.sum())]
-        ),
-        verdict=verdict,
-        reasons=reasons,
-        seed=seed,
-        provenance=provenance.collect(),
     )
-    return Checked(result, properties, distances, chances)
+
+
+class Checker:
+    """Checks sets of images against the home laboratory of a run; fitted once for all sets."""
+
+    def __init__(self, home: Home, seed: int = 0):
+        """Fit what does not depend on the images.
+
+        Args:
+            home: The run with its reference.
+            seed: Seed of subsets, permutations and bootstraps.
+        """
+        self.home, self.seed = home, seed
+        self.temperature = home.temperature
+        extractor = home.classifier.extractor
+        self.estimator = AccuracyEstimator(home.reference, extractor, self.temperature, seed)
+
+    def is_unlike(self, found: Embedding) -> NDArray[np.bool_]:
+        """Return which images are unlike the home cells, bool (n,)."""
+        neighbours = self.estimator.neighbours
+        return np.asarray(neighbours(found.features) > neighbours.threshold)
+
+    def __call__(
+        self,
+        found: Embedding,
+        properties: NDArray[np.float32],
+        names: Sequence[str],
+        given: Sequence[str],
+        *,
+        num_left_out: int = 0,
+        num_unreadable: int = 0,
+        lab: str = "",
+    ) -> Checked:
+        """Check a set of images.
+
+        Args:
+            found: Their features.
+            properties: float32 (n, 7), see `properties.PROPERTIES`.
+            names: Their n names.
+            given: Paths and globs that they come from.
+            num_left_out: Readable images that are not among them.
+            num_unreadable: Images that could not be read.
+            lab: What the laboratory profile changed; empty without one.
+        """
+        classifier, reference = self.home.classifier, self.home.reference
+        accuracy, chances = self.estimator(found), self.estimator.of_cells(found)
+        logits = classifier.extractor.logits(found.features)
+        labels = logits.argmax(axis=1)
+        drift = find_drift(
+            reference.home.features, found.features, reference.properties, properties, self.seed
+        )
+        distances = self.estimator.neighbours(found.features)
+        is_unlike = self.is_unlike(found)
+        classes = tuple(
+            _of_class(name, chances[labels == k]) for k, name in enumerate(classifier.classes)
+        )
+        verdict, reasons = judge(accuracy, drift, float(is_unlike.mean()), classes, len(labels))
+        result = CheckResult(
+            images=tuple(given),
+            num_images=len(labels),
+            num_left_out=num_left_out,
+            num_unreadable=num_unreadable,
+            weights_sha256=classifier.weights_sha256,
+            lab=lab,
+            expected_accuracy=accuracy,
+            home_accuracy=_home_accuracy(self.home),
+            classes=classes,
+            drift=drift,
+            class_mix=estimate_class_mix(
+                softmax(logits / self.temperature, axis=1),
+                self.home.training_mix,
+                classifier.classes,
+                self.seed,
+            ),
+            unlike_share=float(is_unlike.mean()),
+            unlike_threshold=self.estimator.neighbours.threshold,
+            unlike=tuple(
+                UnlikeImage(
+                    name=names[index],
+                    distance=float(distances[index]),
+                    predicted=classifier.classes[labels[index]],
+                )
+                for index in np.argsort(-distances, kind="stable")[: int(is_unlike.sum())]
+            ),
+            verdict=verdict,
+            reasons=reasons,
+            seed=self.seed,
+            provenance=provenance.collect(),
+        )
+        return Checked(result, properties, distances, chances)
 
 
 def _of_class(name: str, chances: NDArray[np.float64]) -> ClassEstimate:

@@ -18,6 +18,7 @@ from stainproof.deployment.heads import (
 )
 from stainproof.deployment.reference import Reference
 from stainproof.deployment.result import NOTHING, Candidate
+from stainproof.evaluation.metrics import balanced_accuracy_of
 from stainproof.progress import Track, silent
 
 NUM_FOLDS, NUM_REPEATS = 5, 2
@@ -164,7 +165,7 @@ def _measure(
         name=name,
         balanced_accuracy=float(np.mean(accuracies)),
         log_loss=float(_measurable_weights(labels) @ np.mean(losses, axis=0)),
-        home_balanced_accuracy=balanced_accuracy(held_out[1], final.logits(held_out[0])),
+        home_balanced_accuracy=balanced_accuracy_of(held_out[1], final.logits(held_out[0])),
     )
     temperature = float(np.exp(np.mean(np.log(temperatures)))) if temperatures else known
     return _Measured(candidate, np.mean(losses, axis=0), temperature, outputs[0])
@@ -210,9 +211,3 @@ def _measurable_weights(labels: Labels) -> Floats:
 
 def _measurable_accuracy(labels: Labels, logits: Floats) -> float:
     return float(_measurable_weights(labels) @ (logits.argmax(axis=1) == labels))
-
-
-def balanced_accuracy(labels: Labels, logits: NDArray[np.floating]) -> float:
-    """Return the mean over the classes present of the share predicted correctly."""
-    is_right = logits.argmax(axis=1) == labels
-    return float(np.mean([is_right[labels == label].mean() for label in np.unique(labels)]))

@@ -52,6 +52,21 @@ class Home:
         return np.asarray(of_classes / of_classes.sum())
 
 
+def home_of(classifier: Classifier) -> Home | None:
+    """Return a loaded run with its reference; None for an ensemble or a run without one.
+
+    The classifier in it applies no laboratory profile: images are standardised before.
+
+    Raises:
+        CheckpointError: The reference is damaged, was altered or belongs to other weights.
+    """
+    if len(classifier.members) > 1:
+        return None
+    run = classifier.members[0].run
+    reference = read_reference(run, classifier.weights_sha256, len(classifier.classes))
+    return Home(run, Classifier(classifier.members), reference) if reference else None
+
+
 def write_reference(run: RunFolder, data: Dataset, seed: int = 0, track: Track = silent) -> None:
     """Write the reference of a finished run from its validation images.
 

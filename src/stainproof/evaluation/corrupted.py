@@ -21,6 +21,7 @@ from stainproof.data.images import Images, to_square
 from stainproof.data.listing import Listing
 from stainproof.data.parallel import in_order
 from stainproof.evaluation.intervals import bias_corrected
+from stainproof.evaluation.metrics import mean_recall
 from stainproof.inference.classifier import Classifier
 from stainproof.labels import match_classes
 from stainproof.progress import Track, silent
@@ -171,13 +172,10 @@ def _summarise(is_right: NDArray[np.bool_], labels: Labels, seed: int) -> dict[s
 
 def _balanced_accuracies(is_right: NDArray[np.bool_], labels: Labels, weights: Floats) -> Floats:
     """Return the balanced accuracy (resamples, cases) for weights of images (resamples, N)."""
-    recalls = []
-    for label in np.unique(labels):
-        members = labels == label
-        present = weights[:, members].sum(axis=1, keepdims=True)
-        hits = weights[:, members] @ is_right[:, members].T
-        recalls.append(np.where(present > 0, hits / np.maximum(present, 1), np.nan))
-    return np.asarray(np.nanmean(recalls, axis=0))
+    members = [labels == label for label in np.unique(labels)]
+    hits = np.stack([weights[:, one] @ is_right[:, one].T for one in members], axis=-1)
+    present = np.stack([weights[:, one].sum(axis=1) for one in members], axis=-1)
+    return mean_recall(hits, present[:, None])
 
 
 def _be(accuracies: Floats) -> Floats:

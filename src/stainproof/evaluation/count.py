@@ -121,7 +121,7 @@ def count_cells(
         num_more=_num_more(tally, expected, unsettled, margin_points, seed) if unsettled else 0,
         errors_from=errors.source,
         num_errors_cells=errors.num_cells,
-        assumption=_assumption(errors, is_confirmed),
+        assumption=describe_assumption(errors, is_confirmed),
         warnings=(
             *_warnings(tally.num_white, num_unreadable, lab),
             *([] if is_confirmed else _doubts(errors, mean_confidence)),
@@ -261,7 +261,8 @@ def _num_more(
     return ceil((FACTORS[index] - 1) * tally.num_white) if index < len(FACTORS) else None
 
 
-def _assumption(errors: ErrorCounts, is_confirmed: bool) -> str:
+def describe_assumption(errors: ErrorCounts, is_confirmed: bool) -> str:
+    """Return what the intervals of a count assume, as sentences."""
     if is_confirmed:
         return "A person has confirmed every cell: the intervals are exact binomial intervals."
     where = f"{errors.source} ({errors.num_cells:,} labelled cells)"

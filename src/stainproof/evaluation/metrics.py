@@ -102,8 +102,29 @@ def balanced_accuracy(confusions: Counts) -> Floats:
     Args:
         confusions: (..., classes, classes) counts; rows are true classes.
     """
-    present = confusions.sum(axis=-1)
-    recall = np.diagonal(confusions, axis1=-2, axis2=-1) / np.maximum(present, 1)
+    return mean_recall(np.diagonal(confusions, axis1=-2, axis2=-1), confusions.sum(axis=-1))
+
+
+def balanced_accuracy_of(labels: Counts, scores: NDArray[np.floating]) -> float:
+    """Return the balanced accuracy of probabilities or logits.
+
+    Args:
+        labels: int64 (N,), true classes; N at least 1.
+        scores: (N, classes), the largest of an image is that of its predicted class.
+    """
+    present = np.bincount(labels)
+    hits = np.bincount(labels[labels == scores.argmax(axis=1)], minlength=len(present))
+    return float(mean_recall(hits, present))
+
+
+def mean_recall(hits: Counts | Floats, present: Counts | Floats) -> Floats:
+    """Return the mean recall over the classes that have images.
+
+    Args:
+        hits: (..., classes), number of correctly predicted images of every class.
+        present: (..., classes), number of images of every class; at least one in all.
+    """
+    recall = hits / np.maximum(present, 1)
     return np.asarray(recall.sum(axis=-1) / (present > 0).sum(axis=-1), dtype=np.float64)
 
 

@@ -8,9 +8,7 @@ from stainproof.errors import CheckpointError
 from stainproof.labels import canonical
 from stainproof.models.backbones import head_names
 from stainproof.models.weights import load_network
-from stainproof.runs.ensemble import refuse_ensemble
-from stainproof.runs.folder import RunFolder
-from stainproof.runs.shipped import find_run
+from stainproof.runs.fine_tuning import open_start
 
 
 def load_start(network: nn.Module, start_from: str, classes: Sequence[str]) -> str:
@@ -30,10 +28,7 @@ def load_start(network: nn.Module, start_from: str, classes: Sequence[str]) -> s
     Raises:
         CheckpointError: The model cannot be read, or has another network.
     """
-    run = RunFolder(find_run(start_from))
-    run.check_exists()
-    refuse_ensemble(run.path, "fine-tune one of its runs")
-    card = run.read_card()
+    run, card = open_start(start_from)
     trained = load_network(run, card).state_dict()
     head = head_names(network)
     weights = dict(network.state_dict())

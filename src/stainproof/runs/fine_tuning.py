@@ -6,6 +6,7 @@ from typing import Any
 from stainproof.config.parsing import make_settings
 from stainproof.config.schema import Config
 from stainproof.errors import ConfigError
+from stainproof.runs.card import Card
 from stainproof.runs.ensemble import refuse_ensemble
 from stainproof.runs.folder import RunFolder
 from stainproof.runs.shipped import find_run
@@ -48,10 +49,7 @@ def fine_tuning_config(start_from: str | Path, *, frozen: bool = False) -> Confi
     Raises:
         CheckpointError: The model cannot be read, or is an ensemble.
     """
-    run = RunFolder(find_run(start_from))
-    run.check_exists()
-    refuse_ensemble(run.path, "fine-tune one of its runs")
-    card = run.read_card()
+    _, card = open_start(start_from)
     tree: dict[str, Any] = {
         "network": card.network.model_dump() | {"pretrained": ""},
         "preprocessing": card.preprocessing.model_dump(),
@@ -60,3 +58,18 @@ def fine_tuning_config(start_from: str | Path, *, frozen: bool = False) -> Confi
         | ({"unfrozen_blocks": 0} if frozen else {}),
     }
     return make_settings(Config, tree)
+
+
+def open_start(start_from: str | Path) -> tuple[RunFolder, Card]:
+    """Return the run folder and the card of a model that a training starts from.
+
+    Args:
+        start_from: A run folder or the name of a shipped model.
+
+    Raises:
+        CheckpointError: The model cannot be read, or is an ensemble.
+    """
+    run = RunFolder(find_run(start_from))
+    run.check_exists()
+    refuse_ensemble(run.path, "fine-tune one of its runs")
+    return run, run.read_card()

@@ -7,7 +7,7 @@ evaluations, model card and manifest. It is only read.
 
 from pathlib import Path
 
-from stainproof.errors import CheckpointError
+from stainproof.errors import CheckpointError, ConfigError
 from stainproof.runs.ensemble import ENSEMBLE_FILE
 from stainproof.runs.folder import RunFolder
 
@@ -49,6 +49,17 @@ def model_folder(name: str) -> Path:
 def installed_models() -> tuple[str, ...]:
     """Return the names of the shipped models that are part of this installation."""
     return tuple(name for name in SHIPPED_NAMES if RunFolder(model_folder(name)).card.exists())
+
+
+def default_model() -> str:
+    """Return the name of the largest shipped model of this installation.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    if not (names := installed_models()):
+        raise ConfigError("no model: name a run folder; this installation has no shipped model")
+    return names[-1]
 
 
 def is_shipped(folder: Path) -> bool:

@@ -7,36 +7,25 @@ from pathlib import Path
 from fastapi import APIRouter, HTTPException, Request, Response
 from starlette.responses import RedirectResponse
 
-from stainproof.reports import frame
+from stainproof.serve.page_files import MEDIA_TYPES, page_contents
 from stainproof.serve.security import COOKIE, same
 from stainproof.serve.services import Parts
 
 router = APIRouter(include_in_schema=False)
 
-FOLDER = Path(__file__).parent / "page"
-MEDIA_TYPES = {
-    ".html": "text/html; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".svg": "image/svg+xml",
-}
 WRONG_KEY_DELAY_S = 0.5
 
 
 @cache
 def page_files() -> dict[str, Response]:
     """Return name -> answer for each file of the page; nothing else is served."""
-    contents = {
-        path.name: path.read_bytes() for path in FOLDER.iterdir() if path.suffix in MEDIA_TYPES
-    }
-    contents["colours.css"] = frame.colours().encode()
     return {
         name: Response(
             content,
             media_type=MEDIA_TYPES[Path(name).suffix],
             headers={"Cache-Control": "no-cache"},
         )
-        for name, content in contents.items()
+        for name, content in page_contents().items()
     }
 
 

@@ -10,6 +10,7 @@ from stainproof.data.decoding import decode
 from stainproof.errors import DataError, StainproofError
 from stainproof.evaluation.count_result import UNCLASSIFIED
 from stainproof.serve import exports
+from stainproof.serve.checks import SessionCheck
 from stainproof.serve.counting import Summary
 from stainproof.serve.haematology import is_white, loinc_codes, ordered, title
 from stainproof.serve.review import Agreement, CellView, Review
@@ -240,6 +241,12 @@ def blind(asked: Blind, parts: Parts, reviewer: Reviewer = 1) -> Changed:
 def count(parts: Parts, reviewer: Reviewer = 1) -> Summary | None:
     """Return the differential count: the reviewer's classes, and the model's for other cells."""
     return parts.counting.of_review(review_of(parts, reviewer))
+
+
+@router.get("/check", responses={503: REFUSALS[503]})
+def check(parts: Parts) -> SessionCheck | None:
+    """Return whether the cells look like the training cells; null if this cannot be said."""
+    return parts.checks.of_session(parts.store, parts.to_input)
 
 
 @router.get("/agreement")

@@ -1,4 +1,4 @@
-"""The programming interface: predict, count, models, health, metrics. Keeps no upload."""
+"""The programming interface: predict, count, check, models, health, metrics. Keeps no upload."""
 
 import asyncio
 from typing import Any, Literal
@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from stainproof.data.images import Images
+from stainproof.deployment.result import CheckResult
+from stainproof.errors import DataError
 from stainproof.serve.counting import Summary
 from stainproof.serve.services import Parts, Services
 from stainproof.serve.uploads import BODY, Refused, decode_all, read_files
@@ -139,6 +141,24 @@ async def count(request: Request, parts: Parts) -> CountOfImages:
     return CountOfImages(**dict(summary), model=parts.model_name, refused=refused)
 
 
+@router.post("/v1/check", responses=REFUSALS, openapi_extra=BODY)
+async def check(request: Request, parts: Parts) -> CheckResult:
+    """Say what to expect of the model on the images in the field `images`, of one laboratory.
+
+    They need no labels, and 20 or more of them must be usable; the answer has the fields of
+    `check.json`. The first check takes longer: it fits the estimates on the model's reference.
+    """
+    found = await _read(request, parts)
+    usable = [one for one in found if not isinstance(one, Refused)]
+    names, squares = [name for name, _ in usable], [square for _, square in usable]
+    try:
+        return await asyncio.to_thread(
+            parts.checks.of_images, names, squares, len(found) - len(usable)
+        )
+    except DataError as error:
+        raise HTTPException(422, str(error)) from error
+
+
 def model_info(parts: Services) -> ModelInfo:
     """Return what is told about the model."""
     classifier = parts.classifier
@@ -152,6 +172,18 @@ def model_info(parts: Services) -> ModelInfo:
     )
 
 
+async def _read(request: Request, parts: Services) -> list[tuple[str, Images] | Refused]:
+    """Return name and input of every file, or its refusal."""
+
+    def keep(name: str, rgb: Images) -> tuple[str, Images]:
+        return name, parts.to_input(rgb)
+
+    limits = parts.settings.limits
+    found = await decode_all(await read_files(request, limits), limits, parts.pool, keep)
+    parts.instruments.refused.inc(sum(isinstance(one, Refused) for one in found))
+    return found
+
+
 async def _classify(
     request: Request, parts: Services
 ) -> tuple[list[tuple[str, Images] | Refused], NDArray[np.float32]]:
@@ -160,16 +192,10 @@ async def _classify(
     Raises:
         HTTPException: 422: no file can be used.
     """
-
-    def keep(name: str, rgb: Images) -> tuple[str, Images]:
-        return name, parts.to_input(rgb)
-
-    limits = parts.settings.limits
-    found = await decode_all(await read_files(request, limits), limits, parts.pool, keep)
+    found = await _read(request, parts)
     usable = [one[1] for one in found if not isinstance(one, Refused)]
-    refused = [one for one in found if isinstance(one, Refused)]
-    parts.instruments.refused.inc(len(refused))
     if not usable:
+        refused = [one for one in found if isinstance(one, Refused)]
         reasons = "; ".join(f"{one.name}: {one.error}" for one in refused[:5])
         raise HTTPException(422, f"no file can be used: {reasons}")
     return found, await parts.classify(usable)

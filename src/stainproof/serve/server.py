@@ -9,7 +9,7 @@ from stainproof.errors import ConfigError
 from stainproof.evaluation.misclassification import read_errors
 from stainproof.inference.classifier import Classifier
 from stainproof.progress import Say, silent_say
-from stainproof.runs.shipped import find_run, installed_models
+from stainproof.runs.shipped import find_run
 from stainproof.serve.app import create_app
 from stainproof.serve.services import Services
 from stainproof.serve.settings import Settings
@@ -69,17 +69,6 @@ def serve(
             else "nothing is kept after the server stops; --session FILE keeps the review"
         )
         uvicorn.Server(config).run(sockets=[listener])
-
-
-def default_model() -> str:
-    """Return the name of the largest shipped model of this installation.
-
-    Raises:
-        ConfigError: There is none.
-    """
-    if not (names := installed_models()):
-        raise ConfigError("no model: name a run folder; this installation has no shipped model")
-    return names[-1]
 
 
 def _bind(host: str, port: int) -> socket.socket:

@@ -26,6 +26,7 @@ from stainproof.inference.classifier import Classifier
 from stainproof.machine import num_cores
 from stainproof.reports.explanation_page import overlay
 from stainproof.serve.batching import Batcher
+from stainproof.serve.checks import Checks
 from stainproof.serve.counting import Counting
 from stainproof.serve.instruments import Instruments
 from stainproof.serve.settings import Settings
@@ -59,10 +60,12 @@ class Services:
         Raises:
             DataError: The session file cannot be used.
             ConfigError: Another server has the session open.
+            CheckpointError: The reference of the model cannot be used.
         """
         self.model_name = name
         self.classifier, self.settings = classifier, settings
         self.counting = Counting(classifier, errors)
+        self.checks = Checks(classifier)
         self.instruments = Instruments()
         self.folder = _scan_inside(settings.folder) if settings.folder else None
         lab = classifier.lab.describe() if classifier.lab else ""

@@ -39,6 +39,7 @@ export async function load() {
   state.isStale = true;
   merge({cells: []});
   count();
+  check();
 }
 
 let counting = null;
@@ -51,6 +52,18 @@ export async function count() {
   counting = get(`/api/count${query()}`).then((found) => { state.count = found; }, () => { state.isStale = true; });
   await counting;
   counting = null;
+  changed();
+}
+
+/** Compare the cells with those that the model was trained on, if it has a reference. */
+export async function check() {
+  try {
+    state.check = await get("/api/check");
+  } catch (error) {
+    if (error instanceof Refusal) message("check", `The cells cannot be checked: ${error.message}.`);
+    return;
+  }
+  state.unlike = new Set(state.check?.unlike);
   changed();
 }
 

@@ -2,7 +2,7 @@
 
 import {$, announce, message, plural} from "./dom.js";
 import {post, upload} from "./server.js";
-import {count} from "./actions.js";
+import {check, count} from "./actions.js";
 import {merge, state} from "./state.js";
 
 const SUFFIXES = /\.(jpe?g|jpe|jfif|png|bmp|tiff?|webp)$/i;
@@ -82,6 +82,7 @@ async function working(total, others, work) {
   if (stop?.signal !== signal) return;
   stop = null;
   box.hidden = true;
+  check();
   const notes = [known && `${plural(known, "image")} already there`, others && `${plural(others, "other file")} skipped`];
   if (refused.length) message("refused", `${plural(refused.length, "file")} could not be read.`, refused);
   if (notes.some(Boolean)) message("notes", `${notes.filter(Boolean).join("; ")}.`, [], "note");

@@ -2,9 +2,10 @@
 
 import {$, announce, attributes, capital, make, plural} from "./dom.js";
 import {
-  HIDDEN, UNCLASSIFIED, changed, confidence, isChanged, sectionOf, sections, select, shownIds, state, titleOf,
+  HIDDEN, UNCLASSIFIED, changed, confidence, isChanged, isUnlike, sectionOf, sections, select, shownIds, state, titleOf,
 } from "./state.js";
 import {confirmAll, dropOn, enlarge} from "./actions.js";
+import {pictureOf} from "./server.js";
 
 const CAPTION_PX = 24, GAP_PX = 10, MARGIN_PX = 600;
 const HINTS = {
@@ -99,9 +100,10 @@ export function drawTiles() {
 }
 
 function makeTile(id) {
-  const picture = make("img", {src: `/api/cells/${id}/picture`, alt: "", draggable: false, decoding: "async"});
+  const picture = make("img", {src: pictureOf(id), alt: "", draggable: false, decoding: "async"});
   const tile = make("div", {className: "tile", id: `cell-${id}`, draggable: true}, picture,
-    make("span", {className: "mark", ariaHidden: "true"}), make("span", {className: "caption"}));
+    make("span", {className: "mark", ariaHidden: "true"}), make("span", {className: "caption"}),
+    make("span", {className: "unlike", ariaHidden: "true"}));
   attributes(tile, {role: "option"});
   tile.dataset.id = id;
   tiles.set(id, tile);
@@ -119,7 +121,8 @@ function drawTile(id, index, num, list) {
   tile.classList.toggle("focus", state.focus === id);
   tile.dataset.state = isChanged(cell) ? "changed" : cell.is_reviewed ? "confirmed"
     : cell.is_uncertain && cell.label !== UNCLASSIFIED ? "uncertain" : "open";
-  const [, mark, caption] = tile.children;
+  const [, mark, caption, unlike] = tile.children;
+  unlike.hidden = !isUnlike(cell);
   mark.textContent = cell.is_disputed ? "≠" : cell.is_reviewed ? "✓" : "";
   const text = captionOf(cell);
   if (caption.textContent !== text) caption.textContent = text;
@@ -144,6 +147,7 @@ function spoken(cell) {
   const parts = [cell.label === null ? "" : titleOf(cell.label), captionOf(cell)];
   if (cell.is_reviewed && !isChanged(cell)) parts.push("confirmed");
   if (cell.is_disputed) parts.push("disputed");
+  if (isUnlike(cell)) parts.push("unlike the training cells");
   return [...parts, cell.name].filter(Boolean).join(", ");
 }
 

@@ -4,17 +4,26 @@ import {$, attributes, capital, make, message, plural} from "./dom.js";
 import {FILTERS, changed, classes, needsCheck, numReviewed, sectionOf, select, shownIds, state, subscribe} from "./state.js";
 import * as actions from "./actions.js";
 import * as adding from "./adding.js";
+import * as banner from "./banner.js";
 import * as gallery from "./gallery.js";
 import * as panel from "./panel.js";
+import {exported} from "./server.js";
 
 function draw() {
   const {session, cells, selected} = state, hasCells = cells.size > 0, num = numReviewed();
   $("model").textContent = session.model.name;
+  document.body.classList.toggle("static", Boolean(session.is_static));
+  const {weights_sha256, is_verified} = session.model;
+  for (const place of document.querySelectorAll(".weights")) {
+    place.textContent = `Weights: SHA-256 ${place.dataset.length ? weights_sha256.slice(0, place.dataset.length) : weights_sha256}` +
+      (is_verified ? "; the network's file was verified." : is_verified === false ? "; the file could not be verified here." : "");
+  }
   $("empty").hidden = hasCells || !$("working").hidden;
   $("what").textContent = session.has_fields ? "Each image is a photograph of a smear; its cells are found first."
     : "Each image shows one cell.";
   $("kept").textContent = session.session
     ? `Cells and decisions are kept in ${session.session}.`
+    : session.is_static ? "Nothing is kept when this page is closed: export before."
     : "Nothing is kept after the server stops; start it with --session FILE to keep the review.";
   const {folder} = session;
   for (const button of document.querySelectorAll("[data-pick=server]")) {
@@ -27,9 +36,10 @@ function draw() {
     `${num.toLocaleString("en")} of ${cells.size.toLocaleString("en")} reviewed`;
   $("reviewed").querySelector("progress").value = num / Math.max(cells.size, 1);
   const time = state.savedAt?.toLocaleTimeString("en-GB", {hour: "2-digit", minute: "2-digit"});
-  $("saved").textContent = time ? (session.session ? `Saved ${time}` : "Kept until the server stops") : "";
+  $("saved").textContent = time ? (session.session ? `Saved ${time}` : session.is_static ? "Kept until the page is closed" : "Kept until the server stops") : "";
   drawFilters(hasCells);
   drawSelection(selected);
+  banner.draw();
   gallery.draw();
   panel.draw();
   $("none").hidden = !hasCells || shownIds().length > 0;
@@ -136,12 +146,15 @@ for (const button of document.querySelectorAll("[data-pick]")) {
   };
 }
 $("help").onclick = () => $("keys").showModal();
-$("export").onclick = () => {
-  for (const link of document.querySelectorAll("#exports a")) {
-    link.search = `?reviewer=${state.reviewer}`;
-  }
-  $("with-paths").hidden = !state.session.folder || state.session.has_fields;
+$("export").onclick = async () => {
   $("exports").showModal();
+  for (const link of document.querySelectorAll("#exports a")) {
+    link.closest("li").hidden = true;
+    const address = await exported(link.download, state.reviewer);
+    link.closest("li").hidden = !address;
+    if (address) link.href = address;
+  }
+  if (!state.session.folder || state.session.has_fields) $("with-paths").hidden = true;
 };
 $("blind").onchange = (event) => actions.setBlind(event.target.checked);
 for (const button of document.querySelectorAll("[data-reviewer]")) {

@@ -38,6 +38,14 @@ export function upload(path, files, signal) {
   return send(path, {method: "POST", body: form, signal});
 }
 
+export const pictureOf = (id) => `/api/cells/${id}/picture`;
+
+/** The address of a picture with what the network looks at; null if there is none. */
+export const explanationOf = (id, reviewer) => `/api/cells/${id}/explanation?reviewer=${reviewer}`;
+
+/** The address of an export; null if there is no such one. */
+export const exported = async (name, reviewer) => `/api/export/${name}?reviewer=${reviewer}`;
+
 export async function isUp() {
   try {
     return (await fetch("/healthz")).ok;

@@ -10,6 +10,8 @@ export const state = {
   count: null,  // intervals, as the server last computed them
   isStale: true,  // whether cells changed since then
   agreement: null,
+  check: null,  // verdict on the cells, and which are unlike the training cells
+  unlike: new Set(),  // their ids
   selected: new Set(),
   focus: null,  // id of the cell that keys act on
   anchor: null,  // where a selection with Shift starts
@@ -35,13 +37,15 @@ export function changed() {
 }
 
 export const confidence = (cell) => cell.probs ? Math.max(...cell.probs) : 0;
-export const needsCheck = (cell) => !cell.is_reviewed && (cell.is_uncertain || cell.label === null);
+export const needsCheck = (cell) => !cell.is_reviewed && (cell.is_uncertain || cell.label === null || isUnlike(cell));
+export const isUnlike = (cell) => state.unlike.has(cell.id);
 export const isChanged = (cell) => cell.is_reviewed && cell.label !== cell.predicted;
 
 export const FILTERS = {
   all: ["All", () => true],
   check: ["To check", needsCheck],
   open: ["Not reviewed", (cell) => !cell.is_reviewed],
+  unlike: ["Unlike", isUnlike],
   changed: ["Changed", isChanged],
   disputed: ["Disputed", (cell) => cell.is_disputed],
 };

@@ -1,9 +1,10 @@
 // One cell in large, with the probability of every class.
 
 import {$, capital, make, message} from "./dom.js";
-import {UNCLASSIFIED, classes, isChanged, state, titleOf} from "./state.js";
+import {UNCLASSIFIED, classes, isChanged, isUnlike, state, titleOf} from "./state.js";
 import {decide, moveTo} from "./actions.js";
 import {neighbour} from "./gallery.js";
+import {explanationOf, pictureOf} from "./server.js";
 
 const dialog = $("zoom");
 let isExplained = false;  // whether the picture shows what supports the predicted class
@@ -23,14 +24,13 @@ export function draw() {
   const isSuggested = cell.label === UNCLASSIFIED && !cell.is_reviewed;
   const notes = [
     isSuggested ? `${titleOf(cell.predicted)}?` : cell.is_uncertain && "uncertain", isChanged(cell) ? `was ${titleOf(cell.predicted)}` : cell.is_reviewed && "confirmed",
-    cell.is_disputed && "disputed",
+    cell.is_disputed && "disputed", isUnlike(cell) && "unlike the training cells",
   ].filter(Boolean);
   $("zoom-title").replaceChildren(title, make("small", {textContent: notes.length ? ` ${notes.join(", ")}` : ""}));
   $("zoom-name").textContent = cell.name;
   const explained = isExplained && cell.predicted !== null;
-  $("zoom-picture").src = explained ? `/api/cells/${cell.id}/explanation?reviewer=${state.reviewer}`
-    : `/api/cells/${cell.id}/picture`;
-  $("explain").hidden = cell.predicted === null;
+  $("zoom-picture").src = explained ? explanationOf(cell.id, state.reviewer) : pictureOf(cell.id);
+  $("explain").hidden = cell.predicted === null || !explanationOf(cell.id, state.reviewer);
   $("explain").setAttribute("aria-pressed", String(explained));
   $("zoom-picture").alt = `cell ${cell.name}`;
   $("zoom-probs").replaceChildren(...classes().map((one) => line(one, cell)));
