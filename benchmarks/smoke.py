@@ -56,14 +56,12 @@ def prepare(folder: Path) -> None:
     truth += [(name, "clean", "1") for name in (home[0], copy)]
     write_table(folder / "home.csv", ("file", "origin", "duplicate_group"), truth)
     draw_fields(folder / "fields")
-    kept = ("training.keep_every_epoch=true", "training.ema_decay=0")
+    kept = ("training.keep_every_epoch=true", "training.ema_decay=0", "split.val_fraction=0.4")
     for seed in (0, 1):
         run = folder / f"run-{seed}"
         api.train(folder / "home", run, make_config(seed=seed, assignments=(*TINY, *kept)))
         for test in ("ds2", "other_lab"):
             api.evaluate(run, folder / test)
-    held_out = make_config(assignments=(*TINY, "split.val_fraction=0.4"))
-    api.train(folder / "home", folder / "run-reference", held_out)
     contest = make_config("tiny", assignments=("training.epochs=1", "augment.recipe=none"))
     api.train(folder / "home", folder / "run-96", contest)
     search(folder / "home", folder / "search", 1, 2.0, fixed=("preprocessing.size_px=32",))
@@ -105,8 +103,7 @@ def cases(folder: Path) -> dict[str, list[str]]:
              "--truth", str(folder / "shifted.csv")]  # fmt: skip
     tiny = ["--set", *TINY]
     audit = ["--data", home, "--truth", str(folder / "home.csv")]
-    laboratory = [str(folder / "run-reference"), "--clean", clean,
-                  "--cache", str(folder / "features")]  # fmt: skip
+    laboratory = [runs[0], "--clean", clean, "--cache", str(folder / "features")]
     return {
         "audit.against_truth": [*audit, other],
         "audit.beside_other_tools": [*audit, "--tools", "stainproof"],
