@@ -19,7 +19,8 @@ from stainproof.contest import keras_network
 from stainproof.contest.scoring import score
 from stainproof.contest.submission import submit
 from stainproof.errors import SubmissionError
-from stainproof.runs.card import Card
+from stainproof.runs.folder import RunFolder
+from tests.common.runs import change_card
 from tests.common.tiny import tiny_config
 
 GRADER = Path(os.environ["GRADER"])
@@ -68,8 +69,7 @@ def test_a_keras_submission_contains_an_ensemble_with_tta_and_a_filter(
     runs: Any, cells: Path, tmp_path: Path
 ) -> None:
     turned = shutil.copytree(runs[1], tmp_path / "turned")
-    card = Card.read(turned / "card.json")
-    card.model_copy(update={"classes": card.classes[::-1]}).write(turned / "card.json")
+    change_card(turned, classes=RunFolder(turned).read_card().classes[::-1])
     api.ensemble([*runs, turned], tmp_path / "three", voting="hard")
     how = make_inference_config("flips", "gaussian", 0.5)
     submit(tmp_path / "three", tmp_path / "s.zip", inference=how, python=GRADER)
