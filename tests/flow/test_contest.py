@@ -138,7 +138,7 @@ def test_a_submission_is_clean_files_that_name_nothing_of_ours(
     with zipfile.ZipFile(zipped) as archive:
         names = set(archive.namelist())
         code = {name: archive.read(name).decode() for name in names if name.endswith(".py")}
-    parts = ("__init__", "frequency_filters", "network", "resize", "tta", "voting")
+    parts = ("__init__", "frequency_filters", "network", "resize", "scaling", "tta", "voting")
     assert names == {"model.py", "model.json", "weights/0.onnx",
                      *(f"parts/{part}.py" for part in parts)}  # fmt: skip
     for name, text in code.items():

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stainproof import files
+from stainproof.calibration import scaling
 from stainproof.config.parsing import check_known
 from stainproof.config.schema import InferenceConfig
 from stainproof.contest.archive import pack
@@ -152,7 +153,7 @@ def write_files(
     parts = folder / "parts"
     shutil.copytree(FILES / "submission", folder, dirs_exist_ok=True, ignore=_networks_and_caches)
     shutil.copyfile(FILES / "submission" / "parts" / f"network_{runtime}.py", parts / "network.py")
-    for module in (frequency_filters, tta, voting):
+    for module in (frequency_filters, scaling, tta, voting):
         shutil.copy(str(module.__file__), parts)
     (folder / "weights").mkdir()
     members, sizes = [], []
@@ -161,7 +162,14 @@ def write_files(
         _write_weights(member, runtime, folder / weights)
         sizes.append(member.card.preprocessing.size_px)
         order = [member.card.classes.index(name) for name in classifier.classes]
-        members.append({"weights": weights, "size_px": sizes[-1], "order": order})
+        members.append(
+            {
+                "weights": weights,
+                "size_px": sizes[-1],
+                "order": order,
+                "temperature": member.temperature,
+            }
+        )
     _write_resizing(folder / "weights", sizes)
     config = {
         "size_px": classifier.preprocessing.size_px,

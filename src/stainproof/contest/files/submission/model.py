@@ -17,6 +17,7 @@ sys.path.insert(0, str(HERE))  # a grader may load this file from any folder
 from parts.frequency_filters import apply_filter  # noqa: E402
 from parts.network import Network  # noqa: E402
 from parts.resize import resize  # noqa: E402
+from parts.scaling import scale  # noqa: E402
 from parts.tta import tta_views  # noqa: E402
 from parts.voting import vote  # noqa: E402
 
@@ -60,10 +61,12 @@ class Model:
         return probs
 
     def predict_member(self, number: int, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return the probabilities of one network, averaged over the test-time augmentation."""
+        """Return the calibrated probabilities of one network, the mean over its views."""
         network, member = self.networks[number], self.config["members"][number]
         images = resize(images, member["size_px"])
         images = apply_filter(images, self.config["filter"], self.config["cutoff"])
         views = [network(view) for view in tta_views(images, self.config["tta"])]
-        probs: NDArray[np.float32] = np.mean(views, axis=0, dtype=np.float32)
+        probs: NDArray[np.float32] = scale(
+            np.mean(views, axis=0, dtype=np.float32), member["temperature"]
+        )
         return probs[:, member["order"]]
