@@ -239,7 +239,7 @@ def test_the_packages_file_is_refused_for_any_other_network(backbone: Any) -> No
 
 
 def test_the_package_has_weights_for_its_own_network_only() -> None:
-    with pytest.raises(ConfigError, match="a package for tf_efficientnet_lite0, got 'test_eff"):
+    with pytest.raises(ConfigError, match="weights exist for tf_efficientnet_lite0, got 'test_eff"):
         load_pretrained(*tiny("package"))
 
 
