@@ -11,7 +11,8 @@ from PIL import Image
 
 from stainproof.config.schema import InferenceConfig, Preprocessing
 from stainproof.errors import DataError
-from stainproof.inference.classifier import Classifier, Member
+from stainproof.inference.classifier import Classifier
+from stainproof.inference.member import Member
 from stainproof.runs.card import Card
 from stainproof.runs.folder import RunFolder
 from tests.common.cells import CLASSES

@@ -25,8 +25,9 @@ from stainproof.data import stream
 from stainproof.data.images import Images, resizing_weights, to_square
 from stainproof.errors import CheckpointError, ConfigError, DataError, SubmissionError
 from stainproof.inference import frequency_filters, tta, voting
-from stainproof.inference.classifier import Classifier, Member
+from stainproof.inference.classifier import Classifier
 from stainproof.inference.engines import DEFAULT, open_engine
+from stainproof.inference.member import Member
 from stainproof.labels import BLOOD_CLASSES, canonical
 from stainproof.progress import Track, silent
 from stainproof.synthetic import phantoms

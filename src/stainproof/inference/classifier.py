@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -10,28 +9,19 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from stainproof.calibration.record import calibration_of, read_calibration
+from stainproof.calibration.record import read_calibration
 from stainproof.calibration.scaling import scale
 from stainproof.config.schema import InferenceConfig, Preprocessing
 from stainproof.data.dataset import Dataset
 from stainproof.data.images import Images, Standardise, to_square, unchanged
-from stainproof.errors import CheckpointError, DataError, first_line
-from stainproof.inference.engines import (
-    DEFAULT,
-    INT8,
-    MAX_SUM_ERROR,
-    Engine,
-    check_probabilities,
-    installed,
-    open_engine,
-)
+from stainproof.errors import CheckpointError, DataError
 from stainproof.inference.features import FeatureExtractor
 from stainproof.inference.frequency_filters import apply_filter
 from stainproof.inference.inputs import ImageLike, as_list, as_rgb
+from stainproof.inference.member import Member, open_member
 from stainproof.inference.tta import tta_views
 from stainproof.inference.voting import vote
 from stainproof.progress import Track, silent
-from stainproof.runs.card import Card
 from stainproof.runs.ensemble import Ensemble, is_ensemble
 from stainproof.runs.folder import RunFolder
 from stainproof.runs.shipped import find_run
@@ -40,44 +30,7 @@ from stainproof.shift.lab import Lab, read_lab
 if TYPE_CHECKING:
     from stainproof.inference.explanation import ActivationMapper
 
-BATCH_SIZE = 64
-CHUNK_SIZE = 256
-
-
-@dataclass(frozen=True)
-class Member:
-    """One trained network: its engine, its card and its run folder."""
-
-    engine: Engine
-    card: Card
-    run: RunFolder
-    engine_name: str
-    """Name in `engines.ENGINES`."""
-    temperature: float = 1.0
-    """By which the logits are divided, see `calibration.scaling`; 1: not calibrated."""
-
-    def proba(self, images: Images) -> NDArray[np.float32]:
-        """Map uint8 (b, size, size, 3) to probabilities float32 (b, classes) in the card's order.
-
-        Raises:
-            CheckpointError: The engine fails, or its answer is no distribution over the classes.
-        """
-        num_classes = len(self.card.classes)
-        # a quantised model rounds each probability to 1/255
-        allowed = num_classes / 255 if self.engine_name == INT8 else MAX_SUM_ERROR
-        try:
-            probs = self.engine(images)
-        except Exception as error:  # engines raise their own exception types
-            raise CheckpointError(
-                f"{self.run}: engine {self.engine_name} failed ({first_line(error)})"
-            ) from error
-        try:
-            check_probabilities(probs, (len(images), num_classes), allowed)
-        except ValueError as error:
-            raise CheckpointError(
-                f"{self.run}: probabilities of engine {self.engine_name} {error}"
-            ) from error
-        return probs
+BATCH_SIZE, CHUNK_SIZE = 64, 256
 
 
 class Classifier:
@@ -165,11 +118,11 @@ class Classifier:
         if not folder.is_dir():
             raise CheckpointError(f"{folder}: no such run folder")
         if not is_ensemble(folder):
-            members = [_open(RunFolder(folder), engine, threads, calibrated)]
+            members = [open_member(RunFolder(folder), engine, threads, calibrated)]
             return cls(members, inference, lab=lab, threads=threads)
         ensemble = Ensemble.of(folder)
         runs = map(RunFolder, ensemble.folders(folder))
-        members = [_open(one, engine, threads, calibrated) for one in runs]
+        members = [open_member(one, engine, threads, calibrated) for one in runs]
         own = read_calibration(RunFolder(folder)) if calibrated else None
         temperature = own.temperature if own else 1.0
         return cls(members, inference, ensemble.voting, temperature, lab, threads)
@@ -256,8 +209,7 @@ class Classifier:
             float32 (N, classes), as `predict_proba`.
         """
         starts = range(0, len(images), BATCH_SIZE)
-        batches = [images[start : start + BATCH_SIZE] for start in starts]
-        return np.concatenate([self._vote(batch) for batch in batches])
+        return np.concatenate([self._vote(images[start : start + BATCH_SIZE]) for start in starts])
 
     def predict(self, images: ImageLike | Sequence[ImageLike]) -> list[str]:
         """Return the name of the most probable class for every image.
@@ -287,8 +239,8 @@ class Classifier:
 
         Returns:
             float32 (height, width) of the image, standardised if there is a laboratory profile, 0
-            to 1. The largest value is 1, or all are 0 if
-            nothing supports the class. Pixels that preprocessing crops away are 0.
+            to 1. The largest value is 1, or all are 0 if nothing supports the class. Pixels that
+            preprocessing crops away are 0.
 
         Raises:
             DataError: As in `predict_proba`, or the class is unknown.
@@ -314,31 +266,16 @@ class Classifier:
         Returns:
             N maps, as `explain`.
         """
-        from stainproof.inference.explanation import on_image
+        from stainproof.inference.explanation import mean_maps
 
-        maps = [np.zeros(rgb.shape[:2], dtype=np.float32) for rgb in batch]
-        for member, mapper in zip(self.members, self.mappers, strict=True):
-            preprocessing = member.card.preprocessing
-            chosen = [member.card.classes.index(name) for name in targets]
-            for start in range(0, len(batch), BATCH_SIZE):
-                some = slice(start, start + BATCH_SIZE)
-                squares = np.stack([to_square(rgb, preprocessing) for rgb in batch[some]])
-                squares = apply_filter(squares, self.inference.filter, self.inference.cutoff)
-                for index, coarse in enumerate(mapper(squares, chosen[some]), start):
-                    whole = on_image(coarse, batch[index], preprocessing)
-                    maps[index] += whole / len(self.members)
-        return maps
+        return mean_maps(self.members, self.mappers, self.inference, batch, targets)
 
     @cached_property
     def mappers(self) -> "list[ActivationMapper]":
         """The networks of all members in PyTorch, loaded when they are first needed."""
-        from stainproof.inference.explanation import ActivationMapper
-        from stainproof.models.weights import load_network
+        from stainproof.inference.explanation import open_mapper
 
-        return [
-            ActivationMapper(load_network(one.run, one.card), one.card.preprocessing)
-            for one in self.members
-        ]
+        return [open_mapper(one.run, one.card) for one in self.members]
 
     def predict_dataset(self, data: Dataset, track: Track = silent) -> NDArray[np.float32]:
         """Return probabilities float32 (N, classes) for a whole data set, with progress.
@@ -373,9 +310,7 @@ class Classifier:
         found = [np.empty((0, extractor.weight.shape[1]), dtype=np.float32)]
         for start in range(0, len(given), BATCH_SIZE):
             some = given[start : start + BATCH_SIZE]
-            batch = (
-                self.standardise(as_rgb(image, index)) for index, image in enumerate(some, start)
-            )
+            batch = [self.standardise(as_rgb(one, index)) for index, one in enumerate(some, start)]
             found.append(extractor(np.stack([to_square(rgb, self.preprocessing) for rgb in batch])))
         return np.concatenate(found)
 
@@ -412,19 +347,3 @@ class Classifier:
         mean: NDArray[np.float32] = np.mean(views, axis=0, dtype=np.float32)
         probs = scale(mean, member.temperature)
         return probs[:, [member.card.classes.index(name) for name in self.classes]]
-
-
-def _open(run: RunFolder, engine: str, threads: int | None, calibrated: bool) -> Member:
-    """Open a run; if its card was replaced meanwhile, as by a training, open it again."""
-    while True:
-        card = run.read_card()
-        name = engine
-        if engine == "auto":
-            name = card.engine if card.engine in installed() else DEFAULT
-        try:
-            own = calibration_of(run, card) if calibrated else None
-            temperature = own.temperature if own else 1.0
-            return Member(open_engine(name, run, card, threads), card, run, name, temperature)
-        except CheckpointError:
-            if run.read_card() == card:
-                raise

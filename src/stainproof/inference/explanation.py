@@ -14,13 +14,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from stainproof.config.schema import Preprocessing
-from stainproof.data.images import Images
+from stainproof.config.schema import InferenceConfig, Preprocessing
+from stainproof.data.images import Images, to_square
 from stainproof.errors import ConfigError
+from stainproof.inference.frequency_filters import apply_filter
+from stainproof.inference.member import Member
 from stainproof.models.backbones import is_own
 from stainproof.models.preprocessing import to_tensor
+from stainproof.models.weights import load_network
+from stainproof.runs.card import Card
+from stainproof.runs.folder import RunFolder
 
 Maps = NDArray[np.float32]
+NUM_AT_ONCE = 64
+"""Images in a batch."""
 
 
 class ActivationMapper:
@@ -124,3 +131,45 @@ def on_image(coarse: Maps, rgb: Images, preprocessing: Preprocessing) -> Maps:
 def _enlarge(coarse: Maps, height: int, width: int) -> Maps:
     enlarged = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
     return np.asarray(enlarged, dtype=np.float32)
+
+
+def open_mapper(run: RunFolder, card: Card) -> ActivationMapper:
+    """Load the network of a run in PyTorch and split it.
+
+    Raises:
+        CheckpointError: The weights are missing or were altered.
+        ConfigError: As `ActivationMapper`.
+    """
+    return ActivationMapper(load_network(run, card), card.preprocessing)
+
+
+def mean_maps(
+    members: Sequence[Member],
+    mappers: Sequence[ActivationMapper],
+    inference: InferenceConfig,
+    batch: Sequence[Images],
+    targets: Sequence[str],
+) -> list[Maps]:
+    """Return the mean of the networks' maps for every image.
+
+    Args:
+        members: The networks.
+        mappers: Their mappers, in the same order.
+        inference: Its filter is applied to the images; test-time augmentation is not.
+        batch: N standardised images, each uint8 (height, width, 3).
+        targets: N class names.
+
+    Returns:
+        N maps float32 (height, width), 0 to 1.
+    """
+    maps = [np.zeros(rgb.shape[:2], dtype=np.float32) for rgb in batch]
+    for member, mapper in zip(members, mappers, strict=True):
+        preprocessing = member.card.preprocessing
+        chosen = [member.card.classes.index(name) for name in targets]
+        for start in range(0, len(batch), NUM_AT_ONCE):
+            some = slice(start, start + NUM_AT_ONCE)
+            squares = np.stack([to_square(rgb, preprocessing) for rgb in batch[some]])
+            squares = apply_filter(squares, inference.filter, inference.cutoff)
+            for index, coarse in enumerate(mapper(squares, chosen[some]), start):
+                maps[index] += on_image(coarse, batch[index], preprocessing) / len(members)
+    return maps

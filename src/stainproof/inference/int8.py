@@ -12,8 +12,9 @@ from stainproof.config.schema import SourceConfig
 from stainproof.data import sources
 from stainproof.data.images import Images
 from stainproof.errors import ConfigError, DataError
-from stainproof.inference.classifier import Classifier, Member
+from stainproof.inference.classifier import Classifier
 from stainproof.inference.engines import DEFAULT, INT8, MIN_SPEEDUP, batch_seconds, open_engine
+from stainproof.inference.member import Member
 from stainproof.logs import silenced_logger
 from stainproof.progress import Track, silent
 from stainproof.runs.artefact import Artefact

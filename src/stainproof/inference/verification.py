@@ -9,8 +9,8 @@ from PIL import Image
 from stainproof import files
 from stainproof.data.images import Images
 from stainproof.errors import StainproofError
-from stainproof.inference.classifier import Member
 from stainproof.inference.engines import DEFAULT, open_engine
+from stainproof.inference.member import Member
 from stainproof.runs.card import Card
 from stainproof.runs.check import Check, compare
 from stainproof.runs.ensemble import Ensemble, is_ensemble
