@@ -43,10 +43,10 @@ CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate")
 """Audit events of operations that change a folder, besides opening a file to write."""
 VARYING = {
     "provenance", "images_per_s", "seconds", "elapsed_s", "augmenting_s", "picture", "onnx_sha256",
-    "engine",
+    "calibration_sha256", "engine",
 }  # fmt: skip
 """Fields of results that differ each time: when, how fast, the fastest engine, numbers of pictures.
-The ONNX model itself is compared."""
+The ONNX model and the calibration themselves are compared."""
 
 
 def prepare(inputs: Path) -> None:

@@ -97,7 +97,7 @@ def test_onnx_runtime_replaces_an_engine_that_is_not_installed(
 ) -> None:
     copy = tmp_path / "run"
     copy.mkdir()
-    for name in ("best.onnx", "best.safetensors"):
+    for name in ("best.onnx", "best.safetensors", "calibration.json"):
         (copy / name).write_bytes((run / name).read_bytes())
     card = Card.read(run / "card.json").model_copy(update={"engine": "openvino"})
     card.write(copy / "card.json")
@@ -117,7 +117,8 @@ def test_an_unknown_engine_is_refused(run: Path) -> None:
 
 @pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
 def test_an_altered_or_missing_onnx_file_is_refused(run: Path, tmp_path: Path, name: str) -> None:
-    (tmp_path / "card.json").write_bytes((run / "card.json").read_bytes())
+    for copied in ("card.json", "calibration.json"):
+        (tmp_path / copied).write_bytes((run / copied).read_bytes())
     with pytest.raises(CheckpointError, match=r"best\.onnx: missing"):
         Classifier.load(tmp_path, name)
     model = bytearray((run / "best.onnx").read_bytes())
@@ -132,6 +133,7 @@ def test_a_file_that_is_no_network_is_refused_though_the_card_names_it(
     run: Path, tmp_path: Path, name: str
 ) -> None:
     (tmp_path / "best.onnx").write_bytes(b"no network at all")
+    (tmp_path / "calibration.json").write_bytes((run / "calibration.json").read_bytes())
     card = Card.read(run / "card.json")
     named = card.model_copy(update={"onnx_sha256": sha256_of(tmp_path / "best.onnx")})
     named.write(tmp_path / "card.json")
@@ -141,7 +143,8 @@ def test_a_file_that_is_no_network_is_refused_though_the_card_names_it(
 
 def test_a_run_that_is_still_training_predicts_with_torch(run: Path, tmp_path: Path) -> None:
     (tmp_path / "best.safetensors").write_bytes((run / "best.safetensors").read_bytes())
-    card = Card.read(run / "card.json").model_copy(update={"engine": "torch", "onnx_sha256": ""})
+    unfinished = {"engine": "torch", "onnx_sha256": "", "calibration_sha256": ""}
+    card = Card.read(run / "card.json").model_copy(update=unfinished)
     card.write(tmp_path / "card.json")
     assert Classifier.load(tmp_path).predict_proba(noise(1)).shape == (1, 8)
     with pytest.raises(CheckpointError, match=r"not made yet; .* use --engine torch"):
