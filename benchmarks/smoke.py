@@ -41,7 +41,7 @@ def prepare(folder: Path) -> None:
     from stainproof.config.presets import make_config
     from stainproof.search.run import search
 
-    api.make_phantoms(folder / "home", 280, seed=1, size_px=48)
+    api.make_phantoms(folder / "home", 400, seed=1, size_px=48)
     shifted = api.make_phantoms(folder / "ds2", 80, seed=2, size_px=48, lab="other")
     api.make_phantoms(folder / "other_lab", 80, seed=3, size_px=48, lab="other")
     api.make_phantoms(folder / "clean", 80, seed=4, size_px=48)

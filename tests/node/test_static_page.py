@@ -82,6 +82,12 @@ def state(browser: Any) -> Any:
     )
 
 
+def num_counted(browser: Any) -> int:
+    """Return the number of cells in the count that the page shows at present."""
+    count = state(browser)["count"]
+    return sum(one["num"] for one in count["classes"].values()) if count else 0
+
+
 @needs_browser
 def test_probabilities_and_count_are_those_of_python(
     run: Path, cells: Path, tmp_path: Path
@@ -93,7 +99,7 @@ def test_probabilities_and_count_are_those_of_python(
     page = export_web(run, tmp_path / "page", RUNTIME)
     with delivered(page.parent) as address, chromium(tmp_path / "downloads") as browser:
         choose(browser, address, images)
-        wait(browser, lambda: state(browser)["count"])
+        wait(browser, lambda: num_counted(browser) == len(images))
         found = state(browser)
         asked = {
             one["params"]["request"]["url"]
