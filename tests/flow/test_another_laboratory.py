@@ -159,6 +159,7 @@ def test_a_damaged_reference_is_refused(run: Path, turned: Path, tmp_path: Path)
 def test_mistakes_are_named(run: Path, turned: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no images"):
         api.check(run, [str(tmp_path / "none")], tmp_path / "check")
+    assert not (tmp_path / "check").exists()
     with pytest.raises(ConfigError, match="seed"):
         api.check(run, [str(turned)], tmp_path / "check", seed=-1)
     with pytest.raises(ConfigError, match="csv"):

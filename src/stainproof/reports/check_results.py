@@ -61,7 +61,6 @@ def check(
     if seed < 0:
         raise ConfigError(f"seed must be 0 or more, got {seed}")
     folder, profile = Path(out), read_lab(lab)
-    files.check_writable(folder / CHECK_FILE)
     home = open_home(run, reference, options, track, say)
     found = read_images(
         home.classifier.preprocessing,
@@ -71,6 +70,7 @@ def check(
         say,
         profile.standardise if profile else unchanged,
     )
+    files.check_writable(folder / CHECK_FILE)
     changed = profile.describe() if profile else ""
     checked = check_images(home, found, images, lab=changed, seed=seed, track=track)
     page = render_check(checked, found, home_examples(home.run))
