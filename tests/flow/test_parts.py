@@ -32,6 +32,7 @@ def repeating(address: str) -> Iterator[Repeating]:
     yield Repeating()
 
 
+@pytest.mark.slow
 def test_repeated_parts_hold_the_rows_of_predict_once(
     shared_cell_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

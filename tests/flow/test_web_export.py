@@ -14,6 +14,8 @@ from stainproof.serve.web_export import CONTENT_SECURITY_POLICY, RUNTIME_FILES, 
 from tests.common.command import run_command
 from tests.common.served import train_tiny
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def run(shared_cell_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:

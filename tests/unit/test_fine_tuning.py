@@ -80,6 +80,7 @@ def test_a_fine_tuned_run_has_new_classes_and_names_its_model(run: Path, tuned: 
     assert "Fine-tuned from" in (tuned / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_frozen_fine_tuning_changes_the_last_layer_only(
     run: Path, other_cells: Path, tmp_path: Path
 ) -> None:
