@@ -8,15 +8,12 @@ import typer
 from stainproof.cli import console
 from stainproof.cli.app import app
 from stainproof.cli.bars import progress
-from stainproof.cli.options import LabFile, Run, Seed, with_source_options
+from stainproof.cli.options import Images, LabFile, Run, Seed, with_source_options
 from stainproof.cli.terminal import complain, echo
 
 if TYPE_CHECKING:
     from stainproof.config.schema import SourceConfig
 
-Unlabelled = Annotated[
-    list[str], typer.Argument(metavar="IMAGES...", help="Image files, folders, globs or .npz.")
-]
 Reference = Annotated[
     str | None,
     typer.Option(help="Labelled home cells, for a run without a reference; training images in it "
@@ -31,7 +28,7 @@ Reference = Annotated[
 @with_source_options
 def check(
     run: Run,
-    images: Unlabelled,
+    images: Images,
     out: Annotated[Path, typer.Option(help="Folder for check.json and check.html.")],
     lab: LabFile = None,
     reference: Reference = None,
@@ -60,7 +57,7 @@ def check(
 @app.command(epilog="Example:\n\nstainproof pick runs/first new_lab/ --num 32 --out to_label.csv")
 def pick(
     run: Run,
-    images: Unlabelled,
+    images: Images,
     out: Annotated[Path, typer.Option(help="Manifest to write: .csv with an empty column label.")],
     num: Annotated[int, typer.Option("--num", help="Number of cells.")] = 32,
     lab: LabFile = None,

@@ -13,6 +13,7 @@ from stainproof.cli.options import (
     Cutoff,
     Data,
     Engine,
+    ErrorsOf,
     FieldBoxes,
     Filter,
     Images,
@@ -220,13 +221,7 @@ def count(
         Path | None,
         typer.Option(help="Table of corrected cells: cells.csv with its column confirmed filled."),
     ] = None,
-    errors: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="EVAL",
-            help="Evaluation on labelled cells of this laboratory; by default the run's own.",
-        ),
-    ] = None,
+    errors: ErrorsOf = None,
     threshold: Annotated[
         float, typer.Option(help="Probability below which a cell is unclassified.")
     ] = 0.5,

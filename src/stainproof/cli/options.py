@@ -52,6 +52,13 @@ Cutoff = Annotated[
     float,
     typer.Option(help="Cutoff frequency of a low-pass filter, as a fraction of Nyquist's."),
 ]
+ErrorsOf = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="EVAL",
+        help="Evaluation on labelled cells of this laboratory; by default the run's own.",
+    ),
+]
 LabFile = Annotated[
     Path | None,
     typer.Option("--lab", help="Laboratory profile of the images, which profile made."),

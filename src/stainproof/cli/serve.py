@@ -6,10 +6,18 @@ from typing import Annotated
 import typer
 
 from stainproof.cli.app import app
-from stainproof.cli.options import LabFile
+from stainproof.cli.options import ErrorsOf, LabFile
 from stainproof.cli.terminal import echo
 from stainproof.errors import ConfigError
 
+Model = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="A run folder or a shipped model.",
+        show_default="the largest shipped model",
+    ),
+]
 NEEDED = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
 
 
@@ -18,14 +26,7 @@ NEEDED = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
     "stainproof serve runs/first --folder slide_12/ --session slide_12.session"
 )
 def serve(
-    model: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODEL",
-            help="A run folder or a shipped model.",
-            show_default="the largest shipped model",
-        ),
-    ] = "",
+    model: Model = "",
     folder: Annotated[
         Path | None, typer.Option(help="Folder of images that the page offers to open.")
     ] = None,
@@ -50,13 +51,7 @@ def serve(
         ),
     ] = "",
     lab: LabFile = None,
-    errors: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="EVAL",
-            help="Evaluation on labelled cells of this laboratory; by default the run's own.",
-        ),
-    ] = None,
+    errors: ErrorsOf = None,
 ) -> None:
     """Serve predictions, counts and a page for reviewing cells, on this machine."""
     from importlib.util import find_spec
@@ -89,21 +84,8 @@ def export(
     runtime: Annotated[
         Path, typer.Option(metavar="FOLDER", help="The npm package onnxruntime-web, unpacked.")
     ],
-    model: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODEL",
-            help="A run folder or a shipped model.",
-            show_default="the largest shipped model",
-        ),
-    ] = "",
-    errors: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="EVAL",
-            help="Evaluation on labelled cells of this laboratory; by default the run's own.",
-        ),
-    ] = None,
+    model: Model = "",
+    errors: ErrorsOf = None,
 ) -> None:
     """Write the review page with a model as static files; the network runs in the browser."""
     from stainproof.runs.shipped import default_model

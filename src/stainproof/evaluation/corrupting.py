@@ -10,16 +10,14 @@ from stainproof.config.schema import InferenceConfig, Preprocessing, SourceConfi
 from stainproof.corruptions.bloodmnist import CORRUPTIONS, SEVERITIES, SIZE_PX
 from stainproof.corruptions.bloodmnist import corrupt as corrupt_image
 from stainproof.data import sources
-from stainproof.data.class_map import map_unknown_classes
 from stainproof.data.decoding import decode
 from stainproof.data.images import to_square
 from stainproof.data.parallel import in_order
 from stainproof.data.tree import scan
 from stainproof.errors import ConfigError, DataError
-from stainproof.inference.classifier import Classifier
+from stainproof.evaluation.opening import open_evaluation
 from stainproof.progress import Say, Track, silent, silent_say
-from stainproof.runs.folder import RunFolder
-from stainproof.runs.shipped import evaluations_of, find_run
+from stainproof.runs.shipped import evaluations_of
 from stainproof.shift.lab import Lab
 
 if TYPE_CHECKING:
@@ -125,12 +123,15 @@ def evaluate_corruptions(
     """
     from stainproof.evaluation.corrupted import evaluate_corrupted
 
-    if seed < 0:
-        raise ConfigError(f"seed must be 0 or more, got {seed}")
-    evaluated = RunFolder(find_run(run))
-    evaluated.check_not_in_training()
-    classifier = Classifier.load(evaluated.path, engine, inference, lab=lab)
-    listing = sources.test_part(sources.list_source(source, track, options=options))
-    listing = map_unknown_classes(listing, classifier.classes)
+    evaluated, classifier, listing = open_evaluation(
+        run,
+        source,
+        seed=seed,
+        engine=engine,
+        inference=inference,
+        options=options,
+        lab=lab,
+        track=track,
+    )
     folder = Path(out) if out else evaluations_of(evaluated) / f"{listing.source}, corrupted"
     return evaluate_corrupted(classifier, listing, folder, seed=seed, track=track)

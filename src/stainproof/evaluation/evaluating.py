@@ -6,15 +6,12 @@ from pathlib import Path
 
 from stainproof.config.schema import InferenceConfig, SourceConfig
 from stainproof.data import sources
-from stainproof.data.class_map import map_unknown_classes
-from stainproof.errors import ConfigError
+from stainproof.evaluation.opening import open_evaluation
 from stainproof.evaluation.result import Evaluation
 from stainproof.evaluation.training_copies import find_training_copies
-from stainproof.inference.classifier import Classifier
 from stainproof.inference.engines import INT8
 from stainproof.progress import Say, Track, silent, silent_say
-from stainproof.runs.folder import RunFolder
-from stainproof.runs.shipped import evaluations_of, find_run, is_shipped
+from stainproof.runs.shipped import evaluations_of, is_shipped
 from stainproof.shift.lab import Lab
 
 
@@ -58,13 +55,16 @@ def evaluate(
     from stainproof.evaluation.evaluator import check_same_images
     from stainproof.evaluation.evaluator import evaluate as evaluate_classifier
 
-    if seed < 0:
-        raise ConfigError(f"seed must be 0 or more, got {seed}")
-    evaluated = RunFolder(find_run(run))
-    evaluated.check_not_in_training()
-    classifier = Classifier.load(evaluated.path, engine, inference, lab=lab)
-    listing = sources.test_part(sources.list_source(source, track, options=options))
-    listing = map_unknown_classes(listing, classifier.classes)
+    evaluated, classifier, listing = open_evaluation(
+        run,
+        source,
+        seed=seed,
+        engine=engine,
+        inference=inference,
+        options=options,
+        lab=lab,
+        track=track,
+    )
     read = partial(sources.read, listing, options=options)
     data = read(classifier.preprocessing, standardise=classifier.standardise, track=track)
     precision = "8 bits" if engine == INT8 else ""
@@ -76,7 +76,7 @@ def evaluate(
     check_same_images(folder, data)
     if not out and is_shipped(evaluated.path):
         say(f"the evaluation is written to {folder}")
-    originals = read(classifier.preprocessing)
+    originals = read(classifier.preprocessing) if classifier.lab else data
     num_copies = int(find_training_copies(classifier, originals, read).sum())
     return evaluate_classifier(
         classifier, data, folder, seed=seed, num_in_training=num_copies, track=track

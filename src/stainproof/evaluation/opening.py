@@ -1,0 +1,51 @@
+"""Open a run and list a labelled source whose classes the run knows, for every evaluation."""
+
+from pathlib import Path
+
+from stainproof.config.schema import InferenceConfig, SourceConfig
+from stainproof.data import sources
+from stainproof.data.class_map import map_unknown_classes
+from stainproof.data.listing import Listing
+from stainproof.errors import ConfigError
+from stainproof.inference.classifier import Classifier
+from stainproof.progress import Track
+from stainproof.runs.folder import RunFolder
+from stainproof.runs.shipped import find_run
+from stainproof.shift.lab import Lab
+
+
+def open_evaluation(
+    run: str | Path,
+    source: str | Path,
+    *,
+    seed: int,
+    engine: str,
+    inference: InferenceConfig | None,
+    options: SourceConfig,
+    lab: Lab | str | Path | None,
+    track: Track,
+) -> tuple[RunFolder, Classifier, Listing]:
+    """Return the run folder, its classifier and the listed images; no image is read.
+
+    Args:
+        run: The folder of a run or an ensemble, or the name of a shipped model.
+        source: Labelled images; of a source with a split of its own, its test part is listed.
+        seed: Seed of the evaluation, 0 or more.
+        engine: The inference engine, as in `Classifier.load`.
+        inference: Test-time augmentation and filter.
+        options: How the source is read, see `data.sources.load`.
+        lab: A laboratory profile or its file.
+        track: Shows progress.
+
+    Raises:
+        ConfigError: The seed is below 0, or the engine is unknown or not installed.
+        CheckpointError: The run folder or the profile cannot be used.
+        DataError: The source cannot be listed, or has a class that the model does not know.
+    """
+    if seed < 0:
+        raise ConfigError(f"seed must be 0 or more, got {seed}")
+    folder = RunFolder(find_run(run))
+    folder.check_not_in_training()
+    classifier = Classifier.load(folder.path, engine, inference, lab=lab)
+    listing = sources.test_part(sources.list_source(source, track, options=options))
+    return folder, classifier, map_unknown_classes(listing, classifier.classes)
