@@ -75,6 +75,7 @@ REACHING_OUT = {
     "files of process 1, with pidfd": f"{C}if c.syscall(438, os.pidfd_open(1), 3, 0) {REFUSED}",
     "signal to the scorer": "os.kill({pid}, 15)",
     "priority of the scorer": "os.setpriority(os.PRIO_PROCESS, {pid}, 19)",
+    "priority of its own": "os.setpriority(os.PRIO_PROCESS, 0, -1)",
     "processors of the scorer": "os.sched_setaffinity({pid}, [0])",
     "limits of the scorer": "import resource as r; r.prlimit({pid}, r.RLIMIT_NOFILE, (9, 9))",
     "TCP": "import socket; socket.create_connection(('127.0.0.1', {port}), 2)",
