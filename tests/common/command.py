@@ -1,6 +1,5 @@
 """The command line, run in the process of the tests."""
 
-import signal
 import sys
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import pytest
 
 from stainproof import cli
+from tests.common.signals import kept_handlers
 
 
 @dataclass(frozen=True)
@@ -24,13 +24,9 @@ def run_command(
 ) -> Done:
     """Run a command as `stainproof WORDS` does; it never ends with a traceback."""
     monkeypatch.setattr(sys, "argv", ["stainproof", *map(str, words)])
-    handler = signal.getsignal(signal.SIGTERM)
     capfd.readouterr()
-    try:
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-    finally:
-        signal.signal(signal.SIGTERM, handler)
+    with kept_handlers(), pytest.raises(SystemExit) as ended:
+        cli.main()
     out, err = capfd.readouterr()
     assert "Traceback" not in err
     code = ended.value.code

@@ -14,7 +14,7 @@ from stainproof.errors import CheckpointError, ConfigError
 from stainproof.runs.folder import RunFolder
 from stainproof.training.loop import Step
 from tests.common.cells import write_cells
-from tests.common.signals import call_handler
+from tests.common.signals import call_handler, kept_handlers
 from tests.common.tiny import TINY, set_options, tiny_config
 
 pytestmark = pytest.mark.slow
@@ -176,15 +176,12 @@ def test_an_interrupted_training_has_the_exit_code_of_its_signal(
         options["on_step"] = lambda step: call_handler(number)
         return usual_train(*arguments, **options)
 
-    usual_train, handler = api.train, signal.getsignal(signal.SIGTERM)
+    usual_train = api.train
     monkeypatch.setattr(api, "train", interrupted)
     words = ["train", str(shared_cell_folder), "--out", str(tmp_path / "run"), *set_options(*TINY)]
     monkeypatch.setattr(sys, "argv", ["stainproof", *words])
-    try:
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-    finally:
-        signal.signal(signal.SIGTERM, handler)
+    with kept_handlers(), pytest.raises(SystemExit) as ended:
+        cli.main()
     assert ended.value.code == EXIT_CODES[number]
     out, err = capfd.readouterr()
     assert "interrupted after 1 epoch" in out

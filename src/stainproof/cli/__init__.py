@@ -2,8 +2,8 @@
 
 import signal
 import sys
+import time
 from types import FrameType
-from typing import NoReturn
 
 import typer
 
@@ -25,6 +25,10 @@ from stainproof.cli.app import app
 from stainproof.cli.terminal import complain, prepare
 from stainproof.errors import StainproofError, in_words
 
+REPEAT_S = 1.0
+"""Signals that arrive within this time after the first one are the same interrupt: timeout(1), for
+example, signals its process and then the group of the process."""
+
 
 def main() -> None:
     """Run the command line; a user's mistake is one line and exit code 2.
@@ -32,16 +36,21 @@ def main() -> None:
     An interrupted command ends as one that the signal ends: 130 for SIGINT, 143 for SIGTERM.
     """
     prepare()
-    received = signal.SIGINT
+    received, time_received = signal.SIGINT, -REPEAT_S
 
-    def terminate(number: int, frame: FrameType | None) -> NoReturn:
-        nonlocal received
-        received = signal.Signals(number)
-        raise KeyboardInterrupt
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal received, time_received
+        if time.monotonic() - time_received >= REPEAT_S:
+            received, time_received = signal.Signals(number), time.monotonic()
+            raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, terminate)
+    handled = [signal.SIGTERM]
+    if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+        handled.append(signal.SIGINT)
     if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
-        signal.signal(signal.SIGHUP, terminate)
+        handled.append(signal.SIGHUP)
+    for number in handled:
+        signal.signal(number, interrupt)
     try:
         code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
         if code == 128 + signal.SIGINT:  # Typer's word for any KeyboardInterrupt
@@ -52,6 +61,9 @@ def main() -> None:
     except OSError as error:
         message = in_words(error)
     except (KeyboardInterrupt, typer.Abort):
+        # A further signal ends the process without a traceback from the interpreter's shutdown.
+        for number in handled:
+            signal.signal(number, signal.SIG_DFL)
         sys.exit(128 + received)
     except typer.TyperException as error:
         message = getattr(error, "format_message", error.__str__)()
