@@ -7,7 +7,17 @@ import re
 from pathlib import Path
 
 HERE = Path(__file__).parent
-PAGES = (HERE / "results.md", HERE / "reliability.md")
+PAGES = tuple(
+    HERE / name
+    for name in (
+        "results.md",
+        "reliability.md",
+        "search.md",
+        "speed.md",
+        "techniques.md",
+        "decisions/0014-rooms-and-terms.md",
+    )
+)
 BENCHMARKS = HERE.parent / "benchmarks" / "results.md"
 SLOT = re.compile(r"<!-- from benchmarks: (.+?) -->\n.*?<!-- end -->", re.DOTALL)
 

@@ -32,9 +32,9 @@ def test_the_page_of_operations_is_up_to_date() -> None:
 def test_the_tables_of_results_are_those_of_the_benchmarks() -> None:
     generator = load_generator("results_tables")
     benchmarks = generator.BENCHMARKS.read_text(encoding="utf-8")
-    for path, least in zip(generator.PAGES, (5, 3), strict=True):
+    for path in generator.PAGES:
         page = path.read_text(encoding="utf-8")
-        assert len(generator.SLOT.findall(page)) >= least
+        assert generator.SLOT.search(page)
         assert generator.filled(page, benchmarks) == page, "run `make docs`"
 
 
