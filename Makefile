@@ -61,7 +61,7 @@ test-transfer: $(BENCH)
 
 # Work on a cluster: a real one on this machine, whose workers are killed. Under five minutes.
 test-ray: $(RAY)
-	OMP_NUM_THREADS=1 .venv-ray/bin/pytest --timeout 400 tests/ray
+	OMP_NUM_THREADS=1 .venv-ray/bin/pytest --timeout 400 -m "not campaign" tests/ray
 
 # The built wheel in empty environments: base install, each extra, all extras; EXTRAS=none: base only.
 # PYTHONS="python3.12 python3.13" tries these instead of the one that make uses.
@@ -146,12 +146,13 @@ endif
 	$(RUN).training.networks
 
 # Faults and attacks on everything that reads or writes, about an hour: docs/reliability.md.
-campaign: $(READY)
+campaign: $(READY) $(RAY)
 	$(RUN).reliability.kills --kills 306
 	$(RUN).reliability.hostile_files --files 6600
 	$(RUN).reliability.conditions
 	$(PYTEST) --dist load tests/flow/test_hostile_run_folders.py tests/flow/test_hostile_submissions.py \
 		tests/flow/test_sandbox_of_score.py tests/flow/test_unfenced.py
+	OMP_NUM_THREADS=1 .venv-ray/bin/pytest -m campaign tests/ray
 
 # Every benchmark in seconds on synthetic cells; nothing is published.
 bench-smoke: $(READY)

@@ -84,6 +84,7 @@ def fail() -> None:
 
 def sleep(folder: Path) -> None:
     try:
+        (folder / "started").touch()
         for _ in range(600):  # Ray interrupts between instructions, not within a call
             time.sleep(0.1)
     except KeyboardInterrupt:
@@ -125,7 +126,6 @@ def test_tasks_that_run_are_interrupted_as_by_ctrl_c(machines: Any, tmp_path: Pa
         calls: list[Callable[[], Any]] = [partial(square, 1), partial(sleep, tmp_path)]
         running = there.run(calls)
         next(running)
-        wait_for(lambda: bool(busy_workers("_work")))
-        time.sleep(1)
+        wait_for((tmp_path / "started").exists)
         running.close()
     assert (tmp_path / "interrupted").exists()

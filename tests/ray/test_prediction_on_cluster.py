@@ -17,7 +17,6 @@ from stainproof.scale.prediction import MANIFEST_FILE, Manifest, predict_on_clus
 from tests.common.ray_workers import killed_once
 from tests.common.tiny import tiny_config
 
-NUM_CELLS = 2000
 PART_SIZE = 100
 
 
@@ -44,12 +43,13 @@ def check_same(found: pyarrow.Table, expected: pyarrow.Table) -> None:
             np.testing.assert_allclose(one, two, rtol=0, atol=1e-5, err_msg=name)
 
 
-def test_2_000_cells_have_the_rows_of_one_process_though_a_worker_is_killed(
-    trained: Path, tmp_path: Path, machines: Any
+@pytest.mark.parametrize("num", [2000, pytest.param(20_000, marks=pytest.mark.campaign)])
+def test_a_cluster_gives_the_rows_of_one_process_though_a_worker_is_killed(
+    num: int, trained: Path, tmp_path: Path, machines: Any
 ) -> None:
-    cells = api.make_phantoms(tmp_path / "cells", NUM_CELLS, seed=2, size_px=32)
+    cells = api.make_phantoms(tmp_path / "cells", num, seed=2, size_px=32)
     whole, out = tmp_path / "table.parquet", tmp_path / "parts"
-    assert api.predict(trained, [str(cells)], whole) == (NUM_CELLS, 0)
+    assert api.predict(trained, [str(cells)], whole) == (num, 0)
 
     def is_midway() -> bool:
         return len(list(out.glob("part-*.parquet"))) >= 5
@@ -57,12 +57,12 @@ def test_2_000_cells_have_the_rows_of_one_process_though_a_worker_is_killed(
     with killed_once(is_midway) as killed:
         done = predict_on_cluster(trained, [str(cells)], out, machines.address, part_size=PART_SIZE)
         num_ready = len(list(out.glob("part-*.parquet")))
-    assert done == (NUM_CELLS, 0) and len(killed) == 1 and num_ready == 20
+    assert done == (num, 0) and len(killed) == 1 and num_ready == num // PART_SIZE
     found = rows_of(out)
-    assert len(set(found["name"].to_pylist())) == NUM_CELLS == len(found)
+    assert len(set(found["name"].to_pylist())) == num == len(found)
     check_same(found, read_table(whole))
     manifest = Manifest.read(out / MANIFEST_FILE)
-    assert [part.num_rows for part in manifest.parts] == [PART_SIZE] * 20
+    assert [part.num_rows for part in manifest.parts] == [PART_SIZE] * num_ready
 
 
 def test_a_lost_machine_loses_no_row(
