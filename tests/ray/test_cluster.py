@@ -15,7 +15,7 @@ import pytest
 from stainproof.errors import ConfigError, DataError, StainproofError
 from stainproof.scale.cluster import cluster
 from tests.common.command import run_command
-from tests.common.ray_workers import busy_workers, wait_for
+from tests.common.ray_workers import wait_for
 
 STAGES = """
 import pkgutil, sys
