@@ -31,7 +31,8 @@ demo: $(READY)
 	$(BIN)/stainproof evaluate demo/run "$(TEST)"
 	@echo "open the report:"; $(BIN)/stainproof report demo/run
 
-PYTEST = OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto
+# FAILED=1 repeats the tests that failed last, one at a time.
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/pytest $(if $(FAILED),--last-failed --numprocesses 0,--numprocesses auto)
 
 # Under two minutes on two cores; what takes more than a few seconds is in test-slow.
 test: $(READY)
