@@ -43,7 +43,7 @@ test-slow: $(READY)
 
 # Submissions in the Python of the contest's grader: Keras 3.4.1 on TensorFlow 2.17.
 test-keras: $(READY) $(KERAS)
-	OMP_NUM_THREADS=1 GRADER=.venv-keras/bin/python $(BIN)/pytest tests/keras
+	OMP_NUM_THREADS=1 GRADER=.venv-keras/bin/python $(BIN)/pytest --timeout 400 tests/keras
 
 # The corruptions beside those of the package medmnistc, which needs ImageMagick (libmagickwand); not in CI.
 test-corruptions: $(READY) $(MEDMNISTC)
@@ -51,14 +51,14 @@ test-corruptions: $(READY) $(MEDMNISTC)
 
 # The examples of docs/exports.md in Node.js, with packages from npm.
 test-node: $(READY) build/node/package.json
-	OMP_NUM_THREADS=1 $(BIN)/pytest tests/node
+	OMP_NUM_THREADS=1 $(BIN)/pytest --timeout 400 tests/node
 
 build/node/package.json:
 	npm install --prefix build/node --no-audit --no-fund onnxruntime-web@1 pngjs@7
 
 # Transfer learning needs torchvision, which needs PyPI's own torch: the benchmarks' environment.
 test-transfer: $(BENCH)
-	OMP_NUM_THREADS=1 .venv-bench/bin/pytest tests/transfer
+	OMP_NUM_THREADS=1 .venv-bench/bin/pytest --timeout 400 tests/transfer
 
 # Work on a cluster: a real one on this machine, whose workers are killed. Under five minutes.
 test-ray: $(RAY)
