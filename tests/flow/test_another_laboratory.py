@@ -1,6 +1,7 @@
 """check, pick and adapt: a run in another laboratory."""
 
 import csv
+import gzip
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 from stainproof import Classifier, api
+from stainproof.deployment import reference
 from stainproof.deployment.reference import read_reference
 from stainproof.deployment.result import CheckResult
 from stainproof.errors import CheckpointError, ConfigError, DataError
@@ -142,7 +144,9 @@ def test_a_run_without_a_reference_takes_one_without_training_images(
     api.check(old, [str(turned)], tmp_path / "again")
 
 
-def test_a_damaged_reference_is_refused(run: Path, turned: Path, tmp_path: Path) -> None:
+def test_a_damaged_or_too_large_reference_is_refused(
+    run: Path, turned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = RunFolder(run)
     content = folder.reference.read_bytes()
     try:
@@ -150,6 +154,10 @@ def test_a_damaged_reference_is_refused(run: Path, turned: Path, tmp_path: Path)
         with pytest.raises(CheckpointError, match="altered"):
             api.check(run, [str(turned)], tmp_path / "check")
         folder.write_reference(b"nothing")
+        with pytest.raises(CheckpointError, match="not a reference"):
+            api.check(run, [str(turned)], tmp_path / "check")
+        folder.write_reference(content)
+        monkeypatch.setattr(reference, "MAX_BYTES", len(gzip.decompress(content)) - 1)
         with pytest.raises(CheckpointError, match="not a reference"):
             api.check(run, [str(turned)], tmp_path / "check")
     finally:

@@ -1,6 +1,8 @@
 """The reference of a run: features of held-out home cells, as they are and distorted."""
 
+import gzip
 import json
+import zlib
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,6 +24,7 @@ MIN_CELLS = 100
 MAX_CELLS = 2000
 CELLS_A_DISTORTION = 30
 MAX_BYTES = 256 * 10**6
+"""Largest size of the file, and of its decompressed content."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Reference:
         return replace(self, weights_sha256=sha256)
 
     def to_bytes(self) -> bytes:
-        """Return the content of the file."""
+        """Return the content of the file: safetensors, compressed with gzip."""
         arrays = {
             "home.features": self.home.features.astype(np.float16),
             "home.mirrored": self.home.mirrored.astype(np.float16),
@@ -62,7 +65,7 @@ class Reference:
         content: bytes = safetensors.numpy.save(
             arrays, metadata={"weights_sha256": self.weights_sha256}
         )
-        return content
+        return gzip.compress(content, mtime=0)
 
 
 def make_reference(
@@ -116,8 +119,9 @@ def read_reference(run: RunFolder, weights_sha256: str, num_classes: int) -> Ref
     """
     if not run.reference.exists():
         return None
-    content = run.read(run.reference, MAX_BYTES)
+    compressed = run.read(run.reference, MAX_BYTES)
     try:
+        content = _decompress(compressed)
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
         arrays = safetensors.numpy.load(content)
         reference = _from_arrays(header["__metadata__"]["weights_sha256"], arrays)
@@ -125,6 +129,15 @@ def read_reference(run: RunFolder, weights_sha256: str, num_classes: int) -> Ref
         raise CheckpointError(f"{run.reference}: not a reference of this version") from error
     _check(reference, run, weights_sha256, num_classes)
     return reference
+
+
+def _decompress(compressed: bytes) -> bytes:
+    """Decompress a file of gzip, at most `MAX_BYTES`."""
+    decompressor = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+    content = decompressor.decompress(compressed, MAX_BYTES)
+    if not decompressor.eof:
+        raise ValueError("cut short, or larger than a reference can be")
+    return content
 
 
 def _from_arrays(weights_sha256: str, arrays: dict[str, NDArray[Any]]) -> Reference:

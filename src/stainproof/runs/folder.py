@@ -13,7 +13,7 @@
     best.onnx            the selected weights as ONNX, batch normalisation folded
     best.int8.onnx       the same in 8 bits, if `quantise` kept it
     calibration.json     temperature of the probabilities, and what abstention needs
-    reference.safetensors  features of held-out cells, which `check` and `adapt` compare with
+    reference.safetensors.gz   features of held-out cells, for `check` and `adapt`
     examples/            a few training images of every class
     audit/               the audit of the training images, if there was one
     adaptation.json      how `adapt` made the run, if it did
@@ -74,7 +74,7 @@ class RunFolder(HashedFolder):
         self.onnx = self.path / "best.onnx"
         self.int8 = self.path / "best.int8.onnx"
         self.calibration = self.path / "calibration.json"
-        self.reference = self.path / "reference.safetensors"
+        self.reference = self.path / "reference.safetensors.gz"
         self.audit = self.path / "audit"
         self.examples = self.path / "examples"
         self.home = self.path / "home"
