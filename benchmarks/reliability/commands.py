@@ -110,7 +110,7 @@ COMMANDS: dict[str, Callable[[Path, Path], object]] = {
         inputs / "run", [str(inputs / "many")], place / "count"
     ),
     "explain": lambda inputs, place: api.explain(
-        inputs / "run", [str(inputs / "few")], place / "explained"
+        inputs / "run", [str(inputs / "few")], place / "explained.html"
     ),
     "profile": lambda inputs, place: api.profile(
         inputs / "cells", inputs / "run", place / "lab.json"

@@ -144,6 +144,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for fault in (*done[-1].faults, done[-1].refusal):
                 if fault:
                     print(f"{command}, by {done[-1].way}: {fault}", flush=True)
+            if len(done) % len(COMMANDS) == 0 or len(done) == options.kills:
+                publish(done)
+
+
+def publish(done: Sequence[Kill]) -> None:
+    """Write the section; also after each round, so that an interrupted campaign leaves a table."""
     text = (
         "Each command is killed with SIGKILL, in turn at a random moment and just before a random "
         "operation that changes its folder; then the same command is repeated. Commands that ended "
