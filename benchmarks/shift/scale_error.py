@@ -144,8 +144,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "Median relative error of the measured zoom in percent, over known zooms "
         f"{ZOOMS[0]} to {ZOOMS[-1]} and {options.draws} draws with replacement each; in brackets "
         "the percentage of draws in which half of the images or more could be measured. `profile`: "
-        "both rulers as a profile combines them, in brackets the percentage that it trusts. Zooms of "
-        "a set below 1 have a reflected border; `fields` are windows of different sides around "
+        "both rulers as a profile combines them, in brackets the percentage that it trusts. Zooms "
+        "of a set below 1 have a reflected border; `fields` are windows of different sides around "
         "white cells, so that every zoom shows real surroundings. Reference: the median of the set "
         "at zoom 1.",
         "",
