@@ -124,7 +124,8 @@ def whole_set(
     everything = np.arange(len(found.labels))
     measured = measure_scale(found, everything, reference)
     scale = float(np.clip(np.exp(measured.log_scale), MIN_SCALE, MAX_SCALE))
-    decision = decide_on(found, everything, reference)
+    shuffled = np.random.default_rng(0).permutation(everything)
+    decision = decide_on(found, shuffled, reference)
     lab = make_lab(found.rows, reference)
 
     def accuracy(images: Sequence[Images]) -> float:
