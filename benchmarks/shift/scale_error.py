@@ -16,8 +16,10 @@ from benchmarks.shift.sets import COUNTS, MIXES, LabelledSet, draw, read_set
 from stainproof.config.schema import Preprocessing
 from stainproof.data.decoding import decode
 from stainproof.data.images import Images, to_square
-from stainproof.shift.appearance import red_cell_diameter
+from stainproof.runs.appearance import Appearance
+from stainproof.shift.appearance import MAGNIFICATION, red_cell_diameter, summarise
 from stainproof.shift.lab import Lab
+from stainproof.shift.rulers import combine, read_rulers
 from stainproof.shift.scale_head import measure_magnifications
 
 ZOOMS = (0.5, 0.63, 0.8, 1.0, 1.26, 1.59, 2.0, 2.2)
@@ -26,6 +28,8 @@ FIELD_SIDE_PX = 260
 """Side of the window at zoom 1: that of the cells of `other_lab`."""
 SIZE = Preprocessing()
 RULERS = ("scale head", "red cells")
+BOTH = "profile"
+"""Scale head and red cells together, as a profile combines them, where it trusts them."""
 
 
 def windows(folder: Path) -> list[tuple[Images, int, int]]:
@@ -82,6 +86,38 @@ def errors(
     return 100 * float(np.median(found)) if found else np.nan, len(found) / draws / len(measured)
 
 
+def profile_errors(
+    measured: dict[float, dict[str, NDArray[np.float64]]],
+    labels: NDArray[np.int64],
+    num: int,
+    mix: str,
+    draws: int,
+) -> tuple[float, float]:
+    """Return as `errors` what a profile measures: both rulers together, where it trusts them."""
+    rng = np.random.default_rng(num)
+    home = appear(measured[1.0])
+    found = []
+    for zoom, values in measured.items():
+        for _ in range(draws):
+            chosen = draw(labels, num, mix, rng)
+            source = appear({name: row[chosen] for name, row in values.items()})
+            said = combine(num, read_rulers(source, home))
+            if not said.refusal:
+                found.append(abs(np.exp(-said.log_scale) / zoom - 1))
+    return 100 * float(np.median(found)) if found else np.nan, len(found) / draws / len(measured)
+
+
+def appear(values: dict[str, NDArray[np.float64]]) -> Appearance:
+    """Return the appearance of images of which both rulers were measured."""
+    head, red = (values[name][:, None] for name in RULERS)
+    measures = {
+        MAGNIFICATION: summarise(head, "", "scale head"),
+        "red_cell_diameter": summarise(np.exp(red), "", "red cells"),
+    }
+    known = {name: measure for name, measure in measures.items() if measure}
+    return Appearance(num_images=len(head), measures=known)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure the sets and write the section."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -107,8 +143,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     text = [
         "Median relative error of the measured zoom in percent, over known zooms "
         f"{ZOOMS[0]} to {ZOOMS[-1]} and {options.draws} draws with replacement each; in brackets "
-        "the percentage of draws in which half of the images or more could be measured. Zooms of "
-        "a set below 1 have a reflected border; `fields` are windows of different sides around "
+        "the percentage of draws in which half of the images or more could be measured. `profile`: "
+        "both rulers as a profile combines them, in brackets the percentage that it trusts. Zooms "
+        "of a set below 1 have a reflected border; `fields` are windows of different sides around "
         "white cells, so that every zoom shows real surroundings. Reference: the median of the set "
         "at zoom 1.",
         "",
@@ -116,10 +153,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "|---|---|---|" + "---|" * len(COUNTS),
     ]
     for name, values in measured.items():
-        for ruler in RULERS:
+        for ruler in (*RULERS, BOTH):
             for mix in MIXES if name != "fields" else ("natural",):
                 cells_of_row = (
-                    errors(values, labels[name], ruler, n, mix, options.draws) for n in COUNTS
+                    profile_errors(values, labels[name], n, mix, options.draws)
+                    if ruler == BOTH
+                    else errors(values, labels[name], ruler, n, mix, options.draws)
+                    for n in COUNTS
                 )
                 shown = " | ".join(
                     f"{error:.1f} ({100 * share:.0f})" for error, share in cells_of_row

@@ -18,12 +18,12 @@ from stainproof.data.images import Images, to_square
 from stainproof.evaluation.metrics import balanced_accuracy_of
 from stainproof.inference.classifier import Classifier
 from stainproof.labels import match_classes
-from stainproof.reports.lab_profile import training_appearance
+from stainproof.reports.lab_profile import MAX_TRIED, training_appearance
 from stainproof.runs.appearance import Appearance
 from stainproof.shift import appearance
-from stainproof.shift.criterion import mutual_information
-from stainproof.shift.decision import decide, read_rulers
-from stainproof.shift.lab import Lab
+from stainproof.shift.decision import UNCHANGED, Correction, Decision, decide
+from stainproof.shift.lab import MAX_SCALE, MIN_SCALE, Lab
+from stainproof.shift.rulers import MeasuredScale, combine, read_rulers
 
 COUNTS = (16, 64, 256)
 SCALES = np.exp(np.linspace(np.log(0.4), np.log(2.5), 17))
@@ -33,16 +33,25 @@ LOSS = 0.02
 
 @dataclass(frozen=True)
 class Predicted:
-    """Predictions of a set with every zoom of the grid, and what was measured on its images."""
+    """Predictions of a set with every correction of a grid, and what was measured on its images."""
 
     labels: NDArray[np.int64]
     """Positions in the classes of the model."""
     plain: NDArray[np.float32]
     """Probabilities without a profile, (N, classes)."""
     zoomed: NDArray[np.float32]
-    """Probabilities with the set's white point and each scale of the grid, (scales, N, classes)."""
+    """Probabilities without and with the set's white point, at each scale of the grid, (2, scales,
+    N, classes).
+    """
     rows: dict[str, NDArray[np.float64]]
     """Name of a measure -> its values for each image."""
+
+    def after(self, correction: Correction) -> NDArray[np.float32]:
+        """Return the probabilities (N, classes) after a correction, at the nearest scale."""
+        if correction == UNCHANGED:
+            return self.plain
+        nearest = int(np.abs(np.log(SCALES / correction.scale)).argmin())
+        return self.zoomed[int(correction.white), nearest]
 
 
 def predict_all(classifier: Classifier, one: LabelledSet, reference: Appearance) -> Predicted:
@@ -50,15 +59,15 @@ def predict_all(classifier: Classifier, one: LabelledSet, reference: Appearance)
     squares = [to_square(rgb, classifier.preprocessing) for rgb in one.images]
     rows = appearance.measure_rows(squares)
     lab = make_lab(rows, reference)
-    zoomed = [
-        classifier.predict_standardised(
-            [lab.model_copy(update={"scale": float(s)}).standardise(rgb) for rgb in one.images]
-        )
-        for s in SCALES
-    ]
+
+    def predict(scale: float, white: bool) -> NDArray[np.float32]:
+        changed = lab.corrected(scale, white=white)
+        return classifier.predict_standardised([changed.standardise(rgb) for rgb in one.images])
+
+    zoomed = [[predict(float(scale), white) for scale in SCALES] for white in (False, True)]
     positions = np.array(match_classes(one.classes, classifier.classes))
     plain = classifier.predict_standardised(one.images)
-    return Predicted(positions[one.labels], plain, np.stack(zoomed), rows)
+    return Predicted(positions[one.labels], plain, np.array(zoomed), rows)
 
 
 def make_lab(rows: dict[str, NDArray[np.float64]], reference: Appearance) -> Lab:
@@ -68,18 +77,20 @@ def make_lab(rows: dict[str, NDArray[np.float64]], reference: Appearance) -> Lab
     return Lab(white_point=tuple(here), target_white_point=tuple(home))
 
 
-def decide_on(
-    rows: dict[str, NDArray[np.float64]], chosen: NDArray[np.int64], reference: Appearance
-) -> tuple[float, bool]:
-    """Return scale and trust of a profile made from some images."""
-    source = appearance.make_appearance({name: values[chosen] for name, values in rows.items()})
-    found = decide(len(chosen), read_rulers(source, reference), None)
-    return found.scale, found.trusted
+def measure_scale(
+    found: Predicted, chosen: NDArray[np.int64], reference: Appearance
+) -> MeasuredScale:
+    """Return the scale that a profile of some images measures."""
+    rows = {name: values[chosen] for name, values in found.rows.items()}
+    return combine(len(chosen), read_rulers(appearance.make_appearance(rows), reference))
 
 
-def nearest(scale: float) -> int:
-    """Return the position of the scale in the grid that is nearest."""
-    return int(np.abs(np.log(SCALES / scale)).argmin())
+def decide_on(found: Predicted, chosen: NDArray[np.int64], reference: Appearance) -> Decision:
+    """Return what a profile of some images decides."""
+    tried = chosen[:MAX_TRIED]
+    return decide(
+        measure_scale(found, chosen, reference), lambda correction: found.after(correction)[tried]
+    )
 
 
 def table_of_draws(name: str, found: Predicted, reference: Appearance, num_draws: int) -> list[str]:
@@ -88,21 +99,20 @@ def table_of_draws(name: str, found: Predicted, reference: Appearance, num_draws
     for num in COUNTS:
         for mix in MIXES:
             rng = np.random.default_rng(num)
-            gains, trusted = [], 0
+            gains, changed = [], 0
             for _ in range(num_draws):
                 chosen = draw(found.labels, num, mix, rng)
-                scale, is_trusted = decide_on(found.rows, chosen, reference)
-                before = balanced_accuracy_of(found.labels[chosen], found.plain[chosen])
-                if not is_trusted:
-                    gains.append(0.0)
-                    continue
-                trusted += 1
-                after = found.zoomed[nearest(scale)][chosen]
-                gains.append(balanced_accuracy_of(found.labels[chosen], after) - before)
+                decision = decide_on(found, chosen, reference)
+                changed += decision.correction != UNCHANGED
+                before, after = (
+                    balanced_accuracy_of(found.labels[chosen], probs[chosen])
+                    for probs in (found.plain, found.after(decision.correction))
+                )
+                gains.append(after - before)
             harmed = np.mean(np.array(gains) < -LOSS)
             lines.append(
                 f"| {name} | {num} | {mix} | {100 * np.mean(gains):+.1f} | "
-                f"{100 * harmed:.0f} % | {100 * trusted / num_draws:.0f} % |"
+                f"{100 * harmed:.0f} % | {100 * changed / num_draws:.0f} % |"
             )
     return lines
 
@@ -112,35 +122,36 @@ def whole_set(
 ) -> list[str]:
     """Return one row: balanced accuracy of every variant on the whole set."""
     everything = np.arange(len(found.labels))
-    scale, trusted = decide_on(found.rows, everything, reference)
+    measured = measure_scale(found, everything, reference)
+    scale = float(np.clip(np.exp(measured.log_scale), MIN_SCALE, MAX_SCALE))
+    shuffled = np.random.default_rng(0).permutation(everything)
+    decision = decide_on(found, shuffled, reference)
     lab = make_lab(found.rows, reference)
 
     def accuracy(images: Sequence[Images]) -> float:
         return balanced_accuracy_of(found.labels, classifier.predict_standardised(images))
 
-    def standardised(**changes: object) -> list[Images]:
-        changed = lab.model_copy(update=changes)
+    def standardised(correction: Correction) -> list[Images]:
+        changed = lab.corrected(correction.scale, white=correction.white)
         return [changed.standardise(rgb) for rgb in one.images]
 
-    full = standardised(scale=scale)
-    informative = int(np.argmax([mutual_information(probs) for probs in found.zoomed]))
-    by_scale = [balanced_accuracy_of(found.labels, probs) for probs in found.zoomed]
+    full = standardised(Correction(scale, white=True))
+    by_scale = [balanced_accuracy_of(found.labels, probs) for probs in found.zoomed[1]]
     values = {
         "none": balanced_accuracy_of(found.labels, found.plain),
-        "white point": accuracy(standardised()),
-        "scale": accuracy(standardised(scale=scale, target_white_point=lab.white_point)),
+        "white point": accuracy(standardised(Correction(white=True))),
+        "scale": accuracy(standardised(Correction(scale))),
         "scale and white point": accuracy(full),
         "scale and Macenko": accuracy(
             [normalise_stain(rgb, found.rows, reference) for rgb in full]
         ),
-        "predictions' scale": by_scale[informative],
+        "profile": accuracy(standardised(decision.correction)),
         "best scale": max(by_scale),
     }
     cells = " | ".join(f"{100 * value:.1f}" for value in values.values())
     best = SCALES[int(np.argmax(by_scale))]
-    chosen = f"{scale:.2f}" if trusted else "not trusted"
-    scales = f"{chosen} | {SCALES[informative]:.2f} | {best:.2f}"
-    return [f"| {one.name} | {len(everything)} | {cells} | {scales} |"]
+    chosen = decision.correction.describe() if decision.correction != UNCHANGED else "none"
+    return [f"| {one.name} | {len(everything)} | {cells} | {scale:.2f} | {chosen} | {best:.2f} |"]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -164,21 +175,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print("\n".join([whole[-1], *draws[-len(COUNTS) * len(MIXES) :]]), flush=True)
     text = [
         f"Balanced accuracy over the classes that occur, in percent. {len(options.runs)} run(s): "
-        f"{', '.join(run.name for run in options.runs)}. One scale and one white point for a set; "
-        "up to "
-        f"{options.most} images of each. The last three columns are the scale of the profile, that "
-        "of the largest mutual information, and the best of the grid, which needs labels.",
+        f"{', '.join(run.name for run in options.runs)}. One correction for a set; up to "
+        f"{options.most} images of each. Scale: as measured; profile: what it applies; best scale: "
+        "of the grid, with the white point, which needs labels.",
         "",
         "| set | images | none | white point | scale | scale and white point | scale and Macenko "
-        "| predictions' scale | best scale | profile | predictions | best |",
+        "| profile | best scale | measured | applied | best |",
         "|---|" + "---|" * 11,
         *whole,
         "",
         f"Sources of few images, {options.draws} draws with replacement each: mean gain of the "
         f"profile in points, share of draws that lose more than {100 * LOSS:.0f} points, share "
-        "of profiles that are trusted.",
+        "of profiles that change images.",
         "",
-        "| set | images | mixture | gain | draws that lose | trusted |",
+        "| set | images | mixture | gain | draws that lose | changed |",
         "|---|---|---|---|---|---|",
         *draws,
         "",

@@ -1,77 +1,110 @@
-"""Which zoom a profile applies, and when it is not trusted."""
+"""Which correction a profile applies: the measured one, if predictions become more certain."""
 
 import math
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from stainproof.runs.appearance import Appearance, Measure
-from stainproof.shift.decision import Decision, decide, read_rulers
-
-
-def appearance(
-    magnification: float = 0.0,
-    red_px: float = 0.33,
-    *,
-    num: int = 64,
-    spread: float = 0.1,
-    known: int | None = None,
-) -> Appearance:
-    def measure(value: float, spread: float) -> Measure:
-        return Measure(
-            values=(value,), spread=(spread,), num_images=num if known is None else known, how="x"
-        )
-
-    return Appearance(
-        num_images=num,
-        measures={
-            "magnification": measure(magnification, spread),
-            "red_cell_diameter": measure(red_px, spread * red_px),
-        },
-    )
-
-
-HOME = appearance()
-
-
-def decide_on(source: Appearance) -> Decision:
-    return decide(source.num_images, read_rulers(source, HOME), None)
-
-
-@pytest.mark.parametrize("scale", [0.5, 0.8, 1.5, 2.0])
-def test_the_zoom_undoes_the_magnification(scale: float) -> None:
-    found = decide_on(appearance(-math.log(scale), 0.33 / scale))
-    assert found.trusted
-    assert found.scale == pytest.approx(scale, abs=1e-3)
-
-
-def test_a_scale_near_that_of_the_training_images_stays_one() -> None:
-    found = decide_on(appearance(0.04, 0.34))
-    assert (found.scale, found.trusted) == (1.0, True)
-
-
-@pytest.mark.parametrize(
-    ("source", "reason"),
-    [
-        (appearance(0.3, num=15), "15 images, 16 are needed"),
-        (appearance(0.3, known=20), "found in 20 of 64 images only"),
-        (appearance(0.3, spread=1.0), "differs by 100 % between images"),
-        (appearance(1.2, 0.9), "outside of the range"),
-        (appearance(0.4, 0.15), "disagree"),
-    ],
+from stainproof.shift.decision import (
+    UNCHANGED,
+    Correction,
+    Decision,
+    Predict,
+    candidates,
+    decide,
+    mean_entropy,
 )
-def test_a_doubtful_scale_is_not_applied_and_one_line_says_why(
-    source: Appearance, reason: str
+from stainproof.shift.rulers import MeasuredScale
+
+Probs = NDArray[np.float32]
+
+
+def certain(share: float, classes: NDArray[np.int64]) -> Probs:
+    """Return predictions of 8 classes, of which a share is certain and the rest is uniform."""
+    return (share * np.eye(8)[classes] + (1 - share) / 8).astype(np.float32)
+
+
+def peak(scale: float, *, white: bool = False, classes: int = 8) -> Predict:
+    """Return a classifier that is most certain at one scale, with or without the white point."""
+
+    def predict(one: Correction) -> Probs:
+        distance = abs(math.log(one.scale / scale)) + 0.5 * (one.white != white)
+        return certain(math.exp(-distance), np.arange(16) % classes)
+
+    return predict
+
+
+def measured(scale: float, error: float = 0.1, refusal: str = "") -> MeasuredScale:
+    return MeasuredScale(math.log(scale), error, ("scale head: x",), refusal)
+
+
+def decide_on(found: MeasuredScale, predict: Predict) -> Decision:
+    return decide(found, predict)
+
+
+@pytest.mark.parametrize("classes", [1, 8], ids=["one class", "all classes"])
+@pytest.mark.parametrize("white", [False, True])
+def test_a_measured_scale_is_applied_where_predictions_are_certain(
+    white: bool, classes: int
 ) -> None:
-    found = decide_on(source)
-    assert (found.scale, found.trusted) == (1.0, False)
-    assert reason in found.reasons[0]
+    found = decide_on(measured(1.5), peak(1.5, white=white, classes=classes))
+    assert found.trusted
+    assert found.correction == Correction(1.5, white)
 
 
-def test_red_cells_that_were_hardly_found_do_not_count() -> None:
-    source, few = appearance(0.3), appearance(0.3, 0.9, known=5)
-    red = {**source.measures, "red_cell_diameter": few.measures["red_cell_diameter"]}
-    assert decide_on(source.model_copy(update={"measures": red})).trusted
+def test_a_correction_that_makes_predictions_uncertain_is_not_applied() -> None:
+    """A single class seems smaller than it is: the head measures 1.7, but 1 is right."""
+    found = decide_on(measured(1.7), peak(1.0, classes=1))
+    assert found.correction == UNCHANGED
+    assert not found.trusted
+    assert "does not make the predictions more certain" in found.reasons[0]
 
 
-def test_without_a_measured_magnification_nothing_is_changed() -> None:
-    assert not decide(64, [], None).trusted
+def test_a_scale_nearer_to_one_is_applied_if_predictions_are_more_certain_there() -> None:
+    found = decide_on(measured(1.7, error=0.15), peak(1.35))
+    assert 1.3 < found.correction.scale < 1.6
+
+
+def test_certainty_far_from_the_measured_scale_does_not_count() -> None:
+    """A wrong scale can make predictions certain: very small cells are taken for platelets."""
+    assert all(0.78 < one.scale < 1.26 for one in candidates(measured(1.0)))
+
+
+def test_the_white_point_alone_is_corrected_if_it_helps() -> None:
+    assert decide_on(measured(1.0), peak(1.0, white=True)).correction == Correction(1.0, True)
+
+
+def test_at_home_nothing_is_changed_and_the_profile_is_trusted() -> None:
+    found = decide_on(measured(1.03), lambda _: certain(0.97, np.arange(16) % 8))
+    assert found.correction == UNCHANGED
+    assert found.trusted
+    assert "nothing is changed" in found.reasons[0]
+
+
+@pytest.mark.parametrize(("scale", "is_applied"), [(1.5, True), (0.65, False)])
+def test_equally_certain_predictions_allow_a_clear_enlargement_and_no_border(
+    scale: float, is_applied: bool
+) -> None:
+    found = decide_on(measured(scale), lambda _: certain(0.8, np.arange(16) % 8))
+    assert (found.correction != UNCHANGED) == is_applied
+
+
+def test_without_a_trusted_measurement_nothing_is_tried() -> None:
+    def predict(_: Correction) -> Probs:
+        raise AssertionError("the classifier was asked")
+
+    found = decide_on(measured(1.5, refusal="9 images, 16 are needed"), predict)
+    assert (found.correction, found.trusted) == (UNCHANGED, False)
+    assert found.reasons[0] == "not trusted: 9 images, 16 are needed; nothing is changed"
+
+
+def test_candidates_stay_within_the_scales_that_a_profile_allows() -> None:
+    scales = [one.scale for one in candidates(measured(2.6))]
+    assert max(scales) <= 3
+    assert 1.0 not in scales
+
+
+def test_the_entropy_of_uniform_predictions_is_that_of_the_classes() -> None:
+    assert mean_entropy(np.full((4, 8), 1 / 8, dtype=np.float32)) == pytest.approx(math.log(8))
+    assert mean_entropy(np.eye(8, dtype=np.float32)) == pytest.approx(0, abs=1e-9)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stainproof import files, provenance
 from stainproof.config.schema import Preprocessing
@@ -21,17 +22,17 @@ from stainproof.runs.appearance import Appearance
 from stainproof.runs.folder import RunFolder
 from stainproof.runs.shipped import find_run
 from stainproof.shift.appearance import measure_appearance, pbc_appearance
-from stainproof.shift.criterion import preferred_zoom
-from stainproof.shift.decision import decide, read_rulers
+from stainproof.shift.decision import Correction, decide
 from stainproof.shift.lab import Lab
+from stainproof.shift.rulers import combine, read_rulers
 from stainproof.text import printable
 
 Value = TypeVar("Value")
 
 MAX_IMAGES = 256
 """Images that are measured; of a larger source a random sample."""
-MAX_TRIED = 64
-"""Images with which the predictions' criterion is computed."""
+MAX_TRIED = 128
+"""Images on which the corrections are tried."""
 
 
 def profile(
@@ -81,7 +82,7 @@ def write_profile(
     track: Track = silent,
     say: Say = silent_say,
 ) -> Lab:
-    """Measure images, decide on their zoom, and write the profile and its page.
+    """Measure images, decide on their correction, and write the profile and its page.
 
     Args:
         classifier: With whose training images they are compared.
@@ -111,10 +112,17 @@ def write_profile(
         weights_sha256=classifier.weights_sha256,
         provenance=provenance.collect(),
     )
-    tried = squares[:MAX_TRIED]
-    preference = preferred_zoom(tried, classifier.predict_standardised, lab, track)
-    decision = decide(len(squares), read_rulers(source, reference), preference)
-    lab = lab.model_copy(update=vars(decision))
+
+    def predict(correction: Correction) -> NDArray[np.float32]:
+        changed = lab.corrected(correction.scale, white=correction.white)
+        return classifier.predict_standardised(
+            [changed.standardise(rgb) for rgb in squares[:MAX_TRIED]]
+        )
+
+    measured = combine(len(squares), read_rulers(source, reference))
+    decision = decide(measured, predict, track)
+    lab = lab.corrected(decision.correction.scale, white=decision.correction.white)
+    lab = lab.model_copy(update={"trusted": decision.trusted, "reasons": decision.reasons})
     files.write_text(path.with_suffix(".html"), render_lab(lab, squares))
     lab.write(path)
     return lab

@@ -1,133 +1,116 @@
-"""Decide on the zoom of a source: which ruler counts, and whether it may be trusted."""
+"""Decide on the correction of a source: what was measured, if the predictions become more certain.
+
+The pictures say which zoom and white point to try, the predictions which of them to apply: those
+of least mean entropy, near the measured zoom, and none unless the entropy falls. The criterion
+looks at each image alone, so a source of one class does not mislead it, as it misleads the mutual
+information between image and predicted class (Bridle et al. 1992), which asks for a mixture.
+"""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from stainproof.runs.appearance import Appearance
-from stainproof.shift.appearance import MAGNIFICATION
-from stainproof.shift.criterion import Preference
+import numpy as np
+from numpy.typing import NDArray
 
-MIN_IMAGES = 16
-MIN_SHARE = 0.5
-"""Smallest share of the images in which the ruler must find something."""
-MODEL_ERROR = 0.04
-"""Standard error of a ruler itself, in log scale, which more images do not reduce."""
-MAX_ERROR = 0.12
-"""Largest standard error of a log scale that is trusted."""
-MAX_SPREAD = 0.4
-"""Largest spread of the log scale between images that is trusted."""
-SAME_SCALE = (-0.18, 0.12)
-"""Log scales within this range, or nearer to 0 than their standard error, are left at 1: the
-accuracy at home does not change there, and a scale below 1 has to make up a border.
+from stainproof.progress import Track, silent
+from stainproof.shift.lab import MAX_SCALE, MIN_SCALE
+from stainproof.shift.rulers import MeasuredScale
+
+OFFSETS = (-0.22, -0.11, 0.0, 0.11, 0.22)
+"""Log scales that are tried, relative to the measured one."""
+STIFFNESS = 0.06
+"""Nats of entropy that a zoom must save to be one standard error from the measured one."""
+MIN_GAIN = 0.02
+"""Nats of mean entropy that a correction must save; none is applied otherwise."""
+TOLERANCE = 0.03
+"""Nats by which the mean entropy may rise instead, if the measured zoom is `CLEAR` above 1: cells
+in wide crops are known to be misjudged. A zoom below 1 has to make up a border.
 """
-RELIABLE = (math.log(0.45), math.log(2.3))
-"""Range of log scales in which the scale head was tested."""
-MAX_DISAGREEMENT = 0.5
-"""Largest difference in log scale between the scale head and the red cells."""
-MEDIAN_ERROR = 1.2533
-"""Standard error of a median divided by that of a mean, for a normal distribution."""
+CLEAR = 2.0
+"""Standard errors by which a measured log scale differs from 0 beyond doubt."""
 
 
 @dataclass(frozen=True)
-class Ruler:
-    """The zoom that one way of measuring finds."""
+class Correction:
+    """A change of the images of a source."""
 
-    name: str
-    log_scale: float
-    error: float
-    """Standard error of `log_scale`."""
-    num_images: int
-    doubt: str = ""
-    """Why it does not count; empty if it does."""
+    scale: float = 1.0
+    white: bool = False
+    """Whether the white point is corrected."""
 
     def describe(self) -> str:
-        """Return the zoom with its 95 % interval as text."""
-        low, high = (math.exp(self.log_scale + sign * 1.96 * self.error) for sign in (-1, 1))
-        text = f"{self.name}: {math.exp(self.log_scale):.2f} ({low:.2f} to {high:.2f})"
-        return f"{text}; {self.doubt}" if self.doubt else text
+        """Return it as text, such as `scale 1.30 and white point`."""
+        return f"scale {self.scale:.2f}{' and white point' if self.white else ''}"
+
+
+UNCHANGED = Correction()
+Predict = Callable[[Correction], NDArray[np.float32]]
+"""Maps a correction to the probabilities of the source's images, (n, classes), after it."""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """The zoom that a profile applies, and why."""
+    """The correction that a profile applies, and why."""
 
-    scale: float
+    correction: Correction
     trusted: bool
     reasons: tuple[str, ...]
 
 
-def read_rulers(source: Appearance, reference: Appearance) -> list[Ruler]:
-    """Return what scale head and red cells say, as far as both sources have them."""
-    rulers = []
-    for name, key, in_log in (
-        ("scale head", MAGNIFICATION, True),
-        ("red cells", "red_cell_diameter", False),
-    ):
-        here, home = source.measures.get(key), reference.measures.get(key)
-        if not here or not home:
-            continue
-        value, usual = here.values[0], home.values[0]
-        log_scale = usual - value if in_log else math.log(usual / value)
-        unit = (1.0, 1.0) if in_log else (value, usual)
-        variance = sum(
-            (MEDIAN_ERROR * one.spread[0] / size) ** 2 / max(one.num_images, 1)
-            for one, size in zip((here, home), unit, strict=True)
-        )
-        error = math.sqrt(variance + MODEL_ERROR**2)
-        spread = here.spread[0] / unit[0]
-        doubt = _doubt(here.num_images, source.num_images, error, spread)
-        rulers.append(Ruler(name, log_scale, error, here.num_images, doubt))
-    return rulers
-
-
-def decide(num_images: int, rulers: list[Ruler], preference: Preference | None) -> Decision:
-    """Return the zoom.
-
-    The scale head decides; red cells can refuse it. The predictions' criterion is reported, and
-    decides nothing, because a skewed mixture of classes misleads it.
+def decide(measured: MeasuredScale, predict: Predict, track: Track = silent) -> Decision:
+    """Return the correction of a source.
 
     Args:
-        num_images: Number of images of the source that were measured.
-        rulers: What `read_rulers` found.
-        preference: The zoom that the predictions prefer.
+        measured: The zoom that the rulers found.
+        predict: The classifier without a laboratory profile, on images of the source.
+        track: Shows progress.
     """
-    said = [one.describe() for one in rulers]
-    if preference:
-        said.append(f"predictions: {preference.scale:.2f}, {preference.gain:+.3f} nats")
-    by_name = {one.name: one for one in rulers}
-    head, red = by_name.get("scale head"), by_name.get("red cells")
-    doubt = _refusal(num_images, head, red)
-    if doubt or head is None:
-        return Decision(1.0, False, (f"not trusted: {doubt}; nothing is changed", *said))
-    is_same = SAME_SCALE[0] < head.log_scale < SAME_SCALE[1]
-    if is_same or abs(head.log_scale) < head.error:
-        kept = "the scale agrees with that of the training images and stays 1"
-        return Decision(1.0, True, (kept, *said))
-    return Decision(round(math.exp(head.log_scale), 3), True, tuple(said))
+    if measured.refusal:
+        refused = f"not trusted: {measured.refusal}; nothing is changed"
+        return Decision(UNCHANGED, False, (refused, *measured.said))
+    plain = mean_entropy(predict(UNCHANGED))
+    tried = candidates(measured)
+    entropies = [
+        mean_entropy(predict(one)) for one in track(tried, "trying corrections", len(tried))
+    ]
+    strained = [
+        entropy + STIFFNESS * ((math.log(one.scale) - measured.log_scale) / measured.error) ** 2
+        for one, entropy in zip(tried, entropies, strict=True)
+    ]
+    index = int(np.argmin(strained))
+    best, entropy = tried[index], entropies[index]
+    line = f"entropy of the predictions: {plain:.3f} nats, with {best.describe()} {entropy:.3f}"
+    said = (*measured.said, line)
+    distance = measured.log_scale / measured.error
+    if plain - entropy >= (-TOLERANCE if distance > CLEAR else MIN_GAIN):
+        return Decision(best, True, said)
+    if abs(distance) <= CLEAR:
+        kept = "no correction makes the predictions more certain; nothing is changed"
+        return Decision(UNCHANGED, True, (kept, *said))
+    refused = "not trusted: the measured scale does not make the predictions more certain"
+    return Decision(UNCHANGED, False, (f"{refused}; nothing is changed", *said))
 
 
-def _refusal(num_images: int, head: Ruler | None, red: Ruler | None) -> str:
-    """Return why the scale head is not followed; empty if it is."""
-    if num_images < MIN_IMAGES:
-        return f"{num_images} images, {MIN_IMAGES} are needed"
-    if head is None:
-        return "the scale head recognised no image"
-    if head.doubt:
-        return f"scale head: {head.doubt}"
-    if not RELIABLE[0] <= head.log_scale <= RELIABLE[1]:
-        return f"scale {math.exp(head.log_scale):.2f} is outside of the range that was tested"
-    if red and not red.doubt and abs(red.log_scale - head.log_scale) > MAX_DISAGREEMENT:
-        return "scale head and red cells disagree"
-    return ""
+def candidates(measured: MeasuredScale) -> list[Correction]:
+    """Return the corrections that are tried: zooms near the measured one, with and without white.
+
+    Args:
+        measured: The zoom that the rulers found.
+    """
+    log_scales = [measured.log_scale + offset for offset in OFFSETS]
+    if min(log_scales) < 0 < max(log_scales):
+        log_scales.append(0.0)
+    scales = [round(math.exp(value), 3) for value in log_scales]
+    allowed = [scale for scale in scales if MIN_SCALE <= scale <= MAX_SCALE]
+    return [Correction(scale, white) for scale in allowed for white in (False, True)]
 
 
-def _doubt(num_measured: int, num_images: int, error: float, spread: float) -> str:
-    if num_measured < MIN_SHARE * num_images:
-        return f"found in {num_measured} of {num_images} images only"
-    if num_measured < MIN_IMAGES:
-        return f"found in {num_measured} images, {MIN_IMAGES} are needed"
-    if spread > MAX_SPREAD:
-        return f"differs by {100 * spread:.0f} % between images, at most {100 * MAX_SPREAD:.0f} %"
-    if error > MAX_ERROR:
-        return f"standard error {100 * error:.0f} %, at most {100 * MAX_ERROR:.0f} % is trusted"
-    return ""
+def mean_entropy(probs: NDArray[np.float32]) -> float:
+    """Return the mean entropy of predictions in nats.
+
+    Args:
+        probs: (n, classes), rows sum to 1.
+    """
+    positive = np.maximum(probs.astype(np.float64), 1e-12)
+    return float(-(positive * np.log(positive)).sum(axis=-1).mean())

@@ -41,7 +41,9 @@ class Lab(Artefact):
     white_point: Colour = (255.0, 255.0, 255.0)
     """Median over the images of the 95th percentile of each RGB channel, 0 to 255."""
     target_white_point: Colour = (255.0, 255.0, 255.0)
-    """The white point of the training images, to which `standardise` brings that of the source."""
+    """The white point to which `standardise` brings that of the source: that of the training
+    images, or the source's own if it is not corrected.
+    """
     trusted: bool = True
     """Whether the images are changed; if not, `reasons` says why."""
     reasons: tuple[str, ...] = ()
@@ -76,6 +78,11 @@ class Lab(Artefact):
         """Whether `standardise` changes images."""
         return self.trusted and (self.scale != 1 or self.white_point != self.target_white_point)
 
+    def corrected(self, scale: float, *, white: bool) -> Self:
+        """Return a copy with this scale, whose target is the own white point unless `white`."""
+        target = self.target_white_point if white else self.white_point
+        return self.model_copy(update={"scale": scale, "target_white_point": target})
+
     def standardise(self, rgb: Images) -> Images:
         """Zoom an image about its centre and correct its white point.
 
@@ -95,6 +102,8 @@ class Lab(Artefact):
         """Return what it changes, such as `scale 1.50, white point 240 235 200`."""
         if not self.changes:
             return "nothing is changed"
+        if self.white_point == self.target_white_point:
+            return f"scale {self.scale:.2f}"
         white = " ".join(f"{value:.0f}" for value in self.white_point)
         return f"scale {self.scale:.2f}, white point {white}"
 
