@@ -12,6 +12,7 @@ PAGES = tuple(
     for name in (
         "results.md",
         "reliability.md",
+        "augmentation.md",
         "search.md",
         "speed.md",
         "techniques.md",
