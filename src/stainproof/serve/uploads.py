@@ -67,7 +67,7 @@ async def read_files(request: Request, limits: Limits) -> list[tuple[str, bytes]
     try:
         form = await request.form(max_files=limits.num_files, max_fields=8)
     except StarletteHTTPException as error:  # a malformed form
-        too_many = str(error.detail).startswith("Too many")
+        too_many = str(error.detail).startswith("Too many files")
         raise HTTPException(413 if too_many else 422, f"form: {error.detail}") from error
     except (ValueError, KeyError) as error:
         raise HTTPException(422, "form: malformed") from error
