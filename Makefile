@@ -154,6 +154,7 @@ campaign: $(READY)
 	$(RUN).reliability.kills --kills 306
 	$(RUN).reliability.hostile_files --files 6600
 	$(RUN).reliability.conditions
+	$(RUN).serve.hostile_files stainproof-light
 	$(PYTEST) --dist load tests/flow/test_hostile_run_folders.py tests/flow/test_hostile_submissions.py \
 		tests/flow/test_sandbox_of_score.py tests/flow/test_unfenced.py
 
