@@ -138,6 +138,8 @@ def attack(url: str, num_files: int, seed: int) -> Iterator[Outcome]:
         seed: Seed of the files.
     """
     sound = pictures()[:NUM_SOUND]
+    for side_px in SIDES_PX:
+        bomb(side_px)  # once, not in several threads at a time
     with (
         httpx.Client(base_url=url, timeout=SECONDS) as client,
         ThreadPoolExecutor(NUM_CLIENTS) as pool,
