@@ -156,17 +156,15 @@ def confirm(folder: Path, label: str) -> Path:
     return folder / "cells.csv"
 
 
-def test_fields_without_red_cells_are_a_warning(run: Path, smear: Path, tmp_path: Path) -> None:
+def test_fields_without_a_cell_are_an_error_that_says_why(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     Image.fromarray(np.full((300, 300, 3), 230, np.uint8)).save(tmp_path / "empty.png")
-    images = [str(smear / "1.png"), str(tmp_path / "empty.png")]
-    (row, *_) = [
-        one for one in api.count(run, images, tmp_path / "count", fields=True).warnings
-        if "field" in one
-    ]  # fmt: skip
-    assert row == "1 fields skipped: no red cells and no nuclei to measure"
-    with pytest.raises(DataError, match="no cell"):
-        api.count(run, images[1:], tmp_path / "nothing", fields=True)
-    assert not list(tmp_path.glob("nothing/*"))
+    words = ("count", run, tmp_path / "empty.png", "--fields", "--out", tmp_path / "count")
+    done = run_command(monkeypatch, capfd, *words)
+    assert done.code == 2 and "no cell to count" in done.err
+    assert "1 fields skipped: no red cells and no nuclei" in done.out + done.err
+    assert not list(tmp_path.glob("count/*"))
 
 
 @pytest.mark.parametrize(

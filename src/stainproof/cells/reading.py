@@ -69,15 +69,10 @@ class Summary:
                 yield f"{count} fields without sure red cells: scale from {way}"
         if self.num_empty:
             yield f"{self.num_empty} fields without cells"
-        yield from self.skipped()
+        if self.num_without_scale:
+            yield f"{self.num_without_scale} fields skipped: no red cells and no nuclei to measure"
         if self.errors:
             yield f"{len(self.errors)} fields skipped: not readable; first: {self.errors[0]}"
-
-    def skipped(self) -> list[str]:
-        """Return what was skipped because its scale is unknown, none or one sentence."""
-        if not self.num_without_scale:
-            return []
-        return [f"{self.num_without_scale} fields skipped: no red cells and no nuclei to measure"]
 
 
 def read_fields(

@@ -109,7 +109,6 @@ def count(
         confirmed=at,
         threshold=threshold,
         margin_points=margin_points,
-        warnings=summary.skipped(),
         num_unreadable=len(cells.unreadable),
         lab=classifier.lab,
         weights_sha256=classifier.weights_sha256,
