@@ -78,7 +78,8 @@ def test_a_model_whose_errors_are_less_known_has_a_wider_interval() -> None:
 def test_intervals_of_two_seeds_are_alike_also_with_few_labelled_cells() -> None:
     """Ten labelled cells of each of eight classes, three quarters of them predicted right."""
     rates = np.full((8, 8), 0.25 / 7) + (0.75 - 0.25 / 7) * np.eye(8)
-    errors = np.stack([np.random.default_rng(row).multinomial(10, rates[row]) for row in range(8)])
+    rows = [np.random.default_rng(row).multinomial(10, rates[row]) for row in range(8)]
+    errors = np.stack(rows).astype(np.float64)
     predicted, nothing = np.array([8, 10, 4, 20, 60, 25, 70, 3]), np.zeros((8, 8), dtype=np.int64)
     ends = []
     for seed in range(8):

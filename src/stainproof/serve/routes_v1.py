@@ -24,7 +24,8 @@ class Problem(BaseModel):
     detail: str
 
 
-REFUSALS: dict[int | str, dict[str, Any]] = {
+Responses = dict[int | str, dict[str, Any]]
+REFUSALS: Responses = {
     status: {"model": Problem, "description": description}
     for status, description in {
         400: "Another host name than this server's",
@@ -38,9 +39,9 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
         503: "Busy; Retry-After says when to try again",
     }.items()
 }
-REFUSALS_OF_ALL = {status: REFUSALS[status] for status in (400, 401, 403, 422)}
+REFUSALS_OF_ALL: Responses = {status: REFUSALS[status] for status in (400, 401, 403, 422)}
 """What may be the answer to any request."""
-REFUSALS_OF_FILES = {status: REFUSALS[status] for status in (413, 415, 503)}
+REFUSALS_OF_FILES: Responses = {status: REFUSALS[status] for status in (413, 415, 503)}
 """What may also be the answer to a request with files."""
 
 
