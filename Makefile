@@ -17,7 +17,7 @@ TEST   ?= demo/other
 BUDGET ?= 100s
 SEED   ?= 0
 
-.PHONY: demo test test-slow test-keras test-corruptions test-transfer test-node test-ray test-wheel coverage mutants check bench bench-smoke campaign \
+.PHONY: demo test test-slow test-keras test-corruptions test-transfer test-node test-openapi test-ray test-wheel coverage mutants check bench bench-smoke campaign \
 	docs pictures sbom lock clean
 
 demo: $(READY)
@@ -55,6 +55,10 @@ test-node: $(READY) build/node/package.json
 
 build/node/package.json:
 	npm install --prefix build/node --no-audit --no-fund onnxruntime-web@1 pngjs@7
+
+# Requests that Schemathesis makes from the server's OpenAPI description, two minutes.
+test-openapi: $(READY) $(TOOLS)
+	OMP_NUM_THREADS=1 SCHEMATHESIS=$(CURDIR)/.venv-tools/bin/schemathesis $(BIN)/pytest tests/openapi
 
 # Transfer learning needs torchvision, which needs PyPI's own torch: the benchmarks' environment.
 test-transfer: $(BENCH)
@@ -151,6 +155,7 @@ campaign: $(READY) $(RAY)
 	$(RUN).reliability.kills --kills 306
 	$(RUN).reliability.hostile_files --files 6600
 	$(RUN).reliability.conditions
+	$(RUN).serve.hostile_files stainproof-light
 	$(PYTEST) --dist load tests/flow/test_hostile_run_folders.py tests/flow/test_hostile_submissions.py \
 		tests/flow/test_sandbox_of_score.py tests/flow/test_unfenced.py
 	OMP_NUM_THREADS=1 .venv-ray/bin/pytest -m campaign tests/ray

@@ -140,6 +140,7 @@ def cases(folder: Path) -> dict[str, list[str]]:
         "search.proposals": ["--seeds", "1", "--trials", "3"],
         "search.study": [str(folder / "search"), "--data", home, "--tests", clean, shifted, other,
                          "--runs", str(folder / "again"), "--minutes", "0.03"],
+        "serve.hostile_files": [runs[0], "--files", "22"],
         "serve.load": [runs[0], "--clients", "1", "--seconds", "0.5"],
         "shift.drift": [*laboratory, "--labs", other, "--cells", "8", "--repeats", "1",
                         "--power_repeats", "1"],

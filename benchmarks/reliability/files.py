@@ -233,14 +233,24 @@ def write_hostile(folder: Path, number: int, seed: int) -> tuple[Path, str]:
     how = rng.random()
     if how < 0.02:
         return _write_special(path, rng)
+    content, what = hostile_content(suffix, how, rng)
+    path.write_bytes(content)
+    return path, what
+
+
+def hostile_content(suffix: str, how: float, rng: Rng) -> tuple[bytes, str]:
+    """Return the content of a hostile file and what was done.
+
+    Args:
+        suffix: The kind of file, one of `MAKERS`.
+        how: Chooses what is done, 0 to 1.
+        rng: Random generator.
+    """
     if how < 0.1:
-        other = str(rng.choice(suffixes))
-        path.write_bytes(MAKERS[other](rng))
-        return path, f"content of {other}"
+        other = str(rng.choice(list(MAKERS)))
+        return MAKERS[other](rng), f"content of {other}"
     content = MAKERS[suffix](rng)
-    is_made = how < 0.4
-    path.write_bytes(content if is_made else mutate(content, rng))
-    return path, "made" if is_made else "bytes changed"
+    return (content, "made") if how < 0.4 else (mutate(content, rng), "bytes changed")
 
 
 def _write_special(path: Path, rng: Rng) -> tuple[Path, str]:

@@ -2,15 +2,17 @@ import csv
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from stainproof import api
-from stainproof.errors import CheckpointError, DataError
+from stainproof.errors import CheckpointError, ConfigError, DataError
 from stainproof.evaluation.count_result import Count
 from stainproof.runs.folder import RunFolder
+from stainproof.synthetic.fields import draw_field
 from tests.common.command import run_command
 from tests.common.tiny import tiny_config
 
@@ -113,6 +115,68 @@ def test_a_table_that_confirms_nothing_is_refused_and_nothing_is_written(
     assert not list(tmp_path.glob("count/*"))
 
 
+@pytest.fixture
+def smear(tmp_path: Path) -> Path:
+    """A folder of two photographs with five white cells, and one that shows nothing."""
+    folder = tmp_path / "smear"
+    folder.mkdir()
+    for seed, labels in ((1, ("neutrophil", "lymphocyte", "eosinophil")), (2, ("monocyte", "ig"))):
+        rgb, _ = draw_field(np.random.default_rng(seed), labels)
+        Image.fromarray(rgb).save(folder / f"{seed}.png")
+    (folder / "broken.png").write_bytes(b"no image")
+    return folder
+
+
+def test_the_cells_of_fields_are_those_of_the_table_of_predictions(
+    run: Path, smear: Path, tmp_path: Path
+) -> None:
+    found = api.count(run, [str(smear)], tmp_path / "count", fields=True)
+    api.predict_fields(run, [str(smear)], tmp_path / "cells.csv")
+    with (tmp_path / "cells.csv").open(newline="") as file:
+        predicted = {row["name"]: row["label"] for row in csv.DictReader(file) if row["label"]}
+    counted = {row["name"]: row["predicted"] for row in rows_of(tmp_path / "count")}
+    broken = str(smear / "broken.png")
+    assert counted == predicted | {broken: ""}
+    assert len({name.partition("#")[0] for name in predicted}) == 2
+    assert (found.num_cells, found.num_unreadable) == (len(predicted), 1)
+    again = api.count(
+        run, [str(smear)], tmp_path / "again", fields=True, red_cell_px=40.0,
+        confirmed=confirm(tmp_path / "count", "neutrophil"),
+    )  # fmt: skip
+    assert again.num_confirmed == again.classes["neutrophil"].num == len(predicted)
+
+
+def confirm(folder: Path, label: str) -> Path:
+    """Confirm all cells of a count as one class; return the table."""
+    rows = [row | {"confirmed": label} for row in rows_of(folder) if row["label"]]
+    with (folder / "cells.csv").open("w", newline="") as file:
+        table = csv.DictWriter(file, rows[0])
+        table.writeheader()
+        table.writerows(rows)
+    return folder / "cells.csv"
+
+
+def test_fields_without_a_cell_are_an_error_that_says_why(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    Image.fromarray(np.full((300, 300, 3), 230, np.uint8)).save(tmp_path / "empty.png")
+    words = ("count", run, tmp_path / "empty.png", "--fields", "--out", tmp_path / "count")
+    done = run_command(monkeypatch, capfd, *words)
+    assert done.code == 2 and "no cell to count" in done.err
+    assert "1 fields skipped: no red cells and no nuclei" in done.out + done.err
+    assert not list(tmp_path.glob("count/*"))
+
+
+@pytest.mark.parametrize(
+    "options", [{"fields": True, "bits": 12}, {"boxes": "boxes.csv"}, {"red_cell_px": 40.0}]
+)
+def test_options_of_fields_and_of_cells_are_not_mixed(
+    run: Path, cells: Path, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    with pytest.raises(ConfigError, match="fields=True"):
+        api.count(run, [str(cells)], tmp_path / "count", **options)
+
+
 def test_a_folder_without_a_readable_image_is_an_error(run: Path, tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_bytes(b"no image")
     with pytest.raises(DataError, match="no cell"):
@@ -145,9 +209,10 @@ def test_the_command_prints_the_table_and_warns(
     assert done.code == 0
     assert "neutrophil" in done.out and "95 % interval" in done.out
     assert "a differential count needs 100" in done.err
-    words = ("count", run, cells, "--out", tmp_path / "other", "--threshold", "2")
-    done = run_command(monkeypatch, capfd, *words)
-    assert (done.code, len(done.err.splitlines())) == (2, 1)
+    for wrong in (("--threshold", "2"), ("--fields", "--bits", "12"), ("--red-cell-px", "40")):
+        words = ("count", run, cells, "--out", tmp_path / "other", *wrong)
+        done = run_command(monkeypatch, capfd, *words)
+        assert (done.code, len(done.err.splitlines())) == (2, 1)
     assert not (tmp_path / "other").exists()
 
 

@@ -29,6 +29,10 @@ from tests.common.image_files import write_png_16
 from tests.common.served import Process, make_services, png, serving, train_tiny, uploads
 
 KEY = "a key of twenty-four characters"
+NINE_FIELDS = [
+    *[b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n'] * 9,
+    b"--b--\r\n",
+]
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +100,24 @@ def test_models_health_metrics_and_schema_answer(run: Path, client: TestClient) 
     assert {"/v1/predict", "/v1/count", "/v1/models", "/healthz", "/metrics"} <= paths.keys()
 
 
+def test_refusals_have_the_form_that_the_schema_states(client: TestClient) -> None:
+    paths = client.get("/openapi.json").json()["paths"]
+    for name, methods in paths.items():
+        for operation in methods.values():
+            schema = operation["responses"]["422"]["content"]["application/json"]["schema"]
+            assert schema == {"$ref": "#/components/schemas/Problem"}, name
+    assert "reviewer" in client.get("/api/session?reviewer=0").json()["detail"]
+
+
 # What is refused
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [("blind", {"is_blind": 0}), ("folder", {"start": "1"}), ("decisions", {"cells": [True]})],
+)
+def test_a_value_of_another_type_is_refused(client: TestClient, path: str, body: Any) -> None:
+    assert client.post(f"/api/{path}", json=body).status_code == 422
 
 
 def bomb() -> bytes:
@@ -174,6 +195,7 @@ def test_a_body_without_a_length_is_not_read_beyond_the_limit(run: Path) -> None
         ({"Content-Type": "multipart/form-data; boundary=b"}, b"nothing", 422),
         ({"Content-Type": "multipart/form-data"}, b"nothing", 422),
         ({"Content-Type": "multipart/form-data; boundary=b"}, b"--b--\r\n", 422),
+        ({"Content-Type": "multipart/form-data; boundary=b"}, b"".join(NINE_FIELDS), 422),
     ],
 )
 def test_another_body_than_a_form_is_a_clear_4xx(

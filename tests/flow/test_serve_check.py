@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
+from benchmarks.serve.hostile_files import FAULTS, attack, memory_mb, warm_up
 from stainproof import api
 from stainproof.runs.folder import RunFolder
 from tests.common.cells import make_cells, write_cells
-from tests.common.served import png, serving, train_tiny, train_with_reference, uploads
+from tests.common.served import Process, png, serving, train_tiny, train_with_reference, uploads
 
 pytestmark = pytest.mark.slow
 Upload = tuple[str, tuple[str, bytes]]
@@ -96,3 +97,17 @@ def test_a_session_is_checked_as_the_same_images_are(run: Path, client: TestClie
         found = other.get("/api/check").json()
     assert found["expected_accuracy"] == pytest.approx(alone["expected_accuracy"])
     assert (found["verdict"], found["reasons"]) == (alone["verdict"], alone["reasons"])
+
+
+def test_hostile_files_end_in_a_class_or_a_clear_refusal_in_bounded_memory(run: Path) -> None:
+    server = Process(run, "--port", 0).wait()
+    try:
+        warm_up(server.url)
+        before = memory_mb(server.process.pid, peak=False)
+        outcomes = list(attack(server.url, 60, seed=1))
+        peak = memory_mb(server.process.pid, peak=True)
+    finally:
+        assert server.end() in (0, -15, 143)
+    assert [one for one in outcomes if one.what in FAULTS] == []
+    assert len(outcomes) == 2 * 60 + 3
+    assert peak - before < 500

@@ -75,6 +75,19 @@ def test_a_model_whose_errors_are_less_known_has_a_wider_interval() -> None:
     assert widths[0] > 1.2 * widths[1]
 
 
+def test_intervals_of_two_seeds_are_alike_also_with_few_labelled_cells() -> None:
+    """Ten labelled cells of each of eight classes, three quarters of them predicted right."""
+    rates = np.full((8, 8), 0.25 / 7) + (0.75 - 0.25 / 7) * np.eye(8)
+    rows = [np.random.default_rng(row).multinomial(10, rates[row]) for row in range(8)]
+    errors = np.stack(rows).astype(np.float64)
+    predicted, nothing = np.array([8, 10, 4, 20, 60, 25, 70, 3]), np.zeros((8, 8), dtype=np.int64)
+    ends = []
+    for seed in range(8):
+        draws = draw_true_counts(predicted, nothing, errors, np.random.default_rng(seed))
+        ends.append([share_interval(own, draws.sum(axis=1)) for own in draws.T])
+    assert 100 * np.std(ends, axis=0, ddof=1).mean() < 0.5
+
+
 @pytest.mark.slow
 def test_the_interval_covers_the_prevalence_that_a_biased_model_hides() -> None:
     """Sensitivity 0.8 and every error a `b`: the share of a is 0.5, the predicted one 0.4."""

@@ -15,6 +15,7 @@ from stainproof.cli.options import (
     Engine,
     ErrorsOf,
     FieldBoxes,
+    Fields,
     Filter,
     Images,
     LabFile,
@@ -113,10 +114,7 @@ def predict(
         str | None,
         typer.Option(help="Largest share of wrong predictions, such as 2%; the rest is uncertain."),
     ] = None,
-    fields: Annotated[
-        bool,
-        typer.Option("--fields", help="IMAGES are photographs of a smear: find their cells first."),
-    ] = False,
+    fields: Fields = False,
     boxes: FieldBoxes = None,
     red_cell_px: RedCellPx = None,
     ray: Ray = "",
@@ -211,7 +209,8 @@ def corrupt(
 @app.command(
     epilog="Examples:\n\nstainproof count runs/first new_cells/ --out counts/patient-1\n\n"
     "stainproof count runs/first new_cells/ --confirmed counts/patient-1/cells.csv "
-    "--out counts/patient-1"
+    "--out counts/patient-1\n\n"
+    "stainproof count runs/first smears/ --fields --out counts/patient-2"
 )
 def count(
     run: Run,
@@ -235,10 +234,14 @@ def count(
     cutoff: Cutoff = 0.5,
     bits: Bits = 0,
     lab: LabFile = None,
+    fields: Fields = False,
+    boxes: FieldBoxes = None,
+    red_cell_px: RedCellPx = None,
 ) -> None:
     """Count the cells of a smear: percent of each class with a 95 % interval, and a report."""
     from stainproof import api
 
+    check_field_options(fields, bits, boxes, red_cell_px)
     inference = inference_config(tta, filter_name, cutoff)
     with progress() as bars:
         result = api.count(
@@ -254,6 +257,9 @@ def count(
             inference=inference,
             bits=bits,
             lab=lab,
+            fields=fields,
+            boxes=boxes,
+            red_cell_px=red_cell_px,
             track=bars.track,
             say=bars.announce,
         )

@@ -81,6 +81,10 @@ Bits = Annotated[
     int,
     typer.Option(help="Bits that 16-bit files use, 8 to 16; 0: found.", metavar="N"),
 ]
+Fields = Annotated[
+    bool,
+    typer.Option("--fields", help="IMAGES are photographs of a smear: find their cells first."),
+]
 FieldBoxes = Annotated[
     Path | None,
     typer.Option(

@@ -1,8 +1,9 @@
 """True counts of classes behind the predictions of a model whose errors were measured.
 
-The errors are the confusion matrix of an evaluation. With them, a Gibbs sampler draws how many
-cells of each class may be behind the predictions (Tanner and Wong 1987, data augmentation), and an
-interval joins these draws with the counting noise of the exact binomial interval. Cells that a
+The errors are the confusion matrix of an evaluation. They are drawn as they may be, and for each
+draw a Gibbs sampler draws how many cells of each class may be behind the predictions (Tanner and
+Wong 1987, data augmentation). An interval joins these draws with the counting noise of the exact
+binomial interval. Cells that a
 person has confirmed count as they are; if all are, the interval is the exact binomial one.
 """
 
@@ -22,7 +23,12 @@ from stainproof.evaluation.result import EVALUATION_FILE, Evaluation
 from stainproof.runs.folder import HOME_SOURCES, RunFolder
 from stainproof.runs.shipped import find_run
 
-NUM_CHAINS, NUM_SWEEPS, NUM_BURN_IN = 50, 50, 20
+NUM_CHAINS = 1500
+"""Independent draws of the errors; each gives one draw of the true counts."""
+NUM_STEPS = 30
+"""Of the EM algorithm with which a chain begins."""
+NUM_SWEEPS = 3
+"""Of the Gibbs sampler in each chain."""
 PREVALENCE_PRIOR = 0.5
 """Of each class in the Dirichlet prior of the prevalences (Jeffreys)."""
 MAX_FALL = 0.05
@@ -152,7 +158,9 @@ def draw_true_counts(
 
     The model: true classes are multinomial with prevalences from a Dirichlet prior of 1/2 for each
     class; the predictions of a true class are multinomial with probabilities from a Dirichlet prior
-    of 1 in total for each row, which `errors` and the confirmed cells update.
+    of 1 in total for each row, which `errors` and the confirmed cells update. The unconfirmed cells
+    do not update these probabilities (a cut distribution, Plummer 2015): every chain has its own
+    draw of them, so that the draws are independent.
 
     Args:
         predicted: int64 (predictions,), number of unconfirmed cells with each prediction.
@@ -167,26 +175,37 @@ def draw_true_counts(
     used = np.flatnonzero(predicted)
     if not len(used):
         return np.asarray(known[None])
-    num_classes, num_predictions = errors.shape
-    evidence = np.broadcast_to(
-        errors + confirmed + 1 / num_predictions, (NUM_CHAINS, *errors.shape)
-    )
-    start = known + PREVALENCE_PRIOR + predicted.sum() / num_classes
-    prevalence = _dirichlet(np.broadcast_to(start, (NUM_CHAINS, num_classes)), rng)
-    rates = _dirichlet(evidence, rng)  # (chains, classes, predictions)
-    draws = []
-    for sweep in range(NUM_SWEEPS):
-        joint = prevalence[:, :, None] * rates[:, :, used]
+    evidence = errors + confirmed + 1 / errors.shape[1]
+    rates = _dirichlet(np.broadcast_to(evidence, (NUM_CHAINS, *evidence.shape)), rng)[:, :, used]
+    prevalence = _likely_prevalence(predicted[used], known, rates)
+    for _ in range(NUM_SWEEPS):
+        joint = prevalence[:, :, None] * rates
         given_prediction = np.moveaxis(joint / joint.sum(axis=1, keepdims=True), 1, 2)
-        split = np.moveaxis(rng.multinomial(predicted[used], given_prediction), 1, 2)
-        true = known + split.sum(axis=2)
-        counts = evidence.copy()
-        counts[:, :, used] += split
+        true = known + rng.multinomial(predicted[used], given_prediction).sum(axis=1)
         prevalence = _dirichlet(true + PREVALENCE_PRIOR, rng)
-        rates = _dirichlet(counts, rng)
-        if sweep >= NUM_BURN_IN:
-            draws.append(true)
-    return np.concatenate(draws)
+    return np.asarray(true)
+
+
+def _likely_prevalence(predicted: Counts, known: Counts, rates: Floats) -> Floats:
+    """Return the prevalences that explain the predictions best, by expectation maximisation.
+
+    Args:
+        predicted: int64 (predictions,), number of unconfirmed cells with each prediction.
+        known: int64 (classes,), number of confirmed cells.
+        rates: float64 (chains, classes, predictions), probability of a prediction given the class.
+
+    Returns:
+        float64 (chains, classes), rows sum to 1 (Dempster, Laird and Rubin 1977).
+    """
+    num_chains, num_classes, _ = rates.shape
+    prior = known + PREVALENCE_PRIOR
+    prevalence = np.full((num_chains, num_classes), 1 / num_classes)
+    for _ in range(NUM_STEPS):
+        expected = np.einsum("ck,ckp->cp", prevalence, rates)
+        true = prevalence * np.einsum("ckp,cp->ck", rates, predicted / expected)
+        prevalence = true + prior
+        prevalence /= prevalence.sum(axis=1, keepdims=True)
+    return prevalence
 
 
 def share_interval(num: Counts, total: Counts) -> tuple[float, float]:

@@ -1,13 +1,18 @@
 """Make a differential count and write its results: the JSON file, the table and the page."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from stainproof import files
+from stainproof.cells.boxes import read_boxes
+from stainproof.cells.reading import Summary
 from stainproof.config.schema import InferenceConfig
 from stainproof.data import stream
+from stainproof.data.stream import Item
+from stainproof.errors import ConfigError
 from stainproof.evaluation.count_result import COUNT_FILE, MARGIN_POINTS, THRESHOLD, Count
 from stainproof.inference.classifier import Classifier
+from stainproof.inference.field_tables import read_cells
 from stainproof.progress import Say, Track, silent, silent_say
 from stainproof.shift.lab import Lab
 
@@ -26,10 +31,13 @@ def count(
     inference: InferenceConfig | None = None,
     lab: Lab | str | Path | None = None,
     bits: int = 0,
+    fields: bool = False,
+    boxes: str | Path | None = None,
+    red_cell_px: float | None = None,
     track: Track = silent,
     say: Say = silent_say,
 ) -> Count:
-    """Make a differential count of images of single cells; write it as JSON, table and page.
+    """Make a differential count of images of single cells, or of fields; write JSON, table, page.
 
     Args:
         run: The folder of a run or an ensemble.
@@ -46,16 +54,23 @@ def count(
         inference: Test-time augmentation and filter.
         lab: A laboratory profile or its file, by which images are standardised first.
         bits: Number of bits that the values of 16-bit files use; 0: that of the files, or found.
+        fields: Whether the images are photographs of a smear, whose cells are found first; a cell
+            has the name of its field and a number, as in `predict_fields`.
+        boxes: With `fields`: boxes instead of detection, see `cells.boxes.read_boxes`.
+        red_cell_px: With `fields`: diameter of a red cell in pixels; None: measured in each field.
         track: Shows progress.
-        say: Called with a note for each kind of file that is skipped in a folder.
+        say: Called with a note for each kind of file that is skipped in a folder, and with what was
+            found in fields.
 
     Returns:
         The count, see `evaluation.count.Count`.
 
     Raises:
         CheckpointError: The run folder, the evaluation or the profile cannot be used.
-        ConfigError: A number is out of range, or the engine is not installed.
-        DataError: There is no image, or the table of confirmed cells cannot be used.
+        ConfigError: A number is out of range, the engine is not installed, `bits` is given with
+            `fields`, or `boxes` or `red_cell_px` without.
+        DataError: There is no image or no cell, or the boxes, the diameter or the table of
+            confirmed cells cannot be used.
     """
     from stainproof.evaluation.count import check_settings, count_cells
     from stainproof.evaluation.counter import CELLS_FILE, predict_cells, read_confirmed, write_cells
@@ -63,14 +78,29 @@ def count(
     from stainproof.reports.count_page import COUNT_PAGE_FILE, render_count
 
     check_settings(threshold, margin_points, seed)
+    if fields and bits:
+        raise ConfigError("bits: not with fields=True, where the bit depth is found")
+    if not fields and (boxes is not None or red_cell_px is not None):
+        raise ConfigError("boxes and red_cell_px: with fields=True only")
     folder = Path(out)
     known = read_confirmed(confirmed) if confirmed else {}
-    paths = stream.find(images, say)
+    given = None if boxes is None else read_boxes(boxes)
+    paths = [] if fields else stream.find(images, say)
     classifier = Classifier.load(run, engine, inference, lab=lab)
     found = read_errors(run, errors, classifier.classes, classifier.weights_sha256)
     files.check_writable(folder / COUNT_FILE)
-    items = stream.read(paths, classifier.preprocessing, bits, classifier.standardise)
-    cells = predict_cells(classifier, track(items, "counting", len(paths)), known)
+    summary = Summary()
+    items: Iterable[Item]
+    if fields:
+        items = read_cells(
+            images, classifier, summary, boxes=given, red_cell_px=red_cell_px, track=track, say=say
+        )
+    else:
+        decoded = stream.read(paths, classifier.preprocessing, bits, classifier.standardise)
+        items = track(decoded, "counting", len(paths))
+    cells = predict_cells(classifier, items, known)
+    for line in summary.lines() if fields else ():
+        say(line)
     at = cells.positions(known)
     result = count_cells(
         cells.probs,

@@ -31,6 +31,7 @@ def create_app(services: Services) -> FastAPI:
         description="Classes of blood cells, and differential counts.",
         docs_url=None,  # these pages would load scripts from another site
         redoc_url=None,
+        responses=routes_v1.REFUSALS_OF_ALL,
         lifespan=lifespan,
         exception_handlers={
             BusyError: _busy,

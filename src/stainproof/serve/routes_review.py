@@ -1,7 +1,7 @@
 """The interface of the page: cells, decisions, undo, count, agreement, exports."""
 
 import asyncio
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -14,7 +14,7 @@ from stainproof.serve.checks import SessionCheck
 from stainproof.serve.counting import Summary
 from stainproof.serve.haematology import is_white, loinc_codes, ordered, title
 from stainproof.serve.review import Agreement, CellView, Review
-from stainproof.serve.routes_v1 import REFUSALS, ModelInfo, model_info
+from stainproof.serve.routes_v1 import REFUSALS, REFUSALS_OF_FILES, ModelInfo, model_info
 from stainproof.serve.services import Parts, PreparedCell, Services
 from stainproof.serve.uploads import BODY, Refused, decode_all, read_files
 from stainproof.text import printable
@@ -26,9 +26,6 @@ CHUNK = 32
 MAX_ID = 2**53
 Reviewer = Annotated[int, Query(ge=1, le=2, description="Who reviews")]
 CellId = Annotated[int, Path(ge=1, le=MAX_ID)]
-ANSWERS: dict[int | str, dict[str, Any]] = {
-    status: REFUSALS[status] for status in (400, 401, 403, 422)
-}
 
 
 class ClassInfo(BaseModel):
@@ -84,7 +81,7 @@ class Added(Changed):
 class Decide(BaseModel):
     """Give cells a class, or confirm the one that they have."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     cells: list[Annotated[int, Field(ge=1, le=MAX_ID)]] = Field(min_length=1, max_length=100_000)
     label: str | None = None
@@ -94,7 +91,7 @@ class Decide(BaseModel):
 class Blind(BaseModel):
     """Turn the blind mode on or off."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     is_blind: bool
 
@@ -102,7 +99,7 @@ class Blind(BaseModel):
 class ReadFolder(BaseModel):
     """Read the next images of the folder."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     start: int = Field(0, ge=0, le=MAX_ID)
 
@@ -134,7 +131,7 @@ def session(parts: Parts, reviewer: Reviewer = 1) -> SessionState:
     )
 
 
-@router.post("/cells", responses=REFUSALS, openapi_extra=BODY)
+@router.post("/cells", responses=REFUSALS_OF_FILES, openapi_extra=BODY)
 async def add_cells(request: Request, parts: Parts, reviewer: Reviewer = 1) -> Added:
     """Classify the images in the field `images` and add them to the session."""
     limits = parts.settings.limits
@@ -143,7 +140,7 @@ async def add_cells(request: Request, parts: Parts, reviewer: Reviewer = 1) -> A
     return await _added(parts, reviewer, found, [""] * len(found))
 
 
-@router.post("/folder", responses={**ANSWERS, 404: REFUSALS[422], 503: REFUSALS[503]})
+@router.post("/folder", responses={404: REFUSALS[404], 503: REFUSALS[503]})
 async def read_folder(asked: ReadFolder, parts: Parts, reviewer: Reviewer = 1) -> Added:
     """Classify the next images of the server's folder and add them to the session."""
     if parts.folder is None:
@@ -185,7 +182,7 @@ async def _added(
     return Added(**dict(changed), num_known=len(cells) - len(ids), refused=refused)
 
 
-@router.get("/cells/{cell}/picture", responses={404: REFUSALS[422]}, response_class=Response)
+@router.get("/cells/{cell}/picture", responses={404: REFUSALS[404]}, response_class=Response)
 def picture(cell: CellId, parts: Parts) -> Response:
     """Return the picture of a cell as PNG."""
     content = parts.store.picture(cell)
@@ -197,7 +194,7 @@ def picture(cell: CellId, parts: Parts) -> Response:
 
 @router.get(
     "/cells/{cell}/explanation",
-    responses={404: REFUSALS[422], 409: REFUSALS[422]},
+    responses={404: REFUSALS[404], 409: REFUSALS[409]},
     response_class=Response,
 )
 def explanation(cell: CellId, parts: Parts, reviewer: Reviewer = 1) -> Response:
@@ -213,7 +210,7 @@ def explanation(cell: CellId, parts: Parts, reviewer: Reviewer = 1) -> Response:
         raise HTTPException(409, str(error)) from error
 
 
-@router.post("/decisions", responses=ANSWERS)
+@router.post("/decisions")
 def decide(asked: Decide, parts: Parts, reviewer: Reviewer = 1) -> Changed:
     """Give cells a class or confirm it; the answer comes once the decision is on the disk."""
     allowed = (*parts.classifier.classes, UNCLASSIFIED)
@@ -223,13 +220,13 @@ def decide(asked: Decide, parts: Parts, reviewer: Reviewer = 1) -> Changed:
     return changes(review, review.decide(asked.cells, asked.label))
 
 
-@router.post("/undo", responses=ANSWERS)
+@router.post("/undo")
 def undo(parts: Parts, reviewer: Reviewer = 1) -> Changed:
     """Take back the reviewer's last step; without one nothing changes."""
     return changes(review_of(parts, reviewer), parts.store.undo(reviewer))
 
 
-@router.post("/blind", responses=ANSWERS)
+@router.post("/blind")
 def blind(asked: Blind, parts: Parts, reviewer: Reviewer = 1) -> Changed:
     """Hide the predicted class of a random tenth of the cells until they are decided."""
     parts.store.set_blind(asked.is_blind)
@@ -255,7 +252,7 @@ def agreement(parts: Parts, reviewer: Reviewer = 1) -> Agreement:
     return review_of(parts, reviewer).agreement()
 
 
-@router.get("/export/{name}", responses={409: REFUSALS[422]}, response_class=Response)
+@router.get("/export/{name}", responses={409: REFUSALS[409]}, response_class=Response)
 def export(name: exports.ExportName, parts: Parts, reviewer: Reviewer = 1) -> Response:
     """Return an export as a file to save."""
     try:

@@ -24,18 +24,25 @@ class Problem(BaseModel):
     detail: str
 
 
-REFUSALS: dict[int | str, dict[str, Any]] = {
+Responses = dict[int | str, dict[str, Any]]
+REFUSALS: Responses = {
     status: {"model": Problem, "description": description}
     for status, description in {
         400: "Another host name than this server's",
         401: "The API key is missing",
         403: "The request comes from another site",
+        404: "There is no such thing",
+        409: "The session does not allow it",
         413: "Too many files, or a body that is too large",
         415: "Another kind of body",
-        422: "No file can be used",
+        422: "A value is not allowed, or no file can be used",
         503: "Busy; Retry-After says when to try again",
     }.items()
 }
+REFUSALS_OF_ALL: Responses = {status: REFUSALS[status] for status in (400, 401, 403, 422)}
+"""What may be the answer to any request."""
+REFUSALS_OF_FILES: Responses = {status: REFUSALS[status] for status in (413, 415, 503)}
+"""What may also be the answer to a request with files."""
 
 
 class ModelInfo(BaseModel):
@@ -104,7 +111,7 @@ async def models(parts: Parts) -> Models:
     return Models(models=[model_info(parts)])
 
 
-@router.post("/v1/predict", responses=REFUSALS, openapi_extra=BODY)
+@router.post("/v1/predict", responses=REFUSALS_OF_FILES, openapi_extra=BODY)
 async def predict(request: Request, parts: Parts) -> Predictions:
     """Predict the class of each image in the field `images`.
 
@@ -132,7 +139,7 @@ async def predict(request: Request, parts: Parts) -> Predictions:
     return Predictions(model=parts.model_name, classes=list(classes), predictions=predictions)
 
 
-@router.post("/v1/count", responses=REFUSALS, openapi_extra=BODY)
+@router.post("/v1/count", responses=REFUSALS_OF_FILES, openapi_extra=BODY)
 async def count(request: Request, parts: Parts) -> CountOfImages:
     """Count the classes among the images in the field `images`, as in a differential."""
     found, probs = await _classify(request, parts)
@@ -141,7 +148,7 @@ async def count(request: Request, parts: Parts) -> CountOfImages:
     return CountOfImages(**dict(summary), model=parts.model_name, refused=refused)
 
 
-@router.post("/v1/check", responses=REFUSALS, openapi_extra=BODY)
+@router.post("/v1/check", responses=REFUSALS_OF_FILES, openapi_extra=BODY)
 async def check(request: Request, parts: Parts) -> CheckResult:
     """Say what to expect of the model on the images in the field `images`, of one laboratory.
 

@@ -1,5 +1,6 @@
 """Run the server: check, bind, serve until a signal, stop gracefully."""
 
+import logging
 import socket
 from pathlib import Path
 
@@ -49,6 +50,7 @@ def serve(
     """
     settings = settings or Settings()
     settings.check()
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # the answer tells the client
     folder = find_run(model)
     classifier = Classifier.load(folder, engine, lab=lab)
     known = read_errors(folder, errors, classifier.classes, classifier.weights_sha256)

@@ -22,6 +22,8 @@ from stainproof.serve.settings import Limits
 from stainproof.text import printable, size
 
 MAX_NAME = 255
+MAX_JUNK = 2**16
+"""Bytes of a JPEG header outside of its segments; sound files have some hundreds."""
 FIELD = "images"
 BODY = {
     "requestBody": {
@@ -67,7 +69,7 @@ async def read_files(request: Request, limits: Limits) -> list[tuple[str, bytes]
     try:
         form = await request.form(max_files=limits.num_files, max_fields=8)
     except StarletteHTTPException as error:  # a malformed form
-        too_many = str(error.detail).startswith("Too many")
+        too_many = str(error.detail).startswith("Too many files")
         raise HTTPException(413 if too_many else 422, f"form: {error.detail}") from error
     except (ValueError, KeyError) as error:
         raise HTTPException(422, "form: malformed") from error
@@ -131,6 +133,8 @@ def _check_size(content: bytes, limits: Limits) -> None:
         raise DataError("empty file")
     if len(content) > limits.file_bytes:
         raise DataError(f"too large; allowed: {size(limits.file_bytes)}, got {size(len(content))}")
+    if content.startswith(b"\xff\xd8\xff") and _num_junk_bytes(content) > MAX_JUNK:
+        raise DataError("damaged: the header of the JPEG file is no sequence of segments")
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             width, height = image.size
@@ -140,6 +144,31 @@ def _check_size(content: bytes, limits: Limits) -> None:
         return  # `decode` says what is wrong with it
     if width * height > limits.num_pixels:
         raise DataError(f"too large; allowed: {limits.num_pixels:,} pixels, got {width} x {height}")
+
+
+def _num_junk_bytes(content: bytes) -> int:
+    """Return the bytes before the first scan of a JPEG file that are not inside of segments.
+
+    Pillow steps through them one by one, which takes seconds for megabytes. Counting ends above
+    `MAX_JUNK`.
+    """
+    place, num = 2, 0
+    while place + 4 <= len(content) and num <= MAX_JUNK:
+        marker = content[place + 1]
+        if content[place] != 0xFF or marker in (0x00, 0xFF):
+            end = content.find(b"\xff", place + 1)
+            step = (end if end > 0 else len(content)) - place
+        elif marker == 0xDA:  # start of scan
+            break
+        elif marker == 0x01 or 0xD0 <= marker <= 0xD9:  # no segment follows
+            step = 2
+        else:
+            num += 4
+            place += 2 + int.from_bytes(content[place + 2 : place + 4])
+            continue
+        num += step
+        place += step
+    return num
 
 
 def _label(filename: str) -> str:

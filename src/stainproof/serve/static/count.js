@@ -2,7 +2,7 @@
 
 import {betaDistribution, dirichlet, generator, multinomial} from "./random.js";
 
-const NUM_CHAINS = 50, NUM_SWEEPS = 50, NUM_BURN_IN = 20;
+const NUM_CHAINS = 1500, NUM_STEPS = 30, NUM_SWEEPS = 3;
 const PREVALENCE_PRIOR = 0.5, MAX_FALL = 0.05, NUM_WIDENED = 10;
 const TAIL = 0.025, TOLERANCE = 1e-5, SEED = 0, MIN_WHITE_CELLS = 100;
 const sum = (values) => values.reduce((total, one) => total + one, 0);
@@ -95,26 +95,41 @@ function expectedAt(errors, confidence) {
   });
 }
 
-/** Draw how many cells of each true class there may be (Gibbs sampler). */
+/** Draw how many cells of each true class there may be: drawn errors, then a Gibbs sampler. */
 export function drawTrueCounts(predicted, confirmed, errors, random) {
   const known = confirmed.map(sum), used = predicted.flatMap((num, index) => (num ? [index] : []));
   if (!used.length) return [known];
   const evidence = errors.map((row, k) => row.map((one, j) => one + confirmed[k][j] + 1 / row.length));
-  const start = known.map((num) => num + PREVALENCE_PRIOR + sum(predicted) / known.length), draws = [];
+  const draws = [];
   for (let chain = 0; chain < NUM_CHAINS; chain += 1) {
-    let prevalence = dirichlet(start, random), rates = evidence.map((row) => dirichlet(row, random));
+    const rates = evidence.map((row) => dirichlet(row, random));
+    let prevalence = likelyPrevalence(predicted, used, known, rates), truth = known;
     for (let sweep = 0; sweep < NUM_SWEEPS; sweep += 1) {
-      const counts = evidence.map((row) => [...row]), truth = [...known];
+      truth = [...known];
       for (const j of used) {
         const split = multinomial(predicted[j], prevalence.map((share, k) => share * rates[k][j]), random);
-        split.forEach((num, k) => { truth[k] += num; counts[k][j] += num; });
+        split.forEach((num, k) => { truth[k] += num; });
       }
       prevalence = dirichlet(truth.map((num) => num + PREVALENCE_PRIOR), random);
-      rates = counts.map((row) => dirichlet(row, random));
-      if (sweep >= NUM_BURN_IN) draws.push(truth);
     }
+    draws.push(truth);
   }
   return draws;
+}
+
+/** The prevalences that explain the predictions best, by expectation maximisation. */
+function likelyPrevalence(predicted, used, known, rates) {
+  let prevalence = known.map(() => 1 / known.length);
+  for (let step = 0; step < NUM_STEPS; step += 1) {
+    const truth = known.map((num) => num + PREVALENCE_PRIOR);
+    for (const j of used) {
+      const joint = prevalence.map((share, k) => share * rates[k][j]), total = sum(joint);
+      joint.forEach((one, k) => { truth[k] += predicted[j] * one / total; });
+    }
+    const total = sum(truth);
+    prevalence = truth.map((one) => one / total);
+  }
+  return prevalence;
 }
 
 /** The 95 % interval of a share: quantiles of mixtures of the distributions of Clopper and Pearson. */
