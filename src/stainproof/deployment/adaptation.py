@@ -12,6 +12,7 @@ from stainproof.data import sources
 from stainproof.data.class_map import map_unknown_classes
 from stainproof.data.dataset import Dataset
 from stainproof.data.images import unchanged
+from stainproof.deployment.embedding import embed_views
 from stainproof.deployment.result import ADAPTATION_FILE, Adaptation
 from stainproof.errors import DataError
 from stainproof.inference.engines import choose_engine
@@ -75,7 +76,7 @@ def adapt(
     extractor = home.classifier.extractor
     choice = choose_head(
         Head(extractor.weight.astype(np.float64), extractor.bias.astype(np.float64)),
-        home.classifier.features(data.images),
+        embed_views(home.classifier, data.images, track),
         labels,
         home.reference,
         home.classifier.temperature,
