@@ -84,17 +84,20 @@ class LabelledViews:
     """int64 (n,)."""
 
 
-def read_views(home: Home, source: str, cache: Path, *, profiled: bool = False) -> LabelledViews:
+def read_views(
+    home: Home, source: str, cache: Path, *, profiled: bool = False, most: int = 10_000
+) -> LabelledViews:
     """Return the features of all views of a source.
 
     Args:
         home: The run.
         source: Labelled cells.
         cache: Folder of the features.
-        profiled: Whether the cells are standardised by a profile measured on all of them.
+        profiled: Whether the cells are standardised by a profile measured on the source.
+        most: Largest number of cells; of more, a random subset is used.
     """
     name = Path(source).name
-    key = f"views {profiled} {home.classifier.weights_sha256} {name}"
+    key = f"views {profiled} {most} {home.classifier.weights_sha256} {name}"
     path = cache / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
     if not path.exists():
         cache.mkdir(parents=True, exist_ok=True)
@@ -103,6 +106,8 @@ def read_views(home: Home, source: str, cache: Path, *, profiled: bool = False) 
         listing = sources.list_source(source)
         standardise = lab.standardise if lab else unchanged
         data = sources.read(listing, home.classifier.preprocessing, standardise=standardise)
+        order = np.random.default_rng(0).permutation(len(data))
+        data = data.subset(np.sort(order[:most]))
         np.savez(
             path,
             features=embed_views(home.classifier, data.images),

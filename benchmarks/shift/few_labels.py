@@ -46,9 +46,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parse(__doc__, arguments, draws=20, picks=5)
     home, cache = options.home, options.cache
     clean = read_set(home, options.clean, cache)
-    old = Head(
-        home.classifier.extractor.weight.astype(float), home.classifier.extractor.bias.astype(float)
-    )
+    old = Head.of(home.classifier)
     lines = []
     labs = [
         read_views(home, source, cache, profiled=profiled)

@@ -85,7 +85,7 @@ def choose_head(
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(reference.labels))
     replayed, measured = np.array_split(order, 2)
-    home = _replay(reference, replayed, rng)
+    home = replay(reference, replayed, rng)
     folds = [_folds(labels, rng) for _ in range(NUM_REPEATS)]
     held_out = reference.home.features[measured], reference.labels[measured]
     names = (NOTHING, TEMPERATURE, *HEADS)
@@ -93,13 +93,13 @@ def choose_head(
     found = [measure(name) for name in track(names, "comparing ways to adapt", len(names))]
     chosen, candidates = _choose(found, labels)
     if chosen.candidate.name in HEADS:
-        home = _replay(reference, order, rng)
+        home = replay(reference, order, rng)
     head = _fit(chosen.candidate.name, old, features, labels, home)
     return Choice(chosen.candidate.name, head, chosen.temperature, chosen.probs, candidates)
 
 
-def _replay(reference: Reference, positions: NDArray[np.int64], rng: np.random.Generator) -> Cells:
-    """Return home cells at these positions and as many distorted ones."""
+def replay(reference: Reference, positions: NDArray[np.int64], rng: np.random.Generator) -> Cells:
+    """Return home cells at up to 400 of these positions and as many distorted ones."""
     positions = positions[:MAX_REPLAYED]
     num = min(len(positions), len(reference.distorted))
     distorted = rng.choice(len(reference.distorted), num, replace=False)

@@ -1,10 +1,14 @@
 """The last linear layer of a network: refit on a few labelled cells of another laboratory."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+
+if TYPE_CHECKING:
+    from stainproof.inference.classifier import Classifier
 
 MAX_STEPS, TOLERANCE = 60, 1e-5
 """Of the optimisation; a smaller tolerance takes twice as long for the same predictions."""
@@ -21,8 +25,14 @@ class Head:
     bias: Floats
     """float64 (classes,)."""
 
+    @classmethod
+    def of(cls, classifier: "Classifier") -> "Head":
+        """Return the last layer of a classifier of one network."""
+        extractor = classifier.extractor
+        return cls(extractor.weight.astype(np.float64), extractor.bias.astype(np.float64))
+
     def logits(self, features: NDArray[np.floating]) -> Floats:
-        """Map features (n, d) to logits float64 (n, classes)."""
+        """Map features (..., d) to logits float64 (..., classes)."""
         return np.asarray(features @ self.weight.T + self.bias)
 
 
