@@ -136,7 +136,7 @@ def main(arguments: list[str] | None = None) -> None:
         "as no gain. Home is `clean`; profile: standardised by a profile of all cells. Up to "
         f"{options.most} cells of each set. One run.\n",
         f"| set | cells | mix | d4 | {' | '.join(METHODS)} | refused |",
-        "|---|" + "---|" * (len(METHODS) + 3),
+        "|---|" + "---|" * (len(METHODS) + 4),
         *lines,
         f"\nGain of the adapted runs on home cells in points, mean over all rows: {at_home}.\n",
         f"\n{made_on()}",
