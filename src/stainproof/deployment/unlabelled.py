@@ -30,9 +30,9 @@ def adapt_unlabelled(
     """Adapt a run to a laboratory with 32 unlabelled cells or more; make a run folder.
 
     The last layer is refitted on the run's own confident predictions, see
-    `self_training.self_train`. It gained 1 to 2 points on average; a few labels gain more (`adapt`). The
-    temperature stays that of the run. What `check` expects of the new run on the same images is too
-    high, because the new run is more confident there.
+    `self_training.self_train`. It gained 1 to 2 points on average; a few labels gain more
+    (`adapt`). The temperature stays that of the run. What `check` expects of the new run on the
+    same images can be too high, because the new run is more confident there.
 
     Args:
         run: The run folder.
