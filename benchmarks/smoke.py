@@ -146,6 +146,7 @@ def cases(folder: Path) -> dict[str, list[str]]:
                         "--power_repeats", "1"],
         "shift.expected_accuracy": [*laboratory, "--labs", other, "--cells", "8", "--mixes", "1"],
         "shift.few_labels": [*laboratory, "--labs", other, "--draws", "1", "--picks", "1"],
+        "shift.label_free": [*laboratory, "--labs", other, "--draws", "1"],
         "shift.ood": [*laboratory, "--labs", other],
         "shift.scale_error": ["--sets", clean, "--most", "8", "--draws", "1"],
         "shift.train_scale_head": ["--data", home, "--out", str(folder), "--steps", "2"],

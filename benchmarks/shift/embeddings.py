@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from stainproof.config.schema import Preprocessing
 from stainproof.corruptions.bloodmnist import CORRUPTIONS, SEVERITIES, SIZE_PX, corrupt
 from stainproof.data import sources
-from stainproof.data.images import Images, to_square
-from stainproof.deployment.embedding import Embedding, embed
+from stainproof.data.images import Images, to_square, unchanged
+from stainproof.deployment.embedding import Embedding, embed, embed_views
 from stainproof.deployment.home import Home, open_home
 from stainproof.deployment.properties import measure_properties
+from stainproof.reports.lab_profile import write_profile
 
 CELLS_A_CORRUPTION = 150
 Read = tuple[Images, NDArray[np.int64]]
@@ -70,6 +71,51 @@ def read_set(home: Home, source: str, cache: Path) -> LabelledSet:
         return data.images, data.labels_in(home.classifier.classes)
 
     return keep_set(home, cache, Path(source).name, read)
+
+
+@dataclass(frozen=True)
+class LabelledViews:
+    """One set of labelled cells in 8 views each."""
+
+    name: str
+    features: NDArray[np.float32]
+    """float32 (8, n, d), the cells as they are first."""
+    labels: NDArray[np.int64]
+    """int64 (n,)."""
+
+
+def read_views(
+    home: Home, source: str, cache: Path, *, profiled: bool = False, most: int = 10_000
+) -> LabelledViews:
+    """Return the features of all views of a source.
+
+    Args:
+        home: The run.
+        source: Labelled cells.
+        cache: Folder of the features.
+        profiled: Whether the cells are standardised by a profile measured on the source.
+        most: Largest number of cells; of more, a random subset is used.
+    """
+    name = Path(source).name
+    key = f"views {profiled} {most} {home.classifier.weights_sha256} {name}"
+    path = cache / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
+    if not path.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        lab_file = cache / f"{name}.json"
+        lab = write_profile(home.classifier, source, lab_file) if profiled else None
+        listing = sources.list_source(source)
+        standardise = lab.standardise if lab else unchanged
+        data = sources.read(listing, home.classifier.preprocessing, standardise=standardise)
+        order = np.random.default_rng(0).permutation(len(data))
+        data = data.subset(np.sort(order[:most]))
+        np.savez(
+            path,
+            features=embed_views(home.classifier, data.images),
+            labels=data.labels_in(home.classifier.classes),
+        )
+    with np.load(path) as kept:
+        suffix = ", profile" if profiled else ""
+        return LabelledViews(f"{name}{suffix}", kept["features"], kept["labels"])
 
 
 def read_corrupted(home: Home, source: str, cache: Path, num: int) -> Iterator[LabelledSet]:

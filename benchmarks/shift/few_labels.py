@@ -1,4 +1,4 @@
-"""Accuracy and calibration after adapting with a few labels, drawn at random or picked.
+"""Accuracy and calibration after adapting with a few labels, with and without a profile.
 
 python -m benchmarks.shift.few_labels RUN --clean CLEAN --labs OTHER_LAB LISC --cache FOLDER
 """
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from benchmarks.common.page import made_on, write_section
-from benchmarks.shift.embeddings import LabelledSet, parse, read_set
+from benchmarks.shift.embeddings import LabelledSet, LabelledViews, parse, read_set, read_views
 from stainproof.calibration.error import expected_calibration_error
 from stainproof.calibration.scaling import scale
 from stainproof.deployment.choice import choose_head
@@ -33,6 +33,8 @@ class Adapted:
 
     before: float
     balanced_accuracy: float
+    of_views: float
+    """Balanced accuracy of the mean over the 8 views, as with `--tta d4`."""
     calibration_error: float
     calibration_error_before: float
     home: float
@@ -44,12 +46,14 @@ def main(arguments: list[str] | None = None) -> None:
     options = parse(__doc__, arguments, draws=20, picks=5)
     home, cache = options.home, options.cache
     clean = read_set(home, options.clean, cache)
-    old = Head(
-        home.classifier.extractor.weight.astype(float), home.classifier.extractor.bias.astype(float)
-    )
+    old = Head.of(home.classifier)
     lines = []
-    for source in options.labs:
-        one = read_set(home, source, cache)
+    labs = [
+        read_views(home, source, cache, profiled=profiled)
+        for source in options.labs
+        for profiled in (False, True)
+    ]
+    for one in labs:
         for num in NUM_LABELS:
             if num > len(one.labels) // 2 + 10:
                 continue
@@ -65,25 +69,26 @@ def main(arguments: list[str] | None = None) -> None:
     write_section("Adapting with a few labels", "\n".join([
         "Balanced accuracy and expected calibration error on the cells that were not labelled, "
         "mean over draws, standard deviation in brackets; before: the run as it is, on the same "
-        "cells. Worst: largest loss of balanced accuracy of one draw against before. Home: "
-        "balanced "
+        "cells. With d4: of the adapted run with `--tta d4`. Worst: largest loss of balanced "
+        "accuracy of one draw against before, without d4. Profile: the cells are standardised by a "
+        "profile measured on all of them without labels, also before. Home: balanced "
         f"accuracy of the adapted run on other home cells, {100 * before:.1f} % before. Picked: "
         f"chosen by `pick` among a random {100 * POOL_SHARE:.0f} % of the cells. One run, one seed "
         "of training.\n",
-        "| laboratory | labels | way | draws | before | after | worst | calibration error before | "
-        "after | home | unchanged |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "| laboratory | labels | way | draws | before | after | with d4 | worst | "
+        "calibration error before | after | home | unchanged |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
         *lines,
         f"\n{made_on()}",
     ]))  # fmt: skip
 
 
-def _chosen(home: Home, one: LabelledSet, num: int, way: str, seed: int) -> NDArray[np.int64]:
+def _chosen(home: Home, one: LabelledViews, num: int, way: str, seed: int) -> NDArray[np.int64]:
     order = np.random.default_rng(seed).permutation(len(one.labels))
     if way != PICKED:
         return order[:num]
     pool = order[: int(POOL_SHARE * len(order))]
-    features = one.embedding.features[pool]
+    features = one.features[0, pool]
     probs = softmax(home.classifier.extractor.logits(features), axis=1)
     return pool[choose_cells(features, probs, num, seed)]
 
@@ -91,18 +96,19 @@ def _chosen(home: Home, one: LabelledSet, num: int, way: str, seed: int) -> NDAr
 def adapted(
     home: Home,
     old: Head,
-    one: LabelledSet,
+    one: LabelledViews,
     chosen: NDArray[np.int64],
     clean: LabelledSet,
     seed: int,
 ) -> Adapted:
     """Adapt with these labels; measure on the other cells and at home."""
     rest = np.setdiff1d(np.arange(len(one.labels)), chosen)
-    features, labels = one.embedding.features, one.labels
+    features, labels = one.features, one.labels
     choice = choose_head(
-        old, features[chosen], labels[chosen], home.reference, home.classifier.temperature, seed
+        old, features[:, chosen], labels[chosen], home.reference, home.classifier.temperature, seed
     )
-    before, after = (head.logits(features[rest]) for head in (old, choice.head))
+    before, after = (head.logits(features[0, rest]) for head in (old, choice.head))
+    of_views = softmax(choice.head.logits(features[:, rest]), axis=2).mean(axis=0)
     errors = [
         expected_calibration_error(labels[rest], scale(softmax(logits, axis=1), temperature))
         for logits, temperature in (
@@ -113,6 +119,7 @@ def adapted(
     return Adapted(
         before=balanced_accuracy_of(labels[rest], before),
         balanced_accuracy=balanced_accuracy_of(labels[rest], after),
+        of_views=balanced_accuracy_of(labels[rest], of_views),
         calibration_error=errors[1],
         calibration_error_before=errors[0],
         home=balanced_accuracy_of(clean.labels, choice.head.logits(clean.embedding.features)),
@@ -127,7 +134,8 @@ def _line(name: str, num: int, way: str, found: list[Adapted]) -> str:
     unchanged = sum(one.name == NOTHING for one in found)
     return (
         f"| {name} | {num} | {way} | {len(found)} | {100 * mean(o.before for o in found):.1f} % | "
-        f"**{100 * mean(after):.1f}**{spread} % | {100 * worst:+.1f} | "
+        f"**{100 * mean(after):.1f}**{spread} % | {100 * mean(o.of_views for o in found):.1f} % | "
+        f"{100 * worst:+.1f} | "
         f"{mean(o.calibration_error_before for o in found):.3f} | "
         f"{mean(o.calibration_error for o in found):.3f} | "
         f"{100 * mean(o.home for o in found):.1f} % | {unchanged} |"

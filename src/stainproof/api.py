@@ -18,7 +18,8 @@
     profile    unlabelled images of a laboratory -> lab.json, which standardises its images
     check      run folder + unlabelled images -> accuracy to expect
     pick       run folder + unlabelled images -> cells to label
-    adapt      run folder + a few labelled cells -> run folder for that laboratory
+    adapt      run folder + a few labelled cells -> run folder for that laboratory;
+               adapt_unlabelled: + unlabelled images
 
     predict    run folder + images -> table;   predict_fields: of the cells in photographs
     count      run folder + images -> differential count
@@ -49,6 +50,7 @@ from stainproof.data.preparation import read_and_split
 from stainproof.data.splits import TRAIN, VAL, check_split
 from stainproof.deployment.adaptation import adapt
 from stainproof.deployment.picking import pick
+from stainproof.deployment.unlabelled import adapt_unlabelled
 from stainproof.errors import DataError
 from stainproof.evaluation.calibrating import calibrate
 from stainproof.evaluation.corrupting import corrupt, evaluate_corruptions
@@ -83,6 +85,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Classifier",
     "adapt",
+    "adapt_unlabelled",
     "audit",
     "average",
     "calibrate",

@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +111,41 @@ def test_a_run_that_is_right_already_is_left_as_it_is(
     images, _ = make_cells(num_a_class=3, size_px=32, seed=1)
     old, new = (Classifier.load(one).predict_proba(images) for one in (run, tmp_path / "same"))
     assert np.abs(old - new).max() < 1e-6
+
+
+def test_a_run_is_adapted_without_labels(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    cells = write_cells(tmp_path / "new", num_a_class=20, seed=7)
+    adapted = tmp_path / "adapted"
+    adapt = partial(run_command, monkeypatch, capfd, "adapt", run)
+    done = adapt(cells, "--unlabelled", "--out", adapted)
+    assert done.code == 0, done.err
+    assert "60 of" in done.out
+    assert all(check.outcome != "failed" for check in api.verify(adapted))
+    assert "without labels" in RunFolder(adapted).read_card().adapted
+    before, after = (api.evaluate(one, cells, tmp_path / one.name) for one in (run, adapted))
+    assert after.accuracy.value > before.accuracy.value - 0.05
+    temperatures = [Classifier.load(one).temperature for one in (run, adapted)]
+    assert temperatures[0] == pytest.approx(temperatures[1])
+
+
+def test_adapting_without_labels_is_refused_in_one_line(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    few = write_cells(tmp_path / "few", num_a_class=2)
+    out = tmp_path / "adapted"
+    adapt = partial(run_command, monkeypatch, capfd, "adapt", run)
+    refusals = {
+        "32 images or more, got 6": (few,),
+        "--map is not allowed with --unlabelled": (few, "--map", "haematology"),
+    }
+    for words, arguments in refusals.items():
+        done = adapt(*arguments, "--unlabelled", "--out", out)
+        assert done.code == 2
+        assert words in done.err
+        assert len(done.err.strip().splitlines()) == 1
+        assert not out.exists()
 
 
 def test_picked_cells_are_a_manifest_to_fill_in(run: Path, turned: Path, tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_a_refitted_head_learns_the_new_laboratory_and_keeps_the_old(reference: 
     features, labels = draw(24, 3, moved())
     test, test_labels = draw(300, 4, moved())
     home, home_labels = draw(300, 5)
-    choice = choose_head(OLD, features, labels, reference, temperature=1.0)
+    choice = choose_head(OLD, features[None], labels, reference, temperature=1.0)
     assert choice.name.startswith("head")
     assert balanced_accuracy_of(test_labels, OLD.logits(test)) < 0.75
     assert balanced_accuracy_of(test_labels, choice.head.logits(test)) > 0.9
@@ -60,7 +60,7 @@ def test_a_refitted_head_learns_the_new_laboratory_and_keeps_the_old(reference: 
 def test_random_labels_do_not_change_the_head(reference: Reference) -> None:
     features, labels = draw(24, 6)
     shuffled = np.random.default_rng(0).permutation(labels)
-    choice = choose_head(OLD, features, shuffled, reference, temperature=1.0)
+    choice = choose_head(OLD, features[None], shuffled, reference, temperature=1.0)
     home, home_labels = draw(300, 5)
     before = balanced_accuracy_of(home_labels, OLD.logits(home))
     assert balanced_accuracy_of(home_labels, choice.head.logits(home)) > before - 0.05
@@ -68,14 +68,16 @@ def test_random_labels_do_not_change_the_head(reference: Reference) -> None:
 
 def test_the_choice_is_the_same_again(reference: Reference) -> None:
     features, labels = draw(16, 7, moved())
-    first, again = (choose_head(OLD, features, labels, reference, 1.0, seed=3) for _ in range(2))
+    first, again = (
+        choose_head(OLD, features[None], labels, reference, 1.0, seed=3) for _ in range(2)
+    )
     assert first.candidates == again.candidates
     assert np.array_equal(first.head.weight, again.head.weight)
 
 
 def test_the_first_candidate_is_the_run_as_it_is(reference: Reference) -> None:
     features, labels = draw(16, 8)
-    choice = choose_head(OLD, features, labels, reference, 1.0)
+    choice = choose_head(OLD, features[None], labels, reference, 1.0)
     assert choice.candidates[0].name == NOTHING
     expected = balanced_accuracy_of(labels, OLD.logits(features))
     assert choice.candidates[0].balanced_accuracy == pytest.approx(expected)
@@ -83,7 +85,7 @@ def test_the_first_candidate_is_the_run_as_it_is(reference: Reference) -> None:
 
 def test_one_cell_of_each_class_can_be_adapted_to(reference: Reference) -> None:
     features, labels = draw(8, 9)
-    choice = choose_head(OLD, features[:3], labels[:3], reference, 1.0)
+    choice = choose_head(OLD, features[None, :3], labels[:3], reference, 1.0)
     assert np.isfinite(choice.head.weight).all()
 
 
@@ -93,6 +95,24 @@ def test_a_strong_pull_keeps_the_old_head() -> None:
     kept, free = (fit_head(OLD, new, home, strength) for strength in (1e4, 1e-4))
     assert np.abs(kept.weight - OLD.weight).max() < 1e-2
     assert np.abs(free.weight - OLD.weight).max() > 0.1
+
+
+def test_the_views_of_a_cell_share_its_weight() -> None:
+    features, labels = draw(6, 15)
+    once = Cells.balanced(features, labels)
+    thrice = Cells.of_views(np.stack([features] * 3), labels, once.weights)
+    home = Cells.balanced(*draw(60, 16))
+    one, other = (fit_head(OLD, cells, home, 0.1) for cells in (once, thrice))
+    assert thrice.weights.sum() == pytest.approx(once.weights.sum())
+    assert np.abs(one.weight - other.weight).max() < 1e-2
+
+
+def test_the_choice_is_measured_on_all_views(reference: Reference) -> None:
+    features, labels = draw(16, 8)
+    opposite = np.stack([features, features[::-1]])
+    choice = choose_head(OLD, opposite, labels, reference, 1.0)
+    each = [balanced_accuracy_of(labels, OLD.logits(view)) for view in opposite]
+    assert choice.candidates[0].balanced_accuracy == pytest.approx(np.mean(each))
 
 
 def test_the_gradient_leads_to_a_lower_loss() -> None:

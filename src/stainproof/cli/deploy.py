@@ -8,7 +8,14 @@ import typer
 from stainproof.cli import console
 from stainproof.cli.app import app
 from stainproof.cli.bars import progress
-from stainproof.cli.options import Images, LabFile, Run, Seed, with_source_options
+from stainproof.cli.options import (
+    Images,
+    LabFile,
+    Run,
+    Seed,
+    check_no_source_options,
+    with_source_options,
+)
 from stainproof.cli.terminal import complain, echo
 
 if TYPE_CHECKING:
@@ -73,12 +80,29 @@ def pick(
     echo(f"{len(picked)} cells in {out}; fill in its column label for stainproof adapt")
 
 
-@app.command(epilog="Example:\n\nstainproof adapt runs/first labelled.csv --out runs/new-lab")
+@app.command(
+    epilog="Examples:\n\nstainproof adapt runs/first labelled.csv --out runs/new-lab\n\n"
+    "stainproof adapt runs/first new_lab/ --unlabelled --out runs/new-lab"
+)
 @with_source_options
 def adapt(
     run: Run,
-    data: Annotated[str, typer.Argument(metavar="LABELLED", help="8 labelled cells or more.")],
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="LABELLED",
+            help="8 labelled cells or more; with --unlabelled 32 images or more without labels.",
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Run folder to make.")],
+    unlabelled: Annotated[
+        bool,
+        typer.Option(
+            "--unlabelled",
+            help="Refit on the run's own confident predictions: a file, folder, glob or .npz "
+            "without labels.",
+        ),
+    ] = False,
     lab: LabFile = None,
     reference: Reference = None,
     seed: Seed = 0,
@@ -88,6 +112,22 @@ def adapt(
     """Adapt a run to another laboratory with a few labelled cells; exit code 1 if nothing helps."""
     from stainproof import api
 
+    if unlabelled:
+        check_no_source_options(options, "--unlabelled")
+        with progress() as bars:
+            found = api.adapt_unlabelled(
+                run,
+                [data],
+                out,
+                lab=lab,
+                reference=reference,
+                seed=seed,
+                track=bars.track,
+                say=bars.announce,
+            )
+        for name, value in (found.describe() | {"run folder": str(out)}).items():
+            echo(f"{name}: {value}")
+        return
     with progress() as bars:
         made = api.adapt(
             run,

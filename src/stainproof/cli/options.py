@@ -12,7 +12,7 @@ import typer
 from stainproof.config.names import EngineChoice, FilterName, TtaMode
 
 if TYPE_CHECKING:
-    from stainproof.config.schema import InferenceConfig
+    from stainproof.config.schema import InferenceConfig, SourceConfig
 
 Data = Annotated[
     str,
@@ -182,6 +182,21 @@ _DEFAULTS: dict[str, Any] = dict.fromkeys(SOURCE_OPTIONS, "") | {
     "bits": 0,
     "skip_unreadable": False,
 }
+
+
+def check_no_source_options(options: "SourceConfig", option: str) -> None:
+    """Refuse options of how labelled data is read beside one that reads images without labels.
+
+    Raises:
+        ConfigError: One was given.
+    """
+    from stainproof.data.sources import AS_GUESSED
+    from stainproof.errors import ConfigError
+
+    given = [name for name in SOURCE_OPTIONS if getattr(options, name) != getattr(AS_GUESSED, name)]
+    if given:
+        name = "map" if given[0] == "class_map" else given[0].replace("_", "-")
+        raise ConfigError(f"--{name} is not allowed with {option}: the images have no labels")
 
 
 def check_field_options(

@@ -12,16 +12,13 @@ from stainproof.data import sources
 from stainproof.data.class_map import map_unknown_classes
 from stainproof.data.dataset import Dataset
 from stainproof.data.images import unchanged
-from stainproof.deployment.result import ADAPTATION_FILE, Adaptation
+from stainproof.deployment.result import Adaptation
 from stainproof.errors import DataError
-from stainproof.inference.engines import choose_engine
 from stainproof.progress import Say, Track, silent, silent_say
-from stainproof.runs.card import Card
 from stainproof.runs.folder import RunFolder
 from stainproof.shift.lab import Lab, read_lab
 
 if TYPE_CHECKING:
-    from stainproof.deployment.choice import Choice
     from stainproof.deployment.home import Home
 
 MIN_LABELLED = 8
@@ -63,7 +60,9 @@ def adapt(
             know.
         ConfigError: `out` contains a run.
     """
+    from stainproof.deployment.adapted_run import write_adapted_run
     from stainproof.deployment.choice import choose_head
+    from stainproof.deployment.embedding import embed_views
     from stainproof.deployment.heads import Head
     from stainproof.deployment.home import open_home
 
@@ -72,10 +71,9 @@ def adapt(
     home = open_home(run, reference, track=track, say=say)
     data = _read_labelled(home, labelled, options, profile, track)
     labels = data.labels_in(home.classifier.classes)
-    extractor = home.classifier.extractor
     choice = choose_head(
-        Head(extractor.weight.astype(np.float64), extractor.bias.astype(np.float64)),
-        home.classifier.features(data.images),
+        Head.of(home.classifier),
+        embed_views(home.classifier, data.images, track),
         labels,
         home.reference,
         home.classifier.temperature,
@@ -97,7 +95,9 @@ def adapt(
         provenance=provenance.collect(),
     )
     with files.new_folder(made.path) as folder:
-        _write_run(RunFolder(folder), home, choice, adaptation)
+        head = choice.head if adaptation.is_changed else None
+        how = f"with {len(data)} labels of {data.source}: {choice.name}"
+        write_adapted_run(RunFolder(folder), home, head, adaptation, how)
         if adaptation.is_changed:
             calibration = make_calibration(
                 labels, choice.probs, choice.temperature, data.source, data.notes
@@ -123,41 +123,3 @@ def _read_labelled(
         standardise=lab.standardise if lab else unchanged,
         track=track,
     )
-
-
-def _write_run(made: RunFolder, home: "Home", choice: "Choice", adaptation: Adaptation) -> None:
-    """Write the adapted run: weights, ONNX model, reference, card, record."""
-    from stainproof.inference.export import to_onnx
-    from stainproof.inference.onnx_metadata import add_metadata
-    from stainproof.models.weights import load_network, replace_last_layer
-
-    before = home.classifier.members[0].card
-    network = load_network(home.run, before)
-    if adaptation.is_changed:
-        replace_last_layer(network, choice.head.weight, choice.head.bias)
-    made.copy_training_record(home.run)
-    if not adaptation.is_changed:
-        made.copy_files(home.run, home.run.calibration)
-    made.write_weights(made.best, network.state_dict())
-    weights_sha256 = files.sha256_of(made.best)
-    made.write_reference(home.reference.of_weights(weights_sha256).to_bytes())
-    adaptation.write(made.path / ADAPTATION_FILE)
-    model = to_onnx(network, before.preprocessing)
-    model = add_metadata(model, before.classes, before.preprocessing)
-    num = len(adaptation.names)
-    card = before.model_copy(
-        update={
-            "weights_sha256": weights_sha256,
-            "onnx_sha256": made.write_model(made.onnx, model),
-            "int8_sha256": "",
-            "calibration_sha256": "" if adaptation.is_changed else before.calibration_sha256,
-            "adapted": f"from weights {before.weights_sha256[:12]} with {num} labels of "
-            f"{adaptation.source}: {choice.name}",
-            "provenance": adaptation.provenance,
-        }
-    )
-    made.write_card(_with_engine(made, card))
-
-
-def _with_engine(made: RunFolder, card: Card) -> Card:
-    return card.model_copy(update={"engine": choose_engine(made, card)})

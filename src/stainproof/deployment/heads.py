@@ -1,12 +1,17 @@
 """The last linear layer of a network: refit on a few labelled cells of another laboratory."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-MAX_STEPS = 60
+if TYPE_CHECKING:
+    from stainproof.inference.classifier import Classifier
+
+MAX_STEPS, TOLERANCE = 60, 1e-5
+"""Of the optimisation; a smaller tolerance takes twice as long for the same predictions."""
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
@@ -20,8 +25,14 @@ class Head:
     bias: Floats
     """float64 (classes,)."""
 
+    @classmethod
+    def of(cls, classifier: "Classifier") -> "Head":
+        """Return the last layer of a classifier of one network."""
+        extractor = classifier.extractor
+        return cls(extractor.weight.astype(np.float64), extractor.bias.astype(np.float64))
+
     def logits(self, features: NDArray[np.floating]) -> Floats:
-        """Map features (n, d) to logits float64 (n, classes)."""
+        """Map features (..., d) to logits float64 (..., classes)."""
         return np.asarray(features @ self.weight.T + self.bias)
 
 
@@ -37,9 +48,15 @@ class Cells:
     """float64 (n,)."""
 
     @classmethod
-    def balanced(cls, features: NDArray[np.float32], labels: Labels, total: float = 1.0) -> "Cells":
-        """Weight cells so that every class present has the same weight, and all have `total`."""
-        return cls(features, labels, total * balanced_weights(labels))
+    def balanced(cls, features: NDArray[np.float32], labels: Labels) -> "Cells":
+        """Weight cells so that every class present has the same weight, in sum 1."""
+        return cls(features, labels, balanced_weights(labels))
+
+    @classmethod
+    def of_views(cls, features: NDArray[np.float32], labels: Labels, weights: Floats) -> "Cells":
+        """Take features (views, n, d) of n cells; the views of a cell share its weight."""
+        num = len(features)
+        return cls(np.concatenate(features), np.tile(labels, num), np.tile(weights / num, num))
 
 
 def balanced_weights(labels: Labels) -> Floats:
@@ -85,7 +102,11 @@ def fit_head(old: Head, new: Cells, home: Cells, strength: float) -> Head:
         return float(value + strength * (away**2).sum()), slope.astype(np.float64).ravel()
 
     found = minimize(
-        loss, start.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": MAX_STEPS}
+        loss,
+        start.ravel(),
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": MAX_STEPS, "ftol": TOLERANCE},
     )
     fitted = found.x.reshape(start.shape)
     weight = fitted[:, :-1] / deviation

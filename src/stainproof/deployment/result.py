@@ -1,4 +1,4 @@
-"""Results: `check.json` of a check and `adaptation.json` of an adaptation."""
+"""Results: `check.json` of a check and `adaptation.json` of an adapted run."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -178,3 +178,38 @@ class Adaptation(Described):
             values = (100 * getattr(one, name) for one in (before, after))
             facts[name.replace("_", " ")] = "{:.1f} % before, {:.1f} % after".format(*values)
         return facts
+
+
+class UnlabelledAdaptation(Described):
+    """How a run was adapted without labels: `adaptation.json`."""
+
+    schema_version: int = Field(SCHEMA_VERSION, ge=SCHEMA_VERSION, le=SCHEMA_VERSION)
+    from_weights_sha256: str
+    """Hash of the weights of the run that was adapted."""
+    images: tuple[str, ...]
+    """Paths and globs, as given."""
+    num_images: int
+    num_left_out: int
+    """Readable images beyond the largest number; a random subset was drawn."""
+    num_unreadable: int
+    used_counts: dict[str, int]
+    """Predicted class -> number of cells that the last layer was refitted on."""
+    num_changed: int
+    """Images that the adapted run assigns to another class."""
+    home_balanced_accuracy_before: float
+    home_balanced_accuracy: float
+    """Of home cells that it was not fitted on."""
+    lab: str
+    """What the laboratory profile changed; empty without one."""
+    seed: int
+    provenance: Provenance
+
+    def describe(self) -> dict[str, str]:
+        """Return numbers of images and the accuracy at home as text."""
+        before, after = self.home_balanced_accuracy_before, self.home_balanced_accuracy
+        return {
+            "images": f"{self.num_images} of {', '.join(self.images)}",
+            "refitted on": f"{sum(self.used_counts.values())} confident predictions",
+            "assigned to another class": f"{self.num_changed}",
+            "home balanced accuracy": f"{100 * before:.1f} % before, {100 * after:.1f} % after",
+        }
