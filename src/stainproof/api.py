@@ -18,8 +18,7 @@
     profile    unlabelled images of a laboratory -> lab.json, which standardises its images
     check      run folder + unlabelled images -> accuracy to expect
     pick       run folder + unlabelled images -> cells to label
-    adapt      run folder + a few labelled cells -> run folder for that laboratory;
-               adapt_unlabelled: + unlabelled images
+    adapt      run folder + a few labelled cells -> run folder;   adapt_unlabelled: without labels
 
     predict    run folder + images -> table;   predict_fields: of the cells in photographs
     count      run folder + images -> differential count
@@ -27,9 +26,8 @@
 A source is labelled images: class folders, a manifest, an npz file or the name of a public data set
 (`data.sources`). A run folder is what one training leaves (`runs.folder`). Every stage reads what
 an earlier one wrote and writes its results atomically. This file has training; the other stages are
-imported from their rooms. The command line (`cli/`) is a thin layer over these functions; searches,
-contests and the server are built on top of them. Slow modules (torch, scikit-learn, matplotlib) are
-imported inside functions.
+imported from their rooms. The command line (`cli/`), searches, contests and the server call these
+functions. Slow modules (torch, scikit-learn, matplotlib) are imported inside functions.
 """
 
 import shutil
