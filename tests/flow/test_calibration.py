@@ -82,6 +82,12 @@ def test_calibrating_on_another_laboratory_changes_the_run(
     assert {check.outcome for check in api.verify(copy)} == {"ok"}
 
 
+def test_calibrating_twice_on_the_same_images_gives_the_same(copy: Path, other: Path) -> None:
+    once = api.calibrate(copy, other)
+    twice = api.calibrate(copy, other)
+    assert twice.model_dump(exclude={"provenance"}) == once.model_dump(exclude={"provenance"})
+
+
 def test_training_images_are_left_out_and_counted(copy: Path, cells: Path) -> None:
     said: list[str] = []
 

@@ -29,6 +29,8 @@ class Calibration(Described):
     num_images: int = Field(ge=1)
     temperature: float = Field(ge=MIN_TEMPERATURE, le=MAX_TEMPERATURE)
     """By which logits are divided, see `scaling.scale`."""
+    prior_temperature: float | None = None
+    """Temperature before the fit, to which few images keep close; None: fitted after training."""
     error_before: Share
     """Expected calibration error on these images without calibration."""
     error_after: Share
@@ -55,6 +57,7 @@ def make_calibration(
     temperature: float,
     source: str,
     notes: tuple[str, ...] = (),
+    prior_temperature: float | None = None,
 ) -> Calibration:
     """Return the calibration that a temperature gives on labelled images.
 
@@ -64,6 +67,7 @@ def make_calibration(
         temperature: See `scaling.fit_temperature`.
         source: Name of the images.
         notes: What was left out or changed.
+        prior_temperature: See `Calibration`.
     """
     calibrated = scale(probs, temperature)
     is_right = calibrated.argmax(axis=1) == labels
@@ -72,6 +76,7 @@ def make_calibration(
         source=source,
         num_images=len(labels),
         temperature=temperature,
+        prior_temperature=prior_temperature,
         error_before=expected_calibration_error(labels, probs),
         error_after=expected_calibration_error(labels, calibrated),
         right=tuple(np.sort(confidence[is_right]).tolist()),

@@ -11,6 +11,7 @@ from stainproof.calibration.record import (
     MAX_IMAGES,
     Calibration,
     make_calibration,
+    read_calibration,
     write_calibration,
 )
 from stainproof.calibration.scaling import fit_temperature, scale
@@ -24,7 +25,7 @@ from stainproof.errors import DataError
 from stainproof.evaluation.training_copies import find_training_copies
 from stainproof.inference.classifier import Classifier
 from stainproof.progress import Say, Track, silent, silent_say
-from stainproof.runs.ensemble import refuse_ensemble
+from stainproof.runs.ensemble import is_ensemble, refuse_ensemble
 from stainproof.runs.folder import HOME_SOURCES, RunFolder
 from stainproof.runs.shipped import find_run, refuse_shipped
 from stainproof.shift.lab import Lab
@@ -72,7 +73,8 @@ def calibrate(
     folder.check_exists()
     refuse_shipped(folder.path, "stainproof adapt makes a run of it")
     folder.check_not_in_training()
-    classifier = Classifier.load(folder.path, engine, lab=lab)
+    of_ensemble = is_ensemble(folder.path)  # whose members stay calibrated
+    classifier = Classifier.load(folder.path, engine, lab=lab, calibrated=of_ensemble)
     if validation:
         calibration = _on_validation_split(folder, classifier, source, track)
     else:
@@ -87,19 +89,28 @@ def calibrate(
             data = replace(data, notes=(*data.notes, note))
         for line in data.notes:
             say(line)
-        calibration = fit_calibration(classifier, data, track)
+        earlier = read_calibration(folder)
+        prior = (earlier.prior_temperature or earlier.temperature) if earlier else None
+        calibration = fit_calibration(classifier, data, track, prior)
     with folder.training_lock():
         write_calibration(folder, calibration)
     return calibration
 
 
-def fit_calibration(classifier: Classifier, data: Dataset, track: Track = silent) -> Calibration:
+def fit_calibration(
+    classifier: Classifier,
+    data: Dataset,
+    track: Track = silent,
+    prior_temperature: float | None = None,
+) -> Calibration:
     """Fit the calibration of a classifier on labelled images.
 
     Args:
-        classifier: The classifier; its present temperature is the centre of the prior.
+        classifier: The classifier.
         data: Labelled images that it was not trained on.
         track: Shows progress.
+        prior_temperature: The centre of the prior; by default the classifier's present temperature.
+            A fit that is repeated gives the same temperature if it gets the prior of the first one.
 
     Raises:
         DataError: There are fewer than 8 images, or a class that the model does not know.
@@ -107,8 +118,9 @@ def fit_calibration(classifier: Classifier, data: Dataset, track: Track = silent
     _check_number(data)
     labels = data.labels_in(classifier.classes)
     probs = _uncalibrated(classifier, data, track)
-    temperature = fit_temperature([(labels, probs)], classifier.temperature)
-    return make_calibration(labels, probs, temperature, data.source, data.notes)
+    prior = classifier.temperature if prior_temperature is None else prior_temperature
+    temperature = fit_temperature([(labels, probs)], prior)
+    return make_calibration(labels, probs, temperature, data.source, data.notes, prior)
 
 
 def fit_home_calibration(
