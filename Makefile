@@ -152,7 +152,7 @@ endif
 
 # Faults and attacks on everything that reads or writes, about an hour: docs/reliability.md.
 campaign: $(READY) $(RAY)
-	$(RUN).reliability.kills --kills 306
+	$(RUN).reliability.kills --kills 330
 	$(RUN).reliability.hostile_files --files 6600
 	$(RUN).reliability.conditions
 	$(RUN).serve.hostile_files stainproof-light
