@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from stainproof.config.schema import Preprocessing
 from stainproof.corruptions.bloodmnist import CORRUPTIONS, SEVERITIES, SIZE_PX, corrupt
 from stainproof.data import sources
-from stainproof.data.images import Images, to_square, unchanged
+from stainproof.data.images import Images, to_square
 from stainproof.deployment.embedding import Embedding, embed, embed_views
 from stainproof.deployment.home import Home, open_home
 from stainproof.deployment.properties import measure_properties
 from stainproof.reports.lab_profile import write_profile
+from stainproof.shift.lab import standardiser
 
 CELLS_A_CORRUPTION = 150
 Read = tuple[Images, NDArray[np.int64]]
@@ -104,8 +105,7 @@ def read_views(
         lab_file = cache / f"{name}.json"
         lab = write_profile(home.classifier, source, lab_file) if profiled else None
         listing = sources.list_source(source)
-        standardise = lab.standardise if lab else unchanged
-        data = sources.read(listing, home.classifier.preprocessing, standardise=standardise)
+        data = sources.read(listing, home.classifier.preprocessing, standardise=standardiser(lab))
         order = np.random.default_rng(0).permutation(len(data))
         data = data.subset(np.sort(order[:most]))
         np.savez(

@@ -5,7 +5,8 @@ python -m benchmarks.shift.scale_error --sets clean other_lab lisc --fields bccd
 
 import argparse
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,8 @@ from stainproof.shift.lab import Lab
 from stainproof.shift.rulers import combine, read_rulers
 from stainproof.shift.scale_head import measure_magnifications
 
+Values = dict[str, NDArray[np.float64]]
+"""Ruler -> its value for each image."""
 ZOOMS = (0.5, 0.63, 0.8, 1.0, 1.26, 1.59, 2.0, 2.2)
 FIELD_ZOOMS = (0.55, 0.63, 0.8, 1.0, 1.26, 1.59, 2.0, 2.2)
 FIELD_SIDE_PX = 260
@@ -51,13 +54,13 @@ def cut(field: Images, x: int, y: int, side: int) -> Images:
     return field[top : top + side, left : left + side]
 
 
-def measure(images: Sequence[Images]) -> dict[str, NDArray[np.float64]]:
+def measure(images: Sequence[Images]) -> Values:
     """Return the log magnification of each image by each ruler, in arbitrary units."""
     red = np.concatenate([red_cell_diameter(rgb) for rgb in images])
     return {"scale head": measure_magnifications(np.stack(list(images))), "red cells": np.log(red)}
 
 
-def at_zooms(one: LabelledSet) -> dict[float, dict[str, NDArray[np.float64]]]:
+def at_zooms(one: LabelledSet) -> dict[float, Values]:
     """Measure a set at every zoom; below 1 the images get a reflected border."""
     found = {}
     for zoom in ZOOMS:
@@ -67,47 +70,48 @@ def at_zooms(one: LabelledSet) -> dict[float, dict[str, NDArray[np.float64]]]:
 
 
 def errors(
-    measured: dict[float, dict[str, NDArray[np.float64]]],
+    measured: dict[float, Values],
     labels: NDArray[np.int64],
     ruler: str,
     num: int,
     mix: str,
     draws: int,
 ) -> tuple[float, float]:
-    """Return the median relative error of the zoom in percent, and the share that is measured."""
-    rng = np.random.default_rng(num)
-    usual = np.nanmedian(measured[1.0][ruler])
-    found = []
-    for zoom, values in measured.items():
-        for _ in range(draws):
-            some = values[ruler][draw(labels, num, mix, rng)]
-            if np.isnan(some).mean() <= 0.5:
-                found.append(abs(np.exp(np.nanmedian(some) - usual) / zoom - 1))
-    return 100 * float(np.median(found)) if found else np.nan, len(found) / draws / len(measured)
+    """Return the median relative error of the zoom in percent, and the share that is measured.
 
-
-def profile_errors(
-    measured: dict[float, dict[str, NDArray[np.float64]]],
-    labels: NDArray[np.int64],
-    num: int,
-    mix: str,
-    draws: int,
-) -> tuple[float, float]:
-    """Return as `errors` what a profile measures: both rulers together, where it trusts them."""
+    `BOTH` is what a profile measures: both rulers together, where it trusts them.
+    """
     rng = np.random.default_rng(num)
-    home = appear(measured[1.0])
+    home = measured[1.0]
+    find: Callable[[Values], float | None]
+    if ruler == BOTH:
+        find = partial(by_both, appear(home))
+    else:
+        find = partial(by_one, ruler, float(np.nanmedian(home[ruler])))
     found = []
     for zoom, values in measured.items():
         for _ in range(draws):
             chosen = draw(labels, num, mix, rng)
-            source = appear({name: row[chosen] for name, row in values.items()})
-            said = combine(num, read_rulers(source, home))
-            if not said.refusal:
-                found.append(abs(np.exp(-said.log_scale) / zoom - 1))
+            log_zoom = find({name: row[chosen] for name, row in values.items()})
+            if log_zoom is not None:
+                found.append(abs(np.exp(log_zoom) / zoom - 1))
     return 100 * float(np.median(found)) if found else np.nan, len(found) / draws / len(measured)
 
 
-def appear(values: dict[str, NDArray[np.float64]]) -> Appearance:
+def by_one(ruler: str, usual: float, drawn: Values) -> float | None:
+    """Return the log zoom by one ruler; None if more than half of the images have no value."""
+    some = drawn[ruler]
+    return None if np.isnan(some).mean() > 0.5 else float(np.nanmedian(some)) - usual
+
+
+def by_both(home: Appearance, drawn: Values) -> float | None:
+    """Return the log zoom that a profile measures; None if it does not trust it."""
+    source = appear(drawn)
+    said = combine(source.num_images, read_rulers(source, home))
+    return None if said.refusal else -said.log_scale
+
+
+def appear(values: Values) -> Appearance:
     """Return the appearance of images of which both rulers were measured."""
     head, red = (values[name][:, None] for name in RULERS)
     measures = {
@@ -156,10 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for ruler in (*RULERS, BOTH):
             for mix in MIXES if name != "fields" else ("natural",):
                 cells_of_row = (
-                    profile_errors(values, labels[name], n, mix, options.draws)
-                    if ruler == BOTH
-                    else errors(values, labels[name], ruler, n, mix, options.draws)
-                    for n in COUNTS
+                    errors(values, labels[name], ruler, n, mix, options.draws) for n in COUNTS
                 )
                 shown = " | ".join(
                     f"{error:.1f} ({100 * share:.0f})" for error, share in cells_of_row

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from stainproof.deployment.choice import choose_head
-from stainproof.deployment.embedding import Embedding
 from stainproof.deployment.heads import Cells, Head, fit_head
 from stainproof.deployment.picking import choose_cells
 from stainproof.deployment.reference import Reference
 from stainproof.deployment.result import NOTHING
 from stainproof.evaluation.metrics import balanced_accuracy_of
+from tests.common.references import reference_of
 
 CENTRES = 4.0 * np.eye(3, 6)
 OLD = Head(CENTRES / 2, np.zeros(3))
@@ -32,17 +32,7 @@ def moved() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def reference() -> Reference:
-    features, labels = draw(150, seed=1)
-    distorted, distorted_labels = draw(150, seed=2)
-    return Reference(
-        "hash",
-        Embedding(features, features),
-        labels,
-        np.zeros((150, 7), dtype=np.float32),
-        Embedding(distorted, distorted),
-        distorted_labels,
-        np.arange(150) % 10,
-    )
+    return reference_of(draw(150, seed=1), draw(150, seed=2))
 
 
 def test_a_refitted_head_learns_the_new_laboratory_and_keeps_the_old(reference: Reference) -> None:

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from stainproof.deployment.embedding import Embedding
 from stainproof.deployment.heads import Head
 from stainproof.deployment.reference import Reference
 from stainproof.deployment.self_training import self_train
 from stainproof.errors import DataError
 from stainproof.evaluation.metrics import balanced_accuracy_of
+from tests.common.references import reference_of
 
 CENTRES = 4.0 * np.eye(3, 6)
 OLD = Head(CENTRES / 2, np.zeros(3))
@@ -32,17 +32,7 @@ def views_of(features: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def reference() -> Reference:
-    features, labels = draw(300, seed=1)
-    distorted, distorted_labels = draw(300, seed=2)
-    return Reference(
-        "hash",
-        Embedding(features, features),
-        labels,
-        np.zeros((300, 7), dtype=np.float32),
-        Embedding(distorted, distorted),
-        distorted_labels,
-        np.arange(300) % 10,
-    )
+    return reference_of(draw(300, seed=1), draw(300, seed=2))
 
 
 def test_a_shifted_laboratory_gains_without_labels(reference: Reference) -> None:

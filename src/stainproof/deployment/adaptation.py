@@ -11,12 +11,11 @@ from stainproof.config.schema import SourceConfig
 from stainproof.data import sources
 from stainproof.data.class_map import map_unknown_classes
 from stainproof.data.dataset import Dataset
-from stainproof.data.images import unchanged
 from stainproof.deployment.result import Adaptation
 from stainproof.errors import DataError
 from stainproof.progress import Say, Track, silent, silent_say
 from stainproof.runs.folder import RunFolder
-from stainproof.shift.lab import Lab, read_lab
+from stainproof.shift.lab import Lab, read_lab, standardiser
 
 if TYPE_CHECKING:
     from stainproof.deployment.home import Home
@@ -120,6 +119,6 @@ def _read_labelled(
         listing,
         home.classifier.preprocessing,
         options=options,
-        standardise=lab.standardise if lab else unchanged,
+        standardise=standardiser(lab),
         track=track,
     )

@@ -11,14 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stainproof import files
-from stainproof.data.images import unchanged
 from stainproof.deployment.images import read_images
 from stainproof.errors import CheckpointError, ConfigError, DataError
 from stainproof.inference.classifier import Classifier
 from stainproof.progress import Say, Track, silent, silent_say
 from stainproof.runs.ensemble import refuse_ensemble
 from stainproof.runs.shipped import find_run
-from stainproof.shift.lab import Lab, read_lab
+from stainproof.shift.lab import Lab, read_lab, standardiser
 from stainproof.text import quote_formula
 
 COLUMNS = ("file", "label", "predicted", "confidence")
@@ -122,7 +121,7 @@ def pick(
         seed,
         track,
         say,
-        profile.standardise if profile else unchanged,
+        standardiser(profile),
     )
     inside = next((name for name in found.names if not Path(name).exists()), None)
     if inside is not None:

@@ -7,13 +7,12 @@ import numpy as np
 
 from stainproof import files, provenance
 from stainproof.calibration.record import make_calibration, write_calibration
-from stainproof.data.images import unchanged
 from stainproof.deployment.images import read_images
 from stainproof.deployment.result import UnlabelledAdaptation
 from stainproof.errors import DataError
 from stainproof.progress import Say, Track, silent, silent_say
 from stainproof.runs.folder import RunFolder
-from stainproof.shift.lab import Lab, read_lab
+from stainproof.shift.lab import Lab, read_lab, standardiser
 
 
 def adapt_unlabelled(
@@ -62,8 +61,7 @@ def adapt_unlabelled(
     made.check_unused()
     home = open_home(run, reference, track=track, say=say)
     classifier = home.classifier
-    standardise = profile.standardise if profile else unchanged
-    found = read_images(classifier.preprocessing, images, seed, track, say, standardise)
+    found = read_images(classifier.preprocessing, images, seed, track, say, standardiser(profile))
     features = embed_views(classifier, found.rgb, track)
     try:
         trained = self_train(

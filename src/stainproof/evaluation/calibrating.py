@@ -90,8 +90,10 @@ def calibrate(
         for line in data.notes:
             say(line)
         earlier = read_calibration(folder)
-        prior = (earlier.prior_temperature or earlier.temperature) if earlier else None
-        calibration = fit_calibration(classifier, data, track, prior)
+        prior = classifier.temperature
+        if earlier:
+            prior = earlier.prior_temperature or earlier.temperature
+        calibration = fit_calibration(classifier, data, prior, track)
     with folder.training_lock():
         write_calibration(folder, calibration)
     return calibration
@@ -100,17 +102,17 @@ def calibrate(
 def fit_calibration(
     classifier: Classifier,
     data: Dataset,
+    prior_temperature: float,
     track: Track = silent,
-    prior_temperature: float | None = None,
 ) -> Calibration:
     """Fit the calibration of a classifier on labelled images.
 
     Args:
         classifier: The classifier.
         data: Labelled images that it was not trained on.
+        prior_temperature: The centre of the prior. A fit that is repeated gives the same
+            temperature if it gets the prior of the first one.
         track: Shows progress.
-        prior_temperature: The centre of the prior; by default the classifier's present temperature.
-            A fit that is repeated gives the same temperature if it gets the prior of the first one.
 
     Raises:
         DataError: There are fewer than 8 images, or a class that the model does not know.
@@ -118,9 +120,8 @@ def fit_calibration(
     _check_number(data)
     labels = data.labels_in(classifier.classes)
     probs = _uncalibrated(classifier, data, track)
-    prior = classifier.temperature if prior_temperature is None else prior_temperature
-    temperature = fit_temperature([(labels, probs)], prior)
-    return make_calibration(labels, probs, temperature, data.source, data.notes, prior)
+    temperature = fit_temperature([(labels, probs)], prior_temperature)
+    return make_calibration(labels, probs, temperature, data.source, data.notes, prior_temperature)
 
 
 def fit_home_calibration(

@@ -13,7 +13,7 @@ from stainproof.calibration.record import read_calibration
 from stainproof.calibration.scaling import scale
 from stainproof.config.schema import InferenceConfig, Preprocessing
 from stainproof.data.dataset import Dataset
-from stainproof.data.images import Images, Standardise, to_square, unchanged
+from stainproof.data.images import Images, Standardise, to_square
 from stainproof.errors import CheckpointError, DataError
 from stainproof.inference.features import FeatureExtractor
 from stainproof.inference.frequency_filters import apply_filter
@@ -25,7 +25,7 @@ from stainproof.progress import Track, silent
 from stainproof.runs.ensemble import Ensemble, is_ensemble
 from stainproof.runs.folder import RunFolder
 from stainproof.runs.shipped import find_run
-from stainproof.shift.lab import Lab, read_lab
+from stainproof.shift.lab import Lab, read_lab, standardiser
 
 if TYPE_CHECKING:
     from stainproof.inference.explanation import ActivationMapper
@@ -197,7 +197,7 @@ class Classifier:
     @property
     def standardise(self) -> Standardise:
         """The function that standardises an image by the laboratory profile, if there is one."""
-        return self.lab.standardise if self.lab else unchanged
+        return standardiser(self.lab)
 
     def predict_standardised(self, images: Images | Sequence[Images]) -> NDArray[np.float32]:
         """Return the probabilities of images to which `standardise` was already applied.

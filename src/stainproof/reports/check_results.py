@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 from stainproof import files
 from stainproof.config.schema import SourceConfig
 from stainproof.data import sources
-from stainproof.data.images import unchanged
 from stainproof.errors import ConfigError
 from stainproof.progress import Say, Track, silent, silent_say
-from stainproof.shift.lab import Lab, read_lab
+from stainproof.shift.lab import Lab, read_lab, standardiser
 
 if TYPE_CHECKING:
     from stainproof.deployment.result import CheckResult
@@ -68,7 +67,7 @@ def check(
         seed,
         track,
         say,
-        profile.standardise if profile else unchanged,
+        standardiser(profile),
     )
     files.check_writable(folder / CHECK_FILE)
     changed = profile.describe() if profile else ""

@@ -9,6 +9,7 @@ information between image and predicted class (Bridle et al. 1992), which asks f
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,11 +70,14 @@ def decide(measured: MeasuredScale, predict: Predict, track: Track = silent) -> 
     if measured.refusal:
         refused = f"not trusted: {measured.refusal}; nothing is changed"
         return Decision(UNCHANGED, False, (refused, *measured.said))
-    plain = mean_entropy(predict(UNCHANGED))
+
+    @cache
+    def entropy_of(correction: Correction) -> float:
+        return mean_entropy(predict(correction))
+
+    plain = entropy_of(UNCHANGED)
     tried = candidates(measured)
-    entropies = [
-        mean_entropy(predict(one)) for one in track(tried, "trying corrections", len(tried))
-    ]
+    entropies = [entropy_of(one) for one in track(tried, "trying corrections", len(tried))]
     strained = [
         entropy + STIFFNESS * ((math.log(one.scale) - measured.log_scale) / measured.error) ** 2
         for one, entropy in zip(tried, entropies, strict=True)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, FiniteFloat, model_validator
 
-from stainproof.data.images import Images
+from stainproof.data.images import Images, Standardise, unchanged
 from stainproof.provenance import Provenance
 from stainproof.runs.appearance import Measure
 from stainproof.runs.artefact import SCHEMA_VERSION, Artefact
@@ -106,6 +106,11 @@ class Lab(Artefact):
             return f"scale {self.scale:.2f}"
         white = " ".join(f"{value:.0f}" for value in self.white_point)
         return f"scale {self.scale:.2f}, white point {white}"
+
+
+def standardiser(lab: Lab | None) -> Standardise:
+    """Return the function that standardises an image by a profile; without one it is unchanged."""
+    return lab.standardise if lab else unchanged
 
 
 def read_lab(lab: "Lab | str | Path | None") -> Lab | None:

@@ -89,25 +89,22 @@ def combine(num_images: int, rulers: Sequence[Ruler]) -> MeasuredScale:
     """
     said = tuple(one.describe() for one in rulers)
     sure = [one for one in rulers if not one.doubt]
-    weights = [one.error**-2 for one in sure]
-    total = sum(weights)
     if not sure:
         doubts = "; ".join(f"{one.name}: {one.doubt}" for one in rulers)
-        refusal = _too_few(num_images) or doubts or "no image could be measured"
+        refusal = doubts or "no image could be measured"
+        if num_images < MIN_IMAGES:
+            refusal = f"{num_images} images, {MIN_IMAGES} are needed"
         return MeasuredScale(0.0, math.inf, said, refusal)
+    weights = [one.error**-2 for one in sure]
+    total = sum(weights)
     log_scale = sum(w * one.log_scale for w, one in zip(weights, sure, strict=True)) / total
     found = [one.log_scale for one in sure]
-    refusal = _too_few(num_images)
+    refusal = ""
     if max(found) - min(found) > MAX_DISAGREEMENT:
-        refusal = refusal or "scale head and red cells disagree"
-    if not RELIABLE[0] <= log_scale <= RELIABLE[1]:
-        outside = f"scale {math.exp(log_scale):.2f} is outside of the range that was tested"
-        refusal = refusal or outside
+        refusal = "scale head and red cells disagree"
+    elif not RELIABLE[0] <= log_scale <= RELIABLE[1]:
+        refusal = f"scale {math.exp(log_scale):.2f} is outside of the range that was tested"
     return MeasuredScale(log_scale, total**-0.5, said, refusal)
-
-
-def _too_few(num_images: int) -> str:
-    return f"{num_images} images, {MIN_IMAGES} are needed" if num_images < MIN_IMAGES else ""
 
 
 def _doubt(num_measured: int, num_images: int, error: float, spread: float) -> str:
