@@ -29,6 +29,25 @@ TINY_FOUND = (*ONE_UNIT, "network.stem=[8,16,64]", "network.stages=[48]", "netwo
 SMALL_FOUND = (*ONE_UNIT, "network.stem=[8,16,128]", "network.stages=[96]", "network.hidden=64")
 """Networks of a search (docs/results.md), beside the presets of about their size."""
 
+BROAD = tuple(
+    f"augment.operations.{assignment}"
+    for assignment in (
+        "zoom.probability=0.45", "zoom.low=-0.9", "zoom.high=0.9", "stain.probability=0.16",
+        "density.probability=0.2", "white_balance.probability=0.2",
+    )
+)  # fmt: skip
+"""Wider zoom and stronger stain augmentation: the shipped models have these settings."""
+LEVERS: dict[str, tuple[str, ...]] = {
+    "baseline": (),
+    "taught-by-stainproof": ("training.teacher=stainproof",),
+    "taught-by-light": ("training.teacher=stainproof-light",),
+    "slow-ema": ("training.ema_decay=0.999",),
+    "little-smoothing": ("training.label_smoothing=0.03",),
+    "cutmix": ("augment.mix=cutmix",),
+    "group": ("network.norm=group",),
+}
+"""Name -> what it changes in a training of 11 epochs with `BROAD`, one thing each."""
+
 QUEUES: dict[str, list[Experiment]] = {
     "baseline": [short("baseline", FULL)],
     "start": [
@@ -87,6 +106,14 @@ QUEUES: dict[str, list[Experiment]] = {
         *(short(f"small-{seed}", *BEST_MUON, *SMALL_FOUND, seed=seed) for seed in (1, 2)),
         *(
             short(f"small-taught-{seed}", *BEST_MUON, *SMALL_FOUND, TEACHER, seed=seed)
+            for seed in range(3)
+        ),
+    ],
+    "levers": [
+        short("lever-narrow-0", *BEST_MUON),
+        *(
+            short(f"lever-{name}-{seed}", *BEST_MUON, *BROAD, *changes, seed=seed)
+            for name, changes in LEVERS.items()
             for seed in range(3)
         ),
     ],
