@@ -13,8 +13,9 @@ from pyarrow.parquet import read_table
 from stainproof import api
 from stainproof.errors import ConfigError
 from stainproof.scale import prediction
+from stainproof.scale.cluster import cluster
 from stainproof.scale.prediction import MANIFEST_FILE, Manifest, predict_on_cluster
-from tests.common.ray_workers import killed_once
+from tests.common.ray_workers import killed_once, wait_for
 from tests.common.tiny import tiny_config
 
 PART_SIZE = 100
@@ -158,5 +159,7 @@ def test_no_more_parts_are_in_flight_than_two_a_core(
             yield item
 
     monkeypatch.setattr(prediction, "_divide", divide)
+    with cluster(machines.address) as there:  # Ray counts a lost machine for some seconds
+        wait_for(lambda: there.num_cores == 2)
     predict_on_cluster(trained, [str(phantoms)], tmp_path, machines.address, track=track)
     assert taken[0] == 40 and most[0] <= 5  # four in flight, and the one that has just ended
