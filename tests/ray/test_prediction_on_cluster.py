@@ -139,6 +139,34 @@ def test_an_image_that_cannot_be_read_is_a_row_and_an_npz_file_a_part(
     assert sizes == [4, 7, 3]
 
 
+def test_a_count_on_a_cluster_is_that_of_one_process(
+    trained: Path, phantoms: Path, tmp_path: Path, machines: Any
+) -> None:
+    cells = tmp_path / "cells"
+    shutil.copytree(phantoms, cells)
+    (cells / "bad.png").write_text("no image")
+    sure = sorted(cells.rglob("*.png"))[7]
+    (tmp_path / "confirmed.csv").write_text(f"name,confirmed\n{sure},{sure.parent.name}\n")
+    here, there = (
+        api.count(
+            trained,
+            [str(cells)],
+            tmp_path / name,
+            confirmed=tmp_path / "confirmed.csv",
+            ray=address,
+        )
+        for name, address in (("here", ""), ("there", machines.address))
+    )
+    assert here.num_unreadable == there.num_unreadable == 1
+    assert here.classes == there.classes
+    rows, pages = (
+        [(tmp_path / side / name).read_text() for side in ("here", "there")]
+        for name in ("cells.csv", "count.html")
+    )
+    assert sorted(rows[0].splitlines()) == sorted(rows[1].splitlines())
+    assert pages[0].count("<img") == pages[1].count("<img") > 0
+
+
 def test_no_more_parts_are_in_flight_than_two_a_core(
     trained: Path, phantoms: Path, tmp_path: Path, machines: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
