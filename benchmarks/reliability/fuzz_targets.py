@@ -27,8 +27,8 @@ from stainproof.data.manifest import list_manifest
 from stainproof.deployment.reference import read_reference
 from stainproof.evaluation.result import Evaluation
 from stainproof.runs.folder import RunFolder
-from stainproof.serve.review import REVIEWERS, Review
-from stainproof.serve.store import Store
+from stainproof.serve.review import Review
+from stainproof.serve.store import REVIEWERS, Store
 from stainproof.shift.lab import read_lab
 
 

@@ -4,6 +4,7 @@ import io
 import json
 import sqlite3
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -111,7 +112,7 @@ def test_a_session_with_other_content_is_refused_and_kept(session: Path, stateme
     assert session.read_bytes() == before
 
 
-def _zero_page(content: bytes, number: int) -> bytes:
+def _zero_page(number: int, content: bytes) -> bytes:
     return content[: 4096 * number] + bytes(4096) + content[4096 * (number + 1) :]
 
 
@@ -120,7 +121,7 @@ def _damage_schema(content: bytes) -> bytes:
 
 
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {
-    **{f"page {n} lost": lambda content, n=n: _zero_page(content, n) for n in range(1, 6)},
+    **{f"page {n} lost": partial(_zero_page, n) for n in range(1, 6)},
     "cut short": lambda content: content[:-4096],
     "a schema that is not UTF-8": _damage_schema,
 }
