@@ -66,12 +66,12 @@ def fuzz(target: "Target", seconds: float, folder: Path, seed: int) -> Fuzzed:
         if sum(result.counts.values()) == num:
             raise SystemExit(f"{target.name}: the fuzzer did not start")
         what = "hang" if worker.exitcode == -signal.SIGPROF else "crash"
-        died.append(what)
+        died.append((what, worker.exitcode))
         suffix = Path(target.file).suffix
         shutil.copy(folder / "now" / target.file, folder / f"fault-{what}-{attempt}{suffix}")
-    for what in died:
+    for what, code in died:
         result.counts[what] += 1
-        result.faults.append(f"{target.name}: {what}")
+        result.faults.append(f"{target.name}: {what} (exit code {code})")
     if (found := folder / fuzz_worker.FOUND).exists():
         result.faults += found.read_text().splitlines()
     return result

@@ -84,7 +84,7 @@ def work(target: Target, folder: Path, seconds: float, seed: int) -> None:
         return change(content, max_size, Random(seed), atheris.Mutate)
 
     arguments = [
-        "fuzz", str(corpus), f"-seed={seed}", f"-max_len={MAX_SIZE}", "-timeout=0",
+        "fuzz", str(corpus), f"-seed={seed}", f"-max_len={MAX_SIZE}", f"-timeout={10**6}",
         "-rss_limit_mb=0", "-verbosity=0", f"-artifact_prefix={folder}/", "-close_fd_mask=2",
     ]  # fmt: skip
     if target.mutate:
