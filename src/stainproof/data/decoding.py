@@ -60,8 +60,8 @@ def decode(path: Path, bits: int = 16, max_pixels: int = MAX_PIXELS) -> Decoded:
     Raises:
         DataError: The file is missing, not a regular file, not such an image, damaged, truncated,
             larger than 1 GiB or `max_pixels`, has a value that needs more than `bits`, is a JPEG
-            file with over 64 KiB outside of the segments of its header, or a TIFF file with a trait
-            that is not read.
+            file with over 64 KiB outside of the segments of its header, a PNG file with over 10,000
+            small chunks, or a TIFF file with a trait that is not read.
     """
     with open_image(path, max_pixels) as image:
         num_pages = tiff.pages_to_join(path, image)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-from stainproof.data import jpeg, tiff
+from stainproof.data import jpeg, png, tiff
 from stainproof.errors import DataError, first_line, in_words
 from stainproof.files import check_regular, open_regular
 from stainproof.text import size
@@ -53,18 +53,14 @@ def open_image(path: Path, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image
     Raises:
         DataError: The file is missing, not a regular file, over 1 GiB, not of an allowed format,
             over `max_pixels`, damaged, truncated, a JPEG file with over 64 KiB outside of the
-            segments of its header, a TIFF file with samples that are not read, or takes more memory
-            than there is.
+            segments of its header, a PNG file with over 10,000 small chunks, a TIFF file with
+            samples that are not read, or takes more memory than there is.
     """
     _hush_pillow()
     try:
         check_regular(path, MAX_BYTES)
-        with open_regular(path) as file:
-            if jpeg.has_junk(file):
-                raise DataError(
-                    f"{path}: damaged; allowed: {size(jpeg.MAX_JUNK_BYTES)} outside of the "
-                    "segments of a JPEG header, got more"
-                )
+        if allowed := _exceeded(path):
+            raise DataError(f"{path}: damaged; allowed: {allowed}, got more")
         with Image.open(path, formats=FORMATS) as image:
             width, height = image.size
             if width * height > max_pixels:
@@ -94,6 +90,17 @@ def _hush_pillow() -> None:
     """Suppress Pillow's warnings about what the decoder reports itself."""
     if PILLOW_WARNINGS not in warnings.filters:
         warnings.filters.insert(0, PILLOW_WARNINGS)  # type: ignore[attr-defined]
+
+
+def _exceeded(path: Path) -> str:
+    """Return which limit is exceeded by a file whose header takes seconds to read, or ''."""
+    with open_regular(path) as file:
+        if jpeg.has_junk(file):
+            return f"{size(jpeg.MAX_JUNK_BYTES)} outside of the segments of a JPEG header"
+        file.seek(0)
+        if png.has_many_small_chunks(file):
+            return f"{png.MAX_SMALL_CHUNKS:,} chunks of under 1 KiB in a PNG file"
+    return ""
 
 
 def too_large(name: Path | str, got: str, max_pixels: int = MAX_PIXELS) -> str:
