@@ -3,6 +3,8 @@
 import io
 import json
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -44,6 +46,19 @@ def test_numbers_beyond_a_float_in_coco_boxes_are_refused(
     (tmp_path / "boxes.json").write_text(json.dumps(tree))
     with pytest.raises(DataError, match=r"boxes\.json: damaged boxes \(int too large"):
         read_boxes(tmp_path / "boxes.json")
+
+
+def test_damaged_statistics_of_a_parquet_column_do_not_end_the_process() -> None:
+    path = Path(__file__).with_name("fuzz_findings") / "statistics.parquet"
+    code = (
+        "from pathlib import Path\n"
+        "from stainproof.config.schema import SourceConfig\n"
+        "from stainproof.data.manifest import list_manifest\n"
+        f"list_manifest(Path({str(path)!r}), SourceConfig())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr
+    assert "statistics.parquet: not a readable .parquet table" in done.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
