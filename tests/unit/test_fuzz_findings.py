@@ -2,9 +2,11 @@
 
 import io
 import json
+import shutil
 import sqlite3
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -19,6 +21,7 @@ from stainproof.data import npz
 from stainproof.data.decoding import decode
 from stainproof.data.listing import Listing
 from stainproof.errors import DataError
+from stainproof.files import read_bytes
 from stainproof.serve.store import ModelFacts, NewCell, Store
 
 MODEL = ModelFacts("abc", ("ig", "platelet"))
@@ -159,3 +162,21 @@ def test_a_sound_session_is_opened_again(session: Path) -> None:
         assert store.num_cells() == 2 and store.decisions(1)[1].label == "ig"
         store.decide(2, {2: ("unclassified", False)})
         store.close()
+
+
+def test_a_session_whose_index_is_damaged_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.session"
+    shutil.copy(Path(__file__).with_name("fuzz_findings") / "index.session", path)
+    model = ModelFacts("0" * 64, ("basophil", "platelet", "monocyte"))
+    with pytest.raises(DataError, match=r"a\.session: (damaged session|not a session file)"):
+        Store(path, model)
+
+
+def test_a_small_file_is_read_without_the_memory_of_a_large_one(tmp_path: Path) -> None:
+    path = tmp_path / "small"
+    path.write_bytes(b"abc")
+    tracemalloc.start()
+    assert read_bytes(path, 2**30) == b"abc"
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2**20

@@ -31,7 +31,7 @@ def faults(
         sqlite3.Error: The file cannot be read.
         ValueError: A text in it is not UTF-8.
     """
-    (said,) = database.execute("PRAGMA quick_check(1)").fetchone()
+    (said,) = database.execute("PRAGMA integrity_check(1)").fetchone()
     if said != "ok":
         yield str(said).splitlines()[0]
         return
