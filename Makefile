@@ -9,6 +9,7 @@ FASTDUP = .venv-fastdup/.ready
 MEDMNISTC = .venv-medmnistc/.ready
 RAY     = .venv-ray/.ready
 TOOLS   = .venv-tools/.ready
+ATHERIS = build/atheris/.ready
 
 # make demo                                        synthetic cells, then another lab's stain
 # make demo DATA=my/train TEST=my/test BUDGET=20m  your own images
@@ -17,7 +18,7 @@ TEST   ?= demo/other
 BUDGET ?= 100s
 SEED   ?= 0
 
-.PHONY: demo test test-slow test-keras test-corruptions test-transfer test-node test-openapi test-ray test-wheel coverage mutants check bench bench-smoke campaign \
+.PHONY: demo test test-slow test-keras test-corruptions test-transfer test-node test-openapi test-ray test-wheel coverage mutants check bench bench-smoke campaign fuzz \
 	docs pictures sbom lock clean
 
 demo: $(READY)
@@ -150,19 +151,25 @@ ifdef REAL
 endif
 	$(RUN).training.networks
 
-# Faults and attacks on everything that reads or writes, about an hour: docs/reliability.md.
+# Faults and attacks on everything that reads or writes, about three hours: docs/reliability.md.
 campaign: $(READY) $(RAY)
 	$(RUN).reliability.kills --kills 330
 	$(RUN).reliability.hostile_files --files 6600
 	$(RUN).reliability.conditions
 	$(RUN).serve.hostile_files stainproof-light
+	$(MAKE) fuzz
 	$(PYTEST) --dist load tests/flow/test_hostile_run_folders.py tests/flow/test_hostile_submissions.py \
 		tests/flow/test_sandbox_of_score.py tests/flow/test_unfenced.py
 	OMP_NUM_THREADS=1 .venv-ray/bin/pytest -m campaign tests/ray
 
+# Every reader under a coverage-guided fuzzer: so many minutes of processor time in total.
+FUZZ_MINUTES ?= 60
+fuzz: $(READY) $(ATHERIS)
+	PYTHONPATH=$(dir $(ATHERIS)) OMP_NUM_THREADS=1 $(RUN).reliability.fuzz --minutes $(FUZZ_MINUTES)
+
 # Every benchmark in seconds on synthetic cells; nothing is published.
-bench-smoke: $(READY)
-	OMP_NUM_THREADS=1 $(RUN).smoke
+bench-smoke: $(READY) $(ATHERIS)
+	PYTHONPATH=$(dir $(ATHERIS)) OMP_NUM_THREADS=1 $(RUN).smoke
 
 # The generated pages, then the site in build/site; a broken link is an error.
 docs: $(READY)
@@ -235,6 +242,11 @@ $(RAY): pyproject.toml requirements/torch.lock requirements/ray.lock
 	$(call INSTALL,.venv-ray,".[ray]" -r requirements/ray.in)
 	touch $@
 
+# The fuzzer, beside .venv: it has wheels for Linux only.
+$(ATHERIS): requirements/fuzz.lock $(READY)
+	$(BIN)/$(PIP) --upgrade --target $(dir $@) --no-deps --require-hashes -r requirements/fuzz.lock
+	touch $@
+
 $(TOOLS): requirements/tools.lock
 	$(PYTHON) -m venv .venv-tools
 	@$(call BY_HASH,.venv-tools,tools)
@@ -260,3 +272,4 @@ lock: $(TOOLS)
 	$(COMPILE) pyproject.toml --extra ray requirements/torch.in requirements/ray.in \
 		-o requirements/ray.lock
 	$(COMPILE) requirements/tools.in -o requirements/tools.lock
+	$(COMPILE) requirements/fuzz.in -o requirements/fuzz.lock

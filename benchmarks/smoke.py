@@ -16,6 +16,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from importlib import import_module
+from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -24,6 +25,8 @@ from benchmarks.common.child import ROOT
 NUM_PROCESSES = 2
 ELSEWHERE = ("training.step_beside_keras", "behaviour.same_as_before", "scale.overhead")
 """The first needs TensorFlow, the second the history of the repository, the third Ray."""
+NEEDS = {"reliability.fuzz": "atheris"}
+"""Benchmark -> package without which it is left out."""
 READS_ROWS = ("augmentation.tables", "training.tables", "training.networks")
 """Tables of the published rows; the studies start without rows."""
 TINY = (
@@ -135,6 +138,7 @@ def cases(folder: Path) -> dict[str, list[str]]:
         "models.ship": [runs[0], "stainproof-light", "--probe", other,
                         "--out", str(folder / "shipped")],
         "reliability.conditions": ["--files", "40", "--repeats", "1", "--only", "two_writers"],
+        "reliability.fuzz": ["--minutes", "0.05", "--only", "card", "npz", "class map"],
         "reliability.hostile_files": ["--files", "110"],
         "reliability.kills": ["--kills", "2"],
         "search.proposals": ["--seeds", "1", "--trials", "3"],
@@ -193,7 +197,8 @@ def main() -> None:
         folder = Path(name)
         os.environ["STAINPROOF_BENCHMARKS"] = str(folder / "out")
         (folder / "out").mkdir()
-        chosen = cases(folder)
+        absent = [module for module, package in NEEDS.items() if not find_spec(package)]
+        chosen = {name: given for name, given in cases(folder).items() if name not in absent}
         wanted = options.modules or list(chosen)
         with ProcessPoolExecutor(NUM_PROCESSES, get_context("fork")) as pool:
             pool.submit(prepare, folder).result()
@@ -208,7 +213,7 @@ def main() -> None:
                 rows.unlink()
             run_all([module for module in wanted if module not in READS_ROWS])
     print(f"{len(wanted)} benchmarks ran in {_cpu_s():.0f} s of CPU")
-    print(f"not run: {', '.join(ELSEWHERE)}")
+    print(f"not run: {', '.join((*ELSEWHERE, *absent))}")
 
 
 if __name__ == "__main__":

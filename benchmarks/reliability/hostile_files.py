@@ -13,9 +13,8 @@ import resource
 import shutil
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -24,6 +23,14 @@ import numpy as np
 
 from benchmarks.common.page import made_on, write_section
 from benchmarks.reliability.files import MAKERS, write_hostile
+from benchmarks.reliability.judging import (
+    FAULTS,
+    MEMORY_BYTES,
+    OUTCOMES,
+    SECONDS,
+    Reader,
+    judge,
+)
 from stainproof.audit import findings
 from stainproof.config.presets import read_config
 from stainproof.config.schema import Preprocessing, SourceConfig
@@ -33,18 +40,12 @@ from stainproof.data.decoding import decode
 from stainproof.data.layout import Layout
 from stainproof.data.listing import Listing, check_class_names
 from stainproof.data.manifest import list_manifest
-from stainproof.errors import StainproofError
+from stainproof.errors import DataError, StainproofError, in_words
 from stainproof.files import check_regular
 from stainproof.text import printable
 
-SECONDS = 10.0
-"""A file that takes longer hangs the reader."""
-MEMORY_BYTES = 3 * 2**29
-"""Memory that a worker may take beyond what it has at its start."""
 PER_WORKER = 300
 """Files for each worker, because caches of the libraries grow."""
-FAULTS = ("crash", "hang", "traceback", "wrong")
-OUTCOMES = ("read", "refused", *FAULTS)
 PATHS = (
     "basophil/1.png",
     "P1/basophil/x/1.png",
@@ -102,8 +103,12 @@ def read_toml_files(path: Path) -> bool:
 
 def read_layout(path: Path) -> bool:
     """Use the text of a file as a layout."""
-    check_regular(path, 2**20)
-    pattern = Layout(path.read_bytes().decode("utf-8", "surrogateescape"))
+    try:
+        check_regular(path, 2**20)
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(in_words(error)) from error
+    pattern = Layout(content.decode("utf-8", "surrogateescape"))
     for one in PATHS:
         pattern.place(one)
     return True
@@ -117,7 +122,7 @@ def read_audit(path: Path) -> bool:
     return all(isinstance(one.file, str) for one in found)
 
 
-READERS: dict[str, Callable[[Path], bool]] = {
+READERS: dict[str, Reader] = {
     ".npz": read_npz,
     ".csv": lambda path: is_valid(list_manifest(path, SourceConfig())),
     ".parquet": lambda path: is_valid(list_manifest(path, SourceConfig())),
@@ -131,16 +136,9 @@ READERS: dict[str, Callable[[Path], bool]] = {
 def feed(number: int, seed: int, folder: Path) -> Outcome:
     """Make one hostile file, read it, and return what happened; the file stays if at fault."""
     path, how = write_hostile(folder, number, seed)
-    outcome = partial(Outcome, number, path.suffix)
-    try:
-        result = outcome("read" if READERS.get(path.suffix, read_image)(path) else "wrong", how)
-    except StainproofError as error:
-        names_it = path.name in str(error) or path.suffix in (".layout", ".audit")
-        is_short = len(str(error)) < 4000
-        result = outcome("refused" if names_it and is_short else "wrong", f"{how}: {error}"[:300])
-    except Exception as error:
-        own = path.suffix == ".layout" and isinstance(error, OSError)  # of read_layout
-        result = outcome("refused" if own else "traceback", f"{how}: {type(error)} {error}"[:300])
+    needed = "" if path.suffix in (".layout", ".audit") else path.name
+    what, said = judge(path, READERS.get(path.suffix, read_image), needed)
+    result = Outcome(number, path.suffix, what, f"{how}: {said}" if said else how)
     if path.suffix not in READERS and not path.is_dir():
         result = _as_stream(path, result)
     if result.what in FAULTS:

@@ -22,7 +22,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from benchmarks.reliability.hostile_files import FAULTS, is_valid, run
+from benchmarks.reliability.hostile_files import is_valid, run
+from benchmarks.reliability.judging import FAULTS
 from stainproof.audit.findings import COLUMNS, read_csv
 from stainproof.config.presets import read_config
 from stainproof.config.schema import Preprocessing, SourceConfig

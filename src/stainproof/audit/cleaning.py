@@ -99,7 +99,11 @@ def apply(listing: Listing, audit: Path) -> Listing:
             f"{audit}: is the audit of other images than {listing.source} now contains; "
             "audit it again"
         )
-    return _relabelled(listing, new_labels(findings)).without(files_to_drop(findings))
+    try:
+        relabelled = _relabelled(listing, new_labels(findings))
+    except DataError as error:
+        raise DataError(f"{table}: {error}") from error
+    return relabelled.without(files_to_drop(findings))
 
 
 def _relabelled(listing: Listing, by_file: dict[str, str]) -> Listing:

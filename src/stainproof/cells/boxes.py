@@ -135,6 +135,7 @@ def read_boxes(path: str | Path) -> Boxes:
             TypeError,
             KeyError,
             AttributeError,
+            OverflowError,
             csv.Error,
             RecursionError,
         ) as error:

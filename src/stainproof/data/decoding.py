@@ -11,7 +11,7 @@ from stainproof.data import tiff
 from stainproof.data.bit_depth import is_16_bit, to_8_bits
 from stainproof.data.image_file import DECODER_ERRORS, MAX_PIXELS, open_image, too_large
 from stainproof.data.images import Images
-from stainproof.errors import DataError
+from stainproof.errors import DataError, first_line
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 UNREAD_SUFFIXES = frozenset(
@@ -42,7 +42,7 @@ def is_unread_image(path: Path) -> bool:
     return path.suffix.lower() in UNREAD_SUFFIXES and not path.name.startswith(".")
 
 
-def decode(path: Path, bits: int = 16) -> Decoded:
+def decode(path: Path, bits: int = 16, max_pixels: int = MAX_PIXELS) -> Decoded:
     """Decode one JPEG, PNG, BMP, TIFF or WebP file.
 
     The header is checked before anything is decoded. EXIF orientation is applied; grey becomes
@@ -55,13 +55,15 @@ def decode(path: Path, bits: int = 16) -> Decoded:
         bits: How many bits the values of 16-bit files use, 8 to 16; they are scaled to 8 bits by
             a shift of `bits - 8`. A file's own statement has precedence: TIFF MaxSampleValue,
             OME-XML SignificantBits, or the PNG chunk sBIT. Other files ignore it.
+        max_pixels: Largest number of pixels, at most 64 million.
 
     Raises:
         DataError: The file is missing, not a regular file, not such an image, damaged, truncated,
-            larger than 1 GiB or 64 megapixels, has a value that needs more than `bits`, or is a
-            TIFF file with a trait that is not read.
+            larger than 1 GiB or `max_pixels`, has a value that needs more than `bits`, is a JPEG
+            file with over 64 KiB outside of the segments of its header, a PNG file with over 10,000
+            small chunks, or a TIFF file with a trait that is not read.
     """
-    with open_image(path) as image:
+    with open_image(path, max_pixels) as image:
         num_pages = tiff.pages_to_join(path, image)
         has_16_bits = is_16_bit(image)
         notes = list(_oddities(image, num_pages))
@@ -95,7 +97,7 @@ def from_pillow(image: Image.Image, name: str) -> Decoded:
         notes = tuple(_oddities(image, 1))
         return Decoded(np.array(_opaque_rgb(upright)), notes)
     except DECODER_ERRORS as error:
-        raise DataError(f"{name}: damaged or cut short ({error})") from error
+        raise DataError(f"{name}: damaged or cut short ({first_line(error)})") from error
 
 
 def _opaque_rgb(image: Image.Image) -> Image.Image:

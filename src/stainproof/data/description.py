@@ -2,16 +2,17 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from stainproof.config.schema import SourceConfig
-from stainproof.data.image_file import FORMATS
+from stainproof.data.image_file import open_image
 from stainproof.data.listing import Listing
 from stainproof.data.sources import AS_GUESSED, list_source
+from stainproof.errors import DataError
 from stainproof.progress import Track, silent
 
 MAX_SHOWN_CLASSES = 12
@@ -129,11 +130,9 @@ def _spread(paths: Sequence[Path]) -> list[Path]:
 
 def _size(path: Path) -> str:
     """Return width x height from the header of a file; empty if it cannot be read."""
-    try:
-        with Image.open(path, formats=FORMATS) as image:
-            return f"{image.width} x {image.height}"
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return ""
+    with suppress(DataError), open_image(path) as image:
+        return f"{image.width} x {image.height}"
+    return ""
 
 
 def _plural(count: int, word: str) -> str:

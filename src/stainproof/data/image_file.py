@@ -11,9 +11,10 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-from stainproof.data import tiff
-from stainproof.errors import DataError, in_words
-from stainproof.files import check_regular
+from stainproof.data import jpeg, png, tiff
+from stainproof.errors import DataError, first_line, in_words
+from stainproof.files import check_regular, open_regular
+from stainproof.text import size
 
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
 MAX_PIXELS = 64_000_000
@@ -32,6 +33,7 @@ DECODER_ERRORS = (
     IndexError,
     EOFError,
     OverflowError,
+    AssertionError,
     struct.error,
     zlib.error,
 )
@@ -39,30 +41,37 @@ DECODER_ERRORS = (
 
 
 @contextmanager
-def open_image(path: Path) -> Iterator[Image.Image]:
+def open_image(path: Path, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
     """Open an image file and check its header; pixels are decoded in the context.
 
     Errors of the decoder that leave the context become a DataError.
 
+    Args:
+        path: The file.
+        max_pixels: Largest number of pixels, at most 64 million.
+
     Raises:
         DataError: The file is missing, not a regular file, over 1 GiB, not of an allowed format,
-            over 64 megapixels, damaged, truncated, a TIFF file with samples that are not read, or
-            takes more memory than there is.
+            over `max_pixels`, damaged, truncated, a JPEG file with over 64 KiB outside of the
+            segments of its header, a PNG file with over 10,000 small chunks, a TIFF file with
+            samples that are not read, or takes more memory than there is.
     """
     _hush_pillow()
     try:
         check_regular(path, MAX_BYTES)
+        if allowed := _exceeded(path):
+            raise DataError(f"{path}: damaged; allowed: {allowed}, got more")
         with Image.open(path, formats=FORMATS) as image:
             width, height = image.size
-            if width * height > MAX_PIXELS:
-                raise DataError(too_large(path, f"{width} x {height} pixels"))
+            if width * height > max_pixels:
+                raise DataError(too_large(path, f"{width} x {height} pixels", max_pixels))
             if image.format == "TIFF":
                 if trait := tiff.unread_trait(image):
                     raise DataError(f"{path}: {trait}")
                 image.filename = ""  # no memory mapping, which scrambles turned grey files
             yield image
     except Image.DecompressionBombError as error:
-        raise DataError(too_large(path, "a far larger one")) from error
+        raise DataError(too_large(path, "a far larger one", max_pixels)) from error
     except UnidentifiedImageError as error:
         if tiff.is_tiff(path):
             raise DataError(f"{path}: {tiff.why_unread(path)}") from error
@@ -74,7 +83,7 @@ def open_image(path: Path) -> Iterator[Image.Image]:
     except MemoryError as error:
         raise DataError(f"{path}: damaged, or takes more memory than there is") from error
     except DECODER_ERRORS as error:
-        raise DataError(f"{path}: damaged or cut short ({error})") from error
+        raise DataError(f"{path}: damaged or cut short ({first_line(error)})") from error
 
 
 def _hush_pillow() -> None:
@@ -83,6 +92,17 @@ def _hush_pillow() -> None:
         warnings.filters.insert(0, PILLOW_WARNINGS)  # type: ignore[attr-defined]
 
 
-def too_large(name: Path | str, got: str) -> str:
+def _exceeded(path: Path) -> str:
+    """Return which limit is exceeded by a file whose header takes seconds to read, or ''."""
+    with open_regular(path) as file:
+        if jpeg.has_junk(file):
+            return f"{size(jpeg.MAX_JUNK_BYTES)} outside of the segments of a JPEG header"
+        file.seek(0)
+        if png.has_many_small_chunks(file):
+            return f"{png.MAX_SMALL_CHUNKS:,} chunks of under 1 KiB in a PNG file"
+    return ""
+
+
+def too_large(name: Path | str, got: str, max_pixels: int = MAX_PIXELS) -> str:
     """Return the message about an image of too many pixels."""
-    return f"{name}: refused before decoding; allowed: {MAX_PIXELS // 10**6} megapixels, got {got}"
+    return f"{name}: refused before decoding; allowed: {max_pixels / 1e6:g} megapixels, got {got}"

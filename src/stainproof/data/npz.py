@@ -1,5 +1,6 @@
 """Image sets in one npz file: the layouts of the contest and of MedMNIST. Nothing is unpickled."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +170,8 @@ def _given_classes(given: str) -> tuple[str, ...]:
 
 
 def _stated_classes(path: Path, stated: NDArray[Any]) -> tuple[str, ...]:
+    if not _is_unicode(stated):
+        raise DataError(f"{path}: classes must be Unicode text")
     try:
         names = np.char.decode(stated, "utf-8") if stated.dtype.kind == "S" else stated
     except UnicodeDecodeError as error:
@@ -177,3 +180,11 @@ def _stated_classes(path: Path, stated: NDArray[Any]) -> tuple[str, ...]:
         raise DataError(f"{path}: classes must be different names, got {', '.join(names[:20])}")
     check_class_names(str(path), names.tolist())
     return tuple(names.tolist())
+
+
+def _is_unicode(texts: NDArray[Any]) -> bool:
+    """Return whether an array of texts has no number beyond Unicode, of which NumPy makes texts."""
+    if texts.dtype.kind != "U":
+        return True
+    native = texts.astype(texts.dtype.newbyteorder("="))
+    return bool((np.frombuffer(native.tobytes(), np.uint32) <= sys.maxunicode).all())

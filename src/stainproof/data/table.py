@@ -194,12 +194,14 @@ class Table:
             return [self._read[name] for name in names]
         meta = self._file.metadata
         groups = [meta.row_group(index) for index in range(meta.num_row_groups)]
-        num_bytes = sum(
-            chunk.total_uncompressed_size
-            for group in groups
-            for chunk in map(group.column, range(group.num_columns))
-            if chunk.path_in_schema in names
-        )
+        num_bytes = sum(group.total_byte_size for group in groups)
+        if num_bytes > MAX_BYTES:  # damaged statistics of a column would end the process here
+            num_bytes = sum(
+                chunk.total_uncompressed_size
+                for group in groups
+                for chunk in map(group.column, range(group.num_columns))
+                if chunk.path_in_schema in names
+            )
         if num_bytes > MAX_BYTES:
             raise DataError(
                 f"{self.path}: columns too large; allowed: {size(MAX_BYTES)}, got {size(num_bytes)}"

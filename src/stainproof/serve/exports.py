@@ -10,8 +10,9 @@ from typing import Literal
 from stainproof.errors import DataError
 from stainproof.evaluation.count_result import UNCLASSIFIED
 from stainproof.serve.haematology import loinc_codes
-from stainproof.serve.review import REVIEWERS, Review
+from stainproof.serve.review import Review
 from stainproof.serve.services import Services
+from stainproof.serve.store import REVIEWERS
 from stainproof.text import quote_formula
 
 ExportName = Literal["cells.csv", "manifest.csv", "cells.zip", "count.json"]

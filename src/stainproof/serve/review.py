@@ -10,9 +10,8 @@ from pydantic import BaseModel
 from stainproof.evaluation.count_result import THRESHOLD, UNCLASSIFIED
 from stainproof.evaluation.intervals import difference, proportion
 from stainproof.runs.artefact import Estimate
-from stainproof.serve.store import Decision, Store, StoredCell
+from stainproof.serve.store import REVIEWERS, Decision, Store, StoredCell
 
-REVIEWERS = (1, 2)
 UNCERTAIN_BELOW = 0.7
 """Probability of the predicted class below which a cell is marked as uncertain."""
 

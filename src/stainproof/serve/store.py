@@ -15,9 +15,12 @@ import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from stainproof.errors import ConfigError, DataError
+from stainproof.errors import ConfigError, DataError, first_line, shortened
+from stainproof.serve import session_check
+from stainproof.text import printable
 
 VERSION = 1
+REVIEWERS = (1, 2)
 APPLICATION_ID = 0x73706676
 """Marks a database as a session (https://sqlite.org/pragma.html#pragma_application_id)."""
 BLIND_SHARE = 0.1
@@ -96,7 +99,7 @@ class Store:
             seed: Chooses the cells of the blind mode in a new session.
 
         Raises:
-            DataError: The file is no session of this version, or one of another model.
+            DataError: The file is no session of this version, damaged, or one of another model.
             ConfigError: Another server has the file open.
         """
         self.path = path
@@ -109,9 +112,9 @@ class Store:
                 path or ":memory:", check_same_thread=False, isolation_level=None
             )
             self._open(model, seed)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeError) as error:  # a message that is not UTF-8
             self.close()
-            raise DataError(f"{path}: not a session file ({error})") from error
+            raise DataError(f"{path}: not a session file ({first_line(error)})") from error
         except DataError:
             self.close()
             raise
@@ -121,6 +124,9 @@ class Store:
         (num_tables,) = self._database.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if num_tables and kind != APPLICATION_ID:
             raise DataError(f"{self.path}: not a session file (another kind of database)")
+        if num_tables:
+            for fault in session_check.faults(self._database, TABLES, model.classes, REVIEWERS):
+                raise DataError(f"{self.path}: damaged session ({shortened(printable(fault))})")
         self._database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = FULL")

@@ -1,7 +1,6 @@
 """Uploaded files, read within limits: what cannot be used is refused by name."""
 
 import asyncio
-import io
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
@@ -9,21 +8,17 @@ from pathlib import Path
 from typing import TypeVar
 
 from fastapi import HTTPException, Request
-from PIL import Image
 from pydantic import BaseModel
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from stainproof.data.decoding import decode
-from stainproof.data.image_file import DECODER_ERRORS, FORMATS
 from stainproof.data.images import Images
 from stainproof.errors import DataError
 from stainproof.serve.settings import Limits
 from stainproof.text import printable, size
 
 MAX_NAME = 255
-MAX_JUNK = 2**16
-"""Bytes of a JPEG header outside of its segments; sound files have some hundreds."""
 FIELD = "images"
 BODY = {
     "requestBody": {
@@ -118,57 +113,21 @@ def decode_bytes(content: bytes, limits: Limits) -> Images:
         file.write(content)
         file.flush()
         try:
-            return decode(Path(file.name)).rgb
+            return decode(Path(file.name), max_pixels=limits.num_pixels).rgb
         except DataError as error:
             raise DataError(str(error).removeprefix(f"{file.name}: ")) from error
 
 
 def _check_size(content: bytes, limits: Limits) -> None:
-    """Check the numbers of bytes and pixels before anything is decoded.
+    """Check the number of bytes.
 
     Raises:
-        DataError: The file is empty, too large, no image, or has too many pixels.
+        DataError: The file is empty or too large.
     """
     if not content:
         raise DataError("empty file")
     if len(content) > limits.file_bytes:
         raise DataError(f"too large; allowed: {size(limits.file_bytes)}, got {size(len(content))}")
-    if content.startswith(b"\xff\xd8\xff") and _num_junk_bytes(content) > MAX_JUNK:
-        raise DataError("damaged: the header of the JPEG file is no sequence of segments")
-    try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            width, height = image.size
-    except Image.DecompressionBombError as error:
-        raise DataError(f"too large; allowed: {limits.num_pixels:,} pixels") from error
-    except (*DECODER_ERRORS, MemoryError):
-        return  # `decode` says what is wrong with it
-    if width * height > limits.num_pixels:
-        raise DataError(f"too large; allowed: {limits.num_pixels:,} pixels, got {width} x {height}")
-
-
-def _num_junk_bytes(content: bytes) -> int:
-    """Return the bytes before the first scan of a JPEG file that are not inside of segments.
-
-    Pillow steps through them one by one, which takes seconds for megabytes. Counting ends above
-    `MAX_JUNK`.
-    """
-    place, num = 2, 0
-    while place + 4 <= len(content) and num <= MAX_JUNK:
-        marker = content[place + 1]
-        if content[place] != 0xFF or marker in (0x00, 0xFF):
-            end = content.find(b"\xff", place + 1)
-            step = (end if end > 0 else len(content)) - place
-        elif marker == 0xDA:  # start of scan
-            break
-        elif marker == 0x01 or 0xD0 <= marker <= 0xD9:  # no segment follows
-            step = 2
-        else:
-            num += 4
-            place += 2 + int.from_bytes(content[place + 2 : place + 4])
-            continue
-        num += step
-        place += step
-    return num
 
 
 def _label(filename: str) -> str:

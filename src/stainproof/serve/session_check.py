@@ -1,0 +1,71 @@
+"""A check of a session file before it is used: SQLite accepts files with almost any content."""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from stainproof.evaluation.count_result import UNCLASSIFIED
+
+MAX_STEP = 2**62
+_TOLERANCE = 1e-3
+_OBJECTS = """
+SELECT one.type, one.name, columns.name, columns.type, "notnull", pk, hidden
+FROM sqlite_master AS one LEFT JOIN pragma_table_xinfo(one.name) AS columns
+ORDER BY one.type, one.name, columns.cid
+"""
+
+
+def faults(
+    database: sqlite3.Connection, tables: str, classes: Sequence[str], reviewers: Sequence[int]
+) -> Iterator[str]:
+    """Yield what is wrong in a session; nothing for one that the server wrote.
+
+    Args:
+        database: The open file.
+        tables: The statements that make the tables of a session.
+        classes: Classes of the model.
+        reviewers: The numbers of reviewers.
+
+    Raises:
+        sqlite3.Error: The file cannot be read.
+        ValueError: A text in it is not UTF-8.
+    """
+    (said,) = database.execute("PRAGMA integrity_check(1)").fetchone()
+    if said != "ok":
+        yield str(said).splitlines()[0]
+        return
+    sound = sqlite3.connect(":memory:")
+    sound.executescript(tables)
+    if database.execute(_OBJECTS).fetchall() != sound.execute(_OBJECTS).fetchall():
+        yield "its tables are not those of a session"
+        return
+    facts = dict(database.execute("SELECT name, value FROM facts"))
+    if not all(isinstance(one, str) for pair in facts.items() for one in pair):
+        yield "a fact is no text"
+    elif not facts.get("seed", "0").isdecimal() or facts.get("is_blind", "0") not in ("0", "1"):
+        yield "seed or is_blind is no number"
+    ids = set()
+    for cell, *texts, picture, probs in database.execute(
+        "SELECT id, name, path, sha256, picture, probs FROM cells"
+    ):
+        ids.add(cell)
+        are_texts = all(isinstance(text, str) for text in texts)
+        if not are_texts or not isinstance(picture, bytes) or not _are_probs(probs, len(classes)):
+            yield f"cell {cell} has no name, no picture or no probabilities"
+    labels = {*classes, UNCLASSIFIED}
+    for number, step, reviewer, cell, label, *numbers in database.execute(
+        "SELECT id, step, reviewer, cell, label, shown, undone FROM decisions"
+    ):
+        are_numbers = all(isinstance(one, int) for one in (step, reviewer, cell, *numbers))
+        if not are_numbers or not 0 < step < MAX_STEP or reviewer not in reviewers:
+            yield f"decision {number} has no step or no reviewer"
+        elif cell not in ids or label not in labels:
+            yield f"decision {number} is of no cell or of no class of the model"
+
+
+def _are_probs(content: object, num: int) -> bool:
+    if not isinstance(content, bytes) or len(content) != 4 * num:
+        return False
+    probs = np.frombuffer(content, np.float32)
+    return bool(((probs >= 0) & (probs <= 1 + _TOLERANCE)).all())
