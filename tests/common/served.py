@@ -24,6 +24,7 @@ from stainproof.inference.classifier import Classifier
 from stainproof.serve.app import create_app
 from stainproof.serve.services import Services
 from stainproof.serve.settings import Limits, Settings
+from stainproof.serve.uncertainty import Uncertainty
 from tests.common.cells import make_cells, write_cells
 from tests.common.tiny import tiny_config
 
@@ -36,9 +37,9 @@ def train_tiny(cells: Path, out: Path) -> Path:
     return out
 
 
-def train_with_reference(folder: Path) -> Path:
-    """Train a run with enough validation images for a reference."""
-    cells = write_cells(folder / "home", num_a_class=100)
+def train_with_reference(folder: Path, cells: Path | None = None) -> Path:
+    """Train a run with enough validation images for a reference; by default on coloured discs."""
+    cells = cells or write_cells(folder / "home", num_a_class=100)
     settings = ("split.val_fraction=0.4", "training.epochs=16")
     api.train(cells, folder / "run", tiny_config(*settings))
     return folder / "run"
@@ -57,11 +58,17 @@ def uploads(num_a_class: int = 2, seed: int = 1) -> list[tuple[str, tuple[str, b
     return [("images", (f"cell_{index}.png", png(rgb))) for index, rgb in enumerate(images)]
 
 
-def make_services(run: Path, limits: Limits | None = None, **settings: Any) -> Services:
+def make_services(
+    run: Path,
+    limits: Limits | None = None,
+    uncertainty: Uncertainty | None = None,
+    **settings: Any,
+) -> Services:
     """Return the parts of a server."""
     classifier = Classifier.load(run, "onnxruntime", threads=1)
     errors = read_errors(run, None, classifier.classes, classifier.weights_sha256)
-    return Services(run.name, classifier, errors, Settings(limits=limits or Limits(), **settings))
+    chosen = Settings(limits=limits or Limits(), **settings)
+    return Services(run.name, classifier, errors, chosen, uncertainty)
 
 
 @contextmanager
