@@ -37,9 +37,9 @@ def train_tiny(cells: Path, out: Path) -> Path:
     return out
 
 
-def train_with_reference(folder: Path, cells: Path | None = None) -> Path:
-    """Train a run with enough validation images for a reference; by default on coloured discs."""
-    cells = cells or write_cells(folder / "home", num_a_class=100)
+def train_with_reference(folder: Path) -> Path:
+    """Train a run with enough validation images for a reference."""
+    cells = write_cells(folder / "home", num_a_class=100)
     settings = ("split.val_fraction=0.4", "training.epochs=16")
     api.train(cells, folder / "run", tiny_config(*settings))
     return folder / "run"
