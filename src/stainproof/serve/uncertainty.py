@@ -20,7 +20,8 @@ class Uncertainty:
     """Probability of the predicted class below which a cell is uncertain, 0 to 1."""
     rule: str = (
         f"A cell is uncertain if its predicted class has a probability below "
-        f"{100 * UNCERTAIN_BELOW:.0f} %: a fixed value, no error was asked for with --error."
+        f"{100 * UNCERTAIN_BELOW:.0f} %: a fixed value, because no error was asked for with "
+        "--error."
     )
     """The rule and where it comes from, as sentences."""
 
