@@ -253,7 +253,7 @@ def test_a_cell_is_shown_in_its_field_as_long_as_the_server_has_it(
     page.keys("f")
     wait(browser, lambda: page.one("#zoom-picture").is_displayed())
     assert not page.one("#zoom-field").is_displayed()
-    server.end()
+    server.end(signal.SIGKILL)
 
     server = Process(run, *words).wait()
     page = Page(browser, server.url)

@@ -191,10 +191,12 @@ class Store:
             ).fetchone()
             if row is None:
                 return None
+            number, name, sha256, width, height, path = row
             boxes = self._database.execute(
-                "SELECT cell, x0, y0, x1, y1 FROM boxes WHERE field = ? ORDER BY cell", (row[0],)
+                "SELECT cell, x0, y0, x1, y1 FROM boxes WHERE field = ? ORDER BY cell", (number,)
             ).fetchall()
-        return StoredField(*row[1:], {one: tuple(box) for one, *box in boxes})
+        found: dict[int, Box] = {one: (x0, y0, x1, y1) for one, x0, y0, x1, y1 in boxes}
+        return StoredField(name, sha256, width, height, path, found)
 
     def cells(self, ids: Iterable[int] | None = None) -> list[StoredCell]:
         """Return all cells, or those of some ids, by id; unknown ids are left out."""
