@@ -107,6 +107,9 @@ class Page:
         )
         return {cell["id"]: cell for cell in found}
 
+    def becomes(self, cell: int, label: str) -> None:
+        wait(self.browser, lambda: self.cells()[cell]["label"] == label)
+
     def focus(self, cell: int) -> None:
         tile = self.one(f"#cell-{cell}")
         self.run("arguments[0].scrollIntoView({block: 'center'})", tile)
@@ -170,15 +173,15 @@ def test_the_whole_path_from_dropped_cells_to_an_adapted_run(
     first, second, third, fourth, fifth, *_ = page.ids(label)
     page.focus(first)
     page.keys(key)
-    wait(browser, lambda: page.cells()[first]["label"] == to)
+    page.becomes(first, to)
     page.keys(key)  # the next cell has the focus
-    wait(browser, lambda: page.cells()[second]["label"] == to)
+    page.becomes(second, to)
     for cell in (third, fourth):
         page.run(DRAG, f"cell-{cell}", f"section[data-name='{to}']")
-        wait(browser, lambda cell=cell: page.cells()[cell]["label"] == to)
+        page.becomes(cell, to)
     page.focus(fifth)
     page.keys(key)
-    wait(browser, lambda: page.cells()[fifth]["label"] == to)
+    page.becomes(fifth, to)
     page.run("document.activeElement.blur()")
     page.keys("u")
     page.said("undone: 1 cell")

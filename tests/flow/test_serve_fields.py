@@ -95,7 +95,7 @@ def test_a_field_of_the_folder_is_read_again_unless_it_was_changed(
     session, path = tmp_path / "a.session", tmp_path / "slide" / "smear.png"
     path.parent.mkdir()
     path.write_bytes(png(rgb))
-    settings = {"has_fields": True, "session": session}
+    settings: dict[str, Any] = {"has_fields": True, "session": session}
     with serving(run, folder=path.parent, **settings) as client:
         assert client.post("/api/folder", json={}).json()["cells"]
     with serving(run, folder=path.parent, **settings) as client:
