@@ -146,6 +146,7 @@ def cases(folder: Path) -> dict[str, list[str]]:
                          "--runs", str(folder / "again"), "--minutes", "0.03"],
         "serve.hostile_files": [runs[0], "--files", "22"],
         "serve.load": [runs[0], "--clients", "1", "--seconds", "0.5"],
+        **({"serve.page": [runs[0], "--cells", "60"]} if shutil.which("chromedriver") else {}),
         "shift.drift": [*laboratory, "--labs", other, "--cells", "8", "--repeats", "1",
                         "--power_repeats", "1"],
         "shift.expected_accuracy": [*laboratory, "--labs", other, "--cells", "8", "--mixes", "1"],

@@ -20,15 +20,18 @@ needs_browser = pytest.mark.skipif(
 
 
 @contextmanager
-def chromium(downloads: Path, width: int = 1300, height: int = 850) -> Iterator[Any]:
-    """Yield a browser that saves downloads in a folder and keeps its log."""
+def chromium(
+    downloads: Path, width: int = 1300, height: int = 850, *, is_logged: bool = True
+) -> Iterator[Any]:
+    """Yield a browser that saves downloads in a folder and, if wanted, keeps its log."""
     from selenium import webdriver
 
     options = webdriver.ChromeOptions()
     for flag in (*FLAGS.split(), f"window-size={width},{height}"):
         options.add_argument(f"--{flag}")
     options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    if is_logged:
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     service = webdriver.ChromeService(executable_path=shutil.which("chromedriver"))
     with webdriver.Chrome(options=options, service=service) as browser:
         yield browser

@@ -24,6 +24,7 @@ from stainproof.inference.classifier import Classifier
 from stainproof.serve.app import create_app
 from stainproof.serve.services import Services
 from stainproof.serve.settings import Limits, Settings
+from stainproof.serve.uncertainty import Uncertainty
 from tests.common.cells import make_cells, write_cells
 from tests.common.tiny import tiny_config
 
@@ -57,11 +58,17 @@ def uploads(num_a_class: int = 2, seed: int = 1) -> list[tuple[str, tuple[str, b
     return [("images", (f"cell_{index}.png", png(rgb))) for index, rgb in enumerate(images)]
 
 
-def make_services(run: Path, limits: Limits | None = None, **settings: Any) -> Services:
+def make_services(
+    run: Path,
+    limits: Limits | None = None,
+    uncertainty: Uncertainty | None = None,
+    **settings: Any,
+) -> Services:
     """Return the parts of a server."""
     classifier = Classifier.load(run, "onnxruntime", threads=1)
     errors = read_errors(run, None, classifier.classes, classifier.weights_sha256)
-    return Services(run.name, classifier, errors, Settings(limits=limits or Limits(), **settings))
+    chosen = Settings(limits=limits or Limits(), **settings)
+    return Services(run.name, classifier, errors, chosen, uncertainty)
 
 
 @contextmanager

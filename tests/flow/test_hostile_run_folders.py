@@ -350,7 +350,7 @@ def pairs() -> Iterator[Any]:
             yield pytest.param(name, other, marks=mark)
 
 
-@pytest.mark.parametrize(("name", "command"), pairs())
+@pytest.mark.parametrize(("name", "command"), list(pairs()))
 def test_a_hostile_run_folder_ends_in_one_line_or_is_right(
     name: str,
     command: str,

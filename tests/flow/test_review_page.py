@@ -1,5 +1,6 @@
 """The review page in a browser: drop, correct, undo, kill the server, reopen, export."""
 
+import csv
 import json
 import signal
 import zipfile
@@ -10,29 +11,32 @@ from typing import Any
 import numpy as np
 import pytest
 
+from stainproof import api
 from stainproof.data import sources
 from stainproof.files import write_picture
+from stainproof.labels import BLOOD_CLASSES
+from stainproof.synthetic.fields import draw_field
 from tests.common.browser import chromium, needs_browser, wait
-from tests.common.cells import CLASSES, write_cells
+from tests.common.cells import write_cells
+from tests.common.command import run_command
 from tests.common.served import Process, train_tiny, train_with_reference
 
 AXE = Path(__file__).parents[1] / "vendor" / "axe.min.js"
 pytestmark = [pytest.mark.slow, needs_browser]
 
 DROP = """
-const [target, names, done] = [document.querySelector(arguments[0]), arguments[1], arguments[2]];
-const transfer = new DataTransfer();
-Promise.all(names.map(async (name) => {
-  const bytes = await (await fetch(`/api/cells/${name}/picture`)).blob();
-  return new File([bytes], `${name}.png`);
-})).then((files) => {
-  files.forEach((file) => transfer.items.add(file));
-  for (const kind of ["dragover", "drop"]) {
-    const settings = {dataTransfer: transfer, bubbles: true, cancelable: true};
-    target.dispatchEvent(new DragEvent(kind, settings));
-  }
-  done();
-});
+const [input, transfer] = [document.getElementById("dropped"), new DataTransfer()];
+for (const file of input.files) transfer.items.add(file);
+input.remove();
+for (const kind of ["dragover", "drop"]) {
+  document.body.dispatchEvent(
+    new DragEvent(kind, {dataTransfer: transfer, bubbles: true, cancelable: true}));
+}
+"""
+INPUT = """
+const input = Object.assign(document.createElement("input"), {type: "file", multiple: true});
+input.id = "dropped";
+document.body.append(input);
 """
 DRAG = """
 const tile = document.getElementById(arguments[0]);
@@ -66,8 +70,9 @@ class Page:
 
         ActionChains(self.browser).send_keys(*keys).perform()
 
-    def said(self, text: str) -> None:
-        wait(self.browser, lambda: text in self.one("#status").get_attribute("textContent"))
+    def said(self, text: str, seconds: float = 60) -> None:
+        status = self.one("#status")
+        wait(self.browser, lambda: text in status.get_attribute("textContent"), seconds)
 
     def ids(self, label: str) -> list[int]:
         tiles = self.all(f"section[data-name='{label}'] .tile")
@@ -78,6 +83,37 @@ class Page:
         self.one("#files").send_keys("\n".join(map(str, files)))
         wait(self.browser, lambda: not self.one("#working").is_displayed())
         self.said("added")
+
+    def drop(self, files: list[Path]) -> None:
+        self.run("document.getElementById('status').textContent = ''")
+        self.run(INPUT)
+        self.one("#dropped").send_keys("\n".join(map(str, files)))
+        self.run(DROP)
+        self.said("added", 240)
+        wait(self.browser, lambda: not self.one("#working").is_displayed())
+
+    def known(self, name: str) -> Any:
+        """Return a function's value, or a value, of the page's module of what it knows."""
+        return self.browser.execute_async_script(
+            "const [name, done] = arguments; import('/page/state.js').then((module) => "
+            "done(typeof module[name] === 'function' ? module[name]() : module[name]))",
+            name,
+        )
+
+    def cells(self) -> dict[int, Any]:
+        """Return the cells as the page knows them, by id, also those out of view."""
+        found = self.browser.execute_async_script(
+            "import('/page/state.js').then(({state}) => arguments[0]([...state.cells.values()]))"
+        )
+        return {cell["id"]: cell for cell in found}
+
+    def becomes(self, cell: int, label: str) -> None:
+        wait(self.browser, lambda: self.cells()[cell]["label"] == label)
+
+    def focus(self, cell: int) -> None:
+        tile = self.one(f"#cell-{cell}")
+        self.run("arguments[0].scrollIntoView({block: 'center'})", tile)
+        tile.click()
 
     def states(self) -> dict[int, str]:
         return {
@@ -103,69 +139,138 @@ def browser(tmp_path: Path) -> Iterator[Any]:
         yield browser
 
 
-def test_a_review_from_dropped_cells_to_a_training_survives_a_killed_server(
-    run: Path, images: list[Path], browser: Any, tmp_path: Path
+def write_fields(folder: Path, num: int) -> list[Path]:
+    """Write phantom fields of three white cells each."""
+    folder.mkdir()
+    paths = [folder / f"field_{index}.png" for index in range(num)]
+    for index, path in enumerate(paths):
+        labels = ("neutrophil", "lymphocyte", "eosinophil")
+        write_picture(path, draw_field(np.random.default_rng(index), labels)[0])
+    return paths
+
+
+def test_the_whole_path_from_dropped_cells_to_an_adapted_run(
+    browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
 ) -> None:
+    run = "stainproof-light"  # a shipped model: it has a reference, which `adapt` needs
+    images = sorted(api.make_phantoms(tmp_path / "slide", 200, seed=2, size_px=96).rglob("*.png"))
+    fields = write_fields(tmp_path / "fields", 10)
     session = tmp_path / "a.session"
     server = Process(run, "--port", 0, "--session", session).wait()
     page = Page(browser, server.url)
     assert page.one("#empty").is_displayed()
-    page.choose(images[:20])
-    browser.set_script_timeout(60)
-    browser.execute_async_script(DROP, "body", [1, 2])  # the same pixels: nothing is added
+    page.drop(images)
+    assert len(page.cells()) == 200
+    page.drop(images[:2])  # the same pixels: nothing is added
     wait(browser, lambda: "2 images already there" in page.one("#messages").text)
-    page.choose(images[20:])
-    label = max(CLASSES, key=lambda name: len(page.ids(name)))
-    to = next(name for name in CLASSES if name != label)
-    first, second, third, fourth, fifth, *_ = page.ids(label)
 
-    key = page.run(
-        "return [...document.querySelectorAll('.classes button')].find((button) => "
-        "button.querySelector('.name').textContent.toLowerCase() === arguments[0])"
-        ".querySelector('kbd').textContent", to)  # fmt: skip
-    page.one(f"#cell-{first}").click()
+    label = max(page.known("sections"), key=lambda one: len(one["ids"]))["name"]
+    to, key = next((one["name"], one["key"]) for one in page.known("classes")
+                   if one["name"] not in (label, "unclassified"))  # fmt: skip
+    page.run("document.getElementById(arguments[0]).scrollIntoView()",
+             page.one(f"section[data-name='{label}'] h2").get_attribute("id"))  # fmt: skip
+    wait(browser, lambda: len(page.ids(label)) >= 5)
+    first, second, third, fourth, fifth, *_ = page.ids(label)
+    page.focus(first)
     page.keys(key)
-    page.said(f"1 cell now {to}, saved")
+    page.becomes(first, to)
     page.keys(key)  # the next cell has the focus
-    wait(browser, lambda: page.states().get(second) == "changed")
-    page.run(DRAG, f"cell-{third}", f"section[data-name='{to}']")
-    wait(browser, lambda: page.states().get(third) == "changed")
-    page.one(f"#cell-{fourth}").click()
-    page.run(
-        "document.getElementById(arguments[0]).dispatchEvent(new MouseEvent('click', "
-        "{bubbles: true, ctrlKey: true}))", f"cell-{fifth}")  # fmt: skip
-    wait(browser, lambda: "2 cells selected" in page.one("#selection").text)
-    page.keys("\ue007")  # Enter
-    page.said("2 cells confirmed, saved")
+    page.becomes(second, to)
+    for cell in (third, fourth):
+        page.run(DRAG, f"cell-{cell}", f"section[data-name='{to}']")
+        page.becomes(cell, to)
+    page.focus(fifth)
+    page.keys(key)
+    page.becomes(fifth, to)
     page.run("document.activeElement.blur()")
     page.keys("u")
-    page.said("undone: 2 cells")
-    page.one("#confirm").click()
-    page.said("2 cells confirmed, saved")
+    page.said("undone: 1 cell")
+    assert not page.cells()[fifth]["is_reviewed"]
+    page.focus(fifth)
+    page.run("document.activeElement.dispatchEvent(new KeyboardEvent('keydown', "
+             "{key: 'a', ctrlKey: true, bubbles: true, cancelable: true}))")  # fmt: skip
+    page.keys("\ue007")  # Enter confirms the whole class
+    wait(browser, lambda: page.cells()[fifth]["is_reviewed"])
+    cells = page.cells()
+    reviewed = {one: cells[one]["label"] for one in cells if cells[one]["is_reviewed"]}
+    expected = [to] * 4 + [cells[fifth]["predicted"]]
+    assert [reviewed[one] for one in (first, second, third, fourth, fifth)] == expected
+    assert len(reviewed) >= 20
 
     port = server.port
     server.end(signal.SIGKILL)
-    page.one(f"#cell-{fifth}").click()
     page.keys(key)
     wait(browser, lambda: "cannot be reached" in page.one("#messages").text)
-    again = Process(run, "--port", port, "--session", session).wait()
+    again = Process(run, "--port", port, "--session", session, "--fields").wait()
     wait(browser, lambda: "cannot be reached" not in page.one("#messages").text)
-    expected = {first: "changed", second: "changed", third: "changed", fourth: "confirmed",
-                fifth: "confirmed"}  # fmt: skip
-    wait(browser, lambda: page.states().items() >= expected.items())
+    page.drop(fields)
     page = Page(browser, again.url)
-    wait(browser, lambda: page.states().items() >= expected.items())
-    assert page.one("#reviewed .text").text == "5 of 21 reviewed"
+    found = page.cells()
+    assert {one: found[one]["label"] for one in found if found[one]["is_reviewed"]} == reviewed
+    of_fields = [one for one in found if found[one]["has_field"]]
+    assert len(of_fields) >= 20 and len(found) == 200 + len(of_fields)
 
     page.one("#export").click()
     page.one("#exports a[href*='cells.zip']").click()
     saved = tmp_path / "downloads" / "cells.zip"
     wait(browser, saved.exists)
     zipfile.ZipFile(saved).extractall(tmp_path / "export")
-    listing = sources.list_source(tmp_path / "export" / "manifest.csv")
-    labels = [listing.classes[index] for index in listing.labels]
-    assert labels.count(to) == 3 and labels.count(label) == 2
     again.end()
+    manifest = tmp_path / "export" / "manifest.csv"
+    listing = sources.list_source(manifest)
+    labels = [listing.classes[index] for index in listing.labels]
+    assert sorted(labels) == sorted(reviewed.values())
+    adapted, table = tmp_path / "adapted", tmp_path / "predictions.csv"
+    for words in (
+        ("adapt", run, manifest, "--out", adapted),
+        ("predict", adapted, tmp_path / "slide", "--out", table),
+    ):
+        done = run_command(monkeypatch, capfd, *words)
+        assert done.code == 0, done.err
+    rows = list(csv.DictReader(table.read_text().splitlines()))
+    assert len(rows) == 200 and {row["label"] for row in rows} <= set(BLOOD_CLASSES)
+    assert not any(row["error"] for row in rows)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_cell_is_shown_in_its_field_as_long_as_the_server_has_it(
+    run: Path, browser: Any, tmp_path: Path, scheme: str
+) -> None:
+    browser.set_script_timeout(60)
+    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    fields = write_fields(tmp_path / "fields", 2)
+    words = ("--port", 0, "--session", tmp_path / "a.session", "--fields")
+    server = Process(run, *words).wait()
+    page = Page(browser, server.url)
+    page.drop(fields)
+    cells = list(page.cells())
+    page.run("document.querySelector('.tile').click()")
+    page.keys("f")
+    wait(browser, lambda: page.one("#zoom-field").is_displayed())
+    assert len(page.all("#zoom-field .line")) * 2 >= len(cells) >= 6
+    assert len(page.all("#zoom-field .own.line")) == 1
+    label = page.one("#zoom-field").get_attribute("aria-label")
+    assert "field_" in label and "480 by 480 pixels" in label
+    assert violations(page) == []
+    page.keys("f")
+    wait(browser, lambda: page.one("#zoom-picture").is_displayed())
+    assert not page.one("#zoom-field").is_displayed()
+    server.end(signal.SIGKILL)
+
+    server = Process(run, *words).wait()
+    page = Page(browser, server.url)
+    wait(browser, lambda: page.all(".tile"))
+    page.run("document.querySelector('.tile').click()")
+    page.keys("f")
+    wait(browser, lambda: "no longer available" in page.one("#field-gone").text)
+    assert violations(page) == []
+    page.keys("\ue00c")  # Escape
+    page.drop(fields)
+    assert list(page.cells()) == cells  # none was added twice
+    page.keys("f")
+    wait(browser, lambda: page.one("#zoom-field").is_displayed())
+    server.end()
 
 
 def test_nothing_is_requested_from_elsewhere_and_no_rule_is_broken(

@@ -41,6 +41,7 @@ def test_the_folder_has_all_that_the_page_loads(run: Path, runtime: Path, tmp_pa
     facts = json.loads((page.parent / "model" / "model.json").read_text())
     card = RunFolder(run).read_card()
     assert facts["model"]["weights_sha256"] == card.weights_sha256
+    assert facts["uncertain_below"] == 0.7 and "70 %" in facts["uncertain"]
     onnx = (page.parent / "model" / "model.onnx").read_bytes()
     assert hashlib.sha256(onnx).hexdigest() == facts["onnx_sha256"] == card.onnx_sha256
     note = json.loads((page.parent / "runtime" / "runtime.json").read_text())

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from stainproof.serve.records import ModelFacts, NewCell
 from stainproof.serve.review import Review, cohens_kappa
-from stainproof.serve.store import ModelFacts, NewCell, Store
+from stainproof.serve.store import Store
 
 CLASSES = ("ig", "platelet")
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from stainproof.errors import ConfigError, DataError
-from stainproof.serve.store import BLIND_SHARE, ModelFacts, NewCell, Store
+from stainproof.serve.records import ModelFacts, NewCell
+from stainproof.serve.store import BLIND_SHARE, Store
 
 MODEL = ModelFacts("abc", ("ig", "platelet"))
 

@@ -18,6 +18,15 @@ Model = Annotated[
         show_default="the largest shipped model",
     ),
 ]
+UncertainError = Annotated[
+    str | None,
+    typer.Option(
+        "--error",
+        help="Largest share of wrong predictions among cells that the page does not call "
+        "uncertain, such as 2%.",
+        show_default="cells below 70 % are uncertain",
+    ),
+]
 NEEDED = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
 
 
@@ -52,6 +61,7 @@ def serve(
     ] = "",
     lab: LabFile = None,
     errors: ErrorsOf = None,
+    error: UncertainError = None,
 ) -> None:
     """Serve predictions, counts and a page for reviewing cells, on this machine."""
     from importlib.util import find_spec
@@ -72,7 +82,7 @@ def serve(
         session=session,
         has_fields=fields,
     )
-    run_server(model or default_model(), settings, lab=lab, errors=errors, say=echo)
+    run_server(model or default_model(), settings, lab=lab, errors=errors, error=error, say=echo)
 
 
 @app.command(
@@ -86,11 +96,12 @@ def export(
     ],
     model: Model = "",
     errors: ErrorsOf = None,
+    error: UncertainError = None,
 ) -> None:
     """Write the review page with a model as static files; the network runs in the browser."""
     from stainproof.runs.shipped import default_model
     from stainproof.serve.web_export import export_web
 
-    page = export_web(model or default_model(), web, runtime, errors=errors)
+    page = export_web(model or default_model(), web, runtime, errors=errors, error=error)
     echo(f"page: {page}; deliver its folder with any static web server, for instance")
     echo(f"python -m http.server --bind 127.0.0.1 --directory {web}")

@@ -12,19 +12,16 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from stainproof import files
-from stainproof.calibration.abstention import UNCERTAIN, find_threshold
-from stainproof.calibration.record import read_calibration
+from stainproof.calibration.abstention import UNCERTAIN
 from stainproof.config.parsing import parse_share
 from stainproof.config.schema import InferenceConfig
 from stainproof.data import stream
 from stainproof.data.bit_depth import BITS_FOUND
 from stainproof.data.stream import Item
 from stainproof.errors import ConfigError, DataError
+from stainproof.inference.abstaining import threshold_of
 from stainproof.inference.classifier import Classifier
-from stainproof.inference.engines import INT8
 from stainproof.progress import Say, Track, silent, silent_say
-from stainproof.runs.folder import RunFolder
-from stainproof.runs.shipped import find_run
 from stainproof.shift.lab import Lab
 from stainproof.text import quote_formula
 
@@ -117,32 +114,14 @@ def write_with_abstention(
     if error is None:
         num_rows, num_errors, _ = write_predictions(classifier, items, path, further=further)
         return num_rows, num_errors
-    threshold = _find_threshold(run, classifier, engine, parse_share(error, "error"), say)
+    threshold, source = threshold_of(run, classifier, parse_share(error, "error"), engine)
+    say(f"{threshold.describe()}; fitted on {source}")
     num_rows, num_errors, num_uncertain = write_predictions(
-        classifier, items, path, threshold, further
+        classifier, items, path, threshold.confidence, further
     )
     num_images = num_rows - num_errors
     say(f"{num_uncertain:,} of {num_images:,} images are uncertain; a person must look at them")
     return num_rows, num_errors
-
-
-def _find_threshold(
-    run: str | Path, classifier: Classifier, engine: str, error: float, say: Say
-) -> float:
-    """Return the confidence from which images are accepted, and say what it guarantees."""
-    changes = classifier.inference.describe() or ("engine int8" if engine == INT8 else "")
-    if changes:
-        raise ConfigError(f"error: cannot be guaranteed with {changes}; leave it out")
-    if UNCERTAIN in classifier.classes:
-        raise ConfigError(f"error: the model has a class of the name {UNCERTAIN!r}")
-    calibration = read_calibration(RunFolder(find_run(run)))
-    if calibration is None:
-        raise ConfigError(
-            f"error: {run} is not calibrated; calibrate it with stainproof calibrate {run} DATA"
-        )
-    found = find_threshold(calibration, error)
-    say(f"{found.describe()}; fitted on {calibration.source}")
-    return found.confidence
 
 
 def check_bits(bits: int) -> None:

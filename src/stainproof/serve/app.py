@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.responses import JSONResponse, Response
 
 from stainproof.errors import StainproofError
-from stainproof.serve import routes_files, routes_review, routes_v1
+from stainproof.serve import routes_fields, routes_files, routes_review, routes_v1
 from stainproof.serve.admission import BUSY, RETRY_AFTER_S, Admission
 from stainproof.serve.batching import BusyError
 from stainproof.serve.instruments import Measured
@@ -40,7 +40,7 @@ def create_app(services: Services) -> FastAPI:
         },
     )
     app.state.services = services
-    for routes in (routes_v1, routes_review, routes_files):
+    for routes in (routes_v1, routes_review, routes_fields, routes_files):
         app.include_router(routes.router)
     # the last one added is the first to see a request
     app.add_middleware(Admission, limits=services.settings.limits)

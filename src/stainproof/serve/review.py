@@ -10,10 +10,9 @@ from pydantic import BaseModel
 from stainproof.evaluation.count_result import THRESHOLD, UNCLASSIFIED
 from stainproof.evaluation.intervals import difference, proportion
 from stainproof.runs.artefact import Estimate
-from stainproof.serve.store import REVIEWERS, Decision, Store, StoredCell
-
-UNCERTAIN_BELOW = 0.7
-"""Probability of the predicted class below which a cell is marked as uncertain."""
+from stainproof.serve.records import Decision, StoredCell
+from stainproof.serve.store import REVIEWERS, Store
+from stainproof.serve.uncertainty import UNCERTAIN_BELOW
 
 
 class CellView(BaseModel):
@@ -31,6 +30,8 @@ class CellView(BaseModel):
     is_uncertain: bool
     is_disputed: bool
     """Whether the other reviewer gave another class; shown once both have decided."""
+    has_field: bool
+    """Whether it was cut from a photograph of a smear."""
 
 
 class Agreement(BaseModel):
@@ -58,6 +59,8 @@ class Review:
     store: Store
     classes: Sequence[str]
     reviewer: int
+    uncertain_below: float = UNCERTAIN_BELOW
+    """See `uncertainty.Uncertainty`."""
 
     def views(self, ids: Iterable[int] | None = None) -> list[CellView]:
         """Return all cells, or some of them, as the reviewer sees them."""
@@ -82,8 +85,9 @@ class Review:
             predicted=predicted,
             probs=None if hidden else [round(p, 4) for p in cell.probs.tolist()],
             is_reviewed=own is not None,
-            is_uncertain=not hidden and bool(cell.probs.max() < UNCERTAIN_BELOW),
+            is_uncertain=not hidden and bool(cell.probs.max() < self.uncertain_below),
             is_disputed=own is not None and other is not None and own.label != other.label,
+            has_field=cell.has_field,
         )
 
     def decide(self, ids: Sequence[int], label: str | None) -> list[int]:

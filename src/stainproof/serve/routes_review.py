@@ -52,6 +52,8 @@ class SessionState(BaseModel):
     classes: list[ClassInfo]
     cells: list[CellView]
     is_blind: bool
+    uncertain: str
+    """Which cells are uncertain, as sentences."""
     has_fields: bool
     """Whether images are photographs of a smear, whose cells are found first."""
     session: str | None
@@ -118,6 +120,7 @@ def session(parts: Parts, reviewer: Reviewer = 1) -> SessionState:
         ],
         cells=review.views(),
         is_blind=parts.store.is_blind,
+        uncertain=parts.uncertainty.rule,
         has_fields=parts.settings.has_fields,
         session=parts.settings.session.name if parts.settings.session else None,
         folder=folder
@@ -170,7 +173,7 @@ async def _added(
     parts: Services, reviewer: int, found: list[list[PreparedCell] | Refused], paths: list[str]
 ) -> Added:
     cells = [
-        (cell, "" if parts.settings.has_fields else path)  # a cell of a field has no file
+        (cell, path)
         for one, path in zip(found, paths, strict=True)
         for cell in ([] if isinstance(one, Refused) else one)
     ]
@@ -265,7 +268,8 @@ def export(name: exports.ExportName, parts: Parts, reviewer: Reviewer = 1) -> Re
 
 def review_of(parts: Services, reviewer: int) -> Review:
     """Return the session as a reviewer sees it."""
-    return Review(parts.store, parts.classifier.classes, reviewer)
+    below = parts.uncertainty.below
+    return Review(parts.store, parts.classifier.classes, reviewer, below)
 
 
 def changes(review: Review, ids: list[int]) -> Changed:

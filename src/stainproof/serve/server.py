@@ -14,6 +14,7 @@ from stainproof.runs.shipped import find_run
 from stainproof.serve.app import create_app
 from stainproof.serve.services import Services
 from stainproof.serve.settings import Settings
+from stainproof.serve.uncertainty import uncertainty_of
 from stainproof.shift.lab import Lab
 
 GRACE_S = 10
@@ -30,6 +31,7 @@ def serve(
     engine: str = "onnxruntime",
     lab: Lab | str | Path | None = None,
     errors: str | Path | None = None,
+    error: str | float | None = None,
     say: Say = silent_say,
 ) -> None:
     """Serve a model and the review page until SIGINT or SIGTERM.
@@ -41,10 +43,13 @@ def serve(
         lab: A laboratory profile or its file, by which images are standardised first.
         errors: An evaluation of the model on labelled cells of this laboratory, from which the
             intervals of counts take its errors; by default the model's own.
+        error: Largest error among the cells that the page does not call uncertain, as in `predict`;
+            None: cells below 70 % are uncertain.
         say: Called with the address once connections are accepted.
 
     Raises:
-        ConfigError: A setting is invalid, the address is in use, or the session is open elsewhere.
+        ConfigError: A setting is invalid, the address is in use, the session is open elsewhere, or
+            `error` cannot be guaranteed.
         DataError: The folder or the session file cannot be used.
         CheckpointError: The model, the profile or the evaluation cannot be used.
     """
@@ -54,8 +59,9 @@ def serve(
     folder = find_run(model)
     classifier = Classifier.load(folder, engine, lab=lab)
     known = read_errors(folder, errors, classifier.classes, classifier.weights_sha256)
+    uncertainty = uncertainty_of(folder, classifier, error)
     with _bind(settings.host, settings.port) as listener:
-        services = Services(folder.resolve().name, classifier, known, settings)
+        services = Services(folder.resolve().name, classifier, known, settings, uncertainty)
         config = uvicorn.Config(
             create_app(services),
             log_level="warning",

@@ -1,7 +1,6 @@
 """What the routes share: the model behind its queue, the session, the folder, the counters."""
 
 import asyncio
-import hashlib
 import io
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,9 +27,12 @@ from stainproof.reports.explanation_page import overlay
 from stainproof.serve.batching import Batcher
 from stainproof.serve.checks import Checks
 from stainproof.serve.counting import Counting
+from stainproof.serve.fields import FieldPictures, hash_of
 from stainproof.serve.instruments import Instruments
+from stainproof.serve.records import Box, Field, ModelFacts, NewCell
 from stainproof.serve.settings import Settings
-from stainproof.serve.store import ModelFacts, NewCell, Store
+from stainproof.serve.store import Store
+from stainproof.serve.uncertainty import Uncertainty
 
 
 @dataclass(frozen=True)
@@ -43,12 +45,21 @@ class PreparedCell:
     picture: bytes
     """The pixels as PNG."""
     sha256: str
+    place: tuple[Field, Box] | None = None
+    """The field that it was cut from, and where."""
 
 
 class Services:
     """The parts of a running server."""
 
-    def __init__(self, name: str, classifier: Classifier, errors: ErrorCounts, settings: Settings):
+    def __init__(
+        self,
+        name: str,
+        classifier: Classifier,
+        errors: ErrorCounts,
+        settings: Settings,
+        uncertainty: Uncertainty | None = None,
+    ):
         """Open the session and start the threads.
 
         Args:
@@ -56,6 +67,7 @@ class Services:
             classifier: The model.
             errors: Its errors on labelled cells, for the intervals of counts.
             settings: What to read and keep, and limits.
+            uncertainty: Which cells are uncertain; None: the fixed rule.
 
         Raises:
             DataError: The session file cannot be used.
@@ -64,10 +76,13 @@ class Services:
         """
         self.model_name = name
         self.classifier, self.settings = classifier, settings
+        self.uncertainty = uncertainty or Uncertainty()
         self.counting = Counting(classifier, errors)
         self.checks = Checks(classifier)
         self.instruments = Instruments()
         self.folder = _scan_inside(settings.folder) if settings.folder else None
+        files = [path.resolve() for path in self.folder.images] if self.folder else []
+        self.field_pictures = FieldPictures(files)
         lab = classifier.lab.describe() if classifier.lab else ""
         facts = ModelFacts(classifier.weights_sha256, classifier.classes, lab)
         self.store = Store(settings.session, facts)
@@ -109,10 +124,11 @@ class Services:
             (heat,) = self.classifier.explain_standardised([rgb], [target])
         return _png(overlay(rgb, heat))
 
-    def _prepare_cell(self, name: str, rgb: Images) -> PreparedCell:
+    def _prepare_cell(
+        self, name: str, rgb: Images, place: tuple[Field, Box] | None = None
+    ) -> PreparedCell:
         """Return what is kept of a decoded cell."""
-        digest = hashlib.sha256(repr(rgb.shape).encode() + rgb.tobytes()).hexdigest()
-        return PreparedCell(name, self.to_input(rgb), _png(rgb), digest)
+        return PreparedCell(name, self.to_input(rgb), _png(rgb), hash_of(rgb), place)
 
     def prepare(self, name: str, rgb: Images) -> list[PreparedCell]:
         """Return what is kept of a decoded image: one cell, or the cells of a field.
@@ -129,8 +145,17 @@ class Services:
         if not cells:
             raise DataError("no cell was found")
         size_px = self.classifier.preprocessing.size_px
-        crops = (cut(rgb, cell, red_cell_px, size_px) for cell in cells)
-        return [self._prepare_cell(f"{name}, cell {i}", crop) for i, crop in enumerate(crops, 1)]
+        height, width = rgb.shape[:2]
+        field = Field(name, hash_of(rgb), width, height)
+        self.field_pictures.put(field.sha256, rgb)
+        return [
+            self._prepare_cell(
+                f"{name}, cell {number}",
+                cut(rgb, cell, red_cell_px, size_px),
+                (field, (cell.x0, cell.y0, cell.x1, cell.y1)),
+            )
+            for number, cell in enumerate(cells, 1)
+        ]
 
     async def classify(self, images: Sequence[Images]) -> NDArray[np.float32]:
         """Return the probabilities of images, one or more, float32 (N, classes).
@@ -148,7 +173,7 @@ class Services:
             return []
         probs = await self.classify([one.square for one in prepared])
         cells = [
-            NewCell(one.name, path, one.sha256, one.picture, row)
+            NewCell(one.name, path, one.sha256, one.picture, row, one.place)
             for one, path, row in zip(prepared, paths, probs, strict=True)
         ]
         return await asyncio.to_thread(self.store.add, cells)

@@ -1,5 +1,6 @@
 """A check of a session file before it is used: SQLite accepts files with almost any content."""
 
+import math
 import sqlite3
 from collections.abc import Iterator, Sequence
 
@@ -9,6 +10,8 @@ from stainproof.evaluation.count_result import UNCLASSIFIED
 
 MAX_STEP = 2**62
 _TOLERANCE = 1e-3
+_FIRST_TABLES = {"facts", "cells", "decisions"}
+"""Tables of the sessions of every version; those of photographs were added later."""
 _OBJECTS = """
 SELECT one.type, one.name, columns.name, columns.type, "notnull", pk, hidden
 FROM sqlite_master AS one LEFT JOIN pragma_table_xinfo(one.name) AS columns
@@ -37,7 +40,9 @@ def faults(
         return
     sound = sqlite3.connect(":memory:")
     sound.executescript(tables)
-    if database.execute(_OBJECTS).fetchall() != sound.execute(_OBJECTS).fetchall():
+    found, allowed = (set(one.execute(_OBJECTS).fetchall()) for one in (database, sound))
+    names = {name for _, name, *_ in found}
+    if not found <= allowed or not names >= _FIRST_TABLES:
         yield "its tables are not those of a session"
         return
     facts = dict(database.execute("SELECT name, value FROM facts"))
@@ -62,6 +67,23 @@ def faults(
             yield f"decision {number} has no step or no reviewer"
         elif cell not in ids or label not in labels:
             yield f"decision {number} is of no cell or of no class of the model"
+    if names >= {"fields", "boxes"}:
+        yield from _field_faults(database, ids)
+
+
+def _field_faults(database: sqlite3.Connection, cells: set[int]) -> Iterator[str]:
+    fields = set()
+    for field, *texts, width, height in database.execute(
+        "SELECT id, name, path, sha256, width, height FROM fields"
+    ):
+        fields.add(field)
+        are_sizes = all(isinstance(one, int) and one > 0 for one in (width, height))
+        if not all(isinstance(text, str) for text in texts) or not are_sizes:
+            yield f"photograph {field} has no name or no size"
+    for cell, field, *corners in database.execute("SELECT cell, field, x0, y0, x1, y1 FROM boxes"):
+        are_numbers = all(isinstance(one, float) and math.isfinite(one) for one in corners)
+        if cell not in cells or field not in fields or not are_numbers:
+            yield f"the box of cell {cell} is of no cell, of no photograph or has no corners"
 
 
 def _are_probs(content: object, num: int) -> bool:

@@ -5,18 +5,24 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import RLock
-from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
-from numpy.typing import NDArray
 
-from stainproof.errors import ConfigError, DataError, first_line, shortened
+from stainproof.errors import DataError, first_line, shortened
 from stainproof.serve import session_check
+from stainproof.serve.records import (
+    Box,
+    Decision,
+    Field,
+    ModelFacts,
+    NewCell,
+    StoredCell,
+    StoredField,
+)
+from stainproof.serve.session_lock import hold
 from stainproof.text import printable
 
 VERSION = 1
@@ -35,52 +41,14 @@ CREATE TABLE IF NOT EXISTS decisions (
     cell INTEGER NOT NULL REFERENCES cells (id), label TEXT NOT NULL, shown INTEGER NOT NULL,
     made TEXT NOT NULL, undone INTEGER NOT NULL DEFAULT 0);
 CREATE INDEX IF NOT EXISTS decisions_of ON decisions (reviewer, undone, step);
+CREATE TABLE IF NOT EXISTS fields (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL, path TEXT NOT NULL, sha256 TEXT NOT NULL UNIQUE,
+    width INTEGER NOT NULL, height INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS boxes (
+    cell INTEGER PRIMARY KEY REFERENCES cells (id), field INTEGER NOT NULL REFERENCES fields (id),
+    x0 REAL NOT NULL, y0 REAL NOT NULL, x1 REAL NOT NULL, y1 REAL NOT NULL);
+CREATE INDEX IF NOT EXISTS boxes_of ON boxes (field);
 """
-
-
-@dataclass(frozen=True)
-class NewCell:
-    """A cell to add."""
-
-    name: str
-    path: str
-    """Its file on this machine; empty for an upload."""
-    sha256: str
-    """Hash of shape and pixels."""
-    picture: bytes
-    """The pixels as PNG."""
-    probs: NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class StoredCell:
-    """A cell of the session without its picture."""
-
-    id: int
-    name: str
-    path: str
-    probs: NDArray[np.float32]
-    is_blind: bool
-    """Whether the blind mode hides its predicted class."""
-
-
-@dataclass(frozen=True)
-class Decision:
-    """The class that a reviewer gave a cell."""
-
-    label: str
-    was_shown: bool
-    """Whether the reviewer saw the predicted class."""
-
-
-@dataclass(frozen=True)
-class ModelFacts:
-    """The model whose predictions the session holds."""
-
-    weights_sha256: str
-    classes: tuple[str, ...]
-    lab: str = ""
-    """What the laboratory profile changes; empty without one."""
 
 
 class Store:
@@ -106,7 +74,7 @@ class Store:
         self.num_changes = 0
         """Number of changes since the session was opened."""
         self._lock = RLock()
-        self._held = _hold(path) if path else None
+        self._held = hold(path) if path else None
         try:
             self._database = sqlite3.connect(
                 path or ":memory:", check_same_thread=False, isolation_level=None
@@ -193,7 +161,8 @@ class Store:
         added = []
         with self._change():
             for one in cells:
-                row = (one.name, one.path, one.sha256, one.picture, one.probs.tobytes())
+                path = "" if one.place else one.path
+                row = (one.name, path, one.sha256, one.picture, one.probs.tobytes())
                 done = self._database.execute(
                     "INSERT OR IGNORE INTO cells (name, path, sha256, picture, probs) "
                     "VALUES (?, ?, ?, ?, ?)",
@@ -201,11 +170,46 @@ class Store:
                 )
                 if done.rowcount:
                     added.append(int(done.lastrowid or 0))
+                if one.place:
+                    self._add_place(one.sha256, *one.place, one.path)
         return added
+
+    def _add_place(self, cell_sha256: str, field: Field, box: Box, path: str) -> None:
+        """Note where a cell lies; the file of a field that was uploaded before is noted too."""
+        self._database.execute(
+            "INSERT INTO fields (name, path, sha256, width, height) VALUES (?, ?, ?, ?, ?) "
+            "ON CONFLICT (sha256) DO UPDATE SET path = excluded.path WHERE excluded.path != ''",
+            (field.name, path, field.sha256, field.width, field.height),
+        )
+        self._database.execute(
+            "INSERT OR IGNORE INTO boxes SELECT cells.id, fields.id, ?, ?, ?, ? FROM cells, fields "
+            "WHERE cells.sha256 = ? AND fields.sha256 = ?",
+            (*box, cell_sha256, field.sha256),
+        )
+
+    def field_of(self, cell: int) -> StoredField | None:
+        """Return the field that a cell was cut from; None if there is none, or no such cell."""
+        with self._lock:
+            row = self._database.execute(
+                "SELECT fields.id, name, sha256, width, height, path FROM fields "
+                "JOIN boxes ON boxes.field = fields.id WHERE boxes.cell = ?",
+                (cell,),
+            ).fetchone()
+            if row is None:
+                return None
+            number, name, sha256, width, height, path = row
+            boxes = self._database.execute(
+                "SELECT cell, x0, y0, x1, y1 FROM boxes WHERE field = ? ORDER BY cell", (number,)
+            ).fetchall()
+        found: dict[int, Box] = {one: (x0, y0, x1, y1) for one, x0, y0, x1, y1 in boxes}
+        return StoredField(name, sha256, width, height, path, found)
 
     def cells(self, ids: Iterable[int] | None = None) -> list[StoredCell]:
         """Return all cells, or those of some ids, by id; unknown ids are left out."""
-        statement = "SELECT id, name, path, probs FROM cells"
+        statement = (
+            "SELECT id, name, path, probs, EXISTS (SELECT 1 FROM boxes WHERE cell = cells.id) "
+            "FROM cells"
+        )
         wanted: tuple[str, ...] = ()
         if ids is not None:
             statement += " WHERE id IN (SELECT value FROM json_each(?))"
@@ -213,8 +217,10 @@ class Store:
         with self._lock:
             rows = self._database.execute(f"{statement} ORDER BY id", wanted).fetchall()
         return [
-            StoredCell(cell, name, path, np.frombuffer(probs, np.float32), self._hides(cell))
-            for cell, name, path, probs in rows
+            StoredCell(
+                cell, name, path, np.frombuffer(probs, np.float32), self._hides(cell), bool(field)
+            )
+            for cell, name, path, probs, field in rows
         ]
 
     def num_cells(self) -> int:
@@ -289,23 +295,3 @@ class Store:
                 raise
             self._database.execute("COMMIT")
             self.num_changes += 1
-
-
-def _hold(path: Path) -> Any:
-    """Hold the lock of a session file until it is closed or the process ends.
-
-    Raises:
-        ConfigError: Another process holds it.
-        DataError: The folder cannot be written to.
-    """
-    if path.is_dir():
-        raise DataError(f"{path}: is a folder; allowed: a session file")
-    lock = FileLock(path.with_name(f".{path.name}.lock"))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise ConfigError(f"{path}: another server has this session open") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror})") from error
-    return lock

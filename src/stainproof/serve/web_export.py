@@ -16,7 +16,7 @@ from stainproof.inference.classifier import Classifier
 from stainproof.runs.shipped import find_run
 from stainproof.serve.haematology import is_white, loinc_codes, ordered, title
 from stainproof.serve.page_files import page_contents
-from stainproof.serve.review import UNCERTAIN_BELOW
+from stainproof.serve.uncertainty import Uncertainty, uncertainty_of
 
 STATIC = Path(__file__).parent / "static"
 PACKAGE = "onnxruntime-web"
@@ -47,6 +47,7 @@ def export_web(
     runtime: str | Path,
     *,
     errors: str | Path | None = None,
+    error: str | float | None = None,
 ) -> Path:
     """Write the review page with a model as static files.
 
@@ -58,13 +59,16 @@ def export_web(
         runtime: Folder of the npm package `onnxruntime-web`, whose files are copied.
         errors: An evaluation of the model on labelled cells of this laboratory, from which the
             intervals of counts take its errors; by default the model's own.
+        error: Largest error among the cells that the page does not call uncertain, as in `predict`;
+            None: cells below 70 % are uncertain.
 
     Returns:
         The page, `index.html` in the folder.
 
     Raises:
         CheckpointError: The model or the evaluation cannot be used.
-        ConfigError: The model is an ensemble, or the runtime is not that package.
+        ConfigError: The model is an ensemble, the runtime is not that package, or `error` cannot be
+            guaranteed.
         DataError: The folder exists and is not empty, or cannot be written to.
     """
     folder = find_run(model)
@@ -73,12 +77,13 @@ def export_web(
         raise ConfigError(f"{folder}: an ensemble; the static page takes one network")
     (member,) = classifier.members
     known = read_errors(folder, errors, classifier.classes, classifier.weights_sha256)
+    uncertainty = uncertainty_of(folder, classifier, error)
     contents = {
         **{f"page/{name}": content for name, content in _page().items()},
         **{f"runtime/{name}": content for name, content in _read_runtime(Path(runtime)).items()},
         "index.html": _index(),
         "model/model.onnx": member.run.read_named(member.run.onnx, member.card.onnx_sha256),
-        "model/model.json": _describe(folder.resolve().name, classifier, known),
+        "model/model.json": _describe(folder.resolve().name, classifier, known, uncertainty),
     }
     with files.new_folder(Path(out)) as part:
         for name, content in contents.items():
@@ -122,7 +127,9 @@ def _read_runtime(package: Path) -> dict[str, bytes]:
     return found | {"runtime.json": _json(note)}
 
 
-def _describe(name: str, classifier: Classifier, errors: ErrorCounts) -> bytes:
+def _describe(
+    name: str, classifier: Classifier, errors: ErrorCounts, uncertainty: Uncertainty
+) -> bytes:
     (member,) = classifier.members
     card, classes = member.card, ordered(classifier.classes)
     codes = loinc_codes(classes)
@@ -150,7 +157,8 @@ def _describe(name: str, classifier: Classifier, errors: ErrorCounts) -> bytes:
                 for one in classes
             ],
             "threshold": THRESHOLD,
-            "uncertain_below": UNCERTAIN_BELOW,
+            "uncertain_below": uncertainty.below,
+            "uncertain": uncertainty.rule,
             "unclassified": UNCLASSIFIED,
             "errors": {
                 "confusion": errors.confusion[np.ix_(positions, positions)].tolist(),

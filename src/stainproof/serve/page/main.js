@@ -8,6 +8,7 @@ import * as banner from "./banner.js";
 import * as gallery from "./gallery.js";
 import * as panel from "./panel.js";
 import {exported} from "./server.js";
+import * as zoom from "./zoom.js";
 
 function draw() {
   const {session, cells, selected} = state, hasCells = cells.size > 0, num = numReviewed();
@@ -18,6 +19,7 @@ function draw() {
     place.textContent = `Weights: SHA-256 ${place.dataset.length ? weights_sha256.slice(0, place.dataset.length) : weights_sha256}` +
       (is_verified ? "; the network's file was verified." : is_verified === false ? "; the file could not be verified here." : "");
   }
+  for (const place of document.querySelectorAll(".uncertain-rule")) place.textContent = session.uncertain;
   $("empty").hidden = hasCells || !$("working").hidden;
   $("what").textContent = session.has_fields ? "Each image is a photograph of a smear; its cells are found first."
     : "Each image shows one cell.";
@@ -110,7 +112,7 @@ const move = (event) => actions.moveTo(gallery.neighbour(event.key), event.shift
 const KEYS = {
   ArrowRight: move, ArrowLeft: move, ArrowUp: move, ArrowDown: move, Home: move, End: move,
   Enter: () => actions.decide(null), " ": toggle, u: () => actions.undo(), n: nextToCheck,
-  z: () => actions.enlarge(), "?": () => $("keys").showModal(), "+": () => gallery.resize(20),
+  z: () => actions.enlarge(), f: () => zoom.toggleField(), "?": () => $("keys").showModal(), "+": () => gallery.resize(20),
   "-": () => gallery.resize(-20),
   Escape: () => select([], state.focus),
 };

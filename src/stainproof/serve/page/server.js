@@ -43,6 +43,9 @@ export const pictureOf = (id) => `/api/cells/${id}/picture`;
 /** The address of a picture with what the network looks at; null if there is none. */
 export const explanationOf = (id, reviewer) => `/api/cells/${id}/explanation?reviewer=${reviewer}`;
 
+/** The address of the photograph that a cell was cut from; null if there is none. */
+export const fieldPictureOf = (id) => `/api/cells/${id}/field/picture`;
+
 /** The address of an export; null if there is no such one. */
 export const exported = async (name, reviewer) => `/api/export/${name}?reviewer=${reviewer}`;
 

@@ -37,7 +37,9 @@ export function changed() {
 }
 
 export const confidence = (cell) => cell.probs ? Math.max(...cell.probs) : 0;
-export const needsCheck = (cell) => !cell.is_reviewed && (cell.is_uncertain || cell.label === null || isUnlike(cell));
+const isDoubtful = (cell) =>
+  cell.is_uncertain || cell.label === null || cell.label === UNCLASSIFIED || isUnlike(cell);
+export const needsCheck = (cell) => !cell.is_reviewed && isDoubtful(cell);
 export const isUnlike = (cell) => state.unlike.has(cell.id);
 export const isChanged = (cell) => cell.is_reviewed && cell.label !== cell.predicted;
 

@@ -55,6 +55,9 @@ export const pictureOf = (id) => cells.get(id).picture;
 
 export const explanationOf = () => null;
 
+/** No cell of this page was cut from a field. */
+export const fieldPictureOf = () => null;
+
 /** Return the address of an export, or null if there is no such one here. */
 export async function exported(name) {
   const make = {"count.json": countJson, "cells.csv": cellsCsv}[name];
@@ -66,7 +69,7 @@ async function session() {
   const {model, classes} = facts();
   return {
     model: {...model, is_verified: network.isVerified}, classes, cells: [...cells.values()].map(view),
-    is_blind: false, has_fields: false, is_static: true, session: null, folder: null,
+    is_blind: false, uncertain: facts().uncertain, has_fields: false, is_static: true, session: null, folder: null,
     num_files: 1, body_bytes: Infinity,
   };
 }
@@ -82,6 +85,7 @@ function view(cell) {
     id: cell.id, name: cell.name, predicted, probs: cell.probs,
     label: decided.get(cell.id) ?? (confidence >= threshold ? predicted : unclassified),
     is_reviewed: decided.has(cell.id), is_uncertain: confidence < uncertain_below, is_disputed: false,
+    has_field: false,
   };
 }
 
