@@ -21,7 +21,7 @@ from stainproof.contest.archive import pack
 from stainproof.contest.grader import CONTEST_INPUT, FILES, IMAGES_FILE, Task, run_submission
 from stainproof.contest.results import SubmissionResult
 from stainproof.contest.sandbox import Limits, Usage, check_sandbox, missing_packages
-from stainproof.data import stream
+from stainproof.data import stream, white_balance
 from stainproof.data.images import Images, resizing_weights, to_square
 from stainproof.errors import CheckpointError, ConfigError, DataError, SubmissionError
 from stainproof.inference import frequency_filters, tta, voting
@@ -154,7 +154,7 @@ def write_files(
     parts = folder / "parts"
     shutil.copytree(FILES / "submission", folder, dirs_exist_ok=True, ignore=_networks_and_caches)
     shutil.copyfile(FILES / "submission" / "parts" / f"network_{runtime}.py", parts / "network.py")
-    for module in (frequency_filters, scaling, tta, voting):
+    for module in (frequency_filters, scaling, tta, voting, white_balance):
         shutil.copy(str(module.__file__), parts)
     (folder / "weights").mkdir()
     members, sizes = [], []
@@ -174,6 +174,7 @@ def write_files(
     _write_resizing(folder / "weights", sizes)
     config = {
         "size_px": classifier.preprocessing.size_px,
+        "white_point": classifier.preprocessing.white_point,
         **classifier.inference.model_dump(),
         "voting": classifier.voting,
         "labels": labels.tolist(),

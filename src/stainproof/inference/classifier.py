@@ -78,11 +78,16 @@ class Classifier:
                     f"members must know the same classes, got {', '.join(self.classes)} "
                     f"and {', '.join(member.card.classes)}"
                 )
-            if member.card.preprocessing.fit != self.members[0].card.preprocessing.fit:
+            ours, first = member.card.preprocessing, self.members[0].card.preprocessing
+            if ours.fit != first.fit:
                 raise CheckpointError(
                     "members must bring oblong images to a square in the same way "
-                    f"(preprocessing.fit), got {self.members[0].card.preprocessing.fit} "
-                    f"and {member.card.preprocessing.fit}"
+                    f"(preprocessing.fit), got {first.fit} and {ours.fit}"
+                )
+            if ours.white_point != first.white_point:
+                raise CheckpointError(
+                    "members must bring images to the same white point "
+                    f"(preprocessing.white_point), got {first.white_point} and {ours.white_point}"
                 )
 
     @classmethod

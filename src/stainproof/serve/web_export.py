@@ -64,7 +64,8 @@ def export_web(
 
     Raises:
         CheckpointError: The model or the evaluation cannot be used.
-        ConfigError: The model is an ensemble, or the runtime is not that package.
+        ConfigError: The model is an ensemble or standardises the white point of every image, or the
+            runtime is not that package.
         DataError: The folder exists and is not empty, or cannot be written to.
     """
     folder = find_run(model)
@@ -72,6 +73,11 @@ def export_web(
     if len(classifier.members) > 1:
         raise ConfigError(f"{folder}: an ensemble; the static page takes one network")
     (member,) = classifier.members
+    if member.card.preprocessing.white_point:
+        raise ConfigError(
+            f"{folder}: standardises the white point of every image (preprocessing.white_point), "
+            "which the static page cannot do; use stainproof serve"
+        )
     known = read_errors(folder, errors, classifier.classes, classifier.weights_sha256)
     contents = {
         **{f"page/{name}": content for name, content in _page().items()},
