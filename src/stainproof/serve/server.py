@@ -52,7 +52,7 @@ def serve(
     settings.check()
     logging.getLogger("python_multipart").setLevel(logging.ERROR)  # the answer tells the client
     folder = find_run(model)
-    classifier = Classifier.load(folder, engine, lab=lab)
+    classifier = Classifier.load(folder, engine, lab=lab, say=say)
     known = read_errors(folder, errors, classifier.classes, classifier.weights_sha256)
     with _bind(settings.host, settings.port) as listener:
         services = Services(folder.resolve().name, classifier, known, settings)

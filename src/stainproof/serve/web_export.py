@@ -13,10 +13,12 @@ from stainproof.evaluation.count import describe_assumption
 from stainproof.evaluation.count_result import THRESHOLD, UNCLASSIFIED
 from stainproof.evaluation.misclassification import ErrorCounts, read_errors
 from stainproof.inference.classifier import Classifier
+from stainproof.progress import Say, silent_say
 from stainproof.runs.shipped import find_run
 from stainproof.serve.haematology import is_white, loinc_codes, ordered, title
 from stainproof.serve.page_files import page_contents
 from stainproof.serve.review import UNCERTAIN_BELOW
+from stainproof.shift.lab import Lab
 
 STATIC = Path(__file__).parent / "static"
 PACKAGE = "onnxruntime-web"
@@ -47,6 +49,8 @@ def export_web(
     runtime: str | Path,
     *,
     errors: str | Path | None = None,
+    lab: Lab | str | Path | None = None,
+    say: Say = silent_say,
 ) -> Path:
     """Write the review page with a model as static files.
 
@@ -58,18 +62,20 @@ def export_web(
         runtime: Folder of the npm package `onnxruntime-web`, whose files are copied.
         errors: An evaluation of the model on labelled cells of this laboratory, from which the
             intervals of counts take its errors; by default the model's own.
+        lab: A laboratory profile or its file, by which the page standardises every image.
+        say: Called with a line about what the profile changes.
 
     Returns:
         The page, `index.html` in the folder.
 
     Raises:
-        CheckpointError: The model or the evaluation cannot be used.
+        CheckpointError: The model, the profile or the evaluation cannot be used.
         ConfigError: The model is an ensemble or standardises the white point of every image, or the
             runtime is not that package.
         DataError: The folder exists and is not empty, or cannot be written to.
     """
     folder = find_run(model)
-    classifier = Classifier.load(folder, "onnxruntime")
+    classifier = Classifier.load(folder, "onnxruntime", lab=lab)
     if len(classifier.members) > 1:
         raise ConfigError(f"{folder}: an ensemble; the static page takes one network")
     (member,) = classifier.members
@@ -78,6 +84,8 @@ def export_web(
             f"{folder}: standardises the white point of every image (preprocessing.white_point), "
             "which the static page cannot do; use stainproof serve"
         )
+    if classifier.lab:
+        say(f"the page standardises images by the laboratory profile: {classifier.lab.describe()}")
     known = read_errors(folder, errors, classifier.classes, classifier.weights_sha256)
     contents = {
         **{f"page/{name}": content for name, content in _page().items()},
@@ -145,6 +153,7 @@ def _describe(name: str, classifier: Classifier, errors: ErrorCounts) -> bytes:
             },
             "onnx_sha256": card.onnx_sha256,
             "preprocessing": card.preprocessing.model_dump(mode="json"),
+            "profile": _profile(classifier.lab),
             "temperature": member.temperature,
             "classes": [
                 {
@@ -167,6 +176,13 @@ def _describe(name: str, classifier: Classifier, errors: ErrorCounts) -> bytes:
             },
         }
     )
+
+
+def _profile(lab: Lab | None) -> dict[str, Any] | None:
+    """Return what `static/standardise.js` takes; None if nothing is changed."""
+    if not lab or not lab.changes:
+        return None
+    return {"scale": lab.scale, "gains": lab.gains.tolist()}
 
 
 def _json(tree: dict[str, Any]) -> bytes:

@@ -18,6 +18,7 @@ from parts.frequency_filters import apply_filter  # noqa: E402
 from parts.network import Network  # noqa: E402
 from parts.resize import resize  # noqa: E402
 from parts.scaling import scale  # noqa: E402
+from parts.standardise import standardise  # noqa: E402
 from parts.tta import tta_views  # noqa: E402
 from parts.voting import vote  # noqa: E402
 from parts.white_balance import balance_white  # noqa: E402
@@ -56,7 +57,7 @@ class Model:
     def predict_proba(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the probabilities of a batch, float32 (n, classes); rows sum to 1."""
         # To the largest input size first, from which the members are resized when the run predicts.
-        images = self.resize(images, self.config["size_px"])
+        images = self.resize(standardise(images), self.config["size_px"])
         members = [self.predict_member(number, images) for number in range(len(self.networks))]
         probs: NDArray[np.float32] = vote(members, self.config["voting"])
         return probs
