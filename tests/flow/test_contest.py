@@ -402,7 +402,8 @@ def test_the_profile_of_an_ensemble_becomes_part_of_its_submission(
     run: Path, small: Path, tmp_path: Path
 ) -> None:
     lab = Lab(scale=1.37, white_point=(240, 210, 150), target_white_point=(255, 230, 203))
-    both, said = tmp_path / "both", []
+    both = tmp_path / "both"
+    said: list[str] = []
     api.ensemble([run, small], both, lab=lab)
     out = tmp_path / "both.zip"
     submit(both, out, runtime="onnx", say=said.append)

@@ -15,7 +15,7 @@ from stainproof.config.data_schema import MAX_SIZE_PX
 from stainproof.data.images import resizing_weights
 from stainproof.errors import ConfigError
 from stainproof.inference.classifier import Classifier
-from stainproof.inference.onnx_metadata import PREPROCESSING_KEY
+from stainproof.inference.onnx_metadata import add_metadata
 from stainproof.progress import Say, silent_say
 from stainproof.runs.shipped import find_run
 from stainproof.shift.lab import Lab
@@ -69,19 +69,16 @@ def export_onnx(
             "which is not part of an exported graph"
         )
     side = size_px or preprocessing.size_px
-    proto = onnx.load_model_from_string(
-        member.run.read_named(member.run.onnx, member.card.onnx_sha256)
-    )
+    content = member.run.read_named(member.run.onnx, member.card.onnx_sha256)
+    taken = preprocessing.model_copy(update={"size_px": side})
+    proto = onnx.load_model_from_string(add_metadata(content, member.card.classes, taken))
     _prepend(proto.graph, pixel_map(profile or Lab(), side), side, preprocessing.size_px)
     _append_temperature(proto.graph, member.temperature)
-    metadata = {entry.key: entry.value for entry in proto.metadata_props}
-    steps = json.loads(metadata[PREPROCESSING_KEY]) | {"size_px": side}
-    metadata[PREPROCESSING_KEY] = json.dumps(steps)
     if profile:
         changes = {"scale", "white_point", "target_white_point", "trusted", "source"}
-        metadata[LAB_KEY] = json.dumps(profile.model_dump(include=changes))
+        note = proto.metadata_props.add()
+        note.key, note.value = LAB_KEY, json.dumps(profile.model_dump(include=changes))
         say(f"the graph standardises images by the laboratory profile: {profile.describe()}")
-    helper.set_model_props(proto, metadata)
     onnx.checker.check_model(proto)
     files.write_bytes(path, proto.SerializeToString(deterministic=True))
     return path
