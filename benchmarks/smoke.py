@@ -149,6 +149,7 @@ def cases(folder: Path) -> dict[str, list[str]]:
         "shift.label_free": [*laboratory, "--labs", other, "--draws", "1"],
         "shift.ood": [*laboratory, "--labs", other],
         "shift.scale_error": ["--sets", clean, "--most", "8", "--draws", "1"],
+        "shift.seeds": ["--sets", other, "--ways", f"light={runs[0]}"],
         "shift.train_scale_head": ["--data", home, "--out", str(folder), "--steps", "2"],
         "shift.zero_shot": [runs[0], "--sets", other, "--most", "20", "--draws", "1"],
         "synthetic.speed": ["--images", "80", "--repeats", "1"],

@@ -8,16 +8,9 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 PAGES = tuple(
-    HERE / name
-    for name in (
-        "results.md",
-        "reliability.md",
-        "augmentation.md",
-        "search.md",
-        "speed.md",
-        "techniques.md",
-        "decisions/0014-rooms-and-terms.md",
-    )
+    path
+    for path in sorted(HERE.rglob("*.md"))
+    if "<!-- from benchmarks: " in path.read_text(encoding="utf-8")
 )
 BENCHMARKS = HERE.parent / "benchmarks" / "results.md"
 SLOT = re.compile(r"<!-- from benchmarks: (.+?) -->\n.*?<!-- end -->", re.DOTALL)

@@ -16,7 +16,7 @@ from benchmarks.shift.embeddings import (
 from stainproof.deployment.drift import find_drift
 from stainproof.deployment.home import Home
 
-NUM_IMAGES = (20, 50, 100)
+NUM_IMAGES = (20, 50, 100, 200)
 SHOWN = (
     "jpeg_compression 2", "defocus_blur 2", "motion_blur 2", "brightness_down 2",
     "contrast_down 2", "saturate 2", "stain_deposit 2",

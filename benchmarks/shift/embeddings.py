@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from stainproof.config.schema import Preprocessing
 from stainproof.corruptions.bloodmnist import CORRUPTIONS, SEVERITIES, SIZE_PX, corrupt
 from stainproof.data import sources
+from stainproof.data.dataset import Dataset
 from stainproof.data.images import Images, to_square
 from stainproof.deployment.embedding import Embedding, embed, embed_views
 from stainproof.deployment.home import Home, open_home
@@ -64,14 +65,22 @@ def parse(what: str | None, arguments: list[str] | None, **numbers: int) -> argp
     return options
 
 
-def read_set(home: Home, source: str, cache: Path) -> LabelledSet:
-    """Return the features of a source."""
+def read_set(home: Home, source: str, cache: Path, *, profiled: bool = False) -> LabelledSet:
+    """Return the features of a source, standardised by a profile measured on it if `profiled`."""
 
-    def read() -> tuple[Images, NDArray[np.int64]]:
-        data = sources.load(source, home.classifier.preprocessing)
+    def read() -> Read:
+        data = read_images(home, source, cache, profiled=profiled)
         return data.images, data.labels_in(home.classifier.classes)
 
-    return keep_set(home, cache, Path(source).name, read)
+    return keep_set(home, cache, Path(source).name + (", profile" if profiled else ""), read)
+
+
+def read_images(home: Home, source: str, cache: Path, *, profiled: bool) -> Dataset:
+    """Return a source, standardised by a profile measured on it if `profiled`."""
+    lab_file = cache / f"{Path(source).name}.json"
+    lab = write_profile(home.classifier, source, lab_file) if profiled else None
+    listing = sources.list_source(source)
+    return sources.read(listing, home.classifier.preprocessing, standardise=standardiser(lab))
 
 
 @dataclass(frozen=True)
@@ -102,10 +111,7 @@ def read_views(
     path = cache / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
     if not path.exists():
         cache.mkdir(parents=True, exist_ok=True)
-        lab_file = cache / f"{name}.json"
-        lab = write_profile(home.classifier, source, lab_file) if profiled else None
-        listing = sources.list_source(source)
-        data = sources.read(listing, home.classifier.preprocessing, standardise=standardiser(lab))
+        data = read_images(home, source, cache, profiled=profiled)
         order = np.random.default_rng(0).permutation(len(data))
         data = data.subset(np.sort(order[:most]))
         np.savez(
@@ -124,9 +130,7 @@ def read_corrupted(home: Home, source: str, cache: Path, num: int) -> Iterator[L
     for name in CORRUPTIONS:
         for severity in SEVERITIES:
 
-            def read(
-                name: str = name, severity: int = severity
-            ) -> tuple[Images, NDArray[np.int64]]:
+            def read(name: str = name, severity: int = severity) -> Read:
                 nonlocal data
                 if data is None:
                     whole = sources.load(source, Preprocessing(size_px=SIZE_PX))

@@ -29,9 +29,11 @@ def main(arguments: list[str] | None = None) -> None:
     home, cache = options.home, options.cache
     clean = read_set(home, options.clean, cache)
     labs = [read_set(home, one, cache) for one in options.labs]
+    profiled = [read_set(home, one, cache, profiled=True) for one in options.labs]
     groups: dict[str, list[LabelledSet]] = {
         "corruptions": list(read_corrupted(home, options.clean, cache, options.cells)),
         "laboratories": [clean, *labs],
+        "laboratories, profile": profiled,
         "other class mixes": [
             mix
             for number, one in enumerate((clean, *labs))
@@ -63,7 +65,7 @@ def main(arguments: list[str] | None = None) -> None:
                 errors.setdefault(name, {}).setdefault(group, []).append(value - truth)
             covered.setdefault(group, []).append(bool(found.low <= truth <= found.high))
             widths.setdefault(group, []).append(found.high - found.low)
-            if group == "laboratories":
+            if group.startswith("laboratories"):
                 single.append(
                     f"| {one.name} | {len(one.labels)} | {100 * truth:.1f} | {found.percent()} |"
                 )

@@ -236,8 +236,10 @@ def check_writable(path: Path) -> None:
     """Check before long work that a file can be written.
 
     Raises:
-        DataError: It cannot.
+        DataError: It cannot, or the path is the address of an object storage.
     """
+    if path.parts[0] in ("s3:", "gs:"):
+        raise DataError(f"{path}: an object storage, where only predict --ray can write")
     if path.is_dir():
         raise DataError(f"{path}: cannot be written (is a folder)")
     try:

@@ -314,6 +314,8 @@ def test_a_given_profile_replaces_the_stored_one_and_one_line_says_so(with_lab: 
     other = Lab(scale=0.8)
     assert Classifier.load(with_lab, lab=other, say=said.append).lab == other
     assert len(said) == 1 and "is replaced by the one given: scale 0.80" in said[0]
+    Classifier.load(with_lab, lab=LAB, say=said.append)
+    assert len(said) == 1
 
 
 def test_a_teacher_sees_the_training_images_as_they_are(both: Path, with_lab: Path) -> None:

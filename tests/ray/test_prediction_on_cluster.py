@@ -13,8 +13,9 @@ from pyarrow.parquet import read_table
 from stainproof import api
 from stainproof.errors import ConfigError
 from stainproof.scale import prediction
+from stainproof.scale.cluster import cluster
 from stainproof.scale.prediction import MANIFEST_FILE, Manifest, predict_on_cluster
-from tests.common.ray_workers import killed_once
+from tests.common.ray_workers import killed_once, wait_for
 from tests.common.tiny import tiny_config
 
 PART_SIZE = 100
@@ -138,6 +139,34 @@ def test_an_image_that_cannot_be_read_is_a_row_and_an_npz_file_a_part(
     assert sizes == [4, 7, 3]
 
 
+def test_a_count_on_a_cluster_is_that_of_one_process(
+    trained: Path, phantoms: Path, tmp_path: Path, machines: Any
+) -> None:
+    cells = tmp_path / "cells"
+    shutil.copytree(phantoms, cells)
+    (cells / "bad.png").write_text("no image")
+    sure = sorted(cells.rglob("*.png"))[7]
+    (tmp_path / "confirmed.csv").write_text(f"name,confirmed\n{sure},{sure.parent.name}\n")
+    here, there = (
+        api.count(
+            trained,
+            [str(cells)],
+            tmp_path / name,
+            confirmed=tmp_path / "confirmed.csv",
+            ray=address,
+        )
+        for name, address in (("here", ""), ("there", machines.address))
+    )
+    assert here.num_unreadable == there.num_unreadable == 1
+    assert here.classes == there.classes
+    rows, pages = (
+        [(tmp_path / side / name).read_text() for side in ("here", "there")]
+        for name in ("cells.csv", "count.html")
+    )
+    assert sorted(rows[0].splitlines()) == sorted(rows[1].splitlines())
+    assert pages[0].count("<img") == pages[1].count("<img") > 0
+
+
 def test_no_more_parts_are_in_flight_than_two_a_core(
     trained: Path, phantoms: Path, tmp_path: Path, machines: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,5 +187,7 @@ def test_no_more_parts_are_in_flight_than_two_a_core(
             yield item
 
     monkeypatch.setattr(prediction, "_divide", divide)
+    with cluster(machines.address) as there:  # Ray counts a lost machine for some seconds
+        wait_for(lambda: there.num_cores == 2)
     predict_on_cluster(trained, [str(phantoms)], tmp_path, machines.address, track=track)
     assert taken[0] == 40 and most[0] <= 5  # four in flight, and the one that has just ended

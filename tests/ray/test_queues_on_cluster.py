@@ -21,7 +21,7 @@ SPACE = """
 hidden = [0, 16]
 dropout = { low = 0.0, high = 0.5 }
 """
-LONGER = (*TINY, "training.epochs=4")
+LONGER = (*TINY, "training.epochs=3")
 
 
 def experiments(num: int) -> list[Experiment]:

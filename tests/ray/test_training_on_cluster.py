@@ -11,7 +11,7 @@ from stainproof.runs.folder import RunFolder
 from tests.common.ray_workers import killed_once
 from tests.common.tiny import tiny_config
 
-NUM_EPOCHS = 30
+NUM_EPOCHS = 24
 LEARNS = (f"training.epochs={NUM_EPOCHS}", "augment.recipe=none", "augment.validation=none")
 
 
@@ -47,11 +47,11 @@ def test_after_the_loss_of_a_process_all_go_on_after_the_last_epoch(
 
     with killed_once(is_midway, "RayTrainWorker") as killed:
         card = api.train_on_cluster(
-            phantoms, run.path, tiny_config("training.epochs=10"), address="local", num_workers=2
+            phantoms, run.path, tiny_config("training.epochs=6"), address="local", num_workers=2
         )
-    assert len(killed) == 1 and card.num_epochs == 10
+    assert len(killed) == 1 and card.num_epochs == 6
     history = run.read_history()
-    assert [one.epoch for one in history] == list(range(1, 11))
+    assert [one.epoch for one in history] == list(range(1, 7))
     assert history[0].elapsed_s == seen[0]
 
 

@@ -207,3 +207,13 @@ def test_an_empty_folder_that_cannot_be_replaced_is_filled(
         (part / "deep" / "file.txt").write_text("new")
     assert (folder / "deep" / "file.txt").read_text() == "new"
     assert {one.name for one in tmp_path.iterdir()} == {"here", "link"}
+
+
+@pytest.mark.parametrize("address", ["s3://hospital/count", "gs://hospital/count"])
+def test_an_object_storage_is_not_taken_for_a_folder(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match="an object storage, where only predict --ray can write"):
+        files.check_writable(Path(address) / "count.json")
+    assert not list(tmp_path.iterdir())

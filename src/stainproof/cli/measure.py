@@ -125,12 +125,10 @@ def predict(
     from stainproof import api
     from stainproof.errors import ConfigError
 
-    check_field_options(fields, bits, boxes, red_cell_px)
+    check_field_options(fields, bits, boxes, red_cell_px, ray)
     inference = inference_config(tta, filter_name, cutoff)
     if ray and error:
         raise ConfigError("--error: not with --ray; the probabilities are in the parts")
-    if ray and fields:
-        raise ConfigError("--fields: not with --ray; crop the fields first")
     if fields:
         with progress() as bars:
             num_rows, num_errors = api.predict_fields(
@@ -210,7 +208,8 @@ def corrupt(
     epilog="Examples:\n\nstainproof count runs/first new_cells/ --out counts/patient-1\n\n"
     "stainproof count runs/first new_cells/ --confirmed counts/patient-1/cells.csv "
     "--out counts/patient-1\n\n"
-    "stainproof count runs/first smears/ --fields --out counts/patient-2"
+    "stainproof count runs/first smears/ --fields --out counts/patient-2\n\n"
+    "stainproof count runs/first /shared/cells --out /shared/counts/all --ray auto"
 )
 def count(
     run: Run,
@@ -237,13 +236,14 @@ def count(
     fields: Fields = False,
     boxes: FieldBoxes = None,
     red_cell_px: RedCellPx = None,
+    ray: Ray = "",
 ) -> None:
     """Count the cells of a smear: percent of each class with a 95 % interval, and a report."""
     from stainproof import api
 
-    check_field_options(fields, bits, boxes, red_cell_px)
+    check_field_options(fields, bits, boxes, red_cell_px, ray)
     inference = inference_config(tta, filter_name, cutoff)
-    with progress() as bars:
+    with progress("the same command continues" if ray else "") as bars:
         result = api.count(
             run,
             images,
@@ -260,6 +260,7 @@ def count(
             fields=fields,
             boxes=boxes,
             red_cell_px=red_cell_px,
+            ray=ray,
             track=bars.track,
             say=bars.announce,
         )

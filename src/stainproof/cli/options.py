@@ -200,9 +200,9 @@ def check_no_source_options(options: "SourceConfig", option: str) -> None:
 
 
 def check_field_options(
-    fields: bool, bits: int, boxes: Path | None, red_cell_px: float | None
+    fields: bool, bits: int, boxes: Path | None, red_cell_px: float | None, ray: str
 ) -> None:
-    """Refuse options of fields without `--fields`, and `--bits` with it.
+    """Refuse options of fields without `--fields`, and `--bits` and `--ray` with it.
 
     Raises:
         ConfigError: Two options contradict each other.
@@ -211,6 +211,8 @@ def check_field_options(
 
     if fields and bits:
         raise ConfigError("--bits is not allowed with --fields: the bit depth of fields is found")
+    if fields and ray:
+        raise ConfigError("--ray is not allowed with --fields: crop the fields first")
     for name, value in (("--boxes", boxes), ("--red-cell-px", red_cell_px)):
         if value is not None and not fields:
             raise ConfigError(f"{name} is allowed with --fields only")

@@ -96,7 +96,7 @@ def predict_cells(
         found = classifier.predict_standardised([rgb for _, rgb in images])
         for (name, rgb), row in zip(images, found, strict=True):
             if name not in confirmed:
-                cell = _unsure_cell(name, rgb, row, classifier.classes)
+                cell = unsure_cell(name, rgb, row, classifier.classes)
                 heapq.heappush(unsure, (-cell.first[1], -len(names), cell))
                 if len(unsure) > NUM_UNSURE:
                     heapq.heappop(unsure)
@@ -107,9 +107,17 @@ def predict_cells(
     return PredictedCells(tuple(names), np.concatenate(probs), tuple(unreadable), least_sure_first)
 
 
-def _unsure_cell(
+def unsure_cell(
     name: str, rgb: Images, probs: NDArray[np.float32], classes: tuple[str, ...]
 ) -> UnsureCell:
+    """Return a cell with its two most probable classes.
+
+    Args:
+        name: Name of the image.
+        rgb: uint8 (size, size, 3).
+        probs: float32 (classes,).
+        classes: Class names in the order of the probabilities.
+    """
     order = np.argsort(-probs, kind="stable")[:2]
     first, *others = ((classes[index], float(probs[index])) for index in order)
     return UnsureCell(name, rgb, first, others[0] if others else ("", 0.0))

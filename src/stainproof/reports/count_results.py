@@ -16,6 +16,9 @@ from stainproof.inference.field_tables import read_cells
 from stainproof.progress import Say, Track, silent, silent_say
 from stainproof.shift.lab import Lab
 
+PARTS = "parts"
+"""Folder of the predictions of a cluster."""
+
 
 def count(
     run: str | Path,
@@ -34,6 +37,7 @@ def count(
     fields: bool = False,
     boxes: str | Path | None = None,
     red_cell_px: float | None = None,
+    ray: str = "",
     track: Track = silent,
     say: Say = silent_say,
 ) -> Count:
@@ -58,6 +62,8 @@ def count(
             has the name of its field and a number, as in `predict_fields`.
         boxes: With `fields`: boxes instead of detection, see `cells.boxes.read_boxes`.
         red_cell_px: With `fields`: diameter of a red cell in pixels; None: measured in each field.
+        ray: Address of a Ray cluster on which the images are predicted, see `scale.cluster`; the
+            predictions stay in the folder `parts` of `out`, and a repeated call continues.
         track: Shows progress.
         say: Called with a note for each kind of file that is skipped in a folder, and with what was
             found in fields.
@@ -67,38 +73,47 @@ def count(
 
     Raises:
         CheckpointError: The run folder, the evaluation or the profile cannot be used.
-        ConfigError: A number is out of range, the engine is not installed, `bits` is given with
-            `fields`, or `boxes` or `red_cell_px` without.
+        ConfigError: A number is out of range, the engine is not installed, `bits` or `ray` is given
+            with `fields`, `boxes` or `red_cell_px` without, or there is no such cluster.
         DataError: There is no image or no cell, or the boxes, the diameter or the table of
             confirmed cells cannot be used.
     """
     from stainproof.evaluation.count import check_settings, count_cells
     from stainproof.evaluation.counter import CELLS_FILE, predict_cells, read_confirmed, write_cells
+    from stainproof.evaluation.counter_on_cluster import predict_cells_on_cluster
     from stainproof.evaluation.misclassification import read_errors
     from stainproof.reports.count_page import COUNT_PAGE_FILE, render_count
 
     check_settings(threshold, margin_points, seed)
     if fields and bits:
         raise ConfigError("bits: not with fields=True, where the bit depth is found")
+    if fields and ray:
+        raise ConfigError("ray: not with fields=True; crop the fields first")
     if not fields and (boxes is not None or red_cell_px is not None):
         raise ConfigError("boxes and red_cell_px: with fields=True only")
     folder = Path(out)
     known = read_confirmed(confirmed) if confirmed else {}
     given = None if boxes is None else read_boxes(boxes)
-    paths = [] if fields else stream.find(images, say)
+    paths = [] if fields or ray else stream.find(images, say)
     classifier = Classifier.load(run, engine, inference, lab=lab, say=say)
     found = read_errors(run, errors, classifier.classes, classifier.weights_sha256)
     files.check_writable(folder / COUNT_FILE)
     summary = Summary()
-    items: Iterable[Item]
+    items: Iterable[Item] = ()
     if fields:
         items = read_cells(
             images, classifier, summary, boxes=given, red_cell_px=red_cell_px, track=track, say=say
         )
-    else:
+    elif not ray:
         decoded = stream.read(paths, classifier.preprocessing, bits, classifier.standardise)
         items = track(decoded, "counting", len(paths))
-    cells = predict_cells(classifier, items, known)
+    if ray:
+        cells = predict_cells_on_cluster(
+            run, images, folder / PARTS, ray, classifier, known,
+            engine=engine, inference=inference, bits=bits, track=track, say=say,
+        )  # fmt: skip
+    else:
+        cells = predict_cells(classifier, items, known)
     for line in summary.lines() if fields else ():
         say(line)
     at = cells.positions(known)

@@ -34,7 +34,7 @@ def hold(folder: Path, lock_file: Path) -> Iterator[None]:
     finally:
         lock.release()
         lock_file.unlink(missing_ok=True)
-        if not any(folder.iterdir()):
+        if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
 
 

@@ -26,7 +26,7 @@ def choose_lab(
         given: What the caller asks for, which replaces the stored one; None: the stored one.
         ensemble: Whose `lab_sha256` names the profile in the folder.
         folder: Of the ensemble.
-        say: Called with a line if there is a stored profile: that it is applied, or replaced.
+        say: Called with a line if the stored profile is applied, or replaced by another one.
 
     Raises:
         CheckpointError: The stored profile is missing, was altered, or is no profile.
@@ -41,8 +41,9 @@ def choose_lab(
     if given is None:
         say(f"{folder}: its laboratory profile is applied: {stored.describe()}")
         return stored
-    say(
-        f"{folder}: its laboratory profile ({stored.describe()}) is replaced by the one given: "
-        f"{given.describe()}"
-    )
+    if given != stored:
+        say(
+            f"{folder}: its laboratory profile ({stored.describe()}) is replaced by the one given: "
+            f"{given.describe()}"
+        )
     return given
