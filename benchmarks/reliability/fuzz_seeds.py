@@ -26,7 +26,8 @@ from stainproof.runs.folder import RunFolder
 from stainproof.runs.hashes import hashes_as_npy
 from stainproof.runs.manifest import MANIFEST_FILE, Manifest
 from stainproof.runs.shipped import find_run
-from stainproof.serve.store import ModelFacts, NewCell, Store
+from stainproof.serve.records import ModelFacts, NewCell
+from stainproof.serve.store import Store
 from stainproof.shift.lab import Lab
 
 NUM_SEEDS = 12

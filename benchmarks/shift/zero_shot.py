@@ -136,10 +136,13 @@ def whole_set(
         return [changed.standardise(rgb) for rgb in one.images]
 
     full = standardised(Correction(scale, white=True))
+    target = tuple(round(value) for value in reference.measures["white_point"].values)
+    each = classifier.preprocessing.model_copy(update={"white_point": target})
     by_scale = [balanced_accuracy_of(found.labels, probs) for probs in found.zoomed[1]]
     values = {
         "none": balanced_accuracy_of(found.labels, found.plain),
         "white point": accuracy(standardised(Correction(white=True))),
+        "of each image": accuracy([to_square(rgb, each) for rgb in one.images]),
         "scale": accuracy(standardised(Correction(scale))),
         "scale and white point": accuracy(full),
         "scale and Macenko": accuracy(
@@ -179,9 +182,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         f"{options.most} images of each. Scale: as measured; profile: what it applies; best scale: "
         "of the grid, with the white point, which needs labels.",
         "",
-        "| set | images | none | white point | scale | scale and white point | scale and Macenko "
-        "| profile | best scale | measured | applied | best |",
-        "|---|" + "---|" * 11,
+        "| set | images | none | white point | of each image | scale | scale and white point "
+        "| scale and Macenko | profile | best scale | measured | applied | best |",
+        "|---|" + "---|" * 12,
         *whole,
         "",
         f"Sources of few images, {options.draws} draws with replacement each: mean gain of the "

@@ -45,6 +45,7 @@ LEVERS: dict[str, tuple[str, ...]] = {
     "little-smoothing": ("training.label_smoothing=0.03",),
     "cutmix": ("augment.mix=cutmix",),
     "group": ("network.norm=group",),
+    "white-point": ("preprocessing.white_point=[255,230,203]",),
 }
 """Name -> what it changes in a training of 11 epochs with `BROAD`, one thing each."""
 

@@ -26,6 +26,9 @@ from stainproof.data import sources
 from stainproof.errors import CheckpointError, ConfigError, DataError, SubmissionError
 from stainproof.labels import BLOOD_CLASSES
 from stainproof.runs.card import Card
+from stainproof.shift.lab import Lab
+from stainproof.synthetic import phantoms
+from tests.common.command import run_command
 from tests.common.hostile import needs_bubblewrap
 from tests.common.runs import change_card
 from tests.common.tiny import tiny_config
@@ -138,7 +141,8 @@ def test_a_submission_is_clean_files_that_name_nothing_of_ours(
     with zipfile.ZipFile(zipped) as archive:
         names = set(archive.namelist())
         code = {name: archive.read(name).decode() for name in names if name.endswith(".py")}
-    parts = ("__init__", "frequency_filters", "network", "resize", "scaling", "tta", "voting")
+    parts = ("__init__", "frequency_filters", "network", "resize", "scaling", "standardise", "tta",
+             "voting", "white_balance")  # fmt: skip
     assert names == {"model.py", "model.json", "weights/0.onnx",
                      *(f"parts/{part}.py" for part in parts)}  # fmt: skip
     for name, text in code.items():
@@ -370,3 +374,52 @@ def test_without_the_graders_tensorflow_the_message_says_what_to_install(
     with pytest.raises(ConfigError, match=message):
         submit(run, tmp_path / "s.zip")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("scale", [1.37, 0.7])
+def test_a_submission_contains_the_laboratory_profile(
+    run: Path,
+    small: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: Any,
+    scale: float,
+) -> None:
+    lab = Lab(scale=scale, white_point=(240, 210, 150), target_white_point=(255, 230, 203))
+    lab.write(tmp_path / "lab.json")
+    out = tmp_path / "lab.zip"
+    words = ("submit", run, "--runtime", "onnx", "--out", out, "--lab", tmp_path / "lab.json")
+    done = run_command(monkeypatch, capfd, *words)
+    assert done.code == 0 and lab.describe() in done.err
+    images = np.concatenate([phantoms.generate(40, seed=5, lab=name)[0] for name in phantoms.LABS])
+    plain, given = (Classifier.load(run, lab=one).predict_proba(images) for one in (None, lab))
+    order = np.array([BLOOD_CLASSES.index(name) for name in Card.read(run / "card.json").classes])
+    assert (labels_of(out, images, tmp_path) == order[given.argmax(axis=1)]).all()
+    assert (plain.argmax(axis=1) != given.argmax(axis=1)).any()
+
+
+def test_the_profile_of_an_ensemble_becomes_part_of_its_submission(
+    run: Path, small: Path, tmp_path: Path
+) -> None:
+    lab = Lab(scale=1.37, white_point=(240, 210, 150), target_white_point=(255, 230, 203))
+    both = tmp_path / "both"
+    said: list[str] = []
+    api.ensemble([run, small], both, lab=lab)
+    out = tmp_path / "both.zip"
+    submit(both, out, runtime="onnx", say=said.append)
+    assert len(said) == 1 and "its laboratory profile is applied" in said[0]
+    with zipfile.ZipFile(out) as zipped:
+        assert "weights/lab_positions.npy" in zipped.namelist()
+
+
+def test_a_submission_balances_the_white_point_of_every_image(cells: Path, tmp_path: Path) -> None:
+    run, out = tmp_path / "white", tmp_path / "white.zip"
+    white = "preprocessing.white_point=[255,230,203]"
+    config = tiny_config("preprocessing.size_px=96", "network.stem=[4,8,16]", *VARIED, white)
+    api.train(cells, run, config)
+    submit(run, out, runtime="onnx")
+    images = phantoms.generate(60, seed=5, lab="other")[0]
+    found = Classifier.load(run)
+    order = np.array([BLOOD_CLASSES.index(name) for name in found.classes])
+    expected = order[found.predict_proba(images).argmax(axis=1)]
+    assert (labels_of(out, images, tmp_path) == expected).all()

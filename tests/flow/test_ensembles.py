@@ -29,6 +29,7 @@ from stainproof.runs.card import Card
 from stainproof.runs.ensemble import Ensemble
 from stainproof.runs.folder import RunFolder
 from stainproof.search.run import search
+from stainproof.shift.lab import Lab
 from stainproof.training.distillation import Teacher
 from stainproof.training.loop import Trainer
 from tests.common.runs import change_card
@@ -271,3 +272,76 @@ def test_a_resumed_run_keeps_its_teacher(runs: list[Path], phantoms: Path, tmp_p
     more = tiny_config("training.epochs=2", f"training.teacher={teacher}")
     with pytest.raises(CheckpointError, match=r"training.teacher: "):
         api.train(phantoms, tmp_path / "run", more, resume=True)
+
+
+LAB = Lab(scale=1.5, white_point=(240, 210, 150), target_white_point=(255, 230, 203))
+
+
+@pytest.fixture(scope="module")
+def with_lab(runs: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("stored")
+    LAB.write(folder / "new.json")
+    words = ["ensemble", *map(str, runs), "--lab", str(folder / "new.json")]
+    done = CliRunner().invoke(app, [*words, "--out", str(folder / "both")])
+    assert done.exit_code == 0
+    assert "2 networks" in done.output and "with its profile" in done.output
+    return folder / "both"
+
+
+def test_a_stored_profile_is_applied_and_one_line_says_so(
+    both: Path, with_lab: Path, phantoms: Path, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    found = Classifier.load(with_lab, say=said.append)
+    assert found.lab == LAB
+    assert said == [f"{with_lab}: its laboratory profile is applied: {LAB.describe()}"]
+    given = Classifier.load(both, lab=LAB)
+    assert np.array_equal(found.predict_proba(noise(6)), given.predict_proba(noise(6)))
+    assert not np.allclose(
+        found.predict_proba(noise(6)), Classifier.load(both).predict_proba(noise(6))
+    )
+    said.clear()
+    result = api.evaluate(with_lab, phantoms, say=said.append)
+    assert result.source.endswith(LAB.describe())
+    assert len(said) == 1 and "is applied" in said[0]
+    said.clear()
+    api.predict(with_lab, [str(phantoms)], tmp_path / "table.csv", say=said.append)
+    assert len(said) == 1 and "is applied" in said[0]
+
+
+def test_a_given_profile_replaces_the_stored_one_and_one_line_says_so(with_lab: Path) -> None:
+    said: list[str] = []
+    other = Lab(scale=0.8)
+    assert Classifier.load(with_lab, lab=other, say=said.append).lab == other
+    assert len(said) == 1 and "is replaced by the one given: scale 0.80" in said[0]
+    Classifier.load(with_lab, lab=LAB, say=said.append)
+    assert len(said) == 1
+
+
+def test_a_teacher_sees_the_training_images_as_they_are(both: Path, with_lab: Path) -> None:
+    images = noise(4)
+    seen = load_teacher(str(with_lab)).predict_proba(images)
+    np.testing.assert_array_equal(seen, load_teacher(str(both)).predict_proba(images))
+
+
+def test_a_stored_profile_that_was_altered_or_removed_is_refused(
+    with_lab: Path, tmp_path: Path
+) -> None:
+    broken = shutil.copytree(with_lab, tmp_path / "broken")
+    LAB.model_copy(update={"scale": 2.0}).write(broken / "lab.json")
+    with pytest.raises(CheckpointError, match=r"lab\.json: altered"):
+        Classifier.load(broken)
+    (broken / "manifest.json").unlink()
+    with pytest.raises(CheckpointError, match=r"not the one in ensemble\.json"):
+        Classifier.load(broken)
+    (broken / "lab.json").unlink()
+    with pytest.raises(CheckpointError, match=r"lab\.json: missing"):
+        Classifier.load(broken)
+
+
+def test_members_with_other_white_points_are_refused(runs: list[Path], tmp_path: Path) -> None:
+    white = shutil.copytree(runs[1], tmp_path / "white")
+    preprocessing = Card.read(white / "card.json").preprocessing
+    change_card(white, preprocessing=preprocessing.model_copy(update={"white_point": (9, 9, 9)}))
+    with pytest.raises(CheckpointError, match=r"white_point.* got None and \(9, 9, 9\)"):
+        api.ensemble([runs[0], white], tmp_path / "out")

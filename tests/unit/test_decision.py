@@ -25,12 +25,12 @@ def certain(share: float, classes: NDArray[np.int64]) -> Probs:
     return (share * np.eye(8)[classes] + (1 - share) / 8).astype(np.float32)
 
 
-def peak(scale: float, *, white: bool = False, classes: int = 8) -> Predict:
+def peak(scale: float, *, white: bool = False, classes: int = 8, num: int = 64) -> Predict:
     """Return a classifier that is most certain at one scale, with or without the white point."""
 
     def predict(one: Correction) -> Probs:
         distance = abs(math.log(one.scale / scale)) + 0.5 * (one.white != white)
-        return certain(math.exp(-distance), np.arange(16) % classes)
+        return certain(math.exp(-distance), np.arange(num) % classes)
 
     return predict
 
@@ -73,6 +73,12 @@ def test_certainty_far_from_the_measured_scale_does_not_count() -> None:
 
 def test_the_white_point_alone_is_corrected_if_it_helps() -> None:
     assert decide_on(measured(1.0), peak(1.0, white=True)).correction == Correction(1.0, True)
+
+
+@pytest.mark.parametrize(("num", "is_corrected"), [(16, False), (31, False), (32, True)])
+def test_few_images_do_not_decide_on_the_white_point(num: int, is_corrected: bool) -> None:
+    found = decide_on(measured(1.5), peak(1.5, white=True, num=num))
+    assert found.correction == Correction(1.5, is_corrected)
 
 
 def test_at_home_nothing_is_changed_and_the_profile_is_trusted() -> None:

@@ -22,7 +22,8 @@ from stainproof.data.decoding import decode
 from stainproof.data.listing import Listing
 from stainproof.errors import DataError
 from stainproof.files import read_bytes
-from stainproof.serve.store import ModelFacts, NewCell, Store
+from stainproof.serve.records import ModelFacts, NewCell
+from stainproof.serve.store import Store
 
 MODEL = ModelFacts("abc", ("ig", "platelet"))
 

@@ -13,6 +13,7 @@ from stainproof.cli.options import (
     Assignments,
     Cutoff,
     Filter,
+    LabFile,
     Python,
     Run,
     Tta,
@@ -26,7 +27,8 @@ from stainproof.config.names import Runtime
 @app.command(
     epilog="Examples:\n\n"
     "stainproof submit runs/first --out submission.zip --python .venv-keras/bin/python\n\n"
-    "stainproof submit runs/abc --out submission.zip --tta d4 --runtime onnx"
+    "stainproof submit runs/abc --out submission.zip --tta d4 --runtime onnx\n\n"
+    "stainproof submit runs/abc --out submission.zip --lab lab.json"
 )
 def submit(
     run: Run,
@@ -41,6 +43,7 @@ def submit(
         str | None,
         typer.Option(help="Files, a folder or an .npz to test it on; else synthetic cells."),
     ] = None,
+    lab: LabFile = None,
     python: Python = THIS_PYTHON,
     unfenced: Unfenced = False,
 ) -> None:
@@ -55,9 +58,11 @@ def submit(
             runtime=runtime,
             inference=inference_config(tta, filter_name, cutoff),
             images=images,
+            lab=lab,
             python=python,
             unfenced=unfenced,
             track=bars.track,
+            say=bars.announce,
         )
     echo(
         f"{out}: {made.num_bytes / 1e6:.1f} MB; the same labels as the run on "

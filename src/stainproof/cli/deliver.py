@@ -81,7 +81,8 @@ def quantise(
 
 @app.command(
     epilog="Example:\n\nstainproof ensemble runs/a runs/b runs/c --out runs/abc\n\n"
-    "stainproof evaluate runs/abc other_lab/"
+    "stainproof evaluate runs/abc other_lab/\n\n"
+    "stainproof ensemble runs/a runs/b --lab lab.json --out runs/new-lab"
 )
 def ensemble(
     runs: Annotated[list[Path], typer.Argument(metavar="RUNS...", help="Two run folders or more.")],
@@ -90,9 +91,10 @@ def ensemble(
         Voting,
         typer.Option(help="soft: the mean of the probabilities; hard: one vote a network."),
     ] = "soft",
+    lab: LabFile = None,
 ) -> None:
     """Combine several runs in one folder; every command takes it like a run folder."""
     from stainproof import api
 
-    made = api.ensemble(runs, out, voting=voting)
-    echo(f"{len(made.members)} networks in {out}")
+    made = api.ensemble(runs, out, voting=voting, lab=lab)
+    echo(f"{len(made.members)} networks in {out}{' with its profile' if lab else ''}")

@@ -1,5 +1,6 @@
 """The commands serve and export."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -86,22 +87,58 @@ def serve(
 
 
 @app.command(
-    epilog="Examples:\n\nnpm install onnxruntime-web\n\n"
+    epilog="Examples:\n\nstainproof export runs/first --onnx first.onnx --lab lab.json\n\n"
+    "npm install onnxruntime-web\n\n"
     "stainproof export runs/first --web page/ --runtime node_modules/onnxruntime-web"
 )
 def export(
-    web: Annotated[Path, typer.Option(metavar="DIR", help="Folder to make.")],
-    runtime: Annotated[
-        Path, typer.Option(metavar="FOLDER", help="The npm package onnxruntime-web, unpacked.")
-    ],
     model: Model = "",
+    onnx: Annotated[
+        Path | None,
+        typer.Option("--onnx", metavar="FILE", help="ONNX file to write: images to probabilities."),
+    ] = None,
+    size_px: Annotated[
+        int | None,
+        typer.Option("--size", help="Side of its images in pixels.", show_default="the network's"),
+    ] = None,
+    web: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder to make with the review page.")
+    ] = None,
+    runtime: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="The npm package onnxruntime-web, unpacked, for --web."
+        ),
+    ] = None,
     errors: ErrorsOf = None,
     error: UncertainError = None,
+    lab: LabFile = None,
 ) -> None:
-    """Write the review page with a model as static files; the network runs in the browser."""
+    """Write a run as one ONNX file, or the review page as static files for any web server."""
     from stainproof.runs.shipped import default_model
+
+    if (onnx is None) == (web is None):
+        raise ConfigError("export needs either --onnx or --web")
+    chosen = model or default_model()
+    if onnx:
+        if runtime or errors or error:
+            raise ConfigError("--runtime, --errors and --error go with --web, not with --onnx")
+        from stainproof.inference.standalone import export_onnx
+
+        export_onnx(chosen, onnx, lab=lab, size_px=size_px, say=partial(echo, err=True))
+        echo(f"{onnx}: images to calibrated probabilities; its metadata say how to prepare them")
+        return
+    if size_px:
+        raise ConfigError("--size goes with --onnx, not with --web")
+    if web is None or runtime is None:
+        raise ConfigError(
+            "--web needs --runtime, the folder of the npm package onnxruntime-web: "
+            "npm install onnxruntime-web"
+        )
     from stainproof.serve.web_export import export_web
 
-    page = export_web(model or default_model(), web, runtime, errors=errors, error=error)
+    page = export_web(
+        chosen, web, runtime, errors=errors, error=error, lab=lab, say=partial(echo, err=True)
+    )
     echo(f"page: {page}; deliver its folder with any static web server, for instance")
     echo(f"python -m http.server --bind 127.0.0.1 --directory {web}")

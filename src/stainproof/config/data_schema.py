@@ -1,12 +1,13 @@
 """Settings of the data: preprocessing, sources, split and audit."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat
 
 from stainproof.config.parsing import Settings
 
 MAX_SIZE_PX = 1024
+Level = Annotated[int, Field(ge=1, le=255)]
 
 
 class Preprocessing(Settings):
@@ -24,6 +25,10 @@ class Preprocessing(Settings):
     """Divides each RGB channel after the subtraction."""
     channels: Literal["RGB"] = "RGB"
     """Channel order of the network's input."""
+    white_point: tuple[Level, Level, Level] | None = None
+    """White point, RGB from 1 to 255, to which every image is brought before it is augmented or
+    predicted, where its background is found; BloodMNIST's is [255, 230, 203]. None: no image is.
+    """
 
 
 class SourceConfig(Settings):

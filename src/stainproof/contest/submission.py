@@ -21,7 +21,7 @@ from stainproof.contest.archive import pack
 from stainproof.contest.grader import CONTEST_INPUT, FILES, IMAGES_FILE, Task, run_submission
 from stainproof.contest.results import SubmissionResult
 from stainproof.contest.sandbox import Limits, Usage, check_sandbox, missing_packages
-from stainproof.data import stream
+from stainproof.data import stream, white_balance
 from stainproof.data.images import Images, resizing_weights, to_square
 from stainproof.errors import CheckpointError, ConfigError, DataError, SubmissionError
 from stainproof.inference import frequency_filters, tta, voting
@@ -29,7 +29,9 @@ from stainproof.inference.classifier import Classifier
 from stainproof.inference.engines import DEFAULT, open_engine
 from stainproof.inference.member import Member
 from stainproof.labels import BLOOD_CLASSES, canonical
-from stainproof.progress import Track, silent
+from stainproof.progress import Say, Track, silent, silent_say
+from stainproof.shift.lab import Lab
+from stainproof.shift.pixel_map import pixel_map
 from stainproof.synthetic import phantoms
 
 Value = TypeVar("Value")
@@ -51,9 +53,11 @@ def submit(
     runtime: str = "keras",
     inference: InferenceConfig | None = None,
     images: str | None = None,
+    lab: Lab | str | Path | None = None,
     python: str | Path = sys.executable,
     unfenced: bool = False,
     track: Track = silent,
+    say: Say = silent_say,
 ) -> SubmissionResult:
     """Write a run as a contest submission, after testing that it predicts what the run predicts.
 
@@ -64,12 +68,16 @@ def submit(
             has it, or `onnx`.
         inference: Test-time augmentation and filter; both become part of the submission.
         images: Images to test it on, at most 200; by default synthetic cells.
+        lab: A laboratory profile or its file, which becomes part of the submission; by default that
+            of an ensemble, if it contains one.
         python: The Python interpreter of the test; needs numpy and Keras or ONNX Runtime.
         unfenced: Whether to test it without the sandbox, which needs bubblewrap.
         track: Shows progress.
+        say: Called with a line about the profile.
 
     Raises:
-        CheckpointError: The run folder cannot be used, or its classes are not the contest's.
+        CheckpointError: The run folder or the profile cannot be used, or the run's classes are not
+            the contest's.
         ConfigError: The runtime is unknown, not installed, or has no such layers; or there is no
             sandbox.
         DataError: The images cannot be read, or `out` cannot be written.
@@ -82,12 +90,14 @@ def submit(
         raise ConfigError(f"{out}: a submission is one file; name it something.zip")
     check_runtime(limits.python, runtime)
     check_sandbox(limits)
-    classifier = Classifier.load(run, inference=inference)
+    classifier = Classifier.load(run, inference=inference, lab=lab, say=say)
+    if lab and classifier.lab:
+        say(f"the submission standardises images: {classifier.lab.describe()}")
     cells = verification_images(images, track)
     files.check_writable(place)
     labels = contest_labels(classifier.classes)
-    squares = [to_square(rgb, classifier.preprocessing) for rgb in cells]
-    expected = labels[classifier.predict_proba(squares).argmax(axis=1)]
+    squares = [to_square(classifier.standardise(rgb), classifier.preprocessing) for rgb in cells]
+    expected = labels[classifier.predict_standardised(squares).argmax(axis=1)]
     with (
         tempfile.TemporaryDirectory(prefix="stainproof-") as folder,
         files.atomic_path(place) as part,
@@ -154,7 +164,7 @@ def write_files(
     parts = folder / "parts"
     shutil.copytree(FILES / "submission", folder, dirs_exist_ok=True, ignore=_networks_and_caches)
     shutil.copyfile(FILES / "submission" / "parts" / f"network_{runtime}.py", parts / "network.py")
-    for module in (frequency_filters, scaling, tta, voting):
+    for module in (frequency_filters, scaling, tta, voting, white_balance):
         shutil.copy(str(module.__file__), parts)
     (folder / "weights").mkdir()
     members, sizes = [], []
@@ -171,9 +181,10 @@ def write_files(
                 "temperature": member.temperature,
             }
         )
-    _write_resizing(folder / "weights", sizes)
+    _write_resizing(folder / "weights", sizes, _write_lab(folder / "weights", classifier.lab))
     config = {
         "size_px": classifier.preprocessing.size_px,
+        "white_point": classifier.preprocessing.white_point,
         **classifier.inference.model_dump(),
         "voting": classifier.voting,
         "labels": labels.tolist(),
@@ -186,10 +197,26 @@ def _networks_and_caches(folder: str, names: list[str]) -> list[str]:
     return [name for name in names if name.startswith(("network_", "__pycache__"))]
 
 
-def _write_resizing(folder: Path, sizes: Sequence[int]) -> None:
-    """Write the interpolation weights of `parts/resize.py` for each network's input size."""
+def _write_lab(folder: Path, lab: Lab | None) -> int:
+    """Write the arrays of `parts/standardise.py`; return the side of its images in pixels."""
+    if not lab:
+        return CONTEST_INPUT.size_px
+    change = pixel_map(lab, CONTEST_INPUT.size_px)
+    np.save(folder / "lab_positions.npy", change.positions, allow_pickle=False)
+    np.save(folder / "lab_levels.npy", change.levels, allow_pickle=False)
+    return len(change.positions)
+
+
+def _write_resizing(folder: Path, sizes: Sequence[int], first_px: int) -> None:
+    """Write the interpolation weights of `parts/resize.py` for each network's input size.
+
+    Args:
+        folder: Where they are written.
+        sizes: Input sizes of the networks.
+        first_px: Side of the images that are resized to the largest of them.
+    """
     largest = max(sizes)
-    pairs = {(CONTEST_INPUT.size_px, largest), *((largest, size) for size in sizes)}
+    pairs = {(first_px, largest), *((largest, size) for size in sizes)}
     for old_px, new_px in pairs:
         if old_px != new_px:
             path = folder / f"resize_{old_px}_{new_px}.npy"

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stainproof.config.schema import Preprocessing
+from stainproof.data.white_balance import balance_white
 
 Images = NDArray[np.uint8]
 Standardise = Callable[[Images], Images]
@@ -21,16 +22,22 @@ def unchanged(rgb: Images) -> Images:
 
 
 def to_square(rgb: Images, preprocessing: Preprocessing) -> Images:
-    """Crop, pad or stretch an image to a square and resize it.
+    """Crop, pad or stretch an image to a square, resize it and standardise its white point.
 
     Args:
         rgb: uint8 (height, width, 3), any size.
-        preprocessing: Defines the size in pixels and how an image becomes square.
+        preprocessing: Defines the size in pixels, how an image becomes square, and its white point.
 
     Returns:
         uint8 (size, size, 3). Shrinking averages areas, enlarging is bicubic. An image of the right
-        size is returned as it is.
+        size is returned as it is, unless its white point is standardised.
     """
+    square = _fit(rgb, preprocessing)
+    target = preprocessing.white_point
+    return balance_white(square, target) if target else square
+
+
+def _fit(rgb: Images, preprocessing: Preprocessing) -> Images:
     height, width = rgb.shape[:2]
     size = preprocessing.size_px
     if preprocessing.fit == "crop":

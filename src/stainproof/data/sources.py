@@ -266,7 +266,7 @@ def read_images(
         DataError: The images do not fit into memory.
     """
     size = preprocessing.size_px
-    is_as_stored = standardise is unchanged
+    is_as_stored = standardise is unchanged and not preprocessing.white_point
     if is_as_stored and listing.arrays is not None and listing.arrays.shape[1:3] == (size, size):
         return listing.arrays, (), {}
     shape = (len(listing), size, size, 3)

@@ -74,7 +74,7 @@ def calibrate(
     refuse_shipped(folder.path, "stainproof adapt makes a run of it")
     folder.check_not_in_training()
     of_ensemble = is_ensemble(folder.path)  # whose members stay calibrated
-    classifier = Classifier.load(folder.path, engine, lab=lab, calibrated=of_ensemble)
+    classifier = Classifier.load(folder.path, engine, lab=lab, calibrated=of_ensemble, say=say)
     if validation:
         calibration = _on_validation_split(folder, classifier, source, track)
     else:

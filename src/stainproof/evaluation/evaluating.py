@@ -44,7 +44,8 @@ def evaluate(
         lab: A laboratory profile or its file, by which images are standardised first. The name of
             the result says what it changes.
         track: Shows progress.
-        say: Called with the folder that an evaluation of a shipped model is written to.
+        say: Called with the folder that an evaluation of a shipped model is written to, and with a
+            line if an ensemble contains a laboratory profile.
 
     Raises:
         ConfigError: The seed is below 0, the engine is unknown or not installed, or the folder
@@ -64,6 +65,7 @@ def evaluate(
         options=options,
         lab=lab,
         track=track,
+        say=say,
     )
     read = partial(sources.read, listing, options=options)
     data = read(classifier.preprocessing, standardise=classifier.standardise, track=track)

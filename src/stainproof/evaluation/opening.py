@@ -8,7 +8,7 @@ from stainproof.data.class_map import map_unknown_classes
 from stainproof.data.listing import Listing
 from stainproof.errors import ConfigError
 from stainproof.inference.classifier import Classifier
-from stainproof.progress import Track
+from stainproof.progress import Say, Track, silent_say
 from stainproof.runs.folder import RunFolder
 from stainproof.runs.shipped import find_run
 from stainproof.shift.lab import Lab
@@ -24,6 +24,7 @@ def open_evaluation(
     options: SourceConfig,
     lab: Lab | str | Path | None,
     track: Track,
+    say: Say = silent_say,
 ) -> tuple[RunFolder, Classifier, Listing]:
     """Return the run folder, its classifier and the listed images; no image is read.
 
@@ -36,6 +37,7 @@ def open_evaluation(
         options: How the source is read, see `data.sources.load`.
         lab: A laboratory profile or its file.
         track: Shows progress.
+        say: Called with a line if an ensemble contains a laboratory profile.
 
     Raises:
         ConfigError: The seed is below 0, or the engine is unknown or not installed.
@@ -46,6 +48,6 @@ def open_evaluation(
         raise ConfigError(f"seed must be 0 or more, got {seed}")
     folder = RunFolder(find_run(run))
     folder.check_not_in_training()
-    classifier = Classifier.load(folder.path, engine, inference, lab=lab)
+    classifier = Classifier.load(folder.path, engine, inference, lab=lab, say=say)
     listing = sources.test_part(sources.list_source(source, track, options=options))
     return folder, classifier, map_unknown_classes(listing, classifier.classes)

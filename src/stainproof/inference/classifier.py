@@ -18,14 +18,15 @@ from stainproof.errors import CheckpointError, DataError
 from stainproof.inference.features import FeatureExtractor
 from stainproof.inference.frequency_filters import apply_filter
 from stainproof.inference.inputs import ImageLike, as_list, as_rgb
-from stainproof.inference.member import Member, open_member
+from stainproof.inference.member import Member, check_members, open_member
 from stainproof.inference.tta import tta_views
 from stainproof.inference.voting import vote
-from stainproof.progress import Track, silent
+from stainproof.progress import Say, Track, silent, silent_say
 from stainproof.runs.ensemble import Ensemble, is_ensemble
 from stainproof.runs.folder import RunFolder
 from stainproof.runs.shipped import find_run
 from stainproof.shift.lab import Lab, read_lab, standardiser
+from stainproof.shift.stored_lab import choose_lab
 
 if TYPE_CHECKING:
     from stainproof.inference.explanation import ActivationMapper
@@ -72,18 +73,7 @@ class Classifier:
         self._extractor: FeatureExtractor | None = None
         self.classes = self.members[0].card.classes
         """Class names in the order of the probabilities."""
-        for member in self.members:
-            if set(member.card.classes) != set(self.classes):
-                raise CheckpointError(
-                    f"members must know the same classes, got {', '.join(self.classes)} "
-                    f"and {', '.join(member.card.classes)}"
-                )
-            if member.card.preprocessing.fit != self.members[0].card.preprocessing.fit:
-                raise CheckpointError(
-                    "members must bring oblong images to a square in the same way "
-                    f"(preprocessing.fit), got {self.members[0].card.preprocessing.fit} "
-                    f"and {member.card.preprocessing.fit}"
-                )
+        check_members(self.members)
 
     @classmethod
     def load(
@@ -95,6 +85,7 @@ class Classifier:
         lab: Lab | str | Path | None = None,
         *,
         calibrated: bool = True,
+        say: Say = silent_say,
     ) -> Self:
         """Load the selected weights of a run or a shipped model, or of all runs of an ensemble.
 
@@ -106,8 +97,10 @@ class Classifier:
             inference: Test-time augmentation and filter; by default neither.
             threads: Number of threads; by default one per core. The engine `torch` uses the threads
                 of the process.
-            lab: A laboratory profile or its file, by which images are standardised first.
+            lab: A laboratory profile or its file, by which images are standardised first. It
+                replaces the one that an ensemble contains; None: the ensemble's own.
             calibrated: Whether the calibration of the run is applied, if there is one.
+            say: Called with a line if the ensemble contains a profile.
 
         Raises:
             CheckpointError: The folder is missing or incomplete, its weights were altered, or the
@@ -124,6 +117,7 @@ class Classifier:
         runs = map(RunFolder, ensemble.folders(folder))
         members = [open_member(one, engine, threads, calibrated) for one in runs]
         own = read_calibration(RunFolder(folder)) if calibrated else None
+        lab = choose_lab(lab, ensemble, folder, say)
         temperature = own.temperature if own else 1.0
         return cls(members, inference, ensemble.voting, temperature, lab, threads)
 

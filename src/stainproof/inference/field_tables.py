@@ -73,7 +73,7 @@ def predict_fields(
     path = Path(out)
     check_suffix(path)
     given = None if boxes is None else read_boxes(boxes)
-    classifier = Classifier.load(run, engine, inference, lab=lab)
+    classifier = Classifier.load(run, engine, inference, lab=lab, say=say)
     if clash := {one.name for one in COLUMNS} & set(classifier.classes):
         raise ConfigError(f"class {min(clash)!r} has the name of a column of the table of cells")
     summary = Summary()

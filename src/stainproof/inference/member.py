@@ -1,5 +1,6 @@
 """One trained network that is open for predictions: its engine, card and temperature."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,3 +83,30 @@ def open_member(run: RunFolder, engine: str, threads: int | None, calibrated: bo
         except CheckpointError:
             if run.read_card() == card:
                 raise
+
+
+def check_members(members: Sequence[Member]) -> None:
+    """Raise if networks cannot be combined.
+
+    Raises:
+        CheckpointError: They have different classes, or prepare images in different ways.
+    """
+    first = members[0].card
+    for member in members:
+        card = member.card
+        if set(card.classes) != set(first.classes):
+            raise CheckpointError(
+                f"members must know the same classes, got {', '.join(first.classes)} "
+                f"and {', '.join(card.classes)}"
+            )
+        ours, usual = card.preprocessing, first.preprocessing
+        if ours.fit != usual.fit:
+            raise CheckpointError(
+                "members must bring oblong images to a square in the same way "
+                f"(preprocessing.fit), got {usual.fit} and {ours.fit}"
+            )
+        if ours.white_point != usual.white_point:
+            raise CheckpointError(
+                "members must bring images to the same white point "
+                f"(preprocessing.white_point), got {usual.white_point} and {ours.white_point}"
+            )

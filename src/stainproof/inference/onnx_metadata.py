@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import onnx
 
@@ -22,7 +23,7 @@ def add_metadata(model: bytes, classes: Sequence[str], preprocessing: Preprocess
         classes: Class names in the order of the output `probs`.
         preprocessing: Of the run.
     """
-    steps = {
+    steps: dict[str, Any] = {
         "input": "images",
         "type": "uint8",
         "layout": "NHWC",
@@ -32,6 +33,8 @@ def add_metadata(model: bytes, classes: Sequence[str], preprocessing: Preprocess
         "shrink": "area",
         "enlarge": "bicubic",
     }
+    if preprocessing.white_point:
+        steps["white_point"] = preprocessing.white_point
     proto = onnx.load_model_from_string(model)
     kept = {entry.key: entry.value for entry in proto.metadata_props}
     added = {CLASSES_KEY: json.dumps(list(classes)), PREPROCESSING_KEY: json.dumps(steps)}

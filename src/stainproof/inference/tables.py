@@ -75,7 +75,7 @@ def predict(
     check_suffix(path)
     check_bits(bits)
     paths = stream.find(images, say)
-    classifier = Classifier.load(run, engine, inference, lab=lab)
+    classifier = Classifier.load(run, engine, inference, lab=lab, say=say)
     decoded = stream.read(paths, classifier.preprocessing, bits, classifier.standardise)
     items = track(decoded, "predicting", len(paths))
     return write_with_abstention(run, classifier, items, path, engine=engine, error=error, say=say)

@@ -95,7 +95,7 @@ def count(
     known = read_confirmed(confirmed) if confirmed else {}
     given = None if boxes is None else read_boxes(boxes)
     paths = [] if fields or ray else stream.find(images, say)
-    classifier = Classifier.load(run, engine, inference, lab=lab)
+    classifier = Classifier.load(run, engine, inference, lab=lab, say=say)
     found = read_errors(run, errors, classifier.classes, classifier.weights_sha256)
     files.check_writable(folder / COUNT_FILE)
     summary = Summary()

@@ -42,7 +42,7 @@ def explain(
         ConfigError: The network has no feature maps, as transformers of timm.
         DataError: A path matches no image, there are too many, or the class is unknown.
     """
-    classifier = Classifier.load(run, inference=inference, lab=lab)
+    classifier = Classifier.load(run, inference=inference, lab=lab, say=say)
     paths = stream.find(images, say)
     items = stream.read(paths, classifier.preprocessing, standardise=classifier.standardise)
     shown = track(items, "explaining", len(paths))

@@ -217,4 +217,5 @@ def _checklist(card: Card, results: Sequence[Evaluation], about: About) -> list[
 
 def _preprocessing(card: Card) -> str:
     how = card.preprocessing
-    return f"{how.fit} to a square, {how.size_px} x {how.size_px} px, {how.channels}"
+    white = f", white point {' '.join(map(str, how.white_point))}" if how.white_point else ""
+    return f"{how.fit} to a square, {how.size_px} x {how.size_px} px, {how.channels}{white}"

@@ -92,7 +92,7 @@ def facts(card: Card, elapsed_s: float) -> list[tuple[str, str]]:
         elapsed_s: Seconds of training.
     """
     num_training = sum(next(iter(card.data.class_counts.values())).values())
-    size_px = card.preprocessing.size_px
+    size_px, white = card.preprocessing.size_px, card.preprocessing.white_point
     return [
         ("Network", f"{_layers(card)}; {card.num_parameters:,} parameters"),
         *(
@@ -103,6 +103,7 @@ def facts(card: Card, elapsed_s: float) -> list[tuple[str, str]]:
         ("Classes", str(len(card.classes))),
         ("Training images", f"{num_training:,} of {card.data.num_images:,}"),
         ("Input", f"{size_px} × {size_px} px, {card.preprocessing.channels}"),
+        *([("White point of every image", " ".join(map(str, white)))] if white else []),
         ("Training", f"{card.num_epochs} epochs in {_duration(elapsed_s)}"),
         ("Stopped because", card.stopped),
         *([("Weights", card.mean_of)] if card.mean_of else []),

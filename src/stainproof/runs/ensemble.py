@@ -21,6 +21,8 @@ class Ensemble(Artefact):
     """The mean of their probabilities, or one vote each."""
     members: tuple[Annotated[str, Field(pattern=r"^\d+-[^/\\]*$")], ...] = Field(min_length=2)
     """Names of the folders in `members`."""
+    lab_sha256: str = Field("", pattern="^([0-9a-f]{64})?$")
+    """SHA-256 of the laboratory profile in the folder, `lab.json`; empty: there is none."""
 
     @classmethod
     def of(cls, folder: Path) -> Self:

@@ -127,7 +127,7 @@ def predict_on_cluster(
         raise ConfigError(f"{place}: with --ray, --out names a folder for Parquet files")
     check_bits(bits)
     lab = read_lab(lab)
-    classifier = Classifier.load(run, engine, inference, lab=lab)
+    classifier = Classifier.load(run, engine, inference, lab=lab, say=say)
     names = _find(images, say)
     local = [Path(name) for name in names if not is_address(name)]
     manifest = Manifest(
@@ -138,7 +138,7 @@ def predict_on_cluster(
         part_size=part_size,
         engine=engine,
         inference=classifier.inference,
-        lab=lab,
+        lab=classifier.lab,
         bits=bits or bits_used(local),
         provenance=collect(),
     )

@@ -57,7 +57,7 @@ def serve(
     settings.check()
     logging.getLogger("python_multipart").setLevel(logging.ERROR)  # the answer tells the client
     folder = find_run(model)
-    classifier = Classifier.load(folder, engine, lab=lab)
+    classifier = Classifier.load(folder, engine, lab=lab, say=say)
     known = read_errors(folder, errors, classifier.classes, classifier.weights_sha256)
     uncertainty = uncertainty_of(folder, classifier, error)
     with _bind(settings.host, settings.port) as listener:

@@ -13,10 +13,12 @@ from stainproof.evaluation.count import describe_assumption
 from stainproof.evaluation.count_result import THRESHOLD, UNCLASSIFIED
 from stainproof.evaluation.misclassification import ErrorCounts, read_errors
 from stainproof.inference.classifier import Classifier
+from stainproof.progress import Say, silent_say
 from stainproof.runs.shipped import find_run
 from stainproof.serve.haematology import is_white, loinc_codes, ordered, title
 from stainproof.serve.page_files import page_contents
 from stainproof.serve.uncertainty import Uncertainty, uncertainty_of
+from stainproof.shift.lab import Lab
 
 STATIC = Path(__file__).parent / "static"
 PACKAGE = "onnxruntime-web"
@@ -48,6 +50,8 @@ def export_web(
     *,
     errors: str | Path | None = None,
     error: str | float | None = None,
+    lab: Lab | str | Path | None = None,
+    say: Say = silent_say,
 ) -> Path:
     """Write the review page with a model as static files.
 
@@ -61,21 +65,30 @@ def export_web(
             intervals of counts take its errors; by default the model's own.
         error: Largest error among the cells that the page does not call uncertain, as in `predict`;
             None: cells below 70 % are uncertain.
+        lab: A laboratory profile or its file, by which the page standardises every image.
+        say: Called with a line about what the profile changes.
 
     Returns:
         The page, `index.html` in the folder.
 
     Raises:
-        CheckpointError: The model or the evaluation cannot be used.
-        ConfigError: The model is an ensemble, the runtime is not that package, or `error` cannot be
-            guaranteed.
+        CheckpointError: The model, the profile or the evaluation cannot be used.
+        ConfigError: The model is an ensemble or standardises the white point of every image, the
+            runtime is not that package, or `error` cannot be guaranteed.
         DataError: The folder exists and is not empty, or cannot be written to.
     """
     folder = find_run(model)
-    classifier = Classifier.load(folder, "onnxruntime")
+    classifier = Classifier.load(folder, "onnxruntime", lab=lab)
     if len(classifier.members) > 1:
         raise ConfigError(f"{folder}: an ensemble; the static page takes one network")
     (member,) = classifier.members
+    if member.card.preprocessing.white_point:
+        raise ConfigError(
+            f"{folder}: standardises the white point of every image (preprocessing.white_point), "
+            "which the static page cannot do; use stainproof serve"
+        )
+    if classifier.lab:
+        say(f"the page standardises images by the laboratory profile: {classifier.lab.describe()}")
     known = read_errors(folder, errors, classifier.classes, classifier.weights_sha256)
     uncertainty = uncertainty_of(folder, classifier, error)
     contents = {
@@ -146,6 +159,7 @@ def _describe(
             },
             "onnx_sha256": card.onnx_sha256,
             "preprocessing": card.preprocessing.model_dump(mode="json"),
+            "profile": _profile(classifier.lab),
             "temperature": member.temperature,
             "classes": [
                 {
@@ -169,6 +183,13 @@ def _describe(
             },
         }
     )
+
+
+def _profile(lab: Lab | None) -> dict[str, Any] | None:
+    """Return what `static/standardise.js` takes; None if nothing is changed."""
+    if not lab or not lab.changes:
+        return None
+    return {"scale": lab.scale, "gains": lab.gains.tolist()}
 
 
 def _json(tree: dict[str, Any]) -> bytes:

@@ -2,6 +2,7 @@
 
 import * as ort from "../runtime/ort.wasm.min.mjs";
 import {toSquare} from "./resize.js";
+import {standardise} from "./standardise.js";
 
 ort.env.wasm.numThreads = 1;
 ort.env.wasm.wasmPaths = new URL("../runtime/", import.meta.url).href;
@@ -34,8 +35,9 @@ async function sha256(content) {
   return [...digest].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-async function predict(session, {preprocessing, temperature}, image) {
-  const size = preprocessing.size_px, {rgb} = toSquare(image, preprocessing);
+async function predict(session, {preprocessing, profile, temperature}, image) {
+  const size = preprocessing.size_px;
+  const {rgb} = toSquare(standardise(image, profile), preprocessing);
   const {probs} = await session.run({images: new ort.Tensor("uint8", rgb, [1, size, size, 3])});
   return calibrated([...probs.data], temperature);
 }

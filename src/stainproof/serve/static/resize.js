@@ -70,7 +70,7 @@ export function resize({width, height, rgb}, newWidth, newHeight) {
   return {width: newWidth, height: newHeight, rgb: resized};
 }
 
-function roundHalfEven(value) {
+export function roundHalfEven(value) {
   const floor = Math.floor(value), rest = value - floor;
   if (rest !== 0.5) return Math.round(value);
   return floor % 2 ? floor + 1 : floor;

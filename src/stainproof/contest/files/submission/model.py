@@ -18,8 +18,10 @@ from parts.frequency_filters import apply_filter  # noqa: E402
 from parts.network import Network  # noqa: E402
 from parts.resize import resize  # noqa: E402
 from parts.scaling import scale  # noqa: E402
+from parts.standardise import standardise  # noqa: E402
 from parts.tta import tta_views  # noqa: E402
 from parts.voting import vote  # noqa: E402
+from parts.white_balance import balance_white  # noqa: E402
 
 BATCH_SIZE = 64
 IMAGE_SHAPE = (96, 96, 3)
@@ -55,7 +57,7 @@ class Model:
     def predict_proba(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the probabilities of a batch, float32 (n, classes); rows sum to 1."""
         # To the largest input size first, from which the members are resized when the run predicts.
-        images = resize(images, self.config["size_px"])
+        images = self.resize(standardise(images), self.config["size_px"])
         members = [self.predict_member(number, images) for number in range(len(self.networks))]
         probs: NDArray[np.float32] = vote(members, self.config["voting"])
         return probs
@@ -63,10 +65,15 @@ class Model:
     def predict_member(self, number: int, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the calibrated probabilities of one network, the mean over its views."""
         network, member = self.networks[number], self.config["members"][number]
-        images = resize(images, member["size_px"])
+        images = self.resize(images, member["size_px"])
         images = apply_filter(images, self.config["filter"], self.config["cutoff"])
         views = [network(view) for view in tta_views(images, self.config["tta"])]
         probs: NDArray[np.float32] = scale(
             np.mean(views, axis=0, dtype=np.float32), member["temperature"]
         )
         return probs[:, member["order"]]
+
+    def resize(self, images: NDArray[np.uint8], size_px: int) -> NDArray[np.uint8]:
+        """Return images of another size, with the white point of the training images if set."""
+        images, target = resize(images, size_px), self.config["white_point"]
+        return np.stack([balance_white(rgb, target) for rgb in images]) if target else images
