@@ -73,3 +73,14 @@ def test_an_error_that_cannot_be_guaranteed_is_refused_with_the_reason() -> None
 
     with pytest.raises(ConfigError, match=r"error: 1 % cannot be guaranteed with 100 .* 299 right"):
         find_threshold(calibration, 0.01)
+
+
+def test_one_mistake_of_high_confidence_does_not_end_the_search() -> None:
+    right = np.linspace(0.5, 0.99, 1000)
+    surely_wrong = ANY.model_copy(
+        update={"num_images": 1001, "right": tuple(right.tolist()), "wrong": (0.999,)}
+    )
+
+    found = find_threshold(surely_wrong, 0.02)
+
+    assert (found.num_accepted, found.num_wrong) == (1001, 1)

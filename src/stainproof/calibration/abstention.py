@@ -13,6 +13,11 @@ UNCERTAIN = "uncertain"
 """The label of an image that is not accepted."""
 SIGNIFICANCE = 0.05
 """Probability that a guarantee does not hold."""
+MANY_IMAGES = 500
+"""From this number of labelled images on, thresholds are tested from several starts."""
+STARTS = ((0.0, 0.5), (0.8, 0.25), (0.95, 0.25))
+"""Share of the images that the first threshold of a sequence accepts at least, and its share of the
+significance."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +50,10 @@ def find_threshold(calibration: Calibration, max_error: float) -> Threshold:
     test of selective classification (Geifman and El-Yaniv 2017, "Selective Classification for Deep
     Neural Networks"). Thresholds are tested from high to low (fixed-sequence testing), from the
     first at which as many images are accepted as would suffice without a mistake, to the last
-    before one fails. With a probability of 95 % over the labelled images, the error among accepted
-    images of the same distribution is at most `max_error`.
+    before one fails. With 500 images or more, two further sequences start where 80 % and 95 % of
+    the images are accepted, and the three share the significance (Bonferroni), so that one mistake
+    of high confidence does not end the search. With a probability of 95 % over the labelled images,
+    the error among accepted images of the same distribution is at most `max_error`.
 
     Args:
         calibration: With the predictions on labelled images.
@@ -58,26 +65,36 @@ def find_threshold(calibration: Calibration, max_error: float) -> Threshold:
     from scipy.stats import binom
 
     thresholds, num_accepted, num_wrong = count_accepted(calibration)
-    num_needed = math.ceil(math.log(SIGNIFICANCE) / math.log1p(-max_error))
-    is_safe = binom.cdf(num_wrong, num_accepted, max_error) <= SIGNIFICANCE
-    first = int(np.searchsorted(num_accepted, num_needed))
-    num_safe = int(np.argmin([*is_safe[first:], False]))
-    if not num_safe:
-        total, mistakes = calibration.num_images, len(calibration.wrong)
+    total = calibration.num_images
+    starts = STARTS if total >= MANY_IMAGES else ((0.0, 1.0),)
+    chosen = -1
+    for share, part in starts:
+        level = part * SIGNIFICANCE
+        is_safe = binom.cdf(num_wrong, num_accepted, max_error) <= level
+        num_needed = max(_num_needed(max_error, level), math.ceil(share * total))
+        first = int(np.searchsorted(num_accepted, num_needed))
+        num_safe = int(np.argmin([*is_safe[first:], False]))
+        chosen = max(chosen, first + num_safe - 1) if num_safe else chosen
+    if chosen < 0:
+        least = _num_needed(max_error, starts[0][1] * SIGNIFICANCE)
         raise ConfigError(
             f"error: {100 * max_error:g} % cannot be guaranteed with {total:,} labelled images, "
-            f"{mistakes:,} of them wrong; {num_needed:,} right predictions of the highest "
+            f"{len(calibration.wrong):,} of them wrong; {least:,} right predictions of the highest "
             "confidence are needed"
         )
-    chosen = first + num_safe - 1
-    accepts_all = num_accepted[chosen] == calibration.num_images
+    accepts_all = num_accepted[chosen] == total
     return Threshold(
         confidence=0.0 if accepts_all else float(thresholds[chosen]),
         max_error=max_error,
-        num_images=calibration.num_images,
+        num_images=total,
         num_accepted=int(num_accepted[chosen]),
         num_wrong=int(num_wrong[chosen]),
     )
+
+
+def _num_needed(max_error: float, level: float) -> int:
+    """Return how many images must be accepted to reach the level without a mistake."""
+    return math.ceil(math.log(level) / math.log1p(-max_error))
 
 
 def count_accepted(
