@@ -102,7 +102,8 @@ def test_thresholds_are_counted_from_high_to_low_and_equal_confidences_together(
     ("later", "num_accepted", "num_wrong"),
     [
         ([False] * 10, 40, 0),
-        ([False] + [True] * 4 + [False], 40, 0),
+        ([True] * 4 + [False], 44, 0),
+        ([True] * 5 + [False] * 2, 46, 1),
         ([False] + [True] * 100, 40, 0),
         ([True] * 6 + [False] + [True] * 5 + [False], 52, 1),
     ],
