@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from stainproof.config.schema import Preprocessing
 from tests.common.cells import make_cells, write_cells
 
-# A mutant is killed by the first failure: no search for a smaller one, and the same examples each time.
+# A mutant is killed by the first failure: the same examples each time, and none is made smaller.
 settings.register_profile("mutants", phases=(Phase.explicit, Phase.generate), derandomize=True)
 
 

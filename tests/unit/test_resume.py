@@ -244,6 +244,14 @@ def test_a_run_with_other_settings_is_not_taken_over(run: RunFolder, epoch: int)
     )
 
 
+def test_settings_edited_in_config_toml_are_not_taken_for_those_of_the_last_epoch(
+    run: RunFolder,
+) -> None:
+    edited = tiny_config("training.epochs=9")
+    stop_after(run, 1, edited, trained_with=tiny_config().model_dump(mode="json"))
+    assert "other settings (training.epochs: 2 -> 9); add --resume" in refusal(run, edited)
+
+
 @pytest.mark.parametrize("epoch", [0, 1])
 @pytest.mark.parametrize("had_audit", [False, True])
 def test_a_stopped_run_goes_on_with_the_audit_it_had(
