@@ -150,6 +150,12 @@ def test_the_temperature_stays_within_its_bounds(label: int, bound: float) -> No
     assert found == pytest.approx(bound, rel=1e-3)
 
 
+def test_a_network_that_was_never_calibrated_has_a_temperature_of_one() -> None:
+    samples = [draw(2.0, 12)]
+
+    assert fit_temperature(samples) == fit_temperature(samples, known=1.0)
+
+
 def test_confidence_falls_into_fifteen_equal_bins() -> None:
     confidence = np.array([0.0, 0.0666, 0.0667, 0.5, 0.9333, 0.9334, 1.0])
 

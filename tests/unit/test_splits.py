@@ -174,6 +174,13 @@ def test_a_class_in_one_group_only_is_refused_by_name() -> None:
         make_split(make_dataset(labels, groups=groups), SplitConfig(), 0)
 
 
+def test_images_of_one_patient_cannot_be_split() -> None:
+    with pytest.raises(
+        DataError, match=r"'basophil' \(20 images of 1 patient or slide\): none for"
+    ):
+        make_split(make_dataset([0] * 20 + [1] * 20, groups=["p"] * 40), SplitConfig(), 0)
+
+
 def test_a_class_without_images_is_ignored() -> None:
     split = make_split(make_dataset([0] * 20 + [2] * 20), SplitConfig(), 0)
     assert len(split.indices(VAL)) == 4
@@ -395,6 +402,7 @@ def shares_of_patients(*sizes: tuple[int, int]) -> tuple[str, ...]:
     return make_split(source, SplitConfig(val_fraction=0.1), 0).notes
 
 
+@pytest.mark.filterwarnings("error")
 def test_shares_up_to_a_tenth_beside_the_one_wanted_are_not_said() -> None:
     assert shares_of_patients((5, 2), (10, 1)) == (
         "15 patients or slides, none shared between splits",
