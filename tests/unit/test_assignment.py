@@ -138,6 +138,13 @@ def test_two_groups_are_exchanged_if_there_are_not_too_many(
     assert start.tolist() == [False, True, False]
 
 
+def test_a_group_is_removed_if_that_alone_lowers_the_cost() -> None:
+    """6 of 20 images are wanted: from {4, 6} the group of 4 leaves."""
+    cost = assignment._Cost(np.array([[10], [4], [6]]), 0.3)
+    found = assignment._improve(cost, np.array([False, True, True]))
+    assert found.tolist() == [False, False, True]
+
+
 def test_moves_and_exchanges_go_on_until_none_improves() -> None:
     """6 of 20 images are wanted; from all groups, 9, 5 and then 4 leave, and 2 alone can be met."""
     cost = assignment._Cost(np.array([[9], [5], [4], [2]]), 0.3)

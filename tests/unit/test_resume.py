@@ -1,6 +1,7 @@
 """Where a training starts: in a new folder, on resume, and after it was stopped."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -89,8 +90,8 @@ def test_a_model_to_start_from_is_opened_before_the_images_are_read(
 def test_a_backbone_brings_its_preprocessing(
     run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known = type("Known", (), {"mean": (0.5, 0.25, 0.125), "std": (1.0, 2.0, 4.0)})
-    timm = type("Timm", (), {"get_pretrained_cfg": staticmethod(lambda name: known)})
+    known = SimpleNamespace(mean=(0.5, 0.25, 0.125), std=(1.0, 2.0, 4.0))
+    timm = SimpleNamespace(get_pretrained_cfg=lambda name: known)
     monkeypatch.setattr(backbones, "_timm_with", lambda name: timm)
     monkeypatch.setattr("stainproof.training.resume.check_network", lambda *arguments: None)
     config = make_config(assignments=("network.backbone='some_net'",))
