@@ -80,7 +80,7 @@ coverage: $(READY)
 
 # Mutation tests of the modules that pyproject.toml names; a later call continues. `.venv/bin/mutmut results` lists
 # the mutants that no test noticed.
-MINUTES ?= 30
+MINUTES ?= 60
 mutants: $(READY)
 	@echo "mutants: at most $(MINUTES) minutes"
 	@mkdir -p build

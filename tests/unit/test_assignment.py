@@ -89,3 +89,81 @@ def test_what_cannot_be_balanced_is_said() -> None:
     split = make_split(make_dataset(labels, groups=groups), SplitConfig(val_fraction=0.2), 0)
     assert "2 patients or slides, none shared between splits" in split.notes
     assert "no better: basophil" in split.notes[-1]
+
+
+def test_the_cost_is_the_squared_difference_of_shares() -> None:
+    """Class 1 is in one group only, so no choice can leave it in both parts; class 2 is absent."""
+    counts = np.array([[4, 0, 0], [4, 2, 0], [2, 0, 0]])
+    cost = assignment._Cost(counts, 0.4)
+    subsets = np.array([[1, 0, 0], [0, 1, 0], [1, 0, 1], [0, 0, 0], [1, 1, 1]], dtype=bool)
+    absent = 0.4**2
+    assert cost(subsets) == pytest.approx(
+        np.array([0.0**2 + 0.4**2, 0.6**2, 0.2**2 + 0.4**2, 0.4**2 * 2 + 100, 0.6**2 * 2 + 100])
+        + absent
+    )
+
+
+def test_every_class_that_can_be_in_both_parts_and_is_not_costs_once() -> None:
+    cost = assignment._Cost(np.array([[5, 0], [5, 1], [0, 9]]), 0.5)
+    subsets = np.array([[0, 0, 1], [1, 1, 1], [1, 0, 0]], dtype=bool)
+    assert cost(subsets) == pytest.approx([0.25 + 0.16 + 100, 0.5 + 200, 0.25 + 100])
+
+
+def test_large_groups_are_added_first() -> None:
+    """4 of 10 images are wanted: the group of 6 is nearest, and none is added to it."""
+    cost = assignment._Cost(np.array([[1], [6], [3]]), 0.4)
+    for seed in range(6):
+        chosen = assignment._greedy(cost, np.random.default_rng(seed))
+        assert chosen.tolist() == [False, True, False]
+
+
+def test_groups_are_added_as_long_as_that_lowers_the_cost() -> None:
+    """5 of 10 images are wanted: 4 and 1, and 2 between them is too many."""
+    cost = assignment._Cost(np.array([[4], [2], [1], [3]]), 0.5)
+    for seed in range(6):
+        chosen = assignment._greedy(cost, np.random.default_rng(seed))
+        assert chosen.tolist() == [True, False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("max_swap_groups", "improved"), [(3, [True, False, False]), (2, [False, True, False])]
+)
+def test_two_groups_are_exchanged_if_there_are_not_too_many(
+    max_swap_groups: int, improved: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """3 of 12 images are wanted: no group can be moved from {5}, but 3 can take its place."""
+    monkeypatch.setattr(assignment, "MAX_SWAP_GROUPS", max_swap_groups)
+    cost, start = assignment._Cost(np.array([[3], [5], [4]]), 0.25), np.array([False, True, False])
+    assert assignment._improve(cost, start).tolist() == improved
+    assert start.tolist() == [False, True, False]
+
+
+def test_a_group_is_removed_if_that_alone_lowers_the_cost() -> None:
+    """6 of 20 images are wanted: from {4, 6} the group of 4 leaves."""
+    cost = assignment._Cost(np.array([[10], [4], [6]]), 0.3)
+    found = assignment._improve(cost, np.array([False, True, True]))
+    assert found.tolist() == [False, False, True]
+
+
+def test_moves_and_exchanges_go_on_until_none_improves() -> None:
+    """6 of 20 images are wanted; from all groups, 9, 5 and then 4 leave, and 2 alone can be met."""
+    cost = assignment._Cost(np.array([[9], [5], [4], [2]]), 0.3)
+    found = assignment._improve(cost, np.ones(4, dtype=bool))
+    assert cost(found[None])[0] == pytest.approx(0)
+    assert found.tolist() == [False, False, True, True]
+
+
+@pytest.mark.parametrize("num_groups", [14, 15])
+def test_the_chosen_groups_are_ascending_positions(num_groups: int) -> None:
+    chosen = choose_groups(np.ones((num_groups, 1), dtype=int), 0.4, np.random.default_rng(0))
+    assert chosen.dtype == np.int64
+    assert len(chosen) == 6
+    assert sorted(set(chosen.tolist())) == chosen.tolist()
+
+
+def test_the_choice_depends_on_the_seed_and_on_nothing_else() -> None:
+    counts = np.ones((30, 1), dtype=np.int64)
+    first, again, other = (
+        choose_groups(counts, 0.3, np.random.default_rng(seed)).tolist() for seed in (0, 0, 1)
+    )
+    assert first == again != other

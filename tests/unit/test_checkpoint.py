@@ -197,3 +197,64 @@ def test_no_state_and_no_readable_state_are_told_apart(tmp_path: Path) -> None:
     save_file({"a": torch.zeros(1)}, tmp_path / "state")
     with pytest.raises(CheckpointError, match="state: not a readable training state \\("):
         read_position(tmp_path / "state")
+
+
+def test_the_optimizer_state_has_the_memory_format_of_the_weights(tmp_path: Path) -> None:
+    """Otherwise sums over the state run in another order, and a resumed run differs by rounding."""
+
+    def trained() -> tuple[nn.Module, Any, Schedule]:
+        network = nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        optimizer = make_optimizer(network, TrainingConfig(optimizer="adamw"))
+        network(torch.ones(1, 3, 5, 5)).square().sum().backward()
+        optimizer.step()
+        return network, optimizer, Schedule(optimizer, TrainingConfig())
+
+    run, first, second = RunFolder(tmp_path), trained(), trained()
+    save_state(run, Position(), *first, None)
+    restore_state(run.state, *second, None)
+    for weight, saved in zip(second[0].parameters(), first[0].parameters(), strict=True):
+        own, other = second[1].state[weight], first[1].state[saved]
+        assert own.keys() == other.keys() == {"step", "exp_avg", "exp_avg_sq"}
+        for slot, value in own.items():
+            assert torch.equal(value, other[slot])
+            assert value.stride() == other[slot].stride()
+
+
+def test_a_position_is_that_of_the_first_epoch_unless_told() -> None:
+    assert Position() == Position(
+        epoch=0, step=0, elapsed_s=0.0, best=None, pretrained_sha256="", teacher_sha256="",
+        compute=None, settings={}, scaler={},
+    )  # fmt: skip
+
+
+def test_a_position_without_a_best_epoch_or_a_choice_of_compute(tmp_path: Path) -> None:
+    position = read_position(save(tmp_path))
+    assert (position.best, position.compute) == (None, None)
+
+
+def test_a_run_without_a_moving_average_is_restored(tmp_path: Path) -> None:
+    run, first, second = RunFolder(tmp_path), Trained(0, ema=False), Trained(1, ema=False)
+    save_state(run, Position(), *first.parts())
+    restore_state(run.state, *second.parts())
+    for key, value in first.network.state_dict().items():
+        assert torch.equal(second.network.state_dict()[key], value)
+
+
+@pytest.mark.parametrize("content", [[1, 2], "text", None])
+def test_notes_that_are_not_those_of_a_training_are_refused(tmp_path: Path, content: Any) -> None:
+    path = tmp_path / "state"
+    save_file({"a": torch.zeros(1)}, path, {"state": json.dumps(content)})
+    with pytest.raises(CheckpointError) as raised:
+        read_position(path)
+    assert str(raised.value).startswith(f"{path}: not a readable training state (")
+
+
+@pytest.mark.parametrize("change", [lambda groups: groups.pop(), lambda groups: groups.append({})])
+def test_a_state_with_another_number_of_groups_is_refused(
+    tmp_path: Path, change: Callable[[list[Any]], Any]
+) -> None:
+    run = RunFolder(tmp_path)
+    save_state(run, Position(), *Trained(0).parts())
+    rewrite(run.state, lambda notes: change(notes["groups"]))
+    with pytest.raises(CheckpointError, match="made for another network or optimizer"):
+        restore_state(run.state, *Trained(1).parts())

@@ -92,3 +92,26 @@ def test_intervals_over_ten_groups_cover_the_truth_and_those_over_images_do_not(
         estimate = GroupCounts(hits, sizes, sizes).accuracy()
         covered += estimate.low <= truth <= estimate.high
     assert 276 <= covered <= 297
+
+
+def test_a_score_over_groups_holds_what_one_over_images_holds() -> None:
+    rng = np.random.default_rng(1)
+    labels = rng.integers(3, size=120)
+    predicted = np.where(rng.random(120) < 0.7, labels, rng.integers(3, size=120))
+    groups = [f"p{index // 10}" for index in range(120)]
+    over_images, over_groups = scored(labels, predicted, None), scored(labels, predicted, groups)
+    assert over_groups.confusion == over_images.confusion
+    assert over_groups.reliability == over_images.reliability
+    counts = GroupCounts.count(labels, predicted, np.arange(120) // 10, 3)
+    columns = counts.sensitivity(), counts.specificity(), counts.precision()
+    for row, by_image, estimates in zip(
+        over_groups.per_class, over_images.per_class, zip(*columns, strict=True), strict=True
+    ):
+        assert (row.name, row.num_images) == (by_image.name, by_image.num_images)
+        assert (row.sensitivity, row.specificity, row.precision) == estimates
+
+
+def test_two_groups_are_enough_for_intervals_over_groups() -> None:
+    labels = np.arange(30) % 3
+    scores = scored(labels, labels, ["p", "q"] * 15)
+    assert (scores.interval_unit, scores.num_groups) == ("groups", 2)

@@ -81,6 +81,22 @@ def test_without_a_mistake_the_interval_over_groups_is_the_exact_one(
     assert none == pytest.approx((0.0, 1 - low), abs=1e-4)
 
 
+def test_resamples_equal_to_the_value_count_half() -> None:
+    """200 of 1,000 resamples are below the value and 400 equal to it: a share below of 0.4."""
+    resampled = np.concatenate([np.linspace(0, 0.4, 200), [0.5] * 400, np.linspace(0.6, 1, 400)])
+    estimate = bias_corrected(0.5, resampled)
+    ends = norm.cdf(2 * norm.ppf(0.4) + norm.ppf([0.025, 0.975]))
+    assert (estimate.low, estimate.high) == pytest.approx(tuple(np.quantile(resampled, ends)))
+
+
+def test_few_resamples_limit_the_bias_downwards() -> None:
+    resampled = np.linspace(0.4, 0.6, 10)
+    estimate = bias_corrected(0.0, resampled)
+    ends = norm.cdf(2 * norm.ppf(0.05) + norm.ppf([0.025, 0.975]))
+    assert estimate.low == 0.0
+    assert estimate.high == pytest.approx(np.quantile(resampled, ends[1]))
+
+
 def test_few_resamples_limit_the_bias() -> None:
     """Beyond all of 10 resamples, the share below is taken as 1 - 0.5 / 10."""
     resampled = np.linspace(0.4, 0.6, 10)

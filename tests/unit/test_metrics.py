@@ -5,6 +5,8 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from stainproof.evaluation import metrics
+from stainproof.evaluation.intervals import proportion
+from stainproof.evaluation.result import ClassMetrics
 
 
 def answers(
@@ -111,3 +113,112 @@ def test_the_interval_of_calibration_holds_its_figure(seed: int) -> None:
     error = metrics.score(labels, probs, ("a", "b"), seed=0).expected_calibration_error
     assert error.low <= error.value <= error.high
     assert error.low < error.high
+
+
+def test_all_metrics_of_a_few_images() -> None:
+    """Class a: 2 of 3 right; b: 1 of 1; c: never shown, predicted once."""
+    labels = np.array([0, 0, 0, 1])
+    probs = np.array([[0.9, 0.1, 0.0], [0.65, 0.3, 0.05], [0.25, 0.25, 0.5], [0.1, 0.9, 0.0]])
+    scores = metrics.score(labels, probs, ("a", "b", "c"), seed=0)
+    assert scores.confusion == ((2, 0, 1), (0, 1, 0), (0, 0, 0))
+    assert (scores.interval_unit, scores.num_groups) == ("images", 0)
+    assert scores.accuracy == proportion(3, 4)
+    assert scores.balanced_accuracy.value == pytest.approx((2 / 3 + 1) / 2)
+    assert scores.macro_f1.value == pytest.approx((4 / 5 + 1) / 2)
+    # bins: 0.9 twice (both right), 0.65 (right), 0.5 (wrong)
+    assert scores.expected_calibration_error.value == pytest.approx((0.2 + 0.35 + 0.5) / 4)
+    assert scores.per_class == (
+        ClassMetrics(
+            name="a",
+            num_images=3,
+            sensitivity=proportion(2, 3),
+            specificity=proportion(1, 1),
+            precision=proportion(2, 2),
+        ),
+        ClassMetrics(
+            name="b",
+            num_images=1,
+            sensitivity=proportion(1, 1),
+            specificity=proportion(3, 3),
+            precision=proportion(1, 1),
+        ),
+        ClassMetrics(
+            name="c",
+            num_images=0,
+            sensitivity=None,
+            specificity=proportion(3, 4),
+            precision=proportion(0, 1),
+        ),
+    )
+    bins = [(one.confidence, one.accuracy, one.num_images) for one in scores.reliability]
+    assert bins == [(0.5, 0.0, 1), (0.65, 1.0, 1), (0.9, 1.0, 2)]
+
+
+def test_a_class_that_is_never_predicted_has_no_precision_and_all_images_no_specificity() -> None:
+    all_a, no_b = metrics.per_class(np.array([[3, 0], [0, 0]]), ("a", "b"))
+    assert (all_a.specificity, no_b.precision, no_b.sensitivity) == (None, None, None)
+    assert no_b.specificity == proportion(3, 3)
+
+
+def test_images_of_one_bin_are_averaged() -> None:
+    probs = np.array([[0.55, 0.45], [0.45, 0.55], [0.59, 0.41], [0.02, 0.98], [0.0, 1.0]])
+    first, second = metrics.reliability_bins(np.array([0, 1, 1, 1, 0]), probs)
+    assert (first.num_images, second.num_images) == (3, 2)
+    assert (first.confidence, first.accuracy) == pytest.approx((1.69 / 3, 2 / 3))
+    assert (second.confidence, second.accuracy) == pytest.approx((0.99, 0.5))
+
+
+def test_balanced_accuracy_of_scores_equals_that_of_scikit_learn() -> None:
+    labels, probs, predicted = answers(absent=(1,))
+    found = metrics.balanced_accuracy_of(labels, np.log(probs))
+    recalls = [(predicted[labels == c] == c).mean() for c in (0, 2, 3)]
+    assert found == pytest.approx(np.mean(recalls))
+    labels = np.array([0, 0, 1, 1, 1])  # classes 2 and 3 are predicted, and are none of the labels
+    scores = np.eye(4)[[0, 3, 1, 1, 2]]
+    assert metrics.balanced_accuracy_of(labels, scores) == pytest.approx((1 / 2 + 2 / 3) / 2)
+    assert metrics.balanced_accuracy_of(np.array([2]), scores[:1]) == 0
+
+
+def test_figures_of_a_stack_of_confusion_matrices() -> None:
+    stack = np.array([[[3, 1], [0, 2]], [[0, 4], [2, 0]], [[5, 5], [0, 0]]])
+    assert metrics.balanced_accuracy(stack) == pytest.approx([(3 / 4 + 1) / 2, 0, 1 / 2])
+    assert metrics.macro_f1(stack) == pytest.approx([(6 / 7 + 4 / 5) / 2, 0, 10 / 15])
+    assert metrics.mean_recall(np.array([[1, 0], [2, 3]]), np.array([[2, 0], [4, 3]])).tolist() == [
+        0.5,
+        0.75,
+    ]
+
+
+def test_the_bootstrap_interval_is_that_of_the_normal_approximation_with_many_images() -> None:
+    """Standard error of the mean of two recalls of 0.9 and 0.8 over 9,000 and 1,000 images."""
+    labels = np.repeat([0, 1], [9000, 1000])
+    predicted = np.concatenate([np.repeat([0, 1], [8100, 900]), np.repeat([1, 0], [800, 200])])
+    estimate = metrics.score(labels, np.eye(2)[predicted], ("a", "b"), 0).balanced_accuracy
+    error = 0.5 * (0.9 * 0.1 / 9000 + 0.8 * 0.2 / 1000) ** 0.5
+    assert estimate.value == pytest.approx(0.85)
+    assert (estimate.low, estimate.high) == pytest.approx(
+        (0.85 - 1.96 * error, 0.85 + 1.96 * error), abs=0.15 * error
+    )
+
+
+def test_the_interval_of_one_gap_is_that_of_a_proportion() -> None:
+    """All 400 confidences are 0.7 and half of the images right: 0.2 with standard error 0.025."""
+    labels = np.repeat([0, 1], 200)
+    scores = metrics.score(labels, np.tile([0.7, 0.3], (400, 1)), ("a", "b"), seed=0)
+    error = scores.expected_calibration_error
+    assert error.value == pytest.approx(0.2)
+    assert (error.low, error.high) == pytest.approx((0.151, 0.249), abs=0.004)
+
+
+def test_equal_resamples_take_the_interval_of_the_accuracy_and_keep_the_value() -> None:
+    """A figure that is 0.25 for all counts: 8 of 10 right have Wilson's interval 0.490 to 0.943."""
+    confusion = np.array([[4, 1], [1, 4]])
+
+    def constant(counts: metrics.Counts) -> metrics.Floats:
+        return np.full(counts.shape[:-2], 0.25)
+
+    estimate = metrics.bootstrap_images(constant, confusion, np.random.default_rng(0))
+    assert (estimate.low, estimate.value) == (0.25, 0.25)
+    assert estimate.high == pytest.approx(0.9433, abs=1e-4)
+    one = metrics.bootstrap_images(lambda x: constant(x) + 0.75, confusion, np.random.default_rng())
+    assert (one.low, one.high) == pytest.approx((0.4902, 1.0), abs=1e-4)

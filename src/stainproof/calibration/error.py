@@ -24,7 +24,7 @@ def calibration_error(gaps: Floats, bins: NDArray[np.int64]) -> float:
         gaps: float64 (N,), right (1 or 0) minus confidence.
         bins: int64 (N,), see `confidence_bins`.
     """
-    per_bin = np.bincount(bins, weights=gaps, minlength=NUM_BINS)
+    per_bin = np.bincount(bins, weights=gaps)
     return float(np.abs(per_bin).sum() / len(gaps))
 
 

@@ -116,9 +116,9 @@ def _assign(
 ) -> NDArray[np.str_]:
     """Return the split of every image."""
     wanted = {TEST: settings.test_fraction, VAL: settings.val_fraction}
-    parts = np.full(len(labels), TRAIN, dtype="<U5")
+    parts = np.full(len(labels), TRAIN)
     if own_parts is not None:
-        parts = np.array(own_parts, dtype="<U5")
+        parts = np.array(own_parts)
         wanted = {} if VAL in own_parts or TRAIN not in own_parts else {VAL: settings.val_fraction}
     for part, share in wanted.items():
         if share:
@@ -191,7 +191,7 @@ def _choose_whole_groups(
 
 def _members(groups: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     """Return the positions of every group."""
-    order = np.argsort(groups, kind="stable")
+    order = np.argsort(groups)
     return np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
 
 

@@ -138,7 +138,7 @@ def macro_f1(confusions: Counts) -> Floats:
     """
     present, predicted = confusions.sum(axis=-1), confusions.sum(axis=-2)
     hits = np.diagonal(confusions, axis1=-2, axis2=-1)
-    f1 = np.where(present > 0, 2 * hits / np.maximum(present + predicted, 1), 0.0)
+    f1 = 2 * hits / np.maximum(present + predicted, 1)  # 0 for a class that was only predicted
     return np.asarray(f1.sum(axis=-1) / (present > 0).sum(axis=-1), dtype=np.float64)
 
 
