@@ -482,7 +482,7 @@ def test_a_killed_server_loses_nothing_that_it_had_confirmed(run: Path, tmp_path
         (["--host", "0.0.0.0", "--api-key", "short"], "16 characters or more, got 5"),
         (["--port", "70000"], "allowed: 0 to 65535, got 70000"),
         (["--folder", "nowhere"], "no such folder"),
-        (["--error", "0.001%"], "cannot be guaranteed"),
+        (["--error", "0.001%"], "is not calibrated"),
     ],
 )
 def test_a_mistake_is_one_line(

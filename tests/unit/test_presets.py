@@ -244,7 +244,7 @@ def test_a_run_folder_holds_every_setting_so_that_new_defaults_do_not_change_it(
     for preset in PRESETS:
         config = make_config(preset)
         written = tomllib.loads(config.to_toml())
-        none = {"training.budget_s", "training.unfrozen_blocks"}
+        none = {"preprocessing.white_point", "training.budget_s", "training.unfrozen_blocks"}
         assert missing(config.model_dump(), written) == none
     later = {"audit.doctored_drop_threshold", "training.start_from"}
     old = upgrade_config(tomllib.loads((DATA / "run_v2" / "config.toml").read_text()))

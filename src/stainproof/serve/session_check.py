@@ -42,7 +42,7 @@ def faults(
     sound.executescript(tables)
     found, allowed = (set(one.execute(_OBJECTS).fetchall()) for one in (database, sound))
     names = {name for _, name, *_ in found}
-    if not found <= allowed or not names >= _FIRST_TABLES:
+    if found != {one for one in allowed if one[1] in names} or not names >= _FIRST_TABLES:
         yield "its tables are not those of a session"
         return
     facts = dict(database.execute("SELECT name, value FROM facts"))
