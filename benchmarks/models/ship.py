@@ -33,6 +33,7 @@ from stainproof.evaluation.result import EVALUATION_FILE, Evaluation
 from stainproof.inference.classifier import Classifier
 from stainproof.inference.engines import DEFAULT
 from stainproof.inference.export import to_onnx
+from stainproof.inference.onnx_metadata import add_metadata
 from stainproof.inference.half_weights import round_weights
 from stainproof.models.weights import load_network
 from stainproof.provenance import Provenance
@@ -86,6 +87,7 @@ def pack(run: Path, out: Path, images: Images) -> Packed:
         packed.write_config(_config_without_folders(whole.read_config()))
         packed.write_weights(packed.best, rounded)
         model = to_onnx(network, card.preprocessing, half_weights=True)
+        model = add_metadata(model, card.classes, card.preprocessing)
         changes = {
             "network": _network_without_folders(card.network),
             "provenance": _provenance_without_folders(card.provenance),

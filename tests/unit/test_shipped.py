@@ -1,5 +1,6 @@
 """Names of shipped models stand wherever a run folder does."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnxruntime import InferenceSession
 
 from benchmarks.models.ship import pack
 from stainproof import api
@@ -37,6 +39,15 @@ def packed(run: Path) -> Path:
     """The run as `pack` writes it, to be copied only."""
     pack(run, run.parent / "packed", make_cells(4, 32, seed=1)[0])
     return run.parent / "packed"
+
+
+@pytest.mark.parametrize("name", shipped.SHIPPED_NAMES)
+def test_the_onnx_file_of_a_shipped_model_describes_itself(name: str) -> None:
+    folder = shipped.find_run(name)
+    metadata = InferenceSession(folder / "best.onnx").get_modelmeta().custom_metadata_map
+    card = RunFolder(folder).read_card()
+    assert json.loads(metadata["classes"]) == list(card.classes)
+    assert json.loads(metadata["preprocessing"])["size_px"] == card.preprocessing.size_px
 
 
 @pytest.fixture
