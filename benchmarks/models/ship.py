@@ -33,8 +33,8 @@ from stainproof.evaluation.result import EVALUATION_FILE, Evaluation
 from stainproof.inference.classifier import Classifier
 from stainproof.inference.engines import DEFAULT
 from stainproof.inference.export import to_onnx
-from stainproof.inference.onnx_metadata import add_metadata
 from stainproof.inference.half_weights import round_weights
+from stainproof.inference.onnx_metadata import add_metadata
 from stainproof.models.weights import load_network
 from stainproof.provenance import Provenance
 from stainproof.runs.ensemble import refuse_ensemble

@@ -17,9 +17,11 @@ from PIL import Image
 
 from stainproof.audit import cleaning, findings
 from stainproof.cells.boxes import read_boxes
+from stainproof.config.schema import SourceConfig
 from stainproof.data import npz
 from stainproof.data.decoding import decode
 from stainproof.data.listing import Listing
+from stainproof.data.manifest import list_manifest
 from stainproof.errors import DataError
 from stainproof.files import read_bytes
 from stainproof.serve.records import ModelFacts, NewCell
@@ -63,6 +65,12 @@ def test_damaged_statistics_of_a_parquet_column_do_not_end_the_process() -> None
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr
     assert "statistics.parquet: not a readable .parquet table" in done.stderr.splitlines()[-1]
+
+
+def test_a_parquet_column_of_fewer_rows_than_the_table_is_refused() -> None:
+    path = Path(__file__).with_name("fuzz_findings") / "short_column.parquet"
+    with pytest.raises(DataError, match=r"not a readable .parquet table \(8 rows, 0 in column"):
+        list_manifest(path, SourceConfig())
 
 
 @pytest.mark.parametrize("order", ["<", ">"])

@@ -179,6 +179,8 @@ class Table:
         try:
             columns = self._read_columns(names)
             for name, column in zip(names, columns, strict=True):
+                if len(column) != self.num_rows:
+                    raise ValueError(f"{self.num_rows} rows, {len(column)} in column {name!r}")
                 longest = max(map(_longest, column.chunks), default=0)
                 if longest > MAX_CELL_BYTES:
                     raise DataError(
