@@ -43,6 +43,11 @@ def main(arguments: Sequence[str] = ()) -> None:
     }
     how = f"{SHORT} epochs, one thread, Muon at 8e-3; the network of the preset `small`."
     _by_seed("A small network and a teacher", taught, rows, how)
+    levers = {
+        name: [f"lever-{name}-{seed}" for seed in range(2)] for name in ("baseline", "white-point")
+    }
+    how = f"{SHORT} epochs, one thread, Muon at 8e-3, wider zoom and stronger stain augmentation."
+    _by_seed("Levers", levers, rows, how)
     _start_small(rows, [former[name] for name in FULL_SIZE])
     transferred = {row.experiment.name: row for row in read_rows(TRANSFER_ROWS)}
     ways = {way: [experiment(way, seed).name for seed in range(3)] for way in WAYS}
