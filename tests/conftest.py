@@ -1,17 +1,20 @@
 import os
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import Phase, settings
 from numpy.typing import NDArray
 
 from stainproof.config.schema import Preprocessing
 from tests.common.cells import make_cells, write_cells
 
-# A mutant is killed by the first failure: the same examples each time, and none is made smaller.
-settings.register_profile("mutants", phases=(Phase.explicit, Phase.generate), derandomize=True)
+if find_spec("hypothesis"):  # not in the environments of Ray and of transfer learning
+    from hypothesis import Phase, settings
+
+    # A mutant is killed by the first failure: the same examples each time, none is made smaller.
+    settings.register_profile("mutants", phases=(Phase.explicit, Phase.generate), derandomize=True)
 
 
 @pytest.fixture(autouse=True, scope="session")
