@@ -22,8 +22,9 @@ from stainproof.data import npz
 from stainproof.data.decoding import decode
 from stainproof.data.listing import Listing
 from stainproof.data.manifest import list_manifest
-from stainproof.errors import DataError
+from stainproof.errors import CheckpointError, DataError
 from stainproof.files import read_bytes
+from stainproof.runs.folder import RunFolder
 from stainproof.serve.records import ModelFacts, NewCell
 from stainproof.serve.store import Store
 
@@ -189,3 +190,12 @@ def test_a_small_file_is_read_without_the_memory_of_a_large_one(tmp_path: Path) 
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 2**20
+
+
+def test_half_of_a_surrogate_pair_in_json_is_refused(tmp_path: Path) -> None:
+    manifest = tmp_path / "manifest.json"
+    manifest.write_text(r'{"files": {"a.png": ["\ud800"]}}')
+    with pytest.raises(CheckpointError, match=r"manifest\.json: not"):
+        RunFolder(tmp_path).settle()
+    manifest.write_text(r'{"files": {"a.png": ["\ud83d\ude00"]}}')
+    RunFolder(tmp_path).settle()

@@ -69,6 +69,8 @@ class Artefact(BaseModel):
         """
         try:
             tree = json.loads(content.decode("utf-8"))
+            if rb"\u" in content:
+                json.dumps(tree, ensure_ascii=False).encode("utf-8")  # no half of a surrogate pair
             return cls.model_validate(cls.upgrade(tree) if isinstance(tree, dict) else tree)
         except ValidationError as error:
             fault = error.errors()[0]
