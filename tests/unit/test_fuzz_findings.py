@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from stainproof.audit import cleaning, findings
+from stainproof.audit.summary import AuditSummary
 from stainproof.cells.boxes import read_boxes
 from stainproof.config.schema import SourceConfig
 from stainproof.data import npz
@@ -199,3 +200,9 @@ def test_half_of_a_surrogate_pair_in_json_is_refused(tmp_path: Path) -> None:
         RunFolder(tmp_path).settle()
     manifest.write_text(r'{"files": {"a.png": ["\ud83d\ude00"]}}')
     RunFolder(tmp_path).settle()
+
+
+def test_a_summary_of_an_audit_whose_settings_are_a_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "audit.json").write_text('{"schema_version": 2, "settings": ""}')
+    with pytest.raises(CheckpointError, match=r"audit\.json: not a auditsummary file"):
+        AuditSummary.read(tmp_path / "audit.json")

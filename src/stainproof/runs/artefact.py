@@ -87,6 +87,10 @@ class Artefact(BaseModel):
                 f"{path}: not a {cls.__name__.lower()} file of this version "
                 f"({shortened(place)}: {shortened(said[:1].lower() + said[1:])})"
             ) from error
+        except (AttributeError, KeyError, TypeError) as error:  # of `upgrade`
+            raise CheckpointError(
+                f"{path}: not a {cls.__name__.lower()} file of any version"
+            ) from error
         except (ValueError, RecursionError) as error:  # also numbers of thousands of digits
             raise CheckpointError(f"{path}: not a {cls.__name__.lower()} file (no JSON)") from error
 
