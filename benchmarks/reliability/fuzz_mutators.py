@@ -101,7 +101,7 @@ def change_gzip(content: bytes, max_size: int, rng: Random, mutate: MutateBytes)
         return mutate(content, max_size)
     try:
         inner = gzip.decompress(content)
-    except Exception:
+    except (OSError, EOFError, zlib.error):
         return mutate(content, max_size)
     return gzip.compress(mutate(inner, max_size), 1, mtime=0)[:max_size]
 

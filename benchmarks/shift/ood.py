@@ -59,8 +59,7 @@ def main(arguments: list[str] | None = None) -> None:
     lines = [table_line(home, clean, one) for one in sets]
     for run in options.left_out:
         lines.append(of_left_out(open_home(run), options.clean, options.cache))
-    neighbours = NeighbourDistance(home.reference.home.features)
-    false = (neighbours(clean.embedding.features) > neighbours.threshold).mean()
+    false = share_unlike(home, clean.embedding.features)
     write_section("Images unlike the home cells", "\n".join([
         f"Area under the ROC curve against {len(clean.labels):,} other home cells, by score, and "
         "the share of images that `check` calls unlike the home cells; of the home cells it is "
@@ -80,9 +79,14 @@ def table_line(home: Home, known: LabelledSet, unknown: LabelledSet, name: str =
     cells = " | ".join(
         f"{_auroc(scores[name](known_features), scores[name](features)):.3f}" for name in SCORES
     )
-    neighbours = NeighbourDistance(home.reference.home.features)
-    found = (neighbours(features) > neighbours.threshold).mean()
+    found = share_unlike(home, features)
     return f"| {name or unknown.name} | {len(features)} | {cells} | {100 * found:.0f} % |"
+
+
+def share_unlike(home: Home, features: NDArray[np.float32]) -> float:
+    """Return the share of images that `check` calls unlike the home cells, 0 to 1."""
+    neighbours = NeighbourDistance(home.reference.home.features)
+    return float((neighbours(features) > neighbours.threshold).mean())
 
 
 def of_left_out(home: Home, clean: str, cache: Path) -> str:

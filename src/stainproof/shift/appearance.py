@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stainproof.data.images import Images
+from stainproof.data.white_balance import WHITE_PERCENTILE
 from stainproof.progress import Track, silent
 from stainproof.runs.appearance import Appearance, Measure
 from stainproof.shift.red_cells import red_cell_diameters
 from stainproof.shift.scale_head import measure_magnifications
 
-WHITE_PERCENTILE = 95
 MIN_DENSITY = 0.15
 """Optical density below which a pixel is background (Macenko et al. 2009)."""
 ANGLE_PERCENTILE = 1
