@@ -103,8 +103,8 @@ class Cluster:
                 if not pending:
                     return
                 (ended,), _ = ray.wait(list(pending), num_returns=1)
-                result = _result(ended)
-                yield pending.pop(ended), result
+                position = pending.pop(ended)
+                yield position, _result(ended)
         finally:
             _cancel(list(pending))
 
@@ -193,10 +193,16 @@ def _result(ended: "ObjectRef[Any]") -> Any:
 
 
 def _cancel(tasks: "list[ObjectRef[Any]]") -> None:
-    """End tasks as Ctrl-C does and wait until they have."""
+    """End tasks as Ctrl-C does and wait until they have.
+
+    Tasks that have ended are left alone: Ray 2.60 aborts this process when it cancels a task whose
+    result is just arriving ("Check failed: it != submissible_tasks_.end()").
+    """
     import ray
 
-    for task in tasks:
+    if not tasks:
+        return
+    _, running = ray.wait(tasks, num_returns=len(tasks), timeout=0)
+    for task in running:
         ray.cancel(task, force=False)
-    if tasks:
-        ray.wait(tasks, num_returns=len(tasks), timeout=END_S)
+    ray.wait(tasks, num_returns=len(tasks), timeout=END_S)
