@@ -15,9 +15,9 @@ CANDIDATE_TYPICAL_HUE = 0.65
 """Least median share of a spot before its edge is known, as a fraction of the share in nuclei."""
 TYPICAL_HUE = 0.75
 """Least median share of nuclear stain, as a fraction of the share in nuclei."""
-CONTRAST = 0.025
+CONTRAST = 0.03
 """Least difference of the nuclear density to what is around."""
-NOISE_FACTOR = 2.0
+NOISE_FACTOR = 2.5
 """The difference is this many times the deviation of the red cells."""
 EDGE = 0.3
 """The edge is where the nuclear density is this fraction of the way to the maximum."""

@@ -86,8 +86,8 @@ def read_fields(
 ) -> Iterator[FieldCells]:
     """Yield the fields with their cells, one in memory at a time.
 
-    Every field is read twice: first the red cells of all are measured, so that a field without
-    enough of them takes the median scale of the set.
+    Without a given diameter every field is read twice: first the red cells of all are measured, so
+    that a field without enough of them takes the median scale of the set.
 
     Args:
         fields: Image files, folders (at any depth) and globs.
@@ -107,22 +107,23 @@ def read_fields(
     if boxes is not None:
         boxes.check_any(paths)
     bits = bits_used([path for path in paths if path.suffix.lower() != ".npz"])
-    scales: dict[Path, Scale] = {}
-    for path in track(paths, "measuring red cells", len(paths)):
-        try:
-            rgb = decode(path, bits).rgb
-        except DataError as error:
-            summary.errors.append(printable(str(error)))
-            continue
-        scales[path] = Scale(red_cell_px, "given") if red_cell_px else measure_scale(rgb)
-    settled = dict(zip(scales, settle(list(scales.values())), strict=True))
+    if red_cell_px:
+        settled = dict.fromkeys(paths, Scale(red_cell_px, "given"))
+    else:
+        scales: dict[Path, Scale] = {}
+        for path in track(paths, "measuring red cells", len(paths)):
+            try:
+                scales[path] = measure_scale(decode(path, bits).rgb)
+            except DataError as error:
+                summary.errors.append(printable(str(error)))
+        settled = dict(zip(scales, settle(list(scales.values())), strict=True))
     for path, scale in track(settled.items(), "finding cells", len(settled)):
         if not scale.red_cell_px:
             summary.num_without_scale += 1
             continue
         try:
             rgb = decode(path, bits).rgb
-        except DataError as error:  # changed in the meantime
+        except DataError as error:
             summary.errors.append(printable(str(error)))
             continue
         if boxes is None:
