@@ -4,6 +4,7 @@ python -m benchmarks.training.tables
 """
 
 from collections.abc import Sequence
+from statistics import mean, stdev
 
 from benchmarks.augmentation.study import ROWS as FORMER_ROWS
 from benchmarks.common.page import write_section
@@ -17,6 +18,7 @@ from stainproof.search.queue import read_rows
 
 FULL_SIZE = [f"long-stainproof-{seed}" for seed in range(3)]
 """Rows of benchmarks/augmentation/study.py with images of full size throughout."""
+BASELINE = "baseline"
 
 
 def main(arguments: Sequence[str] = ()) -> None:
@@ -43,11 +45,7 @@ def main(arguments: Sequence[str] = ()) -> None:
     }
     how = f"{SHORT} epochs, one thread, Muon at 8e-3; the network of the preset `small`."
     _by_seed("A small network and a teacher", taught, rows, how)
-    levers = {
-        name: [f"lever-{name}-{seed}" for seed in range(2)] for name in ("baseline", "white-point")
-    }
-    how = f"{SHORT} epochs, one thread, Muon at 8e-3, wider zoom and stronger stain augmentation."
-    _by_seed("Levers", levers, rows, how)
+    _levers(rows)
     _start_small(rows, [former[name] for name in FULL_SIZE])
     transferred = {row.experiment.name: row for row in read_rows(TRANSFER_ROWS)}
     ways = {way: [experiment(way, seed).name for seed in range(3)] for way in WAYS}
@@ -67,6 +65,48 @@ def _by_seed(name: str, groups: dict[str, list[str]], rows: dict[str, Row], how:
     if every := [row for some in made.values() for row in some]:
         note = f"{how} {where(every)} {missing(wanted, rows)}"
         write_section(name, "\n".join([*_with_means(every, made), "", note]))
+
+
+def _levers(rows: dict[str, Row]) -> None:
+    """Write the mean of each lever and its difference to the baseline of the same seeds."""
+    by_lever: dict[str, dict[int, Row]] = {}
+    for one in QUEUES["levers"]:
+        if one.name in rows:
+            lever = one.name.removeprefix("lever-").removesuffix(f"-{one.seed}")
+            by_lever.setdefault(lever, {})[one.seed] = rows[one.name]
+    baseline = by_lever.pop(BASELINE)
+    sets = list(next(iter(baseline.values())).accuracy)
+    lines = [
+        f"| lever | seeds | minutes | {' | '.join(sets)} | augmented validation |",
+        f"|---|---|---|{'---|' * (len(sets) + 1)}",
+    ]
+    for lever, own in {BASELINE: baseline, **by_lever}.items():
+        cells = []
+        for name in (*sets, None):
+            values = [_percent(row, name) for row in own.values()]
+            base = mean(_percent(baseline[seed], name) for seed in own)
+            change = "" if lever == BASELINE else f" ({mean(values) - base:+.1f})"
+            cells.append(f"{mean(values):.1f}{change}")
+        minutes = mean(row.minutes for row in own.values())
+        lines.append(f"| {lever} | {len(own)} | {minutes:.0f} | {' | '.join(cells)} |")
+    deviations = " | ".join(
+        f"{stdev(_percent(row, name) for row in baseline.values()):.1f}" for name in (*sets, None)
+    )
+    lines.append(f"| standard deviation of {BASELINE} | {len(baseline)} | | {deviations} |")
+    every = [row for own in (baseline, *by_lever.values()) for row in own.values()]
+    note = (
+        "Balanced accuracy in percent, mean over the seeds; augmented validation is accuracy. In "
+        "brackets: difference to the baseline of the same seeds. The minutes were measured while "
+        f"other work used the second core. {where(every)}"
+    )
+    write_section("Levers", "\n".join([*lines, "", note]))
+
+
+def _percent(row: Row, name: str | None) -> float:
+    """Return the balanced accuracy on a set, or for None the augmented validation accuracy."""
+    if name is None:
+        return 100 * (row.best.val_augmented_accuracy or 0)
+    return 100 * row.balanced_accuracy[name].value
 
 
 def _start_small(rows: dict[str, Row], full: list[Row]) -> None:
