@@ -1,6 +1,10 @@
 """Checks of unlabelled cells by the server."""
 
+import contextlib
 import json
+import sqlite3
+import struct
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,6 +31,17 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def client(run: Path) -> Iterator[TestClient]:
     with serving(run) as client:
         yield client
+
+
+def bomb() -> bytes:
+    """Return the start of a PNG file that says that it has ten gigapixels."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + struct.pack(">I", 13)
+        + header
+        + struct.pack(">I", zlib.crc32(header))
+    )
 
 
 def noise(num: int) -> list[Upload]:
@@ -97,6 +112,23 @@ def test_a_session_is_checked_as_the_same_images_are(run: Path, client: TestClie
         found = other.get("/api/check").json()
     assert found["expected_accuracy"] == pytest.approx(alone["expected_accuracy"])
     assert (found["verdict"], found["reasons"]) == (alone["verdict"], alone["reasons"])
+
+
+@pytest.mark.parametrize("picture", [b"", b"no image", bomb()], ids=["empty", "text", "bomb"])
+def test_a_picture_of_a_session_that_cannot_be_read_is_one_line(
+    picture: bytes, run: Path, tmp_path: Path
+) -> None:
+    session = tmp_path / "a.session"
+    with serving(run, session=session) as client:
+        (cell, *_) = client.post("/api/cells", files=uploads(1)).json()["cells"]
+    with contextlib.closing(sqlite3.connect(session)) as database, database:
+        database.execute("UPDATE cells SET picture = ? WHERE id = ?", (picture, cell["id"]))
+    with serving(run, session=session) as client:
+        check, map_ = (
+            client.get(url) for url in ("/api/check", f"/api/cells/{cell['id']}/explanation")
+        )
+    assert check.status_code == map_.status_code == 409
+    assert check.json()["detail"] == f"cell {cell['id']}: {map_.json()['detail']}"
 
 
 def test_hostile_files_end_in_a_class_or_a_clear_refusal_in_bounded_memory(run: Path) -> None:

@@ -1,6 +1,5 @@
 """Checks of unlabelled cells: do they look like the cells that the model was trained on?"""
 
-import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -9,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from pydantic import BaseModel
 
 from stainproof.data.images import Images
@@ -100,17 +98,18 @@ class Checks:
             )
         return checked.result
 
-    def of_session(self, store: Store, to_input: Callable[[Images], Images]) -> SessionCheck | None:
+    def of_session(self, store: Store, to_input: Callable[[bytes], Images]) -> SessionCheck | None:
         """Check all cells of a session; None if the model has no reference or there is no cell.
 
         Features are computed once for each cell.
 
         Args:
             store: The session.
-            to_input: Brings an image to the input of the network.
+            to_input: Decodes a picture and brings it to the input of the network.
 
         Raises:
             BusyError: Another check is running.
+            DataError: A picture of the session cannot be read.
         """
         ids = [cell.id for cell in store.cells()]
         if self._home is None or not ids:
@@ -138,12 +137,12 @@ class Checks:
             self._lock.release()
 
     def _measure(
-        self, store: Store, ids: Sequence[int], to_input: Callable[[Images], Images]
+        self, store: Store, ids: Sequence[int], to_input: Callable[[bytes], Images]
     ) -> None:
         assert self._home
         for start in range(0, len(ids), MEASURED_AT_ONCE):
             some = ids[start : start + MEASURED_AT_ONCE]
-            rgb = np.stack([to_input(_decoded(store.picture(one) or b"")) for one in some])
+            rgb = np.stack([_input_of(one, to_input, store.picture(one) or b"") for one in some])
             found = embed(self._home.classifier, rgb)
             rows = zip(found.features, found.mirrored, measure_properties(rgb), strict=True)
             self._rows.update(zip(some, rows, strict=True))
@@ -169,5 +168,8 @@ class Checks:
         )
 
 
-def _decoded(picture: bytes) -> Images:
-    return np.array(Image.open(io.BytesIO(picture)))
+def _input_of(cell: int, to_input: Callable[[bytes], Images], picture: bytes) -> Images:
+    try:
+        return to_input(picture)
+    except DataError as error:
+        raise DataError(f"cell {cell}: {error}") from error

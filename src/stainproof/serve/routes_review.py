@@ -243,10 +243,15 @@ def count(parts: Parts, reviewer: Reviewer = 1) -> Summary | None:
     return parts.counting.of_review(review_of(parts, reviewer))
 
 
-@router.get("/check", responses={503: REFUSALS[503]})
+@router.get("/check", responses={409: REFUSALS[409], 503: REFUSALS[503]})
 def check(parts: Parts) -> SessionCheck | None:
     """Return whether the cells look like the training cells; null if this cannot be said."""
-    return parts.checks.of_session(parts.store, parts.to_input)
+    try:
+        return parts.checks.of_session(
+            parts.store, lambda picture: parts.to_input(parts.decode(picture))
+        )
+    except DataError as error:
+        raise HTTPException(409, str(error)) from error
 
 
 @router.get("/agreement")

@@ -33,6 +33,7 @@ from stainproof.serve.records import Box, Field, ModelFacts, NewCell
 from stainproof.serve.settings import Settings
 from stainproof.serve.store import Store
 from stainproof.serve.uncertainty import Uncertainty
+from stainproof.serve.uploads import decode_bytes
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,14 @@ class Services:
         rgb = self.classifier.standardise(rgb)
         return to_square(rgb, self.classifier.preprocessing) if self._one_size else rgb
 
+    def decode(self, picture: bytes) -> Images:
+        """Decode a picture of the session, which is checked like an upload.
+
+        Raises:
+            DataError: It is no image that can be read, or too large.
+        """
+        return decode_bytes(picture, self.settings.limits)
+
     def explain(self, picture: bytes) -> bytes:
         """Return a picture with a map of what supports its predicted class, as PNG.
 
@@ -116,9 +125,10 @@ class Services:
         Raises:
             ConfigError: The network has no feature maps.
             CheckpointError: The weights are missing or were altered.
+            DataError: The picture cannot be read.
         """
         with self._one_explanation:
-            rgb = self.classifier.standardise(np.array(Image.open(io.BytesIO(picture))))
+            rgb = self.classifier.standardise(self.decode(picture))
             index = int(self.classifier.predict_standardised([rgb]).argmax())
             target = self.classifier.classes[index]
             (heat,) = self.classifier.explain_standardised([rgb], [target])
