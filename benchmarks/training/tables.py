@@ -11,7 +11,7 @@ from benchmarks.common.page import write_section
 from benchmarks.common.rows import HEAD, line, missing, seeds_line, where
 from benchmarks.common.study import LONG, SHORT
 from benchmarks.training.study import QUEUES, ROWS
-from benchmarks.training.transfer import MINUTES, WAYS, experiment
+from benchmarks.training.transfer import MINUTES, THIRD, WAYS, experiment
 from benchmarks.training.transfer import ROWS as TRANSFER_ROWS
 from stainproof.search.experiment import Row
 from stainproof.search.queue import read_rows
@@ -51,6 +51,8 @@ def main(arguments: Sequence[str] = ()) -> None:
     ways = {way: [experiment(way, seed).name for seed in range(3)] for way in WAYS}
     how = f"{MINUTES} minutes of one thread; `light` with Muon, the others with AdamW."
     _by_seed("Transfer learning", ways, transferred, how)
+    how = "48 minutes of one thread; wider zoom and stronger stain augmentation."
+    _by_seed("A third model", {THIRD.name: [THIRD.name]}, transferred, how)
 
 
 def _with_means(rows: list[Row], groups: dict[str, list[Row]]) -> list[str]:

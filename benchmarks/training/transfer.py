@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from benchmarks.common.page import OUT
 from benchmarks.common.study import ADAMW, run_study
+from benchmarks.training.study import BROAD
 from stainproof.search.experiment import Experiment
 
 ROWS = OUT / "training/transfer_rows.jsonl"
@@ -47,7 +48,16 @@ def experiment(way: str, seed: int) -> Experiment:
     )
 
 
+THIRD = Experiment(
+    name="third-model-0",
+    seed=0,
+    budget_s=60 * 48,
+    assignments=("training.threads=1", *WAYS["norms-frozen"], *BROAD),
+)
+"""The best way for as long as the shipped light network was trained, with its augmentation."""
+
 QUEUES: dict[str, list[Experiment]] = {
+    "third": [THIRD],
     "ways": [experiment(way, 0) for way in WAYS],
     "seeds": [experiment(way, seed) for seed in (1, 2) for way in WAYS],
 }
