@@ -3,9 +3,10 @@
 python tests/installation.py [--torch torch==2.13.0] [--pythons python3.11 python3.12]
                              [--extras keras openvino]
 
-Each Python gets an environment with the base install; the first one also gets one for each extra
-and one for all together. `transfer` needs a torchvision of the same build as PyTorch; it is left
-out unless named.
+The first Python is timed as a newcomer is: an empty environment, pip, and a table of cells that
+the shipped light model predicted. Each Python gets an environment with the base install; the first
+one also gets one for each extra and one for all together. `transfer` needs a torchvision of the
+same build as PyTorch; it is left out unless named.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import tomllib
 from pathlib import Path
 
@@ -61,6 +63,22 @@ def run(*command: str | Path, cwd: str | Path | None = None) -> str:
     return done.stdout
 
 
+def seconds_to_table(python: str, torch: str, wheel: Path) -> tuple[float, float]:
+    """Return the seconds of the installation with pip, and of the first predicted table."""
+    with tempfile.TemporaryDirectory(prefix="wheel-", dir=ROOT / "build") as folder:
+        home, cells, table = (Path(folder) / name for name in ("venv", "cells", "table.csv"))
+        began = time.monotonic()
+        run(python, "-m", "venv", home)
+        run(home / "bin" / "pip", "install", "--quiet", torch, wheel)
+        installed = time.monotonic()
+        run(home / "bin" / "stainproof", "phantom", "--out", cells, "--n", "80", cwd=folder)
+        made = time.monotonic()
+        command = ("predict", "stainproof-light", cells, "--out", table)
+        run(home / "bin" / "stainproof", *command, cwd=folder)
+        assert len(table.read_text().splitlines()) == 81
+        return installed - began, time.monotonic() - made
+
+
 def try_install(python: str, torch: str, wheel: Path, extras: tuple[str, ...]) -> None:
     """Install the wheel with extras in an empty environment and run commands in it."""
     uv = Path(sys.executable).with_name("uv")
@@ -97,6 +115,8 @@ def main() -> None:
     if unknown := set(options.extras) - set(known):
         raise SystemExit(f"--extras: choose from {', '.join(known)}, got {', '.join(unknown)}")
     first, *others = options.pythons
+    install_s, predict_s = seconds_to_table(first, options.torch, wheel)
+    print(f"{first}: installed with pip in {install_s:.0f} s, first table {predict_s:.1f} s later")
     sets = [(), *((name,) for name in options.extras)]
     if len(options.extras) > 1:
         sets.append(tuple(options.extras))
