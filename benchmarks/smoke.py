@@ -75,7 +75,7 @@ def prepare(folder: Path) -> None:
 
 
 def draw_fields(folder: Path) -> None:
-    """Draw two fields with boxes."""
+    """Draw two fields with boxes and classes."""
     import numpy as np
     from PIL import Image
 
@@ -88,6 +88,8 @@ def draw_fields(folder: Path) -> None:
         Image.fromarray(rgb).save(folder / f"{seed}.png")
         rows += [(f"{seed}.png", "wbc", *map(str, one.box())) for one in cells]
     write_table(folder / "boxes.csv", ("file", "cell", "x0", "y0", "x1", "y1"), rows)
+    classes = [("0.png", "neutrophil"), ("2.png", "lymphocyte")]
+    write_table(folder / "fields.csv", ("file", "white_cell"), classes)
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -120,6 +122,7 @@ def cases(folder: Path) -> dict[str, list[str]]:
                                             "600", "--tools", "stainproof"],
         "augmentation.study": [*study, "--only", "screen-none", *tiny],
         "augmentation.tables": [],
+        "cells.field_classes": [str(folder / "fields"), "--models", runs[0]],
         "cells.fields": [str(folder / "fields")],
         "calibration.abstention": [runs[0], "--home", clean, *tests],
         "calibration.calibration_error": [runs[0], "--home", clean, *tests, "--every", "8"],
