@@ -9,7 +9,6 @@ white cells that are found in a field, the one with the highest score counts.
 import argparse
 import csv
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -43,9 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     lines = []
     for model in options.models:
         with tempfile.TemporaryDirectory() as folder:
-            table, began = Path(folder) / "cells.csv", time.monotonic()
+            table = Path(folder) / "cells.csv"
             api.predict_fields(model, [str(options.folder / name) for name in truth], table)
-            seconds = time.monotonic() - began
             found = cells_of(table)
         best = {
             name: max(rows, key=lambda row: float(row["score"])) for name, rows in found.items()
@@ -59,18 +57,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         lines.append(
             f"| {Path(model).name} | {len(truth)} | {sum(n == 1 for n in numbers)}, "
             f"{sum(n == 0 for n in numbers)}, {sum(n > 1 for n in numbers)} | "
-            f"{percent(len(right), len(truth))} | {np.mean(recalls):.3f} | "
-            f"{len(truth) / seconds:.1f} |"
+            f"{percent(len(right), len(truth))} | {np.mean(recalls):.3f} |"
         )
         print(lines[-1], flush=True)
     write_section(
         f"Classes of cells in fields: {options.folder.name}",
         "\n".join([
             "Share of the fields whose white cell is found and gets the right one of all eight "
-            "classes, with its 95 % interval (Wilson); balanced: mean over the classes. Fields a "
-            f"second of the whole command, on all cores. {made_on()}\n",
-            "| model | fields | with 1, 0, more white cells | right | balanced | fields/s |",
-            "|---|---|---|---|---|---|",
+            "classes, with its 95 % interval (Wilson); balanced: mean over the classes. "
+            f"{made_on()}\n",
+            "| model | fields | with 1, 0, more white cells | right | balanced |",
+            "|---|---|---|---|---|",
             *lines,
         ]),
     )  # fmt: skip
