@@ -70,6 +70,8 @@ def read_bytes(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> bytes:
     with open_regular(path) as file:
         num_bytes = os.fstat(file.fileno()).st_size  # `read` takes memory for all that it may get
         content = file.read(num_bytes + 1) if num_bytes <= max_bytes else None
+        if content and len(content) > num_bytes:  # it grows, or its size is not known
+            content += file.read(max_bytes + 1 - len(content))
     if content is None or len(content) > max_bytes:
         raise OSError(errno.EFBIG, f"larger than {max_bytes / 10**6:.0f} MB", str(path))
     return content

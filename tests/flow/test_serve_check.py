@@ -114,6 +114,14 @@ def test_a_session_is_checked_as_the_same_images_are(run: Path, client: TestClie
     assert (found["verdict"], found["reasons"]) == (alone["verdict"], alone["reasons"])
 
 
+def test_an_image_of_the_folder_may_be_larger_than_an_upload(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "large.png").write_bytes(png(np.full((4200, 4000, 3), 200, np.uint8)))
+    with serving(run, folder=tmp_path) as client:
+        (cell,) = client.post("/api/folder", json={"start": 0}).json()["cells"]
+        assert client.get("/api/check").status_code == 200
+        assert client.get(f"/api/cells/{cell['id']}/explanation").status_code == 200
+
+
 @pytest.mark.parametrize("picture", [b"", b"no image", bomb()], ids=["empty", "text", "bomb"])
 def test_a_picture_of_a_session_that_cannot_be_read_is_one_line(
     picture: bytes, run: Path, tmp_path: Path

@@ -2,8 +2,10 @@
 
 import io
 import json
+import os
 import shutil
 import sqlite3
+import stat
 import subprocess
 import sys
 import tracemalloc
@@ -126,6 +128,13 @@ STATEMENTS = {
     "steps that have ended": f"UPDATE decisions SET step = {2**63 - 1}",
     "a missing column": "ALTER TABLE decisions DROP COLUMN made",
     "a trigger": "CREATE TRIGGER t AFTER INSERT ON cells BEGIN DELETE FROM cells; END",
+    "a seed of too many digits": f"UPDATE facts SET value = '{'1' * 5000}' WHERE name = 'seed'",
+    "decisions that are undone": "PRAGMA writable_schema = ON; UPDATE sqlite_master "
+        "SET sql = replace(sql, 'DEFAULT 0', 'DEFAULT 1') WHERE name = 'decisions'",
+    "cells that are not added": "ALTER TABLE cells ADD COLUMN c CHECK (id <= 2)",
+    "another index": "CREATE UNIQUE INDEX one_decision ON decisions (reviewer)",
+    "another index of the same name": "DROP INDEX decisions_of; "
+        "CREATE UNIQUE INDEX decisions_of ON decisions (reviewer)",
     "a view": "ALTER TABLE cells RENAME TO c; CREATE VIEW cells AS SELECT * FROM c",
 }  # fmt: skip
 
@@ -181,6 +190,13 @@ def test_a_session_whose_index_is_damaged_is_refused(tmp_path: Path) -> None:
     model = ModelFacts("0" * 64, ("basophil", "platelet", "monocyte"))
     with pytest.raises(DataError, match=r"a\.session: (damaged session|not a session file)"):
         Store(path, model)
+
+
+def test_a_file_that_is_larger_than_it_says_is_read_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fstat", lambda number: os.stat_result((stat.S_IFREG, *[0] * 9)))
+    assert len(read_bytes(Path(__file__))) == Path(__file__).stat().st_size
+    with pytest.raises(OSError, match="larger than"):
+        read_bytes(Path(__file__), 100)
 
 
 def test_a_small_file_is_read_without_the_memory_of_a_large_one(tmp_path: Path) -> None:

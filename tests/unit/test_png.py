@@ -52,6 +52,12 @@ def test_sound_files_are_read(tmp_path: Path, chunks: bytes) -> None:
     assert np.array_equal(decode(path).rgb, RGB)
 
 
+def test_what_follows_the_end_of_a_file_does_not_count(tmp_path: Path) -> None:
+    path = tmp_path / "cell.png"
+    path.write_bytes(content() + bytes(2**17))
+    assert np.array_equal(decode(path).rgb, RGB)
+
+
 def test_other_files_are_left_to_their_decoders() -> None:
     for found in (b"", b"\xff\xd8\xff", content()[:20]):
         assert not png.has_many_small_chunks(io.BytesIO(found))

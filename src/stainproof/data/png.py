@@ -23,10 +23,10 @@ def has_many_small_chunks(file: BinaryIO) -> bool:
     place, num = len(_START), 0
     while num <= MAX_SMALL_CHUNKS:
         file.seek(place)
-        length = file.read(4)
-        if len(length) < 4:
+        head = file.read(8)
+        if len(head) < 8 or head[4:] == b"IEND":  # Pillow does not read what follows the end
             return False
-        num_bytes = int.from_bytes(length)
+        num_bytes = int.from_bytes(head[:4])
         num += num_bytes < _SMALL_BYTES
         place += _AROUND_CONTENT + num_bytes
     return True

@@ -17,6 +17,7 @@ from PIL import Image
 from stainproof.cells.crops import cut
 from stainproof.cells.fields import find_cells
 from stainproof.cells.scale import measure_scale
+from stainproof.data.image_file import MAX_BYTES, MAX_PIXELS
 from stainproof.data.images import Images, to_square
 from stainproof.data.tree import Tree, scan
 from stainproof.errors import DataError
@@ -30,10 +31,13 @@ from stainproof.serve.counting import Counting
 from stainproof.serve.fields import FieldPictures, hash_of
 from stainproof.serve.instruments import Instruments
 from stainproof.serve.records import Box, Field, ModelFacts, NewCell
-from stainproof.serve.settings import Settings
+from stainproof.serve.settings import Limits, Settings
 from stainproof.serve.store import Store
 from stainproof.serve.uncertainty import Uncertainty
 from stainproof.serve.uploads import decode_bytes
+
+PICTURES = Limits(file_bytes=MAX_BYTES, num_pixels=MAX_PIXELS)
+"""Limits of a picture in the session."""
 
 
 @dataclass(frozen=True)
@@ -110,12 +114,12 @@ class Services:
         return to_square(rgb, self.classifier.preprocessing) if self._one_size else rgb
 
     def decode(self, picture: bytes) -> Images:
-        """Decode a picture of the session, which is checked like an upload.
+        """Decode a picture of the session, which may be as large as images of the folder.
 
         Raises:
             DataError: It is no image that can be read, or too large.
         """
-        return decode_bytes(picture, self.settings.limits)
+        return decode_bytes(picture, PICTURES)
 
     def explain(self, picture: bytes) -> bytes:
         """Return a picture with a map of what supports its predicted class, as PNG.

@@ -1,6 +1,8 @@
 """A check of a session file before it is used: SQLite accepts files with almost any content."""
 
+import contextlib
 import math
+import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 
@@ -10,13 +12,10 @@ from stainproof.evaluation.count_result import UNCLASSIFIED
 
 MAX_STEP = 2**62
 _TOLERANCE = 1e-3
+_SEED = re.compile(r"[0-9]{1,18}")
 _FIRST_TABLES = {"facts", "cells", "decisions"}
 """Tables of the sessions of every version; those of photographs were added later."""
-_OBJECTS = """
-SELECT one.type, one.name, columns.name, columns.type, "notnull", pk, hidden
-FROM sqlite_master AS one LEFT JOIN pragma_table_xinfo(one.name) AS columns
-ORDER BY one.type, one.name, columns.cid
-"""
+_OBJECTS = "SELECT type, name, tbl_name, sql FROM sqlite_master"
 
 
 def faults(
@@ -34,22 +33,24 @@ def faults(
         sqlite3.Error: The file cannot be read.
         ValueError: A text in it is not UTF-8.
     """
-    (said,) = database.execute("PRAGMA integrity_check(1)").fetchone()
-    if said != "ok":
-        yield str(said).splitlines()[0]
-        return
-    sound = sqlite3.connect(":memory:")
-    sound.executescript(tables)
-    found, allowed = (set(one.execute(_OBJECTS).fetchall()) for one in (database, sound))
+    with contextlib.closing(sqlite3.connect(":memory:")) as sound:
+        sound.executescript(tables)
+        found, allowed = (set(one.execute(_OBJECTS).fetchall()) for one in (database, sound))
     names = {name for _, name, *_ in found}
     if found != {one for one in allowed if one[1] in names} or not names >= _FIRST_TABLES:
         yield "its tables are not those of a session"
         return
+    (said,) = database.execute("PRAGMA integrity_check(1)").fetchone()
+    if said != "ok":
+        yield str(said).splitlines()[0]
+        return
     facts = dict(database.execute("SELECT name, value FROM facts"))
     if not all(isinstance(one, str) for pair in facts.items() for one in pair):
         yield "a fact is no text"
-    elif not facts.get("seed", "0").isdecimal() or facts.get("is_blind", "0") not in ("0", "1"):
-        yield "seed or is_blind is no number"
+    elif not _SEED.fullmatch(facts.get("seed", "0")):
+        yield "seed is no number of up to 18 digits"
+    elif facts.get("is_blind", "0") not in ("0", "1"):
+        yield "is_blind is neither 0 nor 1"
     ids = set()
     for cell, *texts, picture, probs in database.execute(
         "SELECT id, name, path, sha256, picture, probs FROM cells"

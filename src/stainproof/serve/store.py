@@ -88,6 +88,7 @@ class Store:
             raise
 
     def _open(self, model: ModelFacts, seed: int) -> None:
+        self._database.execute("PRAGMA trusted_schema = OFF")
         (kind,) = self._database.execute("PRAGMA application_id").fetchone()
         (num_tables,) = self._database.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if num_tables and kind != APPLICATION_ID:
@@ -98,7 +99,6 @@ class Store:
         self._database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = FULL")
-        self._database.execute("PRAGMA trusted_schema = OFF")
         with self._change():
             for statement in TABLES.split(";"):
                 self._database.execute(statement)

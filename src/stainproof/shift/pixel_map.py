@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stainproof.data.images import Images
 from stainproof.shift.lab import MAX_ENLARGED_SIDE_PX, Lab
 
 
@@ -21,11 +20,6 @@ class PixelMap:
     """int64 (new side,), 0 to side - 1."""
     levels: NDArray[np.uint8]
     """uint8 (256, 3)."""
-
-    def __call__(self, images: Images) -> Images:
-        """Map uint8 (n, side, side, 3) to uint8 (n, new side, new side, 3)."""
-        zoomed = images[:, self.positions][:, :, self.positions]
-        return self.levels[zoomed, np.arange(3)]
 
 
 def pixel_map(lab: Lab, side_px: int) -> PixelMap:
