@@ -16,6 +16,7 @@ from stainproof.deployment.reference import read_reference
 from stainproof.deployment.result import CheckResult
 from stainproof.errors import CheckpointError, ConfigError, DataError
 from stainproof.runs.folder import RunFolder
+from stainproof.shift.lab import Lab
 from tests.common.cells import CLASSES, make_cells, write_cells
 from tests.common.command import run_command
 from tests.common.tiny import tiny_config
@@ -95,6 +96,21 @@ def test_a_few_labels_adapt_a_run_that_every_command_takes(
     api.check(adapted, [str(turned)], tmp_path / "check")
     with pytest.raises(CheckpointError, match="was adapted"):
         api.reproduce(adapted, cells)
+
+
+def test_a_run_adapted_with_a_profile_says_so_when_the_profile_is_missing(
+    run: Path, turned: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    lab, adapted = tmp_path / "lab.json", tmp_path / "adapted"
+    Lab(scale=1.2).write(lab)
+    api.adapt(run, turned, adapted, lab=lab)
+    predict = ("predict", adapted, turned, "--out", tmp_path / "table.csv")
+    missing = run_command(monkeypatch, capfd, *predict)
+    given = run_command(monkeypatch, capfd, *predict, "--lab", lab)
+    assert missing.code == given.code == 0
+    assert "adapted to images with a laboratory profile (scale 1.2" in missing.err
+    assert "adapted to images" not in given.err
 
 
 def test_a_run_that_is_right_already_is_left_as_it_is(

@@ -50,6 +50,7 @@ def write_adapted_run(
             "int8_sha256": "",
             "calibration_sha256": "" if head else before.calibration_sha256,
             "adapted": f"from weights {before.weights_sha256[:12]} {how}",
+            "adapted_lab": record.lab,
             "provenance": record.provenance,
         }
     )

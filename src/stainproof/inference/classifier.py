@@ -100,7 +100,8 @@ class Classifier:
             lab: A laboratory profile or its file, by which images are standardised first. It
                 replaces the one that an ensemble contains; None: the ensemble's own.
             calibrated: Whether the calibration of the run is applied, if there is one.
-            say: Called with a line if the ensemble contains a profile.
+            say: Called with a line if the ensemble contains a profile, or if the run was adapted
+                with one and `lab` is None.
 
         Raises:
             CheckpointError: The folder is missing or incomplete, its weights were altered, or the
@@ -111,8 +112,13 @@ class Classifier:
         if not folder.is_dir():
             raise CheckpointError(f"{folder}: no such run folder")
         if not is_ensemble(folder):
-            members = [open_member(RunFolder(folder), engine, threads, calibrated)]
-            return cls(members, inference, lab=lab, threads=threads)
+            member = open_member(RunFolder(folder), engine, threads, calibrated)
+            if member.card.adapted_lab and lab is None:
+                say(
+                    f"{folder}: adapted to images with a laboratory profile "
+                    f"({member.card.adapted_lab}); give it with --lab for images of that laboratory"
+                )
+            return cls([member], inference, lab=lab, threads=threads)
         ensemble = Ensemble.of(folder)
         runs = map(RunFolder, ensemble.folders(folder))
         members = [open_member(one, engine, threads, calibrated) for one in runs]

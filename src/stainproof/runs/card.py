@@ -63,6 +63,9 @@ class Card(Described):
     """Which weights were averaged; empty if they are those of one epoch."""
     adapted: str = ""
     """From which weights and with which labels `adapt` made the run; empty if it was trained."""
+    adapted_lab: str = ""
+    """What the laboratory profile changed that the cells of `adapt` were standardised by; empty
+    without one."""
     data: DataSummary
     seed: int
     threads: int
