@@ -139,8 +139,8 @@ def train(
 
     Args:
         source: Labelled images, see `data.sources.load`.
-        out: The run folder to make or to continue: a run that was stopped goes on if it is called
-            with the same settings and source again, after its last epoch or else anew.
+        out: The run folder to make or to continue: if training was stopped, the same call
+            continues after the last complete epoch, or starts again if there is none.
         config: All settings, or a TOML file of them, instead of `preset`, `network` and `schedule`.
         preset: A network and a schedule; by default `light`, with `resume` the run's own settings.
         network: Another network than the preset's.
