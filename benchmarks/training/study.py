@@ -46,6 +46,11 @@ LEVERS: dict[str, tuple[str, ...]] = {
     "cutmix": ("augment.mix=cutmix",),
     "group": ("network.norm=group",),
     "white-point": ("preprocessing.white_point=[255,230,203]",),
+    "ibn": ("network.norm=ibn",),
+    "blur": ("network.pool=blur",),
+    "squeeze": ("network.squeeze=true",),
+    "128px": ("preprocessing.size_px=128", "training.epochs=6"),
+    "consistency": ("augment.consistency=12", "training.epochs=4"),
 }
 """Name -> what it changes in a training of 11 epochs with `BROAD`, one thing each."""
 

@@ -33,7 +33,7 @@ MAX_EPOCHS = 100_000
 
 NO_LAYERS: dict[str, Any] = {
     "stem": (), "stages": (), "blocks": 2, "unit": "inception", "units": 2, "skip": True,
-    "norm": "batch", "hidden": 0,
+    "norm": "batch", "hidden": 0, "pool": "max", "squeeze": False,
 }  # fmt: skip
 """Settings of stainproof's own layers when a backbone replaces them."""
 
@@ -59,8 +59,13 @@ class NetworkConfig(Settings):
     """Number of units in a custom block (k in the AN2DL paper)."""
     skip: bool = True
     """Whether a custom block has a skip connection."""
-    norm: Literal["batch", "group"] = "batch"
-    """Normalisation after every convolution. `group` is slower and independent of other images."""
+    norm: Literal["batch", "group", "ibn"] = "batch"
+    """Normalisation after every convolution. `group` is slower and independent of other images;
+    `ibn`: instance and batch normalisation in the stem, batch normalisation in the blocks."""
+    pool: Literal["max", "blur"] = "max"
+    """2x2 pooling; `blur`: antialiased."""
+    squeeze: bool = False
+    """Whether a custom block weights its channels (squeeze and excitation)."""
     hidden: int = Field(128, ge=0, le=8192)
     """Width of the dense layer before the last one; 0: no such layer."""
     dropout: float = Field(0.2, ge=0.0, lt=1.0)

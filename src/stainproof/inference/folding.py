@@ -8,7 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from stainproof.config.schema import Preprocessing
-from stainproof.models.blocks import ConvUnit, CustomBlock, InceptionUnit, StemUnit
+from stainproof.models.blocks import (
+    ConvUnit,
+    CustomBlock,
+    InceptionUnit,
+    InstanceBatchNorm,
+    SqueezeExcitation,
+    StemUnit,
+)
 from stainproof.models.network import Network
 from stainproof.models.preprocessing import to_tensor
 
@@ -101,7 +108,8 @@ class FoldedBlock(nn.Module):
 
 
 def _has_group_norm(network: nn.Module) -> bool:
-    return any(isinstance(module, nn.GroupNorm) for module in network.modules())
+    kinds = nn.GroupNorm | InstanceBatchNorm | SqueezeExcitation
+    return any(isinstance(module, kinds) for module in network.modules())
 
 
 def _folded(layer: nn.Module) -> nn.Module:
@@ -111,7 +119,7 @@ def _folded(layer: nn.Module) -> nn.Module:
         return FoldedBlock(layer)
     if isinstance(layer, StemUnit):
         convolution, norm, pool, _ = layer
-        return nn.Sequential(_folded_pair(convolution, norm), nn.ReLU(), pool)
+        return nn.Sequential(_folded_pair(convolution, norm), pool, nn.ReLU())
     if isinstance(layer, ConvUnit):
         convolution, norm, _ = layer
         return nn.Sequential(_folded_pair(convolution, norm), nn.ReLU())

@@ -24,10 +24,65 @@ def make_norm(kind: str, channels: int, branch: int = 0) -> nn.Module:
     """
     if kind == "batch":
         return nn.BatchNorm2d(channels, eps=NORM_EPSILON)
+    if kind == "ibn":
+        return InstanceBatchNorm(channels)
     branch = branch or channels
     sizes = [size for size in range(MIN_GROUP, branch) if branch % size == 0]
     size = sizes[0] if sizes else branch
     return nn.GroupNorm(channels // size, channels, eps=NORM_EPSILON)
+
+
+class InstanceBatchNorm(nn.Module):
+    """Instance normalisation of the first half of the channels, batch normalisation of the rest.
+
+    IBN-a of Pan et al. 2018, "Two at once: enhancing learning and generalization capacities via
+    IBN-Net", section 3.2.
+    """
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.instance = nn.InstanceNorm2d(channels // 2, eps=NORM_EPSILON, affine=True)
+        self.batch = nn.BatchNorm2d(channels - channels // 2, eps=NORM_EPSILON)
+
+    def forward(self, x_bchw: Tensor) -> Tensor:
+        """Normalise (b, c, h, w)."""
+        half = self.instance.num_features
+        variance, mean = torch.var_mean(x_bchw[:, :half], (2, 3), correction=0, keepdim=True)
+        scale = self.instance.weight.view(1, -1, 1, 1) * torch.rsqrt(variance + NORM_EPSILON)
+        shift = self.instance.bias.view(1, -1, 1, 1) - mean * scale
+        return torch.cat([x_bchw[:, :half] * scale + shift, self.batch(x_bchw[:, half:])], dim=1)
+
+
+class BlurPool(nn.Module):
+    """Antialiased 2x2 max pooling: a maximum with stride 1, then a blurred subsampling.
+
+    Zhang 2019, "Making convolutional networks shift-invariant again", section 3.2, with a box of
+    3x3 as the filter.
+    """
+
+    def forward(self, x_bchw: Tensor) -> Tensor:
+        """Map (b, c, h, w) to (b, c, h / 2, w / 2); h and w are even."""
+        high = nn.functional.max_pool2d(x_bchw, 2, stride=1, padding=1)
+        return nn.functional.avg_pool2d(high[:, :, 1:, 1:], 3, stride=2, padding=1)
+
+
+class SqueezeExcitation(nn.Module):
+    """Weights of the channels from their means (Hu et al. 2018, section 3; reduction 8)."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.weights = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1),
+            nn.Conv2d(channels, channels // 8, 1),
+            nn.ReLU(),
+            nn.Conv2d(channels // 8, channels, 1),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, x_bchw: Tensor) -> Tensor:
+        """Weight (b, c, h, w)."""
+        weighted: Tensor = x_bchw * self.weights(x_bchw)
+        return weighted
 
 
 class ConvUnit(nn.Sequential):
@@ -48,13 +103,20 @@ class StemUnit(nn.Sequential):
     ReLU.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, norm: str = "batch"):
+    def __init__(
+        self, in_channels: int, out_channels: int, norm: str = "batch", pool: str = "max"
+    ):
         super().__init__(
             nn.Conv2d(in_channels, out_channels, 3, padding=1),
             make_norm(norm, out_channels),
-            nn.MaxPool2d(2),
+            make_pool(pool),
             nn.ReLU(inplace=True),
         )
+
+
+def make_pool(kind: str) -> nn.Module:
+    """Build 2x2 pooling: `max`, or `blur`, antialiased."""
+    return nn.MaxPool2d(2) if kind == "max" else BlurPool()
 
 
 class SiblingConvs(nn.Conv2d):
@@ -116,11 +178,14 @@ class CustomBlock(nn.Module):
         units: int,
         skip: bool,
         norm: str = "batch",
+        squeeze: bool = False,
     ):
         super().__init__()
         self.units = nn.Sequential(
             *(unit(in_channels if i == 0 else filters, filters, norm) for i in range(units))
         )
+        if squeeze:
+            self.units.append(SqueezeExcitation(filters))
         self.skip: nn.Module | None = None
         if skip and in_channels == filters:
             self.skip = nn.Identity()

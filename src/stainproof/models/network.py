@@ -8,7 +8,14 @@ from torch import nn
 from stainproof.config.schema import Config, NetworkConfig, Preprocessing
 from stainproof.errors import ConfigError, shortened
 from stainproof.models.backbones import build_backbone, check_input_size, freeze
-from stainproof.models.blocks import ConvUnit, CustomBlock, InceptionUnit, SiblingConvs, StemUnit
+from stainproof.models.blocks import (
+    ConvUnit,
+    CustomBlock,
+    InceptionUnit,
+    SiblingConvs,
+    StemUnit,
+    make_pool,
+)
 from stainproof.models.pretrained import load_pretrained
 
 MAX_FILTERS = 65_536
@@ -24,16 +31,20 @@ class Network(nn.Sequential):
         layers: list[nn.Module] = []
         channels = 3
         for filters in settings.stem:
-            layers.append(StemUnit(channels, filters, settings.norm))
+            layers.append(StemUnit(channels, filters, settings.norm, settings.pool))
             channels = filters
         for filters in settings.stages:
             for _ in range(settings.blocks):
-                unit, norm = UNITS[settings.unit], settings.norm
+                unit = UNITS[settings.unit]
+                norm = "batch" if settings.norm == "ibn" else settings.norm
                 layers.append(
-                    CustomBlock(channels, filters, unit, settings.units, settings.skip, norm)
-                )
+                    CustomBlock(
+                        channels, filters, unit, settings.units, settings.skip, norm,
+                        settings.squeeze,
+                    )
+                )  # fmt: skip
                 channels = filters
-            layers.append(nn.MaxPool2d(2))
+            layers.append(make_pool(settings.pool))
         layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
         if settings.hidden:
             layers += [nn.Linear(channels, settings.hidden), nn.ReLU()]
