@@ -41,13 +41,19 @@ LEVERS: dict[str, tuple[str, ...]] = {
     "baseline": (),
     "taught-by-stainproof": ("training.teacher=stainproof",),
     "taught-by-light": ("training.teacher=stainproof-light",),
-    "slow-ema": ("training.ema_decay=0.999",),
     "little-smoothing": ("training.label_smoothing=0.03",),
     "cutmix": ("augment.mix=cutmix",),
     "group": ("network.norm=group",),
     "white-point": ("preprocessing.white_point=[255,230,203]",),
+    "128px": ("preprocessing.size_px=128", "training.epochs=6"),
 }
-"""Name -> what it changes in a training of 11 epochs with `BROAD`, one thing each."""
+"""Name -> what it changes in a training of 11 epochs with `BROAD`, one thing each. `128px` has as
+many pixels in all, in 6 epochs."""
+NOT_KEPT: dict[str, tuple[str, ...]] = {
+    "ibn": ("network.norm=ibn",),
+    "squeeze": ("network.squeeze=true",),
+}
+"""Levers whose settings exist in commit fd98a0ad4061 only: IBN-a, squeeze and excitation."""
 
 QUEUES: dict[str, list[Experiment]] = {
     "baseline": [short("baseline", FULL)],
@@ -114,7 +120,7 @@ QUEUES: dict[str, list[Experiment]] = {
         short("lever-narrow-0", *BEST_MUON),
         *(
             short(f"lever-{name}-{seed}", *BEST_MUON, *BROAD, *changes, seed=seed)
-            for name, changes in LEVERS.items()
+            for name, changes in (LEVERS | NOT_KEPT).items()
             for seed in range(3)
         ),
     ],
