@@ -17,8 +17,8 @@ from stainproof.evaluation.count_result import Count
 from stainproof.evaluation.counter import predict_cells
 from stainproof.evaluation.counter_on_cluster import predict_cells_on_cluster
 from stainproof.inference.classifier import Classifier
-from stainproof.scale import prediction
 from stainproof.runs.folder import RunFolder
+from stainproof.scale import prediction
 from stainproof.synthetic.fields import draw_field
 from tests.common.command import run_command
 from tests.common.image_files import write_png_16

@@ -78,8 +78,7 @@ def evaluate(
     check_same_images(folder, data)
     if not out and is_shipped(evaluated.path):
         say(f"the evaluation is written to {folder}")
-    originals = read(classifier.preprocessing) if classifier.lab else data
-    num_copies = int(find_training_copies(classifier, originals, read).sum())
+    num_copies = int(find_training_copies(classifier, data, read).sum())
     return evaluate_classifier(
         classifier, data, folder, seed=seed, num_in_training=num_copies, track=track
     )
