@@ -84,6 +84,7 @@ def evaluate(
                 options=options,
                 lab=lab,
                 track=bars.track,
+                say=bars.announce,
             )
     console.print_evaluation(result)
     if corrupted:

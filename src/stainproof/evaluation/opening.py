@@ -8,6 +8,7 @@ from stainproof.data.class_map import map_unknown_classes
 from stainproof.data.listing import Listing
 from stainproof.errors import ConfigError
 from stainproof.inference.classifier import Classifier
+from stainproof.inference.engines import INT8
 from stainproof.progress import Say, Track, silent_say
 from stainproof.runs.folder import RunFolder
 from stainproof.runs.shipped import find_run
@@ -51,3 +52,17 @@ def open_evaluation(
     classifier = Classifier.load(folder.path, engine, inference, lab=lab, say=say)
     listing = sources.test_part(sources.list_source(source, track, options=options))
     return folder, classifier, map_unknown_classes(listing, classifier.classes)
+
+
+def name_evaluation(source: str, classifier: Classifier, engine: str) -> str:
+    """Return the name of an evaluation: the source, and what differs from the default.
+
+    Args:
+        source: Name of the images.
+        classifier: Whose inference settings and laboratory profile are named.
+        engine: The inference engine that was asked for; named if it computes in 8 bits.
+    """
+    precision = "8 bits" if engine == INT8 else ""
+    changes = classifier.lab.describe() if classifier.lab else ""
+    facts = (source, classifier.inference.describe(), precision, changes)
+    return ", ".join(filter(None, facts))
