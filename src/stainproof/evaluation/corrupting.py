@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from stainproof import files
-from stainproof.config.parsing import check_known
+from stainproof.config.parsing import check_known, check_seed
 from stainproof.config.schema import InferenceConfig, Preprocessing, SourceConfig
 from stainproof.corruptions.bloodmnist import CORRUPTIONS, SEVERITIES, SIZE_PX
 from stainproof.corruptions.bloodmnist import corrupt as corrupt_image
@@ -58,8 +58,7 @@ def corrupt(
     """
     for name in corruptions:
         check_known(name, tuple(CORRUPTIONS), "corruption")
-    if seed < 0:
-        raise ConfigError(f"seed must be 0 or more, got {seed}")
+    check_seed(seed)
     for severity in severities:
         if severity not in SEVERITIES:
             raise ConfigError(f"severity must be 1 to 5, got {severity}")

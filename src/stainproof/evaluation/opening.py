@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
+from stainproof.config.parsing import check_seed
 from stainproof.config.schema import InferenceConfig, SourceConfig
 from stainproof.data import sources
 from stainproof.data.class_map import map_unknown_classes
 from stainproof.data.listing import Listing
-from stainproof.errors import ConfigError
 from stainproof.inference.classifier import Classifier
 from stainproof.inference.engines import INT8
 from stainproof.progress import Say, Track, silent_say
@@ -45,8 +45,7 @@ def open_evaluation(
         CheckpointError: The run folder or the profile cannot be used.
         DataError: The source cannot be listed, or has a class that the model does not know.
     """
-    if seed < 0:
-        raise ConfigError(f"seed must be 0 or more, got {seed}")
+    check_seed(seed)
     folder = RunFolder(find_run(run))
     folder.check_not_in_training()
     classifier = Classifier.load(folder.path, engine, inference, lab=lab, say=say)
