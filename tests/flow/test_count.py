@@ -12,7 +12,7 @@ from PIL import Image
 
 from stainproof import api
 from stainproof.data import stream
-from stainproof.errors import CheckpointError, ConfigError, DataError
+from stainproof.errors import CheckpointError, DataError
 from stainproof.evaluation.count_result import Count
 from stainproof.evaluation.counter import predict_cells
 from stainproof.evaluation.counter_on_cluster import predict_cells_on_cluster
@@ -173,16 +173,6 @@ def test_fields_without_a_cell_are_an_error_that_says_why(
     assert done.code == 2 and "no cell to count" in done.err
     assert "1 fields skipped: no red cells and no nuclei" in done.out + done.err
     assert not list(tmp_path.glob("count/*"))
-
-
-@pytest.mark.parametrize(
-    "options", [{"fields": True, "bits": 12}, {"boxes": "boxes.csv"}, {"red_cell_px": 40.0}]
-)
-def test_options_of_fields_and_of_cells_are_not_mixed(
-    run: Path, cells: Path, tmp_path: Path, options: dict[str, Any]
-) -> None:
-    with pytest.raises(ConfigError, match="fields=True"):
-        api.count(run, [str(cells)], tmp_path / "count", **options)
 
 
 def test_a_folder_without_a_readable_image_is_an_error(run: Path, tmp_path: Path) -> None:
