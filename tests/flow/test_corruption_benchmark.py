@@ -80,8 +80,8 @@ def test_a_profile_is_said_and_named_in_folder_and_result(
         api.ensemble([run, run], model, lab=lab)
     said: list[str] = []
 
-    options = {"lab": lab} if place == "given" else {}
-    found = api.evaluate_corruptions(model, few, say=said.append, **options)
+    given = lab if place == "given" else None
+    found = api.evaluate_corruptions(model, few, lab=given, say=said.append)
 
     assert found.source == "few, scale 1.60"
     folder = RunFolder(model).evaluations / "few, scale 1.60, corrupted"
