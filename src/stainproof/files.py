@@ -241,7 +241,7 @@ def check_writable(path: Path) -> None:
     Raises:
         DataError: It cannot, or the path is the address of an object storage.
     """
-    if path.parts[0] in ("s3:", "gs:"):
+    if path.parts[:1] in (("s3:",), ("gs:",)):
         raise DataError(f"{path}: an object storage, where only predict --ray can write")
     if path.is_dir():
         raise DataError(f"{path}: cannot be written (is a folder)")

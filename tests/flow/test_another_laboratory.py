@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -162,6 +163,17 @@ def test_adapting_without_labels_is_refused_in_one_line(
         assert words in done.err
         assert len(done.err.strip().splitlines()) == 1
         assert not out.exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a name be any bytes")
+def test_a_folder_whose_name_is_no_text_is_named_with_escapes(run: Path, tmp_path: Path) -> None:
+    folder = str(tmp_path / "new\udcff")
+    write_cells(Path(folder), num_a_class=20, seed=7)
+    escaped = str(tmp_path / "new\\xff")
+    assert api.check(run, [folder], tmp_path / "check").images == (escaped,)
+    adapted = api.adapt_unlabelled(run, [folder], tmp_path / "adapted")
+    assert adapted.images == (escaped,)
+    assert escaped in RunFolder(tmp_path / "adapted").read_card().adapted
 
 
 def test_picked_cells_are_a_manifest_to_fill_in(run: Path, turned: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import csv
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,8 +11,11 @@ import pytest
 from stainproof import Classifier, api, train
 from stainproof.calibration.record import read_calibration, write_calibration
 from stainproof.calibration.scaling import scale
+from stainproof.data import sources
+from stainproof.data.dataset import Dataset
 from stainproof.errors import CheckpointError, ConfigError, DataError
 from stainproof.runs.folder import RunFolder
+from stainproof.shift.lab import Lab
 from stainproof.synthetic import phantoms
 from tests.common.tiny import tiny_config
 
@@ -86,6 +90,31 @@ def test_calibrating_twice_on_the_same_images_gives_the_same(copy: Path, other: 
     once = api.calibrate(copy, other)
     twice = api.calibrate(copy, other)
     assert twice.model_dump(exclude={"provenance"}) == once.model_dump(exclude={"provenance"})
+
+
+def test_calibrating_an_ensemble_twice_on_the_same_images_gives_the_same(
+    run: Path, other: Path, tmp_path: Path
+) -> None:
+    api.ensemble([run, run], tmp_path / "both")
+    once = api.calibrate(tmp_path / "both", other)
+    twice = api.calibrate(tmp_path / "both", other)
+    assert once.temperature != 1
+    assert twice.model_dump(exclude={"provenance"}) == once.model_dump(exclude={"provenance"})
+
+
+def test_images_are_read_once_without_a_profile_and_copies_are_found_before_it_with_one(
+    copy: Path, cells: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, times = sources.read, []
+
+    def counted(*args: Any, **options: Any) -> Dataset:
+        times.append(1)
+        return read(*args, **options)
+
+    monkeypatch.setattr(sources, "read", counted)
+    for lab, expected in ((None, 1), (Lab(scale=1.5), 3)):
+        assert api.calibrate(copy, cells, lab=lab).num_images == 24
+        assert len(times) == expected
 
 
 def test_training_images_are_left_out_and_counted(copy: Path, cells: Path) -> None:

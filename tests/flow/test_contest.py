@@ -418,8 +418,10 @@ def test_a_submission_balances_the_white_point_of_every_image(cells: Path, tmp_p
     config = tiny_config("preprocessing.size_px=96", "network.stem=[4,8,16]", *VARIED, white)
     api.train(cells, run, config)
     submit(run, out, runtime="onnx")
-    images = phantoms.generate(60, seed=5, lab="other")[0]
+    yellow = np.rint(phantoms.generate(60, seed=6)[0] * (0.95, 0.75, 0.55)).astype(np.uint8)
+    images = np.concatenate([phantoms.generate(60, seed=5, lab="other")[0], yellow])
     found = Classifier.load(run)
     order = np.array([BLOOD_CLASSES.index(name) for name in found.classes])
     expected = order[found.predict_proba(images).argmax(axis=1)]
+    assert (order[found.members[0].proba(images).argmax(axis=1)] != expected).any()
     assert (labels_of(out, images, tmp_path) == expected).all()

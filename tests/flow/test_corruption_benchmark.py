@@ -1,5 +1,6 @@
 """The corruption benchmark, as a user takes it."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,10 @@ from PIL import Image
 from stainproof import api, train
 from stainproof.corruptions.bloodmnist import CORRUPTIONS
 from stainproof.errors import ConfigError, DataError
-from stainproof.evaluation.corrupted import CorruptionEvaluation
+from stainproof.evaluation import corrupted
+from stainproof.evaluation.corrupted import CASES, CorruptionEvaluation
+from stainproof.runs.folder import RunFolder
+from stainproof.shift.lab import Lab
 from tests.common.command import run_command
 from tests.common.tiny import tiny_config
 
@@ -61,6 +65,29 @@ def test_the_same_seed_gives_the_same_figures(run: Path, few: Path, tmp_path: Pa
     assert first.balanced_accuracy == again.balanced_accuracy
     assert first.calibration_error == again.calibration_error
     assert first.calibration_error != other.calibration_error
+
+
+@pytest.mark.parametrize("place", ["given", "stored in the ensemble"])
+def test_a_profile_is_said_and_named_in_folder_and_result(
+    run: Path, few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    probs = np.full((len(CASES), 16, 8), 1 / 8, dtype=np.float32)
+    monkeypatch.setattr(corrupted, "predict_corrupted", lambda *_: probs)
+    lab = Lab(scale=1.6)
+    model = shutil.copytree(run, tmp_path / "run")
+    if place != "given":
+        model = tmp_path / "both"
+        api.ensemble([run, run], model, lab=lab)
+    said: list[str] = []
+
+    given = lab if place == "given" else None
+    found = api.evaluate_corruptions(model, few, lab=given, say=said.append)
+
+    assert found.source == "few, scale 1.60"
+    folder = RunFolder(model).evaluations / "few, scale 1.60, corrupted"
+    assert CorruptionEvaluation.read(folder / "corruptions.json") == found
+    is_applied = f"{model}: its laboratory profile is applied: scale 1.60"
+    assert said == ([] if place == "given" else [is_applied])
 
 
 def test_corrupt_writes_a_source_for_every_corruption_and_severity(

@@ -1,6 +1,8 @@
 import csv
 import json
 import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +11,17 @@ import pytest
 from PIL import Image
 
 from stainproof import api
-from stainproof.errors import CheckpointError, ConfigError, DataError
+from stainproof.data import stream
+from stainproof.errors import CheckpointError, DataError
 from stainproof.evaluation.count_result import Count
+from stainproof.evaluation.counter import predict_cells
+from stainproof.evaluation.counter_on_cluster import predict_cells_on_cluster
+from stainproof.inference.classifier import Classifier
 from stainproof.runs.folder import RunFolder
+from stainproof.scale import prediction
 from stainproof.synthetic.fields import draw_field
 from tests.common.command import run_command
+from tests.common.image_files import write_png_16
 from tests.common.tiny import tiny_config
 
 
@@ -167,16 +175,6 @@ def test_fields_without_a_cell_are_an_error_that_says_why(
     assert not list(tmp_path.glob("count/*"))
 
 
-@pytest.mark.parametrize(
-    "options", [{"fields": True, "bits": 12}, {"boxes": "boxes.csv"}, {"red_cell_px": 40.0}]
-)
-def test_options_of_fields_and_of_cells_are_not_mixed(
-    run: Path, cells: Path, tmp_path: Path, options: dict[str, Any]
-) -> None:
-    with pytest.raises(ConfigError, match="fields=True"):
-        api.count(run, [str(cells)], tmp_path / "count", **options)
-
-
 def test_a_folder_without_a_readable_image_is_an_error(run: Path, tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_bytes(b"no image")
     with pytest.raises(DataError, match="no cell"):
@@ -220,3 +218,29 @@ def test_grey_and_oblong_images_are_counted(run: Path, tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (40, 60), dtype=np.uint8)
     Image.fromarray(noise).save(tmp_path / "grey.png")
     assert api.count(run, [str(tmp_path / "grey.png")], tmp_path / "count").num_cells == 1
+
+
+class LocalCalls:
+    """Runs the calls of a cluster in this process."""
+
+    def run(self, calls: Iterable[Callable[[], Any]]) -> Iterator[tuple[int, Any]]:
+        return enumerate(call() for call in calls)
+
+
+def test_pictures_of_a_count_on_a_cluster_have_the_bit_depth_of_the_whole_set(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prediction, "cluster", lambda address: nullcontext(LocalCalls()))
+    cells = tmp_path / "cells"
+    cells.mkdir()
+    noise = np.random.default_rng(0).random((32, 32, 3))
+    for highest in (300, 900, 4095):  # alone: no bit depth, 10 bits, 12 bits
+        values = (noise / noise.max() * highest).astype(np.uint16)
+        write_png_16(cells / f"{highest}.png", values)
+    classifier = Classifier.load(run)
+    found = predict_cells_on_cluster(run, [str(cells)], tmp_path / "out", "local", classifier)
+    items = stream.read(stream.find([str(cells)]), classifier.preprocessing)
+    expected = predict_cells(classifier, items)
+    assert [cell.name for cell in found.unsure] == [cell.name for cell in expected.unsure]
+    for one, other in zip(found.unsure, expected.unsure, strict=True):
+        assert np.array_equal(one.rgb, other.rgb)

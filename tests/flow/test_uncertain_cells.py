@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
+from stainproof import api
 from stainproof.calibration.record import Calibration, write_calibration
 from stainproof.errors import ConfigError
 from stainproof.inference.classifier import Classifier
@@ -18,6 +19,7 @@ from stainproof.serve.app import create_app
 from stainproof.serve.uncertainty import UNCERTAIN_BELOW, uncertainty_of
 from tests.common.cells import write_cells
 from tests.common.command import run_command
+from tests.common.runs import change_card
 from tests.common.served import make_services, train_tiny
 
 
@@ -85,6 +87,22 @@ def test_a_threshold_of_nothing_is_told_as_such(
     run = shutil.copytree(calibrated[0], tmp_path / "run")
     calibrate(run, (0.5,) * 200, ())
     assert uncertainty_of(run, Classifier.load(run), 0.02).rule.startswith("No cell is uncertain")
+
+
+@pytest.mark.parametrize("engine", ["int8", "auto"])
+def test_no_error_is_guaranteed_with_a_network_in_8_bits(
+    calibrated: tuple[Path, Path, float], tmp_path: Path, engine: str
+) -> None:
+    run = shutil.copytree(calibrated[0], tmp_path / "run")
+    card = RunFolder(run).read_card()
+    sha256 = RunFolder(run).write_model(run / "best.int8.onnx", (run / "best.onnx").read_bytes())
+    change_card(run, int8_sha256=sha256, engine="int8" if engine == "auto" else card.engine)
+    refused = pytest.raises(ConfigError, match="error: cannot be guaranteed with engine int8")
+    with refused:
+        uncertainty_of(run, Classifier.load(run, engine), "2%")
+    with refused:
+        api.predict(run, [str(calibrated[1])], tmp_path / "table.csv", engine=engine, error="2%")
+    assert not (tmp_path / "table.csv").exists()
 
 
 @pytest.mark.parametrize("error", ["0.1%", "0", "200%", "many"])

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.stats import binom
@@ -9,7 +11,8 @@ from stainproof.calibration.abstention import (
     find_threshold,
 )
 from stainproof.calibration.record import Calibration, make_calibration
-from stainproof.errors import ConfigError
+from stainproof.calibration.scaling import MAX_TEMPERATURE, MIN_TEMPERATURE
+from stainproof.errors import CheckpointError, ConfigError
 
 ANY = make_calibration(np.zeros(1, dtype=np.int64), np.array([[0.9, 0.1]]), 1.0, "drawn")
 
@@ -165,3 +168,11 @@ def test_one_mistake_of_high_confidence_does_not_end_the_search() -> None:
     found = find_threshold(surely_wrong, 0.02)
 
     assert (found.num_accepted, found.num_wrong) == (1001, 1)
+
+
+@pytest.mark.parametrize("field", ["temperature", "prior_temperature"])
+@pytest.mark.parametrize("value", [-1, 0, MIN_TEMPERATURE / 2, MAX_TEMPERATURE + 1])
+def test_a_file_with_a_temperature_out_of_range_is_refused(field: str, value: float) -> None:
+    content = ANY.model_copy(update={field: value}).to_json()
+    with pytest.raises(CheckpointError, match=field):
+        Calibration.parse(content, Path("calibration.json"))

@@ -1,10 +1,20 @@
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from stainproof.config.schema import Preprocessing
 from stainproof.corruptions.bloodmnist import CORRUPTIONS, SEVERITIES, SIZE_PX, corrupt
 from stainproof.corruptions.operations import line_kernel
+from stainproof.data import sources
+from stainproof.data.images import to_square, unchanged
+from stainproof.evaluation.corrupted import CASES, predict_corrupted
+from stainproof.inference.classifier import Classifier
 from stainproof.synthetic import phantoms
+from tests.common.cells import write_cells
 
 RANDOM = ("motion_blur", "stain_deposit", "bubble")
 FIXED = tuple(name for name in CORRUPTIONS if name not in RANDOM)
@@ -78,3 +88,32 @@ def test_bubbles_only_brighten(cell: NDArray[np.uint8]) -> None:
 
     assert (found >= cell).all()
     assert 0.02 < (found != cell).any(axis=2).mean() < 0.5
+
+
+def test_images_are_corrupted_as_they_are_in_the_file_and_not_balanced_before(
+    tmp_path: Path,
+) -> None:
+    listing = sources.list_source(write_cells(tmp_path / "cells", 1))
+    preprocessing = Preprocessing(size_px=32, white_point=(255, 230, 203))
+    seen: list[Any] = []
+
+    def predict(images: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        seen.append(images)
+        return np.zeros((len(images), 3), dtype=np.float32)
+
+    classifier = SimpleNamespace(
+        preprocessing=preprocessing,
+        classes=listing.classes,
+        standardise=unchanged,
+        predict_standardised=predict,
+    )
+    predict_corrupted(cast(Classifier, classifier), listing, seed=4)
+
+    assert len(seen) == len(CASES)
+    for (name, severity), images in zip(CASES, seen, strict=True):
+        for index, found in enumerate(images):
+            rgb = to_square(listing.read(index).rgb, Preprocessing(size_px=SIZE_PX))
+            changed = corrupt(rgb, name, severity, 4, index) if name else rgb
+            expected = to_square(changed, Preprocessing(size_px=32))
+            assert (found == expected).all()
+            assert name or (to_square(expected, preprocessing) != expected).any()

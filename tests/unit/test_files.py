@@ -217,3 +217,9 @@ def test_an_object_storage_is_not_taken_for_a_folder(
     with pytest.raises(DataError, match="an object storage, where only predict --ray can write"):
         files.check_writable(Path(address) / "count.json")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("path", [Path(), Path("..")])
+def test_a_folder_is_not_written_as_a_file(path: Path) -> None:
+    with pytest.raises(DataError, match=r"^\.+: cannot be written \(is a folder\)$"):
+        files.check_writable(path)

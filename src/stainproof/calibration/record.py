@@ -29,7 +29,7 @@ class Calibration(Described):
     num_images: int = Field(ge=1)
     temperature: float = Field(ge=MIN_TEMPERATURE, le=MAX_TEMPERATURE)
     """By which logits are divided, see `scaling.scale`."""
-    prior_temperature: float | None = None
+    prior_temperature: float | None = Field(None, ge=MIN_TEMPERATURE, le=MAX_TEMPERATURE)
     """Temperature before the fit, to which few images keep close; None: fitted after training."""
     error_before: Share
     """Expected calibration error on these images without calibration."""

@@ -12,7 +12,7 @@ from stainproof.data.bit_depth import bits_used
 from stainproof.data.decoding import decode
 from stainproof.data.images import Images
 from stainproof.data.stream import find
-from stainproof.errors import DataError
+from stainproof.errors import ConfigError, DataError
 from stainproof.progress import Say, Track, silent, silent_say
 from stainproof.text import printable
 
@@ -73,6 +73,30 @@ class Summary:
             yield f"{self.num_without_scale} fields skipped: no red cells and no nuclei to measure"
         if self.errors:
             yield f"{len(self.errors)} fields skipped: not readable; first: {self.errors[0]}"
+
+
+def check_field_options(
+    *, fields: bool, bits: int, boxes: object, red_cell_px: float | None, ray: str
+) -> None:
+    """Check options of commands that take images of single cells or fields.
+
+    Args:
+        fields: Whether the images are fields.
+        bits: Number of bits of 16-bit files; 0: not given.
+        boxes: Boxes or their file; None: not given.
+        red_cell_px: Diameter of a red cell; None: not given.
+        ray: Address of a Ray cluster; empty: not given.
+
+    Raises:
+        ConfigError: `bits` or `ray` is given with fields, or `boxes` or `red_cell_px` without.
+    """
+    if fields and bits:
+        raise ConfigError("bits is not allowed with fields: the bit depth of fields is found")
+    if fields and ray:
+        raise ConfigError("ray is not allowed with fields: crop the fields first")
+    for name, value in (("boxes", boxes), ("red-cell-px", red_cell_px)):
+        if value is not None and not fields:
+            raise ConfigError(f"{name} is allowed with fields only")
 
 
 def read_fields(

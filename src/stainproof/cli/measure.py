@@ -24,7 +24,6 @@ from stainproof.cli.options import (
     Run,
     Seed,
     Tta,
-    check_field_options,
     inference_config,
     with_source_options,
 )
@@ -84,6 +83,7 @@ def evaluate(
                 options=options,
                 lab=lab,
                 track=bars.track,
+                say=bars.announce,
             )
     console.print_evaluation(result)
     if corrupted:
@@ -123,9 +123,10 @@ def predict(
     from functools import partial
 
     from stainproof import api
+    from stainproof.cells.reading import check_field_options
     from stainproof.errors import ConfigError
 
-    check_field_options(fields, bits, boxes, red_cell_px, ray)
+    check_field_options(fields=fields, bits=bits, boxes=boxes, red_cell_px=red_cell_px, ray=ray)
     inference = inference_config(tta, filter_name, cutoff)
     if ray and error:
         raise ConfigError("--error: not with --ray; the probabilities are in the parts")
@@ -241,7 +242,6 @@ def count(
     """Count the cells of a smear: percent of each class with a 95 % interval, and a report."""
     from stainproof import api
 
-    check_field_options(fields, bits, boxes, red_cell_px, ray)
     inference = inference_config(tta, filter_name, cutoff)
     with progress("the same command continues" if ray else "") as bars:
         result = api.count(

@@ -199,25 +199,6 @@ def check_no_source_options(options: "SourceConfig", option: str) -> None:
         raise ConfigError(f"--{name} is not allowed with {option}: the images have no labels")
 
 
-def check_field_options(
-    fields: bool, bits: int, boxes: Path | None, red_cell_px: float | None, ray: str
-) -> None:
-    """Refuse options of fields without `--fields`, and `--bits` and `--ray` with it.
-
-    Raises:
-        ConfigError: Two options contradict each other.
-    """
-    from stainproof.errors import ConfigError
-
-    if fields and bits:
-        raise ConfigError("--bits is not allowed with --fields: the bit depth of fields is found")
-    if fields and ray:
-        raise ConfigError("--ray is not allowed with --fields: crop the fields first")
-    for name, value in (("--boxes", boxes), ("--red-cell-px", red_cell_px)):
-        if value is not None and not fields:
-            raise ConfigError(f"{name} is allowed with --fields only")
-
-
 def inference_config(tta: TtaMode, filter_name: FilterName, cutoff: float) -> "InferenceConfig":
     """Return the inference settings that the options stand for.
 

@@ -128,7 +128,7 @@ def export(
         export_onnx(chosen, onnx, lab=lab, size_px=size_px, say=partial(echo, err=True))
         echo(f"{onnx}: images to calibrated probabilities; its metadata say how to prepare them")
         return
-    if size_px:
+    if size_px is not None:
         raise ConfigError("--size goes with --onnx, not with --web")
     if web is None or runtime is None:
         raise ConfigError(

@@ -176,6 +176,16 @@ def check_known(name: str, allowed: Collection[str], what: str) -> None:
         raise ConfigError(f"{what} {name!r} is unknown; allowed: {', '.join(allowed)}")
 
 
+def check_seed(seed: int) -> None:
+    """Check a seed of random numbers.
+
+    Raises:
+        ConfigError: It is below 0.
+    """
+    if seed < 0:
+        raise ConfigError(f"seed must be 0 or more, got {seed}")
+
+
 def parse_share(given: str | float, what: str) -> float:
     """Parse a share such as `2%` or `0.02`; return it as a number between 0 and 1.
 

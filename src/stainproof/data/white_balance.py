@@ -40,5 +40,17 @@ def balance_white(rgb: NDArray[np.uint8], target: Sequence[float]) -> NDArray[np
         or (gains < 1 / MAX_GAIN).any()
     ):
         return rgb
-    table = np.clip(np.rint(np.arange(256)[:, None] * gains), 0, 255).astype(np.uint8)
+    table = gain_table(gains)
     return np.stack([table[rgb[..., channel], channel] for channel in range(3)], axis=-1)
+
+
+def gain_table(gains: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Return the value that each value of each channel becomes when channels are multiplied.
+
+    Args:
+        gains: float64 (3,), the factor of each channel.
+
+    Returns:
+        uint8 (256, 3); values above 255 become 255.
+    """
+    return np.clip(np.rint(np.arange(256)[:, None] * gains), 0, 255).astype(np.uint8)

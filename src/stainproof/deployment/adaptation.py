@@ -7,6 +7,7 @@ import numpy as np
 
 from stainproof import files, provenance
 from stainproof.calibration.record import make_calibration, write_calibration
+from stainproof.config.parsing import check_seed
 from stainproof.config.schema import SourceConfig
 from stainproof.data import sources
 from stainproof.data.class_map import map_unknown_classes
@@ -57,7 +58,7 @@ def adapt(
         CheckpointError: The run cannot be used, or has no reference.
         DataError: The cells cannot be read, are fewer than 8, or have a class that the run does not
             know.
-        ConfigError: `out` contains a run.
+        ConfigError: The seed is below 0, or `out` contains a run.
     """
     from stainproof.deployment.adapted_run import write_adapted_run
     from stainproof.deployment.choice import choose_head
@@ -65,6 +66,7 @@ def adapt(
     from stainproof.deployment.heads import Head
     from stainproof.deployment.home import open_home
 
+    check_seed(seed)
     made, profile = RunFolder(out), read_lab(lab)
     made.check_unused()
     home = open_home(run, reference, track=track, say=say)

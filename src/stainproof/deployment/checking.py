@@ -17,6 +17,7 @@ from stainproof.deployment.properties import measure_properties
 from stainproof.deployment.result import Checked, CheckResult, ClassEstimate, UnlikeImage
 from stainproof.deployment.verdict import judge
 from stainproof.progress import Track, silent
+from stainproof.text import printable
 
 
 def check_images(
@@ -108,7 +109,7 @@ class Checker:
         )
         verdict, reasons = judge(accuracy, drift, float(is_unlike.mean()), classes, len(labels))
         result = CheckResult(
-            images=tuple(given),
+            images=tuple(map(printable, given)),
             num_images=len(labels),
             num_left_out=num_left_out,
             num_unreadable=num_unreadable,

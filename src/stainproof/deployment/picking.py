@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stainproof import files
+from stainproof.config.parsing import check_seed
 from stainproof.deployment.images import read_images
 from stainproof.errors import CheckpointError, ConfigError, DataError
 from stainproof.inference.classifier import Classifier
@@ -101,12 +102,13 @@ def pick(
         The files, the most useful first.
 
     Raises:
-        ConfigError: `num` is below 1, or `out` is no `.csv` file.
+        ConfigError: The seed is below 0, `num` is below 1, or `out` is no `.csv` file.
         CheckpointError: The run cannot be used.
         DataError: A path matches no image, or an npz file; or there are fewer images than `num`.
     """
     from scipy.special import softmax
 
+    check_seed(seed)
     path, profile = Path(out), read_lab(lab)
     if num < 1:
         raise ConfigError(f"num must be 1 or more, got {num}")

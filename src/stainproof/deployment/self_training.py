@@ -48,9 +48,11 @@ def self_train(
     """Refit a head on its own confident predictions (Lee 2013, "Pseudo-Label").
 
     The prediction for a cell is the mean over its views, and a cell is used if the probability of
-    its predicted class is 0.75 or more. The classes have equal weight, whatever the mix, because
-    statistics of a whole batch harm under another mix of classes. Home cells are replayed; half of
-    the reference is kept out and measures what the home laboratory loses.
+    its predicted class is 0.75 or more. The weight of a cell is its confidence divided by the
+    number of all cells of its predicted class, used or not. So a class weighs no more because it is
+    frequent, but less if few of its cells are confident; statistics of a whole batch harm under
+    another mix of classes. Home cells are replayed; half of the reference is kept out and measures
+    what the home laboratory loses.
 
     Args:
         old: The head of the run.

@@ -7,12 +7,14 @@ import numpy as np
 
 from stainproof import files, provenance
 from stainproof.calibration.record import make_calibration, write_calibration
+from stainproof.config.parsing import check_seed
 from stainproof.deployment.images import read_images
 from stainproof.deployment.result import UnlabelledAdaptation
 from stainproof.errors import DataError
 from stainproof.progress import Say, Track, silent, silent_say
 from stainproof.runs.folder import RunFolder
 from stainproof.shift.lab import Lab, read_lab, standardiser
+from stainproof.text import printable
 
 
 def adapt_unlabelled(
@@ -49,7 +51,7 @@ def adapt_unlabelled(
         CheckpointError: The run cannot be used, or has no reference.
         DataError: No image can be read, or adapting is refused: fewer than 32 images or 3 classes
             that are predicted confidently, or a loss of more than 1.5 points at home.
-        ConfigError: `out` contains a run.
+        ConfigError: The seed is below 0, or `out` contains a run.
     """
     from stainproof.deployment.adapted_run import write_adapted_run
     from stainproof.deployment.embedding import embed_views
@@ -57,6 +59,7 @@ def adapt_unlabelled(
     from stainproof.deployment.home import open_home
     from stainproof.deployment.self_training import self_train
 
+    check_seed(seed)
     made, profile = RunFolder(out), read_lab(lab)
     made.check_unused()
     home = open_home(run, reference, track=track, say=say)
@@ -68,14 +71,14 @@ def adapt_unlabelled(
             Head.of(classifier), features, home.reference, classifier.temperature, seed
         )
     except DataError as error:
-        raise DataError(f"{images[0]}: {error}") from error
+        raise DataError(f"{printable(images[0])}: {error}") from error
     changed = trained.head.logits(features[0]).argmax(axis=1) != classifier.extractor.logits(
         features[0]
     ).argmax(axis=1)
     counts = np.bincount(trained.predicted[trained.is_used], minlength=len(classifier.classes))
     adaptation = UnlabelledAdaptation(
         from_weights_sha256=classifier.weights_sha256,
-        images=tuple(images),
+        images=tuple(map(printable, images)),
         num_images=len(found.names),
         num_left_out=found.num_left_out,
         num_unreadable=len(found.errors),
@@ -88,7 +91,7 @@ def adapt_unlabelled(
         provenance=provenance.collect(),
     )
     with files.new_folder(made.path) as folder:
-        how = f"without labels, with {len(found.names)} images of {images[0]}"
+        how = f"without labels, with {len(found.names)} images of {printable(images[0])}"
         write_adapted_run(RunFolder(folder), home, trained.head, adaptation, how)
         calibration = make_calibration(
             trained.home_labels,

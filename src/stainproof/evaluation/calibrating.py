@@ -14,7 +14,7 @@ from stainproof.calibration.record import (
     read_calibration,
     write_calibration,
 )
-from stainproof.calibration.scaling import fit_temperature, scale
+from stainproof.calibration.scaling import fit_temperature
 from stainproof.config.schema import Config, SourceConfig
 from stainproof.data import sources
 from stainproof.data.class_map import map_unknown_classes
@@ -75,6 +75,7 @@ def calibrate(
     folder.check_not_in_training()
     of_ensemble = is_ensemble(folder.path)  # whose members stay calibrated
     classifier = Classifier.load(folder.path, engine, lab=lab, calibrated=of_ensemble, say=say)
+    classifier.ensemble_temperature = 1.0  # the calibration that is replaced
     if validation:
         calibration = _on_validation_split(folder, classifier, source, track)
     else:
@@ -82,7 +83,7 @@ def calibrate(
         listing = map_unknown_classes(listing, classifier.classes)
         read = partial(sources.read, listing, options=options)
         data = read(classifier.preprocessing, standardise=classifier.standardise, track=track)
-        copies = find_training_copies(classifier, read(classifier.preprocessing), read)
+        copies = find_training_copies(classifier, data, read)
         if copies.any():
             data = data.subset(np.flatnonzero(~copies))
             note = f"{copies.sum():,} images left out: copies of training images"
@@ -92,7 +93,8 @@ def calibrate(
         earlier = read_calibration(folder)
         prior = classifier.temperature
         if earlier:
-            prior = earlier.prior_temperature or earlier.temperature
+            known = earlier.prior_temperature
+            prior = earlier.temperature if known is None else known
         calibration = fit_calibration(classifier, data, prior, track)
     with folder.training_lock():
         write_calibration(folder, calibration)
@@ -108,7 +110,7 @@ def fit_calibration(
     """Fit the calibration of a classifier on labelled images.
 
     Args:
-        classifier: The classifier.
+        classifier: The classifier without the calibration that is replaced.
         data: Labelled images that it was not trained on.
         prior_temperature: The centre of the prior. A fit that is repeated gives the same
             temperature if it gets the prior of the first one.
@@ -119,7 +121,7 @@ def fit_calibration(
     """
     _check_number(data)
     labels = data.labels_in(classifier.classes)
-    probs = _uncalibrated(classifier, data, track)
+    probs = classifier.predict_dataset(data, track)
     temperature = fit_temperature([(labels, probs)], prior_temperature)
     return make_calibration(labels, probs, temperature, data.source, data.notes, prior_temperature)
 
@@ -143,12 +145,12 @@ def fit_home_calibration(
     if len(val) < MIN_IMAGES:
         return None
     labels = val.labels_in(classifier.classes)
-    probs = _uncalibrated(classifier, val, track)
+    probs = classifier.predict_dataset(val, track)
     samples = [(labels, probs)]
     augmented = augment_validation(val.images, config)
     if augmented is not None:
         copy = replace(val, images=augmented, source=f"augmented {val.source}")
-        samples.append((labels, _uncalibrated(classifier, copy, track)))
+        samples.append((labels, classifier.predict_dataset(copy, track)))
     return make_calibration(labels, probs, fit_temperature(samples), val.source)
 
 
@@ -173,7 +175,3 @@ def _check_number(data: Dataset) -> None:
             f"{data.source}: calibration takes {MIN_IMAGES} to {MAX_IMAGES:,} labelled images, "
             f"got {len(data):,}"
         )
-
-
-def _uncalibrated(classifier: Classifier, data: Dataset, track: Track) -> np.ndarray:
-    return scale(classifier.predict_dataset(data, track), 1 / classifier.temperature)

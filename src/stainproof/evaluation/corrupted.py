@@ -87,8 +87,9 @@ def evaluate_corrupted(
 ) -> CorruptionEvaluation:
     """Evaluate a classifier on the images of a source under every corruption and severity.
 
-    Images are resized to 224 px, at which the corruptions are defined, corrupted, and brought to
-    the input size by the classifier. At most 256 images are in memory.
+    Images are resized to 224 px, at which the corruptions are defined, corrupted as they are in the
+    file or after the laboratory profile, and brought to the input size; the classifier balances
+    their white point if its preprocessing says so. At most 256 images are in memory.
 
     Args:
         classifier: The classifier.
@@ -126,20 +127,23 @@ def predict_corrupted(
     """Return probabilities float32 (56, N, classes) of the N images of a source in all `CASES`."""
     probs = np.empty((len(CASES), len(listing), len(classifier.classes)), dtype=np.float32)
     num_chunks = -(-len(listing) // CHUNK_SIZE)
-    work = _chunks(classifier, listing)
+    unbalanced = classifier.preprocessing.model_copy(update={"white_point": None})
+    work = _chunks(classifier, listing, unbalanced)
     for case, start, images in track(work, f"corrupting {listing.source}", num_chunks * len(CASES)):
-        change = partial(_corrupt, case, seed, classifier.preprocessing)
+        change = partial(_corrupt, case, seed, unbalanced)
         changed = list(in_order(change, enumerate(images, start)))
         probs[case, start : start + len(images)] = classifier.predict_standardised(changed)
     return probs
 
 
-def _chunks(classifier: Classifier, listing: Listing) -> Iterator[tuple[int, int, list[Images]]]:
+def _chunks(
+    classifier: Classifier, listing: Listing, preprocessing: Preprocessing
+) -> Iterator[tuple[int, int, list[Images]]]:
     """Yield case, position of the first image, and images of 224 px, a few hundred at a time."""
-    preprocessing = classifier.preprocessing.model_copy(update={"size_px": SIZE_PX})
+    enlarged = preprocessing.model_copy(update={"size_px": SIZE_PX})
 
     def read(index: int) -> Images:
-        return to_square(classifier.standardise(listing.read(index).rgb), preprocessing)
+        return to_square(classifier.standardise(listing.read(index).rgb), enlarged)
 
     for start in range(0, len(listing), CHUNK_SIZE):
         images = list(in_order(read, range(start, min(start + CHUNK_SIZE, len(listing)))))

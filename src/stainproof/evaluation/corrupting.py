@@ -1,11 +1,12 @@
 """Write corrupted copies of images; evaluate a run on them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from stainproof import files
-from stainproof.config.parsing import check_known
+from stainproof.config.parsing import check_known, check_seed
 from stainproof.config.schema import InferenceConfig, Preprocessing, SourceConfig
 from stainproof.corruptions.bloodmnist import CORRUPTIONS, SEVERITIES, SIZE_PX
 from stainproof.corruptions.bloodmnist import corrupt as corrupt_image
@@ -15,9 +16,9 @@ from stainproof.data.images import to_square
 from stainproof.data.parallel import in_order
 from stainproof.data.tree import scan
 from stainproof.errors import ConfigError, DataError
-from stainproof.evaluation.opening import open_evaluation
+from stainproof.evaluation.opening import name_evaluation, open_evaluation
 from stainproof.progress import Say, Track, silent, silent_say
-from stainproof.runs.shipped import evaluations_of
+from stainproof.runs.shipped import evaluations_of, is_shipped
 from stainproof.shift.lab import Lab
 
 if TYPE_CHECKING:
@@ -57,8 +58,7 @@ def corrupt(
     """
     for name in corruptions:
         check_known(name, tuple(CORRUPTIONS), "corruption")
-    if seed < 0:
-        raise ConfigError(f"seed must be 0 or more, got {seed}")
+    check_seed(seed)
     for severity in severities:
         if severity not in SEVERITIES:
             raise ConfigError(f"severity must be 1 to 5, got {severity}")
@@ -99,6 +99,7 @@ def evaluate_corruptions(
     options: SourceConfig = sources.AS_GUESSED,
     lab: Lab | str | Path | None = None,
     track: Track = silent,
+    say: Say = silent_say,
 ) -> "CorruptionEvaluation":
     """Evaluate a run on corrupted copies of a labelled source; write `corruptions.json`.
 
@@ -111,10 +112,14 @@ def evaluate_corruptions(
             `evaluations/MODEL` in the current directory.
         seed: Seed of the corruptions and of the bootstrap intervals, 0 or more.
         engine: The inference engine, as in `Classifier.load`.
-        inference: Test-time augmentation and filter.
+        inference: Test-time augmentation and filter. The name of the result says what differs from
+            the default, as in `evaluate`.
         options: How the source is read, as in `evaluate`.
-        lab: A laboratory profile or its file, by which images are standardised first.
+        lab: A laboratory profile or its file, by which images are standardised first. The name of
+            the result says what it changes.
         track: Shows progress.
+        say: Called with the folder that an evaluation of a shipped model is written to, and with a
+            line if an ensemble contains a laboratory profile.
 
     Raises:
         ConfigError: The seed is below 0, or the engine is unknown or not installed.
@@ -132,6 +137,11 @@ def evaluate_corruptions(
         options=options,
         lab=lab,
         track=track,
+        say=say,
     )
-    folder = Path(out) if out else evaluations_of(evaluated) / f"{listing.source}, corrupted"
+    name = name_evaluation(listing.source, classifier, engine)
+    listing = replace(listing, source=name)
+    folder = Path(out) if out else evaluations_of(evaluated) / f"{name}, corrupted"
+    if not out and is_shipped(evaluated.path):
+        say(f"the evaluation is written to {folder}")
     return evaluate_corrupted(classifier, listing, folder, seed=seed, track=track)

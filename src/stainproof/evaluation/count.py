@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stainproof import provenance
+from stainproof.config.parsing import check_seed
 from stainproof.errors import ConfigError, DataError
 from stainproof.evaluation.count_result import (
     MARGIN_POINTS,
@@ -144,8 +145,7 @@ def check_settings(threshold: float, margin_points: float, seed: int) -> None:
         raise ConfigError(f"threshold must be 0 to 1, got {threshold:g}")
     if not 0 < margin_points <= 100:
         raise ConfigError(f"margin must be above 0 and at most 100 points, got {margin_points:g}")
-    if seed < 0:
-        raise ConfigError(f"seed must be 0 or more, got {seed}")
+    check_seed(seed)
 
 
 def _check_cells(num_cells: int, confirmed: Mapping[int, str]) -> None:

@@ -67,7 +67,9 @@ def predict_cells_on_cluster(
     unreadable = tuple(pair for pair in zip(names, errors, strict=True) if pair[1] is not None)
     order = np.argsort(probs.max(axis=1), kind="stable")
     open_cells = [index for index in order.tolist() if read[index] not in confirmed]
-    unsure = map(partial(_with_picture, classifier, bits, read, probs), open_cells[:NUM_UNSURE])
+    unsure = map(
+        partial(_with_picture, classifier, manifest.bits, read, probs), open_cells[:NUM_UNSURE]
+    )
     return PredictedCells(read, probs, unreadable, tuple(one for one in unsure if one))
 
 

@@ -6,10 +6,9 @@ from pathlib import Path
 
 from stainproof.config.schema import InferenceConfig, SourceConfig
 from stainproof.data import sources
-from stainproof.evaluation.opening import open_evaluation
+from stainproof.evaluation.opening import name_evaluation, open_evaluation
 from stainproof.evaluation.result import Evaluation
 from stainproof.evaluation.training_copies import find_training_copies
-from stainproof.inference.engines import INT8
 from stainproof.progress import Say, Track, silent, silent_say
 from stainproof.runs.shipped import evaluations_of, is_shipped
 from stainproof.shift.lab import Lab
@@ -69,17 +68,13 @@ def evaluate(
     )
     read = partial(sources.read, listing, options=options)
     data = read(classifier.preprocessing, standardise=classifier.standardise, track=track)
-    precision = "8 bits" if engine == INT8 else ""
-    changes = classifier.lab.describe() if classifier.lab else ""
-    facts = (data.source, classifier.inference.describe(), precision, changes)
-    name = ", ".join(filter(None, facts))
+    name = name_evaluation(data.source, classifier, engine)
     data = replace(data, source=name)
     folder = Path(out) if out else evaluations_of(evaluated) / name
     check_same_images(folder, data)
     if not out and is_shipped(evaluated.path):
         say(f"the evaluation is written to {folder}")
-    originals = read(classifier.preprocessing) if classifier.lab else data
-    num_copies = int(find_training_copies(classifier, originals, read).sum())
+    num_copies = int(find_training_copies(classifier, data, read).sum())
     return evaluate_classifier(
         classifier, data, folder, seed=seed, num_in_training=num_copies, track=track
     )

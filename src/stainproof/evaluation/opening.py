@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
+from stainproof.config.parsing import check_seed
 from stainproof.config.schema import InferenceConfig, SourceConfig
 from stainproof.data import sources
 from stainproof.data.class_map import map_unknown_classes
 from stainproof.data.listing import Listing
-from stainproof.errors import ConfigError
 from stainproof.inference.classifier import Classifier
+from stainproof.inference.engines import INT8
 from stainproof.progress import Say, Track, silent_say
 from stainproof.runs.folder import RunFolder
 from stainproof.runs.shipped import find_run
@@ -44,10 +45,23 @@ def open_evaluation(
         CheckpointError: The run folder or the profile cannot be used.
         DataError: The source cannot be listed, or has a class that the model does not know.
     """
-    if seed < 0:
-        raise ConfigError(f"seed must be 0 or more, got {seed}")
+    check_seed(seed)
     folder = RunFolder(find_run(run))
     folder.check_not_in_training()
     classifier = Classifier.load(folder.path, engine, inference, lab=lab, say=say)
     listing = sources.test_part(sources.list_source(source, track, options=options))
     return folder, classifier, map_unknown_classes(listing, classifier.classes)
+
+
+def name_evaluation(source: str, classifier: Classifier, engine: str) -> str:
+    """Return the name of an evaluation: the source, and what differs from the default.
+
+    Args:
+        source: Name of the images.
+        classifier: Whose inference settings and laboratory profile are named.
+        engine: The inference engine that was asked for; named if it computes in 8 bits.
+    """
+    precision = "8 bits" if engine == INT8 else ""
+    changes = classifier.lab.describe() if classifier.lab else ""
+    facts = (source, classifier.inference.describe(), precision, changes)
+    return ", ".join(filter(None, facts))

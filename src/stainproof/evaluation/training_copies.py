@@ -21,8 +21,8 @@ def find_training_copies(
 
     Args:
         classifier: A run or an ensemble.
-        data: The test images, preprocessed for the classifier.
-        load: Reads the same images with another preprocessing, for members of another input size.
+        data: The test images as the classifier gets them, standardised if it has a profile.
+        load: Reads the same images without the profile, with a preprocessing.
 
     Returns:
         bool (N,), true for a copy.
@@ -30,7 +30,8 @@ def find_training_copies(
     Raises:
         CheckpointError: The hashes of a member are damaged.
     """
-    hashes = {classifier.preprocessing.size_px: canonical_hashes(data.images)}
+    originals = load(classifier.preprocessing) if classifier.lab else data
+    hashes = {classifier.preprocessing.size_px: canonical_hashes(originals.images)}
     is_copy = np.zeros(len(data), dtype=bool)
     for member in classifier.members:
         trained_on = member.run.read_training_hashes()

@@ -11,23 +11,21 @@ from stainproof.runs.folder import RunFolder
 from stainproof.runs.shipped import find_run
 
 
-def threshold_of(
-    run: str | Path, classifier: Classifier, error: float, engine: str = ""
-) -> tuple[Threshold, str]:
+def threshold_of(run: str | Path, classifier: Classifier, error: float) -> tuple[Threshold, str]:
     """Return the threshold that guarantees an error, and the name of the images it was found on.
 
     Args:
         run: The folder that the classifier was loaded from, or the name of a shipped model.
         classifier: The classifier.
         error: Largest error among accepted images, above 0 and below 1.
-        engine: The inference engine that the classifier was loaded with.
 
     Raises:
         ConfigError: The run has no calibration, the error cannot be guaranteed with it, or the
             classifier does not give the probabilities that were calibrated.
         CheckpointError: The calibration is damaged or was altered.
     """
-    changes = classifier.inference.describe() or ("engine int8" if engine == INT8 else "")
+    in_8_bits = any(member.engine_name == INT8 for member in classifier.members)
+    changes = classifier.inference.describe() or ("engine int8" if in_8_bits else "")
     if changes:
         raise ConfigError(f"error: cannot be guaranteed with {changes}; leave it out")
     if UNCERTAIN in classifier.classes:

@@ -87,7 +87,7 @@ def predict_fields(
         say=say,
     )
     result = write_with_abstention(
-        run, classifier, items, path, engine=engine, error=error, further=COLUMNS, say=say
+        run, classifier, items, path, error=error, further=COLUMNS, say=say
     )
     for line in summary.lines():
         say(line)

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from stainproof.config.parsing import check_seed
 from stainproof.config.schema import SourceConfig
 from stainproof.data import sources
 from stainproof.data.images import Images
-from stainproof.errors import ConfigError, DataError
+from stainproof.errors import DataError
 from stainproof.inference.classifier import Classifier
 from stainproof.inference.engines import DEFAULT, INT8, MIN_SPEEDUP, batch_seconds, open_engine
 from stainproof.inference.member import Member
@@ -67,8 +68,7 @@ def quantise(
     """
     from stainproof.inference.onnx_metadata import add_metadata
 
-    if seed < 0:
-        raise ConfigError(f"seed must be 0 or more, got {seed}")
+    check_seed(seed)
     folder = RunFolder(find_run(run))
     refuse_ensemble(folder.path, "quantise its runs, then make it anew")
     refuse_shipped(folder.path, "quantise a run that was fine-tuned from it")

@@ -78,7 +78,7 @@ def predict(
     classifier = Classifier.load(run, engine, inference, lab=lab, say=say)
     decoded = stream.read(paths, classifier.preprocessing, bits, classifier.standardise)
     items = track(decoded, "predicting", len(paths))
-    return write_with_abstention(run, classifier, items, path, engine=engine, error=error, say=say)
+    return write_with_abstention(run, classifier, items, path, error=error, say=say)
 
 
 def write_with_abstention(
@@ -87,7 +87,6 @@ def write_with_abstention(
     items: Iterable[Item],
     path: Path,
     *,
-    engine: str,
     error: str | float | None,
     further: Sequence[pyarrow.Field] = (),
     say: Say,
@@ -99,7 +98,6 @@ def write_with_abstention(
         classifier: The classifier.
         items: Standardised images or errors, in order.
         path: File to write, atomically.
-        engine: The inference engine that the classifier was loaded with.
         error: As in `predict`; None: every image is accepted.
         further: Columns after `name` that take `Item.values`.
         say: Called with what `error` guarantees and leaves to a person.
@@ -114,7 +112,7 @@ def write_with_abstention(
     if error is None:
         num_rows, num_errors, _ = write_predictions(classifier, items, path, further=further)
         return num_rows, num_errors
-    threshold, source = threshold_of(run, classifier, parse_share(error, "error"), engine)
+    threshold, source = threshold_of(run, classifier, parse_share(error, "error"))
     say(f"{threshold.describe()}; fitted on {source}")
     num_rows, num_errors, num_uncertain = write_predictions(
         classifier, items, path, threshold.confidence, further

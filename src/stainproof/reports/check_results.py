@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stainproof import files
+from stainproof.config.parsing import check_seed
 from stainproof.config.schema import SourceConfig
 from stainproof.data import sources
-from stainproof.errors import ConfigError
 from stainproof.progress import Say, Track, silent, silent_say
 from stainproof.shift.lab import Lab, read_lab, standardiser
 
@@ -57,8 +57,7 @@ def check(
     from stainproof.deployment.result import CHECK_FILE, CHECK_PAGE_FILE
     from stainproof.reports.check_page import home_examples, render_check
 
-    if seed < 0:
-        raise ConfigError(f"seed must be 0 or more, got {seed}")
+    check_seed(seed)
     folder, profile = Path(out), read_lab(lab)
     home = open_home(run, reference, options, track, say)
     found = read_images(

@@ -5,11 +5,10 @@ from pathlib import Path
 
 from stainproof import files
 from stainproof.cells.boxes import read_boxes
-from stainproof.cells.reading import Summary
+from stainproof.cells.reading import Summary, check_field_options
 from stainproof.config.schema import InferenceConfig
 from stainproof.data import stream
 from stainproof.data.stream import Item
-from stainproof.errors import ConfigError
 from stainproof.evaluation.count_result import COUNT_FILE, MARGIN_POINTS, THRESHOLD, Count
 from stainproof.inference.classifier import Classifier
 from stainproof.inference.field_tables import read_cells
@@ -85,12 +84,7 @@ def count(
     from stainproof.reports.count_page import COUNT_PAGE_FILE, render_count
 
     check_settings(threshold, margin_points, seed)
-    if fields and bits:
-        raise ConfigError("bits: not with fields=True, where the bit depth is found")
-    if fields and ray:
-        raise ConfigError("ray: not with fields=True; crop the fields first")
-    if not fields and (boxes is not None or red_cell_px is not None):
-        raise ConfigError("boxes and red_cell_px: with fields=True only")
+    check_field_options(fields=fields, bits=bits, boxes=boxes, red_cell_px=red_cell_px, ray=ray)
     folder = Path(out)
     known = read_confirmed(confirmed) if confirmed else {}
     given = None if boxes is None else read_boxes(boxes)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stainproof import files, provenance
+from stainproof.config.parsing import check_seed
 from stainproof.config.schema import Preprocessing
 from stainproof.data import sources, stream
 from stainproof.data.images import Images
@@ -53,7 +54,7 @@ def profile(
         run: The folder of a run or an ensemble, with whose training images they are compared.
         out: The file to write; the page has the same name with the suffix `.html`.
         engine: The inference engine, as in `Classifier.load`.
-        seed: Seed of the sample that is measured if there are more than 256 images.
+        seed: Seed of the sample that is measured if there are more than 256 images, 0 or more.
         bits: Number of bits that the values of 16-bit files use; 0: that of the files, or found.
         track: Shows progress.
         say: Called with lines about what is skipped or assumed.
@@ -63,9 +64,10 @@ def profile(
 
     Raises:
         CheckpointError: The run folder cannot be used.
-        ConfigError: The engine is unknown or not installed.
+        ConfigError: The seed is below 0, or the engine is unknown or not installed.
         DataError: There is no readable image, or `out` cannot be written.
     """
+    check_seed(seed)
     measured_for = find_run(run)
     RunFolder(measured_for).check_not_in_training()
     classifier = Classifier.load(measured_for, engine)

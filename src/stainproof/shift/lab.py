@@ -9,14 +9,13 @@ from numpy.typing import NDArray
 from pydantic import Field, FiniteFloat, model_validator
 
 from stainproof.data.images import Images, Standardise, unchanged
+from stainproof.data.white_balance import MAX_GAIN, gain_table
 from stainproof.provenance import Provenance
 from stainproof.runs.appearance import Measure
 from stainproof.runs.artefact import SCHEMA_VERSION, Artefact
 
 MIN_SCALE, MAX_SCALE = 0.4, 3.0
 """Allowed zoom factors."""
-MAX_GAIN = 2.0
-"""Largest factor, and its inverse the smallest, by which a channel is multiplied."""
 MAX_ENLARGED_SIDE_PX = 1024
 """Longer images are shrunk to this side before a border is added."""
 
@@ -143,6 +142,5 @@ def _zoom(rgb: Images, scale: float) -> Images:
 
 def _correct_white(rgb: Images, gains: NDArray[np.float64]) -> Images:
     """Return an image with each channel multiplied by its gain; values above 255 become 255."""
-    table = np.clip(np.rint(np.arange(256)[:, None] * gains), 0, 255).astype(np.uint8)
-    corrected = cv2.LUT(np.ascontiguousarray(rgb), table[:, None, :].reshape(1, 256, 3))
+    corrected = cv2.LUT(np.ascontiguousarray(rgb), gain_table(gains)[None])
     return np.asarray(corrected, dtype=np.uint8)

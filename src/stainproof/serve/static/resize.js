@@ -35,13 +35,17 @@ function pad({width, height, rgb}, side) {
   return {width: side, height: side, rgb: padded};
 }
 
-/** Shrinking averages areas, enlarging is bicubic; both axes apart, rounded at the end. */
-export function resize({width, height, rgb}, newWidth, newHeight) {
+/**
+ * Shrinking averages areas, enlarging is bicubic; both axes apart, rounded at the end. With a scale a
+ * new pixel covers so many old ones, as where OpenCV gets a factor instead of a size.
+ */
+export function resize({width, height, rgb}, newWidth, newHeight, scale) {
   if (width === newWidth && height === newHeight) return {width, height, rgb};
   const isShrinking = newWidth < width || newHeight < height;
   const isMixed = isShrinking && (newWidth > width || newHeight > height);
   const weights = isMixed ? linearWeights : isShrinking ? areaWeights : cubicWeights;
-  const across = weights(width, newWidth), down = weights(height, newHeight);
+  const scales = [scale ?? width / newWidth, scale ?? height / newHeight];
+  const across = weights(width, newWidth, scales[0]), down = weights(height, newHeight, scales[1]);
   const rows = new Float64Array(3 * newWidth * height);
   for (let y = 0; y < height; y += 1) {
     for (let x = 0; x < newWidth; x += 1) {
@@ -54,7 +58,7 @@ export function resize({width, height, rgb}, newWidth, newHeight) {
       }
     }
   }
-  const isHalved = width === 2 * newWidth && height === 2 * newHeight;
+  const isHalved = scales.every((one) => one === 2);
   const round = isHalved || weights !== areaWeights ? (value) => Math.floor(value + 0.5) : roundHalfEven;
   const resized = new Uint8Array(3 * newWidth * newHeight), row = new Float64Array(3 * newWidth);
   for (let y = 0; y < newHeight; y += 1) {
@@ -77,8 +81,7 @@ export function roundHalfEven(value) {
 }
 
 /** For each new pixel the old ones with their weights: the area of each that it covers. */
-function areaWeights(oldPx, newPx) {
-  const scale = oldPx / newPx;
+function areaWeights(oldPx, newPx, scale) {
   return Array.from({length: newPx}, (_, index) => {
     const start = index * scale, end = start + scale, covered = Math.min(scale, oldPx - start);
     const last = Math.min(Math.floor(end), oldPx - 1), first = Math.min(Math.ceil(start), last);
@@ -91,8 +94,7 @@ function areaWeights(oldPx, newPx) {
 }
 
 /** Where one axis shrinks and the other grows, OpenCV's averaging of areas interpolates linearly. */
-function linearWeights(oldPx, newPx) {
-  const scale = oldPx / newPx;
+function linearWeights(oldPx, newPx, scale) {
   return Array.from({length: newPx}, (_, index) => {
     const from = Math.floor(index * scale), raw = index + 1 - (from + 1) / scale;
     const share = raw <= 0 ? 0 : raw - Math.floor(raw);
@@ -100,8 +102,7 @@ function linearWeights(oldPx, newPx) {
   });
 }
 
-function cubicWeights(oldPx, newPx) {
-  const scale = oldPx / newPx;
+function cubicWeights(oldPx, newPx, scale) {
   return Array.from({length: newPx}, (_, index) => {
     const centre = (index + 0.5) * scale - 0.5, from = Math.floor(centre), x = centre - from;
     const near = (d) => ((CUBIC + 2) * d - (CUBIC + 3)) * d * d + 1;

@@ -13,8 +13,9 @@ function zoom(image, scale) {
   if (scale === 1) return image;
   const longest = Math.max(image.width, image.height);
   if (scale < 1 && longest > MAX_ENLARGED_SIDE) {
-    const shorter = (side) => roundHalfEven(side * MAX_ENLARGED_SIDE / longest);
-    image = resize(image, shorter(image.width), shorter(image.height));
+    const factor = MAX_ENLARGED_SIDE / longest;
+    const shorter = (side) => roundHalfEven(side * factor);
+    image = resize(image, shorter(image.width), shorter(image.height), 1 / factor);
   }
   const across = positions(image.width, scale), down = positions(image.height, scale);
   const rgb = new Uint8Array(3 * across.length * down.length);
