@@ -13,6 +13,17 @@ SAMPLE_FORMATS = {"u": 1, "i": 2, "f": 3}
 FIELD_CODES = {1: "B", 3: "H", 4: "I"}
 
 
+def png_header(width: int, height: int) -> bytes:
+    """Return an RGB PNG file that says that it has this size and has no pixels."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        checksum = zlib.crc32(kind + content)
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+
+
 def write_png_16(
     path: Path, values: NDArray[Any], chunks: Sequence[tuple[bytes, bytes]] = ()
 ) -> Path:

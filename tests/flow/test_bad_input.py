@@ -3,11 +3,9 @@
 import json
 import os
 import shutil
-import struct
 import subprocess
 import sys
 import warnings
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from PIL import Image
 from stainproof import api
 from stainproof.labels import BLOOD_CLASSES
 from tests.common.command import run_command
+from tests.common.image_files import png_header
 from tests.common.runs import change_card
 from tests.common.tiny import TINY, set_options, tiny_config
 
@@ -103,15 +102,6 @@ def truncated_jpeg(folder: Path, cells: Path) -> Any:
     whole = next((cells / "platelet").glob("*.jpg")).read_bytes()
     (cells / "platelet" / "odd.jpg").write_bytes(whole[: len(whole) // 2])
     return "cells"
-
-
-def png_header(width: int, height: int) -> bytes:
-    def chunk(kind: Any, content: Any) -> Any:
-        checksum = zlib.crc32(kind + content)
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
 
 
 def png_of_900_megapixels(folder: Path, cells: Path) -> Any:

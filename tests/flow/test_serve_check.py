@@ -3,8 +3,6 @@
 import contextlib
 import json
 import sqlite3
-import struct
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from benchmarks.serve.hostile_files import FAULTS, attack, memory_mb, warm_up
 from stainproof import api
 from stainproof.runs.folder import RunFolder
 from tests.common.cells import make_cells, write_cells
+from tests.common.image_files import png_header
 from tests.common.served import Process, png, serving, train_tiny, train_with_reference, uploads
 
 pytestmark = pytest.mark.slow
@@ -31,17 +30,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def client(run: Path) -> Iterator[TestClient]:
     with serving(run) as client:
         yield client
-
-
-def bomb() -> bytes:
-    """Return the start of a PNG file that says that it has ten gigapixels."""
-    header = b"IHDR" + struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + struct.pack(">I", 13)
-        + header
-        + struct.pack(">I", zlib.crc32(header))
-    )
 
 
 def noise(num: int) -> list[Upload]:
@@ -122,7 +110,9 @@ def test_an_image_of_the_folder_may_be_larger_than_an_upload(run: Path, tmp_path
         assert client.get(f"/api/cells/{cell['id']}/explanation").status_code == 200
 
 
-@pytest.mark.parametrize("picture", [b"", b"no image", bomb()], ids=["empty", "text", "bomb"])
+@pytest.mark.parametrize(
+    "picture", [b"", b"no image", png_header(100_000, 100_000)], ids=["empty", "text", "bomb"]
+)
 def test_a_picture_of_a_session_that_cannot_be_read_is_one_line(
     picture: bytes, run: Path, tmp_path: Path
 ) -> None:
