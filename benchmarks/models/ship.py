@@ -1,12 +1,13 @@
 """Packs a finished run as a shipped model of the package.
 
-python -m benchmarks.models.ship RUN NAME --probe CELLS [--about ABOUT.toml]
+python -m benchmarks.models.ship RUN NAME --probe CELLS [--fields FIELDS] [--about ABOUT.toml]
 
 `RUN` is a run folder with its evaluations; `NAME` is `stainproof-light` or `stainproof`. The folder
 `src/stainproof/shipped/NAME` gets what inference and fine-tuning need: card, settings, weights,
 ONNX model, reference of home cells, hashes of the training images, evaluations without pictures,
-model card and Croissant metadata. Optimizer state, history, lists of files, pictures and names of
-folders of this machine are left out.
+model card and Croissant metadata. The model card gets the texts of `about.toml`, the commands of
+`repeat.toml`, and what the model does with things that are no cells, which is measured. Optimizer
+state, history, lists of files, pictures and names of folders of this machine are left out.
 
 Weights with two or more dimensions are rounded to float16, in the weights and in the ONNX model. On
 the probe images, which enter nothing, it measures by how much this changes the probabilities.
@@ -22,13 +23,15 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.models.not_cells import describe
 from stainproof import api, files
 from stainproof.calibration.record import read_calibration, write_calibration
-from stainproof.config.parsing import make_settings
+from stainproof.config.parsing import make_settings, read_toml
 from stainproof.config.schema import Config, NetworkConfig
 from stainproof.data import sources
 from stainproof.data.images import Images
 from stainproof.deployment.reference import read_reference
+from stainproof.evaluation.corrupted_result import CORRUPTIONS_FILE, CorruptionEvaluation
 from stainproof.evaluation.result import EVALUATION_FILE, Evaluation
 from stainproof.inference.classifier import Classifier
 from stainproof.inference.engines import DEFAULT
@@ -37,11 +40,13 @@ from stainproof.inference.half_weights import round_weights
 from stainproof.inference.onnx_metadata import add_metadata
 from stainproof.models.weights import load_network
 from stainproof.provenance import Provenance
+from stainproof.reports.about import About, read_about
 from stainproof.runs.ensemble import refuse_ensemble
 from stainproof.runs.folder import RunFolder
 from stainproof.runs.shipped import SHIPPED_FOLDER, SHIPPED_NAMES
 
 ABOUT = Path(__file__).with_name("about.toml")
+REPEAT = Path(__file__).with_name("repeat.toml")
 MAX_CHANGED_LABELS = 0.001
 """Largest share of the probe images whose predicted class may change."""
 FOLDERS = re.compile(r"[^\s='\"]*/(?=[^\s/'\"])")
@@ -105,8 +110,11 @@ def pack(run: Path, out: Path, images: Images) -> Packed:
             rounded_for = reference.of_weights(str(changes["weights_sha256"]))
             packed.write_reference(rounded_for.to_bytes())
         for evaluated in whole.evaluation_folders():
+            place = packed.path / evaluated.relative_to(run)
             if (evaluated / EVALUATION_FILE).exists():
-                _copy_evaluation(evaluated, packed.path / evaluated.relative_to(run), changes)
+                _copy_evaluation(evaluated, place, changes)
+            if (evaluated / CORRUPTIONS_FILE).exists():
+                _copy_corruptions(evaluated, place, changes)
         before, after = (
             Classifier.load(one, DEFAULT).predict_proba(images) for one in (run, folder)
         )
@@ -135,6 +143,23 @@ def _copy_evaluation(folder: Path, out: Path, changes: dict[str, Any]) -> None:
     result.model_copy(update=kept).write(out / EVALUATION_FILE)
 
 
+def _copy_corruptions(folder: Path, out: Path, changes: dict[str, Any]) -> None:
+    """Copy an evaluation on corrupted images; it is one of the packed weights up to rounding."""
+    result = CorruptionEvaluation.read(folder / CORRUPTIONS_FILE)
+    kept = {
+        "weights_sha256": changes["weights_sha256"],
+        "provenance": _provenance_without_folders(result.provenance),
+    }
+    result.model_copy(update=kept).write(out / CORRUPTIONS_FILE)
+
+
+def _about(model: Path, path: Path, fields: Path | None) -> About:
+    """Return the texts of the model card of a packed model."""
+    commands = read_toml(REPEAT)[model.name]
+    measured = {"repeat": commands, "not_cells": describe(model, fields)}
+    return read_about(path).model_copy(update=measured)
+
+
 def _provenance_without_folders(provenance: Provenance) -> Provenance:
     return provenance.model_copy(update={"command": FOLDERS.sub("", provenance.command)})
 
@@ -161,23 +186,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("name", choices=SHIPPED_NAMES)
     parser.add_argument("--probe", required=True, help="cells that measure the rounding")
+    parser.add_argument("--fields", type=Path, help="photographs of smears with boxes.csv")
     parser.add_argument("--about", type=Path, default=ABOUT, help="texts of the model card")
     parser.add_argument("--out", type=Path, default=SHIPPED_FOLDER, help="another folder")
     options = parser.parse_args(arguments)
     card = RunFolder(options.run).read_card()
     images = sources.load(options.probe, card.preprocessing).images
-    shutil.rmtree(options.out / options.name, ignore_errors=True)
-    packed = pack(options.run, options.out / options.name, images)
+    model = options.out / options.name
+    shutil.rmtree(model, ignore_errors=True)
+    packed = pack(options.run, model, images)
     print(
-        f"{options.out / options.name}: {packed.num_bytes / 1e6:.2f} MB; float16 changes the "
+        f"{model}: {packed.num_bytes / 1e6:.2f} MB; float16 changes the "
         f"probabilities of {packed.num_images} images by {packed.mean_change:.1e} on average and "
         f"{packed.largest_change:.1e} at most, "
         f"and {100 * packed.changed_labels:.2f} % of the labels"
     )
     if packed.changed_labels > MAX_CHANGED_LABELS:
         raise SystemExit(f"more than {100 * MAX_CHANGED_LABELS:g} % of the labels changed")
-    api.write_model_card(options.out / options.name, options.out / options.name, options.about)
-    if any(check.outcome == "failed" for check in api.verify(options.out / options.name)):
+    about = _about(model, options.about, options.fields)
+    api.write_model_card(model, model, about)
+    if any(check.outcome == "failed" for check in api.verify(model)):
         raise SystemExit("the packed model does not pass stainproof verify")
 
 

@@ -42,13 +42,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--cache", type=Path, required=True, help="folder for features")
     options = parser.parse_args(arguments)
     home: Home = open_home(options.run)
-    size = home.classifier.preprocessing.size_px
     clean = read_set(home, options.clean, options.cache)
     made: dict[str, Callable[[], Images]] = {
         "photographs": lambda: photographs(home),
-        "synthetic pictures": lambda: np.stack(
-            [make_texture((size, size, 3), np.random.default_rng(i)) for i in range(NUM_IMAGES)]
-        ),
+        "synthetic pictures": lambda: textures(home),
     }
     if options.fields:
         made["red cells only"] = lambda: red_cells(home, options.fields)
@@ -121,6 +118,13 @@ def photographs(home: Home) -> Images:
         window = picture[top : top + side, left : left + side]
         found.append(to_square(np.ascontiguousarray(window), home.classifier.preprocessing))
     return np.stack(found)
+
+
+def textures(home: Home) -> Images:
+    """Return synthetic pictures of textures, uint8 (n, size, size, 3)."""
+    size = home.classifier.preprocessing.size_px
+    rngs = map(np.random.default_rng, range(NUM_IMAGES))
+    return np.stack([make_texture((size, size, 3), rng) for rng in rngs])
 
 
 def red_cells(home: Home, folder: Path) -> Images:

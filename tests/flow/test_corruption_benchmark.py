@@ -11,7 +11,8 @@ from stainproof import api, train
 from stainproof.corruptions.bloodmnist import CORRUPTIONS
 from stainproof.errors import ConfigError, DataError
 from stainproof.evaluation import corrupted
-from stainproof.evaluation.corrupted import CASES, CorruptionEvaluation
+from stainproof.evaluation.corrupted import CASES
+from stainproof.evaluation.corrupted_result import CorruptionEvaluation
 from stainproof.runs.folder import RunFolder
 from stainproof.shift.lab import Lab
 from tests.common.command import run_command

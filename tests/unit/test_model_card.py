@@ -1,6 +1,7 @@
 """Model cards and Croissant metadata, made from the files of a run."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,19 @@ def test_the_card_has_the_figures_of_every_evaluation(run: Path) -> None:
         assert f"| {one.name} | {one.num_images} | {one.sensitivity.percent()} |" in page
     assert "### validation" in page
     assert RunFolder(run).read_card().weights_sha256 in page
+
+
+def test_the_card_has_the_balanced_accuracy_by_corruption_and_severity(
+    run: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    result = api.evaluate_corruptions(tmp_path / "run", run.parent / "elsewhere")
+    page = api.write_model_card(tmp_path / "run").read_text()
+    assert "## Corruptions: elsewhere" in page
+    values = result.balanced_accuracy["motion_blur"]
+    row = " | ".join(f"{100 * value:.1f}" for value in (*values, sum(values) / 5))
+    assert f"| motion blur | {row} |" in page
+    assert f"- balanced accuracy: {result.mean.percent()}; not corrupted" in page
 
 
 def test_pictures_of_the_mistakes_are_those_in_the_run_folder(run: Path) -> None:
@@ -75,8 +89,6 @@ def test_texts_cannot_leave_their_cell_or_become_markup() -> None:
 
 
 def test_evaluations_of_other_weights_are_refused(run: Path, tmp_path: Path) -> None:
-    import shutil
-
     shutil.copytree(run, tmp_path / "run")
     path = tmp_path / "run" / "evaluations" / "elsewhere" / "eval.json"
     tree = json.loads(path.read_text())

@@ -13,6 +13,7 @@ from onnxruntime import InferenceSession
 from benchmarks.models.ship import pack
 from stainproof import api
 from stainproof.errors import CheckpointError
+from stainproof.evaluation.corrupted_result import CorruptionEvaluation
 from stainproof.evaluation.result import Evaluation
 from stainproof.inference.classifier import Classifier
 from stainproof.runs import shipped
@@ -31,6 +32,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cells = write_cells(folder / "cells", num_a_class=40)  # enough for a calibration
     api.train(cells, folder / "run", tiny_config("training.epochs=1"))
     api.evaluate(folder / "run", cells)
+    api.evaluate_corruptions(folder / "run", write_cells(folder / "few"))
     return folder / "run"
 
 
@@ -120,7 +122,14 @@ def test_a_packed_model_has_no_folders_of_the_machine_and_no_training_state(
     assert names == {
         "best.onnx", "best.safetensors", "calibration.json", "card.json", "config.toml",
         "manifest.json", "training_hashes.npy", "home/val/eval.json", "evaluations/cells/eval.json",
+        "evaluations/few, corrupted/corruptions.json",
     }  # fmt: skip
+
+
+def test_an_evaluation_on_corrupted_images_is_one_of_the_packed_weights(model: Path) -> None:
+    place = model / "evaluations" / "few, corrupted" / "corruptions.json"
+    result = CorruptionEvaluation.read(place)
+    assert result.weights_sha256 == RunFolder(model).read_card().weights_sha256
 
 
 def test_a_packed_model_predicts_what_the_run_predicts(model: Path, run: Path) -> None:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from stainproof.audit.summary import AuditSummary
     from stainproof.contest.results import Score, SubmissionResult
     from stainproof.deployment.result import Adaptation, CheckResult
-    from stainproof.evaluation.corrupted import CorruptionEvaluation
+    from stainproof.evaluation.corrupted_result import CorruptionEvaluation
     from stainproof.evaluation.count_result import Count
     from stainproof.evaluation.result import ClassMetrics, Evaluation
     from stainproof.runs.card import Card

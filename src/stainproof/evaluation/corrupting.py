@@ -22,7 +22,7 @@ from stainproof.runs.shipped import evaluations_of, is_shipped
 from stainproof.shift.lab import Lab
 
 if TYPE_CHECKING:
-    from stainproof.evaluation.corrupted import CorruptionEvaluation
+    from stainproof.evaluation.corrupted_result import CorruptionEvaluation
 
 
 def corrupt(

@@ -10,7 +10,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from stainproof.calibration.record import calibration_of
+from stainproof.corruptions.bloodmnist import SEVERITIES
 from stainproof.errors import CheckpointError
+from stainproof.evaluation.corrupted_result import CORRUPTIONS_FILE, CorruptionEvaluation
 from stainproof.evaluation.result import EVALUATION_FILE, MISTAKES_FOLDER, Evaluation
 from stainproof.reports import own_files, wording
 from stainproof.reports.about import NOT_STATED, About
@@ -35,14 +37,21 @@ def render(run: RunFolder, name: str, about: About) -> str:
         CheckpointError: The card or an evaluation cannot be read, or an evaluation is of other
             weights.
     """
-    card = run.read_card()
+    card, folders = run.read_card(), run.evaluation_folders()
     evaluations = [
         (folder, own_files.read_evaluation(run, folder))
-        for folder in run.evaluation_folders()
+        for folder in folders
         if (folder / EVALUATION_FILE).exists()
     ]
-    for folder, result in evaluations:
-        if result.weights_sha256 != card.weights_sha256:
+    corrupted = [
+        (folder, own_files.read_corruptions(run, folder))
+        for folder in folders
+        if (folder / CORRUPTIONS_FILE).exists()
+    ]
+    weights = {folder: result.weights_sha256 for folder, result in evaluations}
+    weights |= {folder: result.weights_sha256 for folder, result in corrupted}
+    for folder, sha256 in weights.items():
+        if sha256 != card.weights_sha256:
             raise CheckpointError(f"{folder}: evaluates other weights than the run's; remove it")
     results = [result for _, result in evaluations]
     sections = [
@@ -52,6 +61,7 @@ def render(run: RunFolder, name: str, about: About) -> str:
         _training_data(card, about),
         _overview(results),
         *(_evaluation(run, folder, result) for folder, result in evaluations),
+        *(_corruptions(result) for _, result in corrupted),
         ["## Things that are no cells", "", text(about.not_cells)],
         _checklist(card, results, about),
     ]  # fmt: skip
@@ -178,6 +188,24 @@ def _mistakes(run: RunFolder, folder: Path, result: Evaluation) -> list[str]:
         return []
     head = table(("image", "class", "predicted", "confidence"), ())
     return ["", "The most confident mistakes:", "", *head, *rows]
+
+
+def _corruptions(result: CorruptionEvaluation) -> list[str]:
+    """Return the balanced accuracy by corruption and severity."""
+    rows = [
+        (name.replace("_", " "), *(f"{100 * value:.1f}" for value in values),
+         f"{100 * sum(values) / len(values):.1f}")
+        for name, values in result.balanced_accuracy.items()
+    ]  # fmt: skip
+    header = ("corruption", *(f"severity {severity}" for severity in SEVERITIES), "mean")
+    facts = result.describe()
+    return [
+        f"## Corruptions: {text(result.source)}", "",
+        "Balanced accuracy in % on copies of the images with the corruptions of MedMNIST-C "
+        f"(Di Salvo et al. 2024); {facts.pop('source')}.", "",
+        *table(header, rows), "",
+        *(f"- {text(name)}: {text(value)}" for name, value in facts.items()),
+    ]  # fmt: skip
 
 
 def _checklist(card: Card, results: Sequence[Evaluation], about: About) -> list[str]:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from stainproof import files
-from stainproof.reports.about import read_about
+from stainproof.reports.about import About, read_about
 from stainproof.reports.croissant import croissant
 from stainproof.reports.model_card import render
 from stainproof.runs.ensemble import refuse_ensemble
@@ -12,15 +12,15 @@ from stainproof.runs.shipped import find_run, refuse_shipped
 
 
 def write_model_card(
-    run: str | Path, out: str | Path | None = None, about: str | Path | None = None
+    run: str | Path, out: str | Path | None = None, about: About | str | Path | None = None
 ) -> Path:
     """Write `MODEL_CARD.md` of a run, from its evaluations, and `croissant.json` of its data.
 
     Args:
         run: The run folder, or the name of a shipped model.
         out: Folder to write to; by default the run folder. A shipped model needs one.
-        about: TOML file of what the run does not contain, see `reports.about.About`: use, origin
-            and licence of the data; by default these are `not stated`.
+        about: What the run does not contain, or a TOML file of it, see `reports.about.About`: use,
+            origin and licence of the data; by default these are `not stated`.
 
     Returns:
         The path of the model card.
@@ -34,7 +34,8 @@ def write_model_card(
     refuse_ensemble(folder.path, "model cards are made of single runs")
     if out is None:
         refuse_shipped(folder.path, "add --out FOLDER")
-    texts, place = read_about(Path(about) if about else None), Path(out or folder.path)
+    texts = about if isinstance(about, About) else read_about(Path(about) if about else None)
+    place = Path(out or folder.path)
     page = render(folder, folder.path.resolve().name, texts)
     files.write_text(place / "croissant.json", croissant(folder, folder.read_card(), texts.data))
     files.write_text(place / "MODEL_CARD.md", page)

@@ -13,6 +13,7 @@ from PIL import Image
 from stainproof import files
 from stainproof.data.image_file import open_image
 from stainproof.errors import CheckpointError, DataError
+from stainproof.evaluation.corrupted_result import CORRUPTIONS_FILE, CorruptionEvaluation
 from stainproof.evaluation.result import EVALUATION_FILE, MISTAKES_FOLDER, Evaluation
 from stainproof.reports.frame import picture_uri
 from stainproof.runs.folder import RunFolder
@@ -41,6 +42,16 @@ def read_evaluation(run: RunFolder, folder: Path) -> Evaluation:
     """
     _check_own(folder / EVALUATION_FILE, _root(run, folder))
     return Evaluation.read(folder / EVALUATION_FILE)
+
+
+def read_corruptions(run: RunFolder, folder: Path) -> CorruptionEvaluation:
+    """Read the evaluation on corrupted images in a folder.
+
+    Raises:
+        CheckpointError: The file is missing, a link or damaged.
+    """
+    _check_own(folder / CORRUPTIONS_FILE, _root(run, folder))
+    return CorruptionEvaluation.read(folder / CORRUPTIONS_FILE)
 
 
 def pictures_of(run: RunFolder, folder: Path, result: Evaluation) -> list[str]:
