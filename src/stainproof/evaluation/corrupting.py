@@ -16,9 +16,8 @@ from stainproof.data.images import to_square
 from stainproof.data.parallel import in_order
 from stainproof.data.tree import scan
 from stainproof.errors import ConfigError, DataError
-from stainproof.evaluation.opening import name_evaluation, open_evaluation
+from stainproof.evaluation.opening import choose_folder, name_evaluation, open_evaluation
 from stainproof.progress import Say, Track, silent, silent_say
-from stainproof.runs.shipped import evaluations_of, is_shipped
 from stainproof.shift.lab import Lab
 
 if TYPE_CHECKING:
@@ -139,9 +138,6 @@ def evaluate_corruptions(
         track=track,
         say=say,
     )
-    name = name_evaluation(listing.source, classifier, engine)
-    listing = replace(listing, source=name)
-    folder = Path(out) if out else evaluations_of(evaluated) / f"{name}, corrupted"
-    if not out and is_shipped(evaluated.path):
-        say(f"the evaluation is written to {folder}")
+    listing = replace(listing, source=name_evaluation(listing.source, classifier))
+    folder = choose_folder(evaluated, out, f"{listing.source}, corrupted", say)
     return evaluate_corrupted(classifier, listing, folder, seed=seed, track=track)

@@ -6,11 +6,10 @@ from pathlib import Path
 
 from stainproof.config.schema import InferenceConfig, SourceConfig
 from stainproof.data import sources
-from stainproof.evaluation.opening import name_evaluation, open_evaluation
+from stainproof.evaluation.opening import choose_folder, name_evaluation, open_evaluation
 from stainproof.evaluation.result import Evaluation
 from stainproof.evaluation.training_copies import find_training_copies
 from stainproof.progress import Say, Track, silent, silent_say
-from stainproof.runs.shipped import evaluations_of, is_shipped
 from stainproof.shift.lab import Lab
 
 
@@ -68,12 +67,9 @@ def evaluate(
     )
     read = partial(sources.read, listing, options=options)
     data = read(classifier.preprocessing, standardise=classifier.standardise, track=track)
-    name = name_evaluation(data.source, classifier, engine)
-    data = replace(data, source=name)
-    folder = Path(out) if out else evaluations_of(evaluated) / name
+    data = replace(data, source=name_evaluation(data.source, classifier))
+    folder = choose_folder(evaluated, out, data.source, say)
     check_same_images(folder, data)
-    if not out and is_shipped(evaluated.path):
-        say(f"the evaluation is written to {folder}")
     num_copies = int(find_training_copies(classifier, data, read).sum())
     return evaluate_classifier(
         classifier, data, folder, seed=seed, num_in_training=num_copies, track=track

@@ -11,7 +11,7 @@ from stainproof.inference.classifier import Classifier
 from stainproof.inference.engines import INT8
 from stainproof.progress import Say, Track, silent_say
 from stainproof.runs.folder import RunFolder
-from stainproof.runs.shipped import find_run
+from stainproof.runs.shipped import evaluations_of, find_run, is_shipped
 from stainproof.shift.lab import Lab
 
 
@@ -53,15 +53,32 @@ def open_evaluation(
     return folder, classifier, map_unknown_classes(listing, classifier.classes)
 
 
-def name_evaluation(source: str, classifier: Classifier, engine: str) -> str:
+def name_evaluation(source: str, classifier: Classifier) -> str:
     """Return the name of an evaluation: the source, and what differs from the default.
 
     Args:
         source: Name of the images.
-        classifier: Whose inference settings and laboratory profile are named.
-        engine: The inference engine that was asked for; named if it computes in 8 bits.
+        classifier: Whose inference settings, laboratory profile and 8-bit engine are named.
     """
-    precision = "8 bits" if engine == INT8 else ""
+    is_int8 = any(member.engine_name == INT8 for member in classifier.members)
+    precision = "8 bits" if is_int8 else ""
     changes = classifier.lab.describe() if classifier.lab else ""
     facts = (source, classifier.inference.describe(), precision, changes)
     return ", ".join(filter(None, facts))
+
+
+def choose_folder(run: RunFolder, out: str | Path | None, name: str, say: Say) -> Path:
+    """Return the folder of an evaluation; of a shipped model, say where it is.
+
+    Args:
+        run: The run that is evaluated.
+        out: The folder that was asked for; None: one of this name among the run's evaluations.
+        name: Name of the evaluation.
+        say: Called with the folder.
+    """
+    if out:
+        return Path(out)
+    folder = evaluations_of(run) / name
+    if is_shipped(run.path):
+        say(f"the evaluation is written to {folder}")
+    return folder
