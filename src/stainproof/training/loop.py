@@ -129,7 +129,7 @@ class Trainer:
             self.scaler.load_state_dict(self.now.scaler)
         self.model = parallel(self.network)
         self.batches = Batches(train, config, rank(), num_processes())
-        self.validator = Validator(config, self.network, val, self.device)
+        self.validator = Validator(config, self.network, val, self.device, self.compute)
         self.teacher: Teacher | None = None
         if load_teacher:
             model = load_teacher(self.compute.threads)

@@ -20,6 +20,7 @@ from stainproof.models.weights import load_weights
 from stainproof.runs.folder import RunFolder
 from stainproof.runs.history import EpochRecord
 from stainproof.training.batches import Batches
+from stainproof.training.compute import Compute
 from stainproof.training.validation import Validation, Validator, selection_accuracy, selection_loss
 
 State = dict[str, Tensor]
@@ -124,7 +125,8 @@ def average_weights(
         ConfigError: No weights are below the threshold.
     """
     network = build_network(config, len(train.classes))
-    validator = Validator(config, network, val, torch.device("cpu"))
+    exact = Compute(torch.get_num_threads(), "float32")
+    validator = Validator(config, network, val, torch.device("cpu"), exact)
     images = make_bn_batches(train, config) if batch_norms(network) else []
 
     def mean_of(some: Iterable[Candidate]) -> State:
