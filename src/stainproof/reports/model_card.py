@@ -55,7 +55,7 @@ def render(run: RunFolder, name: str, about: About) -> str:
             raise CheckpointError(f"{folder}: evaluates other weights than the run's; remove it")
     results = [result for _, result in evaluations]
     sections = [
-        [f"# Model card: {text(name)}", "", *_facts(run, card)],
+        [f"# Model card: {text(name)}", "", *_facts(run, card, about)],
         ["## Intended use", "", text(about.intended_use), "",
          f"Not intended: {text(about.out_of_scope)}"],
         _training_data(card, about),
@@ -80,7 +80,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
     return lines + [f"| {' | '.join(map(text, row))} |" for row in rows]
 
 
-def _facts(run: RunFolder, card: Card) -> list[str]:
+def _facts(run: RunFolder, card: Card, about: About) -> list[str]:
     history, calibration = run.read_history(), calibration_of(run, card)
     found = calibration.describe() if calibration else {}
     elapsed_s = history[-1].elapsed_s if history else card.best.elapsed_s
@@ -90,7 +90,7 @@ def _facts(run: RunFolder, card: Card) -> list[str]:
         ("Calibration", "; ".join(f"{key} {value}" for key, value in found.items()) or "none"),
         ("SHA-256 of the weights", card.weights_sha256),
         ("Made by", f"stainproof {card.provenance.stainproof}, commit {card.provenance.commit}"),
-        ("Command", card.provenance.command),
+        ("Command", about.repeat or card.provenance.command),
     ]
     return table(("", ""), facts)
 
@@ -216,7 +216,6 @@ def _checklist(card: Card, results: Sequence[Evaluation], about: About) -> list[
     independence = f"{copies:,} images of other sources are copies of training images"
     elsewhere = ", ".join(away) or "no other source"
     robustness = f"evaluated at home ({', '.join(home) or 'no'}) and on {elsewhere}"
-    how_to_repeat = about.repeat or card.provenance.command
     rows = [
         ("1", "Clinical problem", about.intended_use),
         ("1", "Research question", about.research_question),
@@ -238,7 +237,7 @@ def _checklist(card: Card, results: Sequence[Evaluation], about: About) -> list[
          "lowest sensitivity and most frequent confusion of each source, above"),
         ("5", "Interpretability of single cases", "stainproof explain; no proof of correctness"),
         ("5", "Robustness when the data change", robustness),
-        ("6", "Reproducibility", f"code, settings and seed are stored; {how_to_repeat}"),
+        ("6", "Reproducibility", "code, settings and seed are stored; command above"),
     ]  # fmt: skip
     return ["## MI-CLAIM", "", *table(("part", "item", "answer"), rows)]
 
