@@ -61,7 +61,9 @@ def test_what_nobody_said_is_not_stated_and_what_is_said_is_there(
 ) -> None:
     assert "| Licence | not stated |" in api.write_model_card(run).read_text()
     about = tmp_path / "about.toml"
-    about.write_text('intended_use = "Sorting <b>cells</b>"\nrepeat = "make it"\n[data]\nlicence = "CC BY 4.0"\n')
+    about.write_text(
+        'intended_use = "Sorting <b>cells</b>"\nrepeat = "make it"\n[data]\nlicence = "CC BY 4.0"\n'
+    )
     page = api.write_model_card(run, tmp_path / "out", about).read_text()
     assert "| Licence | CC BY 4.0 |" in page
     assert "| Command | make it |" in page
