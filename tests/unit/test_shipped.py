@@ -132,6 +132,13 @@ def test_an_evaluation_on_corrupted_images_is_one_of_the_packed_weights(model: P
     assert result.weights_sha256 == RunFolder(model).read_card().weights_sha256
 
 
+def test_the_card_of_a_packed_model_gives_the_time_of_the_best_epoch_as_such(
+    model: Path, tmp_path: Path
+) -> None:
+    page = api.write_model_card(model, tmp_path / "card").read_text()
+    assert "| Training | 1 epochs; epoch 1 after" in page
+
+
 def test_a_packed_model_predicts_what_the_run_predicts(model: Path, run: Path) -> None:
     images = make_cells(10, 32, seed=2)[0]
     whole = Classifier.load(run).predict_proba(images)

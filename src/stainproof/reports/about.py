@@ -41,6 +41,12 @@ class About(Settings):
     research_question: str = NOT_STATED
     representative: str = NOT_STATED
     """In what the cells differ from those of a routine laboratory."""
+    images: str = NOT_STATED
+    """How images must be for the model: what they show, and at which scale."""
+    classes: str = NOT_STATED
+    """What the classes contain, where their names do not say it."""
+    test_sets: str = ""
+    """What the sources of the evaluations are."""
     baseline: str = NOT_STATED
     """What the model is compared with, and the result."""
     not_cells: str = NOT_STATED

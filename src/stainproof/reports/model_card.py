@@ -59,7 +59,7 @@ def render(run: RunFolder, name: str, about: About) -> str:
         ["## Intended use", "", text(about.intended_use), "",
          f"Not intended: {text(about.out_of_scope)}"],
         _training_data(card, about),
-        _overview(results),
+        _overview(results, about),
         *(_evaluation(run, folder, result) for folder, result in evaluations),
         *(_corruptions(result) for _, result in corrupted),
         ["## Things that are no cells", "", text(about.not_cells)],
@@ -83,10 +83,12 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
 def _facts(run: RunFolder, card: Card, about: About) -> list[str]:
     history, calibration = run.read_history(), calibration_of(run, card)
     found = calibration.describe() if calibration else {}
-    elapsed_s = history[-1].elapsed_s if history else card.best.elapsed_s
+    elapsed_s = history[-1].elapsed_s if history else None
     facts = [
         *wording.facts(card, elapsed_s),
         ("Classes, by name", ", ".join(card.classes)),
+        ("What the classes contain", about.classes),
+        ("What images must show", about.images),
         ("Calibration", "; ".join(f"{key} {value}" for key, value in found.items()) or "none"),
         ("SHA-256 of the weights", card.weights_sha256),
         ("Made by", f"stainproof {card.provenance.stainproof}, commit {card.provenance.commit}"),
@@ -119,9 +121,10 @@ def _training_data(card: Card, about: About) -> list[str]:
     ]  # fmt: skip
 
 
-def _overview(results: Sequence[Evaluation]) -> list[str]:
+def _overview(results: Sequence[Evaluation], about: About) -> list[str]:
     if not results:
         return ["## Evaluations", "", "None. `stainproof evaluate` makes them."]
+    sets = [text(about.test_sets), ""] if about.test_sets else []
     rows = [
         (
             result.source,
@@ -135,9 +138,10 @@ def _overview(results: Sequence[Evaluation]) -> list[str]:
               "calibration error", "copies of training images")  # fmt: skip
     basis = dict.fromkeys(result.interval_basis for result in results)
     return [
-        "## Evaluations", "", *table(header, rows), "",
+        "## Evaluations", "", *sets, *table(header, rows), "",
         f"In brackets: {text('; '.join(basis))}. They do not reflect differences between "
-        "laboratories, patients and training seeds.",
+        "laboratories, patients and training seeds. The best epoch was chosen on the validation "
+        "images, so their figures are optimistic.",
     ]  # fmt: skip
 
 
@@ -214,6 +218,8 @@ def _checklist(card: Card, results: Sequence[Evaluation], about: About) -> list[
     away = [one.source for one in results if one.source not in HOME_SOURCES.values()]
     copies = sum(one.num_in_training for one in results if one.source in away)
     independence = f"{copies:,} images of other sources are copies of training images"
+    if any(one.num_groups == 0 for one in results):
+        independence += "; where a source names no patients, one may have cells in both"
     elsewhere = ", ".join(away) or "no other source"
     robustness = f"evaluated at home ({', '.join(home) or 'no'}) and on {elsewhere}"
     rows = [

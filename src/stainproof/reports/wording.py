@@ -84,13 +84,18 @@ def confused_with(result: Evaluation, true: int, num: int = 2) -> str:
     return ", ".join(named)
 
 
-def facts(card: Card, elapsed_s: float) -> list[tuple[str, str]]:
+def facts(card: Card, elapsed_s: float | None) -> list[tuple[str, str]]:
     """Return name and value of what was trained, on what and how.
 
     Args:
         card: Of the run.
-        elapsed_s: Seconds of training.
+        elapsed_s: Seconds of training; None if the run has no history.
     """
+    if elapsed_s is None:
+        best = card.best
+        trained = f"{card.num_epochs} epochs; epoch {best.epoch} after {_duration(best.elapsed_s)}"
+    else:
+        trained = f"{card.num_epochs} epochs in {_duration(elapsed_s)}"
     num_training = sum(next(iter(card.data.class_counts.values())).values())
     size_px, white = card.preprocessing.size_px, card.preprocessing.white_point
     return [
@@ -104,7 +109,7 @@ def facts(card: Card, elapsed_s: float) -> list[tuple[str, str]]:
         ("Training images", f"{num_training:,} of {card.data.num_images:,}"),
         ("Input", f"{size_px} × {size_px} px, {card.preprocessing.channels}"),
         *([("White point of every image", " ".join(map(str, white)))] if white else []),
-        ("Training", f"{card.num_epochs} epochs in {_duration(elapsed_s)}"),
+        ("Training", trained),
         ("Stopped because", card.stopped),
         *([("Weights", card.mean_of)] if card.mean_of else []),
         *([("Adapted", card.adapted)] if card.adapted else []),
