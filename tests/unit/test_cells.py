@@ -1,6 +1,5 @@
 """Cells are found at known places of phantom fields, whatever lamp, stain and magnification."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stainproof.cells.boxes import read_boxes
+from stainproof.cells import tiles
 from stainproof.cells.cropping import crop
 from stainproof.cells.crops import WINDOW_RED_CELLS, cut
 from stainproof.cells.fields import Cell, find_cells
@@ -128,13 +127,40 @@ def test_a_cell_at_the_border_is_marked_as_cut(field: Drawn) -> None:
     assert any(one.cut and one.x0 == 0 for one in cells)
 
 
+def test_a_field_that_is_enlarged_in_tiles_has_the_same_cells(
+    field: Drawn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rgb = cv2.resize(np.tile(field[0], (2, 2, 1)), (420, 420), interpolation=cv2.INTER_AREA)
+    whole = find_cells(rgb, 21.0)
+    monkeypatch.setattr(tiles, "MAX_ENLARGED_PIXELS", 600**2)
+    assert len(list(tiles.split(rgb.shape, 21.0))) == 16
+    in_tiles = find_cells(rgb, 21.0)
+    assert len(in_tiles) == len(whole) == 4 * len(field[1])
+    for one, other in zip(in_tiles, whole, strict=True):
+        assert (one.x0, one.y0, one.x1, one.y1) == pytest.approx(
+            (other.x0, other.y0, other.x1, other.y1), abs=2
+        )
+
+
+@pytest.mark.parametrize("shape", [(4000, 3000), (40_000, 20), (20, 8000), (1, 1)])
+@pytest.mark.parametrize("red_cell_px", [4.0, 22.5, 40.0])
+def test_the_cores_of_tiles_cover_a_field_once(shape: tuple[int, int], red_cell_px: float) -> None:
+    num_owners = np.zeros(shape, np.uint8)
+    for tile in tiles.split(shape, red_cell_px):
+        num_owners[tile.core_rows, tile.core_columns] += 1
+        size = [part.stop - part.start for part in (tile.rows, tile.columns)]
+        if red_cell_px < 40:
+            assert size[0] * size[1] * (40 / red_cell_px) ** 2 <= tiles.MAX_ENLARGED_PIXELS
+    assert (num_owners == 1).all()
+
+
 def test_a_field_above_64_megapixels_is_refused() -> None:
     rgb = np.broadcast_to(np.uint8(0), (MAX_PIXELS + 1, 1, 3))
     with pytest.raises(DataError, match="64 megapixels"):
         find_cells(rgb)
 
 
-@pytest.mark.parametrize("diameter", [0.0, -1.0, float("nan")])
+@pytest.mark.parametrize("diameter", [0.0, -1.0, 3.9, 4001.0, float("nan")])
 def test_an_impossible_red_cell_is_refused(field: Drawn, diameter: float) -> None:
     with pytest.raises(DataError, match="red_cell_px"):
         find_cells(field[0], diameter)
@@ -166,54 +192,6 @@ def test_outside_the_field_a_crop_has_the_background() -> None:
     rgb = np.full((100, 100, 3), (240, 230, 200), np.uint8)
     crop_rgb = cut(rgb, Cell(0, 0, 10, 10), red_cell_px=30)
     assert np.abs(crop_rgb.astype(int) - [240, 230, 200]).max() <= 2
-
-
-BOXES = {
-    "csv": "field,x0,y0,x1,y1,label\na.png,10,20,30,60,white\n",
-    "json": json.dumps(
-        {
-            "images": [{"id": 3, "file_name": "fields/a.png"}],
-            "categories": [{"id": 1, "name": "white"}],
-            "annotations": [{"image_id": 3, "category_id": 1, "bbox": [10, 20, 20, 40]}],
-        }
-    ),
-    "txt": "0 0.2 0.4 0.2 0.4\n",
-    "xml": "<annotation><filename>a.png</filename><object><name>white</name><bndbox><xmin>10"
-    "</xmin><ymin>20</ymin><xmax>30</xmax><ymax>60</ymax></bndbox></object></annotation>",
-}
-
-
-@pytest.mark.parametrize("suffix", BOXES)
-def test_all_formats_of_boxes_mean_the_same(tmp_path: Path, suffix: str) -> None:
-    path = tmp_path / f"a.{suffix}"
-    path.write_text(BOXES[suffix])
-    if suffix == "txt":
-        (tmp_path / "classes.txt").write_text("white\n")
-    (one,) = read_boxes(path).of(Path("a.png"), (100, 100, 3))
-    assert (one.x0, one.y0, one.x1, one.y1) == pytest.approx((10, 20, 30, 60))
-    assert one.kind == "white"
-
-
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        ("a.csv", "field,x0\na,1\n"),
-        ("a.csv", "field,x0,y0,x1,y1\na,1,2,nan,4\n"),
-        ("a.csv", "field,x0,y0,x1,y1\na,9,2,3,4\n"),
-        ("a.csv", "field,x0,y0,x1,y1\n"),
-        ("a.json", "[1]"),
-        ("a.json", "{"),
-        ("a.txt", "0 1 2\n"),
-        ("a.xml", "<a>"),
-        ("a.xml", '<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>'),
-        ("a.bin", ""),
-    ],
-)
-def test_damaged_boxes_are_refused_in_one_line(tmp_path: Path, name: str, text: str) -> None:
-    (tmp_path / name).write_text(text)
-    with pytest.raises(DataError, match=name) as refused:
-        read_boxes(tmp_path / name)
-    assert "\n" not in str(refused.value)
 
 
 def test_crop_writes_images_and_a_manifest(tmp_path: Path, field: Drawn) -> None:

@@ -1,12 +1,13 @@
 """Find the cells of a field: a photograph of a smear with one or hundreds of cells."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from stainproof.cells.found import Found
 from stainproof.cells.platelets import find_platelets
-from stainproof.cells.scale import measure_scale
-from stainproof.cells.view import View, make_view
+from stainproof.cells.scale import check_red_cell_px, measure_scale
+from stainproof.cells.tiles import Tile, split
+from stainproof.cells.view import make_view
 from stainproof.cells.white_cells import find_white_cells, nuclear_hue
 from stainproof.data.image_file import MAX_PIXELS, too_large
 from stainproof.data.images import Images
@@ -47,7 +48,8 @@ def find_cells(rgb: Images, red_cell_px: float | None = None) -> list[Cell]:
     setting depends on the camera, the magnification or the stain:
 
     1. The background, a smooth surface, is divided out (`background`).
-    2. The field is brought to a magnification at which a red cell is 40 pixels wide (`scale`).
+    2. The field is brought to a magnification at which a red cell is 40 pixels wide (`scale`); one
+       that is then larger than 16 megapixels in overlapping parts, each measured alone (`tiles`).
     3. The nuclear stain is separated from the measured colour of the red cells (`stain`).
     4. White cells are nuclei with the body around them that has not the red cells' colour; bodies
        with a neck are separated (`white_cells`, `touching`).
@@ -61,19 +63,21 @@ def find_cells(rgb: Images, red_cell_px: float | None = None) -> list[Cell]:
         The cells from top to bottom; none if the field has no nuclear stain or no measurable scale.
 
     Raises:
-        DataError: The array is no image of that kind, is too large, or the diameter is not above 0.
+        DataError: The array is no image of that kind, is too large, or the diameter is not 4 to
+            4,000 pixels.
     """
     check_field(rgb)
-    if red_cell_px is not None and not 0 < red_cell_px < 1e5:
-        raise DataError(f"red_cell_px must be above 0, got {red_cell_px:g}")
+    check_red_cell_px(red_cell_px)
     diameter_px = red_cell_px or measure_scale(rgb).red_cell_px
     if not diameter_px:
         return []
-    view = make_view(rgb, diameter_px)
-    hue = nuclear_hue(view)
-    white_cells, taken = find_white_cells(view, hue)
-    found = [*white_cells, *find_platelets(view, hue, taken)]
-    return finish([_to_field(one, view) for one in found], rgb.shape)
+    found = [
+        cell
+        for tile in split(rgb.shape, diameter_px)
+        for cell in _find_in(rgb, tile, diameter_px)
+        if tile.owns(*cell.centre)
+    ]
+    return finish(found, rgb.shape)
 
 
 def check_field(rgb: Images) -> None:
@@ -124,6 +128,16 @@ def _num_touching(cell: Cell, cells: Sequence[Cell]) -> int:
     )
 
 
-def _to_field(found: Found, view: View) -> Cell:
-    x0, y0, x1, y1 = (value / view.scale for value in found.box())
-    return Cell(x0, y0, x1, y1, found.score, found.kind)
+def _find_in(rgb: Images, tile: Tile, red_cell_px: float) -> Iterator[Cell]:
+    """Yield the cells of a tile, those beyond its core included."""
+    view = make_view(rgb[tile.rows, tile.columns], red_cell_px)
+    hue = nuclear_hue(view)
+    white_cells, taken = find_white_cells(view, hue)
+    for found in (*white_cells, *find_platelets(view, hue, taken)):
+        yield _to_field(found, tile, view.scale)
+
+
+def _to_field(found: Found, tile: Tile, scale: float) -> Cell:
+    x0, y0, x1, y1 = (value / scale for value in found.box())
+    left, top = tile.columns.start, tile.rows.start
+    return Cell(x0 + left, y0 + top, x1 + left, y1 + top, found.score, found.kind)

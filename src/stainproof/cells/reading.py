@@ -7,7 +7,7 @@ from pathlib import Path
 
 from stainproof.cells.boxes import Boxes
 from stainproof.cells.fields import Cell, find_cells, finish
-from stainproof.cells.scale import Scale, measure_scale, settle
+from stainproof.cells.scale import Scale, check_red_cell_px, measure_scale, settle
 from stainproof.data.bit_depth import bits_used
 from stainproof.data.decoding import decode
 from stainproof.data.images import Images
@@ -123,10 +123,9 @@ def read_fields(
 
     Raises:
         DataError: A path matches no image, the bit depth of 16-bit files is ambiguous, the diameter
-            is not above 0, or no field has a box.
+            is not 4 to 4,000 pixels, or no field has a box.
     """
-    if red_cell_px is not None and not 0 < red_cell_px < 1e5:
-        raise DataError(f"the red-cell diameter must be above 0 pixels, got {red_cell_px:g}")
+    check_red_cell_px(red_cell_px)
     paths = find(fields, say)
     if boxes is not None:
         boxes.check_any(paths)

@@ -11,9 +11,12 @@ from stainproof.cells.background import fit_background, optical_density
 from stainproof.cells.red_cells import measure_red_cells
 from stainproof.cells.stain import measure_stain
 from stainproof.data.images import Images
+from stainproof.errors import DataError
 
 Way = Literal["red cells", "median of the set", "nuclei", "given", "none"]
 
+RED_CELL_RANGE_PX = (4, 4000)
+"""Allowed diameters of a red cell: nothing is seen in smaller ones, larger ones fill a field."""
 ALIKE = 0.2
 """An unsure measurement is kept if it is this close to the median of the set."""
 SURE_CELLS = 8
@@ -55,6 +58,20 @@ def measure_scale(rgb: Images) -> Scale:
     if nucleus_px:
         return Scale(nucleus_px / NUCLEUS_RED_CELLS, "nuclei", is_sure=False)
     return Scale(0.0, "none", is_sure=False)
+
+
+def check_red_cell_px(red_cell_px: float | None) -> None:
+    """Refuse a given diameter of a red cell that cannot be.
+
+    Raises:
+        DataError: It is not 4 to 4,000 pixels.
+    """
+    least, largest = RED_CELL_RANGE_PX
+    if red_cell_px is not None and not least <= red_cell_px <= largest:
+        raise DataError(
+            f"red_cell_px, the diameter of a red cell, must be {least} to {largest:,} pixels, "
+            f"got {red_cell_px:g}"
+        )
 
 
 def settle(scales: Sequence[Scale]) -> list[Scale]:

@@ -15,8 +15,6 @@ RED_CELL_PX = 40
 """Diameter of a red cell at standard magnification."""
 RED_CELL_AREA = np.pi / 4 * RED_CELL_PX**2
 """Its area in pixels."""
-MAX_ENLARGED_PIXELS = 16_000_000
-"""A field is not enlarged beyond this."""
 STAINED = 0.03
 """Least length of the optical density vector of what is stained."""
 LEAST_NUCLEAR = 0.05
@@ -71,8 +69,6 @@ def make_view(rgb: Images, red_cell_px: float) -> View:
     """
     height, width = rgb.shape[:2]
     scale = RED_CELL_PX / red_cell_px
-    if scale > 1:
-        scale = max(1.0, min(scale, (MAX_ENLARGED_PIXELS / (height * width)) ** 0.5))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     reduced = np.asarray(cv2.resize(rgb, size, interpolation=interpolation), np.uint8)
