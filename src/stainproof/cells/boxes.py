@@ -4,14 +4,17 @@ import csv
 import io
 import json
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import takewhile
+from pathlib import Path, PurePosixPath
 from typing import Any
 from xml.etree import ElementTree
 
 from stainproof.cells.fields import Cell
+from stainproof.data.decoding import SUFFIXES, UNREAD_SUFFIXES
+from stainproof.data.listing import first_repeated
 from stainproof.errors import DataError
 from stainproof.files import read_bytes
 from stainproof.text import printable, unquote_formula
@@ -24,6 +27,10 @@ EDGE_COLUMNS = (
     ("x_min", "y_min", "x_max", "y_max"),
     ("left", "top", "right", "bottom"),
 )
+SIDECARS = frozenset({".txt", ".xml"})
+"""Files of one field each, whose folder is part of its name."""
+NAME_SUFFIXES = SUFFIXES | UNREAD_SUFFIXES | SIDECARS
+"""Suffixes that are no part of the name of a field, as `.1` in `slide.1` is."""
 ALLOWED = "a .csv table, a COCO .json file, or a folder of YOLO .txt or Pascal VOC .xml files"
 
 
@@ -45,38 +52,59 @@ class Boxes:
     """Boxes by the name of their field."""
 
     def __init__(self, source: Path, by_name: Mapping[str, Sequence[Box]]) -> None:
-        """Group boxes by field; the name is compared without folders and suffix.
+        """Group boxes by the name of their field without folders and suffix.
+
+        Args:
+            source: Where they are from.
+            by_name: Name of a field, with the folders that are known -> its boxes.
 
         Raises:
             DataError: There is no box.
         """
         self.source = source
-        self.by_stem: dict[str, list[Box]] = defaultdict(list)
+        self.by_stem: dict[str, dict[PurePosixPath, Sequence[Box]]] = defaultdict(dict)
         for name, boxes in by_name.items():
-            self.by_stem[_stem(name)] += boxes
-        if not any(self.by_stem.values()):
+            self.by_stem[_stem(name)][_path(name)] = boxes
+        if not self.by_stem:
             raise DataError(f"{printable(source)}: no boxes there; allowed: {ALLOWED}")
 
     def check_any(self, fields: Iterable[Path]) -> None:
-        """Refuse boxes of other fields, and fields that the names do not tell apart.
+        """Refuse boxes of other fields, and names that do not tell fields or boxes apart.
 
         Raises:
-            DataError: No field has a box, or two fields with boxes have one name.
+            DataError: No field has a box, a field could have those of two names, or two fields
+                those of one.
         """
-        stems = [_stem(path.name) for path in fields]
-        with_boxes = [stem for stem in stems if self.by_stem.get(stem)]
-        if not with_boxes:
+        paths = list(fields)
+        names = [name for path in paths if (name := self._name_of(path))]
+        if not names:
             known = next(iter(self.by_stem))
             raise DataError(
                 f"{printable(self.source)}: no box is of one of these fields; its first is "
-                f"{printable(known)!r}, the first field {printable(stems[0])!r}"
+                f"{printable(known)!r}, the first field {printable(_stem(paths[0].name))!r}"
             )
-        if len(set(with_boxes)) < len(with_boxes):
-            twice = next(stem for stem in with_boxes if with_boxes.count(stem) > 1)
+        if len(set(names)) < len(names):
+            twice = next(name for name, times in Counter(names).items() if times > 1)
             raise DataError(
-                f"{printable(self.source)}: two fields are named {printable(twice)!r}; boxes are "
-                "assigned by name"
+                f"{printable(self.source)}: two fields are named {printable(_stem(twice.name))!r}; "
+                "boxes are assigned by name"
             )
+
+    def _name_of(self, field: Path) -> PurePosixPath | None:
+        """Return the name that agrees with most of the path of a field, or None.
+
+        Raises:
+            DataError: Two names agree with equally much of it.
+        """
+        names = self.by_stem.get(_stem(field.name), {})
+        most = max((_agreement(name, field) for name in names), default=(0, False))
+        best = [name for name in names if _agreement(name, field) == most]
+        if len(best) > 1:
+            raise DataError(
+                f"{printable(self.source)}: the field {printable(field)} could have the boxes of "
+                f"{printable(str(best[0]))!r} or of {printable(str(best[1]))!r}"
+            )
+        return best[0] if best else None
 
     def of(self, field: Path, shape: tuple[int, ...]) -> list[Cell]:
         """Return the boxes of a field as cells.
@@ -84,10 +112,16 @@ class Boxes:
         Args:
             field: The path of the field.
             shape: Height and width of the field in pixels.
+
+        Raises:
+            DataError: See `check_any`.
         """
+        name = self._name_of(field)
+        if name is None:
+            return []
         height, width = shape[:2]
         cells = []
-        for box in self.by_stem.get(_stem(field.name), ()):
+        for box in self.by_stem[_stem(field.name)][name]:
             wide, high = (width, height) if box.is_relative else (1, 1)
             x0, y0, x1, y1 = box.edges
             cells.append(
@@ -103,8 +137,12 @@ def read_boxes(path: str | Path) -> Boxes:
       pixels (`x0, y0, x1, y1` or `xmin, ymin, xmax, ymax`), and optionally `kind` (`cell`, `label`,
       `class`) and `score`.
     - `.json`: COCO, with `images`, `annotations` (`bbox`: x, y, width, height) and `categories`.
-    - a folder, or one file, of YOLO `.txt` (class, centre x, centre y, width, height as fractions)
-      or Pascal VOC `.xml`. YOLO classes are named by `classes.txt`, if there is one.
+    - a folder, or one file, of YOLO `.txt` (class, centre x, centre y, width, height as fractions,
+      or class and the corners of a polygon, whose box is taken; then a score, if there is one) or
+      Pascal VOC `.xml`. YOLO classes are named by `classes.txt`, if there is one.
+
+    Boxes and fields are matched by file name without suffix; of several boxes of that name those
+    count whose folders agree with most of those of the field.
 
     Args:
         path: File or folder.
@@ -114,18 +152,20 @@ def read_boxes(path: str | Path) -> Boxes:
     """
     path = Path(path)
     if path.is_dir():
-        files = sorted(one for one in path.rglob("*") if one.suffix.lower() in (".txt", ".xml"))
+        files = sorted(one for one in path.rglob("*") if one.suffix.lower() in SIDECARS)
     else:
         files = [path]
+    root = path if path.is_dir() else path.parent
     by_name: dict[str, list[Box]] = defaultdict(list)
     for file in files:
         read = READERS.get(file.suffix.lower())
         if read is None:
             raise DataError(f"{printable(file)}: unknown kind of boxes; allowed: {ALLOWED}")
         try:
+            folder = file.parent.relative_to(root) if file.suffix.lower() in SIDECARS else Path()
             for name, box in read(file):
                 _check(box)
-                by_name[name].append(box)
+                by_name[(folder / name).as_posix()].append(box)
         except DataError as error:
             raise DataError(f"{printable(file)}: {error}") from error
         except OSError as error:
@@ -182,6 +222,8 @@ def _first(allowed: Iterable[str], names: Mapping[str, str]) -> str | None:
 def _read_coco(path: Path) -> Iterator[tuple[str, Box]]:
     content: Any = json.loads(read_bytes(path))
     files = {image["id"]: str(image["file_name"]) for image in content["images"]}
+    if twice := first_repeated(list(files.values())):
+        raise DataError(f"two images are named {printable(twice)!r}")
     kinds = {one["id"]: str(one["name"]) for one in content.get("categories", ())}
     for one in content["annotations"]:
         x, y, width, height = map(float, one["bbox"])
@@ -201,10 +243,24 @@ def _read_yolo(path: Path) -> Iterator[tuple[str, Box]]:
     for line in read_bytes(path).decode().splitlines():
         if not line.strip():
             continue
-        number, x, y, width, height, *score = map(float, line.split())
+        number, *values = map(float, line.split())
+        score = values.pop() if len(values) % 2 else 1.0
         kind = kinds[int(number)].strip() if 0 <= number < len(kinds) else f"{number:g}"
-        edges = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
-        yield path.stem, Box(edges, printable(kind), score[0] if score else 1.0, is_relative=True)
+        yield path.stem, Box(_yolo_edges(values), printable(kind), score, is_relative=True)
+
+
+def _yolo_edges(values: Sequence[float]) -> tuple[float, float, float, float]:
+    """Return x0, y0, x1, y1 of a box (centre, width, height) or around a polygon's corners."""
+    if len(values) > 4:
+        x, y = values[::2], values[1::2]
+        return min(x), min(y), max(x), max(y)
+    middle_x, middle_y, width, height = values
+    return (
+        middle_x - width / 2,
+        middle_y - height / 2,
+        middle_x + width / 2,
+        middle_y + height / 2,
+    )
 
 
 def _read_voc(path: Path) -> Iterator[tuple[str, Box]]:
@@ -219,8 +275,21 @@ def _read_voc(path: Path) -> Iterator[tuple[str, Box]]:
         yield name, Box((x0, y0, x1, y1), printable(one.findtext("name") or ""))
 
 
+def _path(name: str) -> PurePosixPath:
+    return PurePosixPath(name.replace("\\", "/"))
+
+
 def _stem(name: str) -> str:
-    return Path(name.replace("\\", "/")).stem
+    """Return a name without its folders and its suffix, if it is one that files have."""
+    path = _path(name)
+    return path.stem if path.suffix.lower() in NAME_SUFFIXES else path.name
+
+
+def _agreement(name: PurePosixPath, field: Path) -> tuple[int, bool]:
+    """Return how many of the last folders are those of the field, and whether the suffix is."""
+    pairs = zip(name.parts[-2::-1], field.absolute().parts[-2::-1], strict=False)
+    num_folders = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+    return num_folders, name.name == field.name
 
 
 Reader = Callable[[Path], Iterator[tuple[str, Box]]]
