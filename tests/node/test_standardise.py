@@ -36,7 +36,7 @@ def test_pixels_are_those_of_python(lab: Lab, shape: tuple[int, int], tmp_path: 
     assert np.array_equal(found, expected)
 
 
-@pytest.mark.parametrize("shape", [(1300, 900), (901, 2048), (2048, 2048)])
+@pytest.mark.parametrize("shape", [(1300, 900), (901, 2048), (2048, 2048), (4100, 2)])
 def test_a_long_image_is_shrunk_before_it_gets_a_border_as_in_python(
     shape: tuple[int, int], tmp_path: Path
 ) -> None:

@@ -38,6 +38,12 @@ def test_very_long_images_are_shrunk_before_a_border_is_added() -> None:
     assert Lab(scale=0.5).standardise(rgb).shape == (2048, 1024, 3)
 
 
+def test_the_short_side_of_a_very_long_image_stays_one_pixel() -> None:
+    rgb = np.arange(3 * 4100 * 2, dtype=np.uint8).reshape(2, 4100, 3)
+    for image in (rgb, rgb.transpose(1, 0, 2)):
+        assert max(Lab(scale=0.5).standardise(np.ascontiguousarray(image)).shape) == 2048
+
+
 def test_the_white_point_becomes_that_of_the_training_images() -> None:
     rgb = np.full((8, 8, 3), (200, 220, 160), dtype=np.uint8)
     lab = Lab(white_point=(200, 220, 160), target_white_point=(255, 232, 210))

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from stainproof.cells.background import Mask, fit_background, optical_density
 from stainproof.cells.stain import foreground, measure_stain
-from stainproof.data.images import Images
+from stainproof.data.images import Images, reduce
 
 RED_CELL_UM = 7.5
 """Typical diameter of a red cell on a smear, in micrometres."""
@@ -69,8 +69,7 @@ def _middle(rgb: Images, scale: float) -> Images:
     part = rgb[top : top + side, left : left + side]
     if scale == 1.0:
         return np.ascontiguousarray(part)
-    reduced = cv2.resize(part, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    return np.asarray(reduced, np.uint8)
+    return reduce(part, scale)
 
 
 def _measure(rgb: Images) -> RedCells:

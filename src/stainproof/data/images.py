@@ -64,6 +64,20 @@ def _interpolation(shrinking: bool) -> int:
     return cv2.INTER_AREA if shrinking else cv2.INTER_CUBIC
 
 
+def reduce(rgb: Images, factor: float) -> Images:
+    """Reduce an image, averaging areas; the shorter side of a very long one stays 1 pixel.
+
+    Args:
+        rgb: uint8 (height, width, 3).
+        factor: Above 0 and below 1.
+    """
+    size = None  # OpenCV then averages over 1 / factor pixels exactly
+    if min(rgb.shape[:2]) * factor <= 0.5:
+        size = tuple(max(1, round(side * factor)) for side in rgb.shape[1::-1])
+    reduced = cv2.resize(rgb, size, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+    return np.asarray(reduced, dtype=np.uint8)
+
+
 def resizing_weights(old_px: int, new_px: int) -> NDArray[np.float32]:
     """Return the weights with which `to_square` resizes one axis of a square image.
 

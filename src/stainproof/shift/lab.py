@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, FiniteFloat, model_validator
 
-from stainproof.data.images import Images, Standardise, unchanged
+from stainproof.data.images import Images, Standardise, reduce, unchanged
 from stainproof.data.white_balance import MAX_GAIN, gain_table
 from stainproof.provenance import Provenance
 from stainproof.runs.appearance import Measure
@@ -127,8 +127,7 @@ def _zoom(rgb: Images, scale: float) -> Images:
         return rgb
     longest = max(rgb.shape[:2])
     if scale < 1 and longest > MAX_ENLARGED_SIDE_PX:
-        factor = MAX_ENLARGED_SIDE_PX / longest
-        rgb = cv2.resize(rgb, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+        rgb = reduce(rgb, MAX_ENLARGED_SIDE_PX / longest)
     height, width = rgb.shape[:2]
     new_height, new_width = (max(1, round(side / scale)) for side in (height, width))
     if scale > 1:

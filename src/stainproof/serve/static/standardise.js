@@ -14,7 +14,7 @@ function zoom(image, scale) {
   const longest = Math.max(image.width, image.height);
   if (scale < 1 && longest > MAX_ENLARGED_SIDE) {
     const factor = MAX_ENLARGED_SIDE / longest;
-    const shorter = (side) => roundHalfEven(side * factor);
+    const shorter = (side) => Math.max(1, roundHalfEven(side * factor));
     image = resize(image, shorter(image.width), shorter(image.height), 1 / factor);
   }
   const across = positions(image.width, scale), down = positions(image.height, scale);
