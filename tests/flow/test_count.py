@@ -125,7 +125,7 @@ def test_a_table_that_confirms_nothing_is_refused_and_nothing_is_written(
 
 @pytest.fixture
 def smear(tmp_path: Path) -> Path:
-    """A folder of two photographs with five white cells, and one that shows nothing."""
+    """A folder of two photographs with five white cells, and a damaged one."""
     folder = tmp_path / "smear"
     folder.mkdir()
     for seed, labels in ((1, ("neutrophil", "lymphocyte", "eosinophil")), (2, ("monocyte", "ig"))):
@@ -171,7 +171,8 @@ def test_fields_without_a_cell_are_an_error_that_says_why(
     words = ("count", run, tmp_path / "empty.png", "--fields", "--out", tmp_path / "count")
     done = run_command(monkeypatch, capfd, *words)
     assert done.code == 2 and "no cell to count" in done.err
-    assert "1 fields skipped: no red cells and no nuclei" in done.out + done.err
+    assert "1 fields skipped; first: " in done.out + done.err
+    assert "no red cells and no nuclei to measure the scale by" in done.out + done.err
     assert not list(tmp_path.glob("count/*"))
 
 

@@ -62,7 +62,7 @@ def test_a_field_of_red_cells_only_has_no_cells() -> None:
 
 
 @pytest.mark.parametrize("value", [0, 128, 255])
-@pytest.mark.parametrize("size", [(1, 1), (1, 40), (60, 50)])
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (60, 50), (4000, 2)])
 def test_a_field_of_one_colour_has_no_cells(value: int, size: tuple[int, int]) -> None:
     assert find_cells(np.full((*size, 3), value, np.uint8)) == []
 
@@ -208,7 +208,7 @@ def test_crop_writes_images_and_a_manifest(tmp_path: Path, field: Drawn) -> None
     assert summary.num_cells == len(rows) - 1 >= len(truths)
     assert (summary.num_fields, summary.num_empty, len(summary.errors)) == (2, 1, 1)
     assert any("1 fields without cells" in line for line in lines)
-    assert any("not readable" in line for line in lines)
+    assert any(line.startswith("1 fields skipped; first: ") for line in lines)
     for row in rows[1:]:
         assert Image.open(tmp_path / "cells" / row.split(",")[6]).size == (96, 96)
 
@@ -219,6 +219,21 @@ def test_crop_takes_given_boxes(tmp_path: Path, field: Drawn) -> None:
     summary = crop(tmp_path / "one.png", tmp_path / "cells", boxes=tmp_path / "boxes.csv")
     assert summary.num_cells == 1
     assert "50.0,50.0,90.0,90.0" in (tmp_path / "cells" / "cells.csv").read_text()
+
+
+def test_boxes_outside_their_field_are_counted_and_refused_if_all_are(tmp_path: Path) -> None:
+    Image.fromarray(np.full((80, 100, 3), 230, np.uint8)).save(tmp_path / "one.png")
+    lost = "one.png,200,50,290,90\none.png,0.1,0.1,0.5,0.5\n"
+    settings: dict[str, Any] = {"boxes": tmp_path / "boxes.csv", "red_cell_px": 40.0}
+    settings["boxes"].write_text(f"file,x0,y0,x1,y1\none.png,50,50,90,90\n{lost}")
+    lines: list[str] = []
+    summary = crop(tmp_path / "one.png", tmp_path / "cells", **settings, say=lines.append)
+    assert (summary.num_cells, summary.num_lost_boxes) == (1, 2)
+    assert "2 boxes skipped: outside their field or below 1 pixel" in lines
+    settings["boxes"].write_text(f"file,x0,y0,x1,y1\n{lost}")
+    with pytest.raises(DataError, match=r"boxes\.csv: all 2 boxes lie outside"):
+        crop(tmp_path / "one.png", tmp_path / "none", **settings)
+    assert not (tmp_path / "none").exists()
 
 
 def test_boxes_of_other_fields_are_refused_and_nothing_is_written(

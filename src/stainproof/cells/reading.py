@@ -36,22 +36,22 @@ class Summary:
     """What was read and what was skipped."""
 
     num_fields: int = 0
-    """Fields that were read."""
+    """Fields that were used."""
     num_cells: int = 0
     """Cells in them."""
     num_empty: int = 0
     """Fields without a cell."""
-    num_without_scale: int = 0
-    """Fields whose scale is unknown; they are skipped."""
-    errors: list[str] = field(default_factory=list)
-    """One line for each field that could not be read."""
+    num_lost_boxes: int = 0
+    """Given boxes that lie outside their field or are below 1 pixel; they are skipped."""
+    errors: list[tuple[str, str]] = field(default_factory=list)
+    """Name of each field that could not be used, and why, in one line."""
     kinds: Counter[str] = field(default_factory=Counter)
     """Kind of cell -> number."""
     ways: Counter[str] = field(default_factory=Counter)
     """How the scale was found -> number of fields."""
 
     def add(self, cells: Sequence[Cell], scale: Scale) -> None:
-        """Count a field that was read."""
+        """Count a field that was used."""
         self.num_fields += 1
         self.num_cells += len(cells)
         self.num_empty += not cells
@@ -69,10 +69,10 @@ class Summary:
                 yield f"{count} fields without sure red cells: scale from {way}"
         if self.num_empty:
             yield f"{self.num_empty} fields without cells"
-        if self.num_without_scale:
-            yield f"{self.num_without_scale} fields skipped: no red cells and no nuclei to measure"
+        if self.num_lost_boxes:
+            yield f"{self.num_lost_boxes} boxes skipped: outside their field or below 1 pixel"
         if self.errors:
-            yield f"{len(self.errors)} fields skipped: not readable; first: {self.errors[0]}"
+            yield f"{len(self.errors)} fields skipped; first: {self.errors[0][1]}"
 
 
 def check_field_options(
@@ -123,7 +123,7 @@ def read_fields(
 
     Raises:
         DataError: A path matches no image, the bit depth of 16-bit files is ambiguous, the diameter
-            is not 4 to 4,000 pixels, or no field has a box.
+            is not 4 to 4,000 pixels, no field has a box, or all boxes lie outside their fields.
     """
     check_red_cell_px(red_cell_px)
     paths = find(fields, say)
@@ -138,20 +138,28 @@ def read_fields(
             try:
                 scales[path] = measure_scale(decode(path, bits).rgb)
             except DataError as error:
-                summary.errors.append(printable(str(error)))
+                summary.errors.append((printable(path), printable(str(error))))
         settled = dict(zip(scales, settle(list(scales.values())), strict=True))
     for path, scale in track(settled.items(), "finding cells", len(settled)):
         if not scale.red_cell_px:
-            summary.num_without_scale += 1
+            reason = f"{printable(path)}: no red cells and no nuclei to measure the scale by"
+            summary.errors.append((printable(path), reason))
             continue
         try:
             rgb = decode(path, bits).rgb
         except DataError as error:
-            summary.errors.append(printable(str(error)))
+            summary.errors.append((printable(path), printable(str(error))))
             continue
         if boxes is None:
             cells = find_cells(rgb, scale.red_cell_px)
         else:
-            cells = finish(boxes.of(path, rgb.shape), rgb.shape)
+            given = boxes.of(path, rgb.shape)
+            cells = finish(given, rgb.shape)
+            summary.num_lost_boxes += len(given) - len(cells)
         summary.add(cells, scale)
         yield FieldCells(printable(path), rgb, cells, scale)
+    if boxes is not None and summary.num_lost_boxes and not summary.num_cells:
+        raise DataError(
+            f"{printable(boxes.source)}: all {summary.num_lost_boxes} boxes lie outside their "
+            "fields or are below 1 pixel; edges must be in pixels of these fields"
+        )

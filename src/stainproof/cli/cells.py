@@ -40,5 +40,5 @@ def crop(
         )
     echo(f"{summary.num_cells} cells in {out}")
     if summary.errors:
-        complain(f"{len(summary.errors)} fields could not be read")
+        complain(f"{len(summary.errors)} fields could not be used")
         raise typer.Exit(1)

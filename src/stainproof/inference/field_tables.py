@@ -44,8 +44,8 @@ def predict_fields(
 
     Beside the columns of `tables.predict`, a row has `field`, `x0`, `y0`, `x1`, `y1` (the box in
     pixels of the field), `score`, `kind`, `touching` and `cut`, see `cells.cropping.crop`; `name`
-    is the path of the field and the number of the cell. A field that cannot be read has a row with
-    its error.
+    is the path of the field and the number of the cell. A field that cannot be read or measured has
+    a row with its error.
 
     Args:
         run: The folder of a run or an ensemble.
@@ -61,7 +61,7 @@ def predict_fields(
         say: Called with lines about what was found and skipped.
 
     Returns:
-        The number of rows, and how many of them are fields that could not be read.
+        The number of rows, and how many of them are fields that could not be used.
 
     Raises:
         CheckpointError: The run folder cannot be used.
@@ -133,6 +133,5 @@ def read_cells(
             rgb = cut(one.rgb, cell, one.scale.red_cell_px, preprocessing.size_px)
             rgb = to_square(classifier.standardise(rgb), preprocessing)
             yield Item(f"{one.name}#{number}", rgb, values=values)
-    for error in summary.errors:
-        name = error.partition(": ")[0]
+    for name, error in summary.errors:
         yield Item(name, None, error, {"field": name})
