@@ -1,4 +1,4 @@
-"""The table of a count: cells that a person has confirmed keep their class, and no others get it."""
+"""Cells that a person has confirmed keep their class in the next count, and no others get it."""
 
 from pathlib import Path
 from typing import Any
@@ -59,9 +59,7 @@ def test_a_confirmed_cell_keeps_its_class(tmp_path: Path, first: tuple[float, ..
 
 def test_another_cell_of_the_same_name_is_refused_in_one_line(tmp_path: Path) -> None:
     known = read_confirmed(confirm(tmp_path, cells_at(LEFT)))
-    with pytest.raises(
-        DataError, match="1 confirmed cells are now others, such as a.png#0"
-    ) as said:
+    with pytest.raises(DataError, match=r"are now others, such as a\.png#0") as said:
         cells_at((200.0, 0.0, 240.0, 50.0), LEFT).positions(known)
     assert "\n" not in str(said.value)
 
@@ -75,5 +73,5 @@ def test_a_table_without_boxes_confirms_cells_of_fields(tmp_path: Path) -> None:
 @pytest.mark.parametrize("box", ["1,2,x,4", "1,2,,4"])
 def test_a_box_that_is_none_is_refused(tmp_path: Path, box: str) -> None:
     (tmp_path / "known.csv").write_text(f"name,label,x0,y0,x1,y1\na.png#0,basophil,{box}\n")
-    with pytest.raises(DataError, match="known.csv: a box needs four numbers"):
+    with pytest.raises(DataError, match=r"known\.csv: a box needs four numbers"):
         read_confirmed(tmp_path / "known.csv")

@@ -104,7 +104,8 @@ def pick(
     Raises:
         ConfigError: The seed is below 0, `num` is below 1, or `out` is no `.csv` file.
         CheckpointError: The run cannot be used.
-        DataError: A path matches no image, or an npz file; or there are fewer images than `num`.
+        DataError: A path matches no image, or an npz file; a file name cannot be written to a
+            manifest; or there are fewer images than `num`.
     """
     from scipy.special import softmax
 
@@ -125,9 +126,7 @@ def pick(
         say,
         standardiser(profile),
     )
-    inside = next((name for name in found.names if not Path(name).exists()), None)
-    if inside is not None:
-        raise DataError(f"{inside}: a manifest names image files; extract those of the npz file")
+    refuse_nameless(found.names)
     if len(found.names) < num:
         raise DataError(f"{images[0]}: {num} cells wanted, {len(found.names)} images there")
     starts = track(range(0, len(found.rgb), 128), "computing features", -(-len(found.rgb) // 128))
@@ -136,6 +135,27 @@ def pick(
     chosen = choose_cells(features, probs, num, seed)
     _write(path, classifier, [found.names[index] for index in chosen], probs[chosen])
     return [found.names[index] for index in chosen]
+
+
+def refuse_nameless(names: Sequence[str]) -> None:
+    """Refuse images that a manifest cannot name.
+
+    Args:
+        names: Names of images; those of npz files end with `#` and a number, and what cannot be
+            printed is escaped.
+
+    Raises:
+        DataError: One is in an npz file, or has a name with a character that is escaped.
+    """
+    name = next((name for name in names if not Path(name).exists()), None)
+    if name is None:
+        return
+    if Path(name.rpartition("#")[0]).suffix.lower() == ".npz":
+        raise DataError(f"{name}: a manifest names image files; extract those of the npz file")
+    raise DataError(
+        f"{name}: a manifest cannot name this file; rename it without control characters and bytes "
+        "that are not UTF-8"
+    )
 
 
 def _write(path: Path, classifier: Classifier, names: Sequence[str], probs: Floats) -> None:
