@@ -89,7 +89,7 @@ class PredictedCells:
         if others:
             raise DataError(
                 f"{len(others)} confirmed cells are now others, such as {printable(others[0])}, "
-                "whose box is elsewhere; count the fields, boxes and diameter of the former count"
+                "whose box is elsewhere; use the fields, boxes and diameter of the former count"
             )
         return {places[name]: one.label for name, one in confirmed.items()}
 
