@@ -147,7 +147,7 @@ def test_a_field_that_is_enlarged_in_tiles_has_the_same_cells(
 def test_the_cores_of_tiles_cover_a_field_once(shape: tuple[int, int], red_cell_px: float) -> None:
     num_owners = np.zeros(shape, np.uint8)
     for tile in tiles.split(shape, red_cell_px):
-        num_owners[tile.core_rows, tile.core_columns] += 1
+        num_owners[slice(*tile.core_rows), slice(*tile.core_columns)] += 1
         size = [part.stop - part.start for part in (tile.rows, tile.columns)]
         if red_cell_px < 40:
             assert size[0] * size[1] * (40 / red_cell_px) ** 2 <= tiles.MAX_ENLARGED_PIXELS

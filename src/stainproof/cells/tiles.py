@@ -21,17 +21,15 @@ class Tile:
     """Rows of the tile."""
     columns: slice
     """Its columns."""
-    core_rows: slice
-    """Rows of its core."""
-    core_columns: slice
-    """Columns of its core."""
+    core_rows: tuple[int, int]
+    """First row of its core, and the first one after it."""
+    core_columns: tuple[int, int]
+    """The same of its columns."""
 
     def owns(self, x: float, y: float) -> bool:
         """Return whether a place of the field is in the core."""
-        return (
-            self.core_rows.start <= y < self.core_rows.stop
-            and self.core_columns.start <= x < self.core_columns.stop
-        )
+        (top, bottom), (left, right) = self.core_rows, self.core_columns
+        return top <= y < bottom and left <= x < right
 
 
 def split(shape: tuple[int, ...], red_cell_px: float) -> Iterator[Tile]:
@@ -43,19 +41,20 @@ def split(shape: tuple[int, ...], red_cell_px: float) -> Iterator[Tile]:
     """
     height, width = shape[:2]
     scale = RED_CELL_PX / red_cell_px
+    overlap_px = ceil(OVERLAP * red_cell_px)
     if scale <= 1 or height * width * scale**2 <= MAX_ENLARGED_PIXELS:
         core_px = float(max(height, width))
     else:
-        core_px = MAX_ENLARGED_PIXELS**0.5 / scale - 2 * ceil(OVERLAP * red_cell_px)
-    overlap_px = ceil(OVERLAP * red_cell_px)
+        core_px = MAX_ENLARGED_PIXELS**0.5 / scale - 2 * overlap_px
     for core_rows, rows in _parts(height, core_px, overlap_px):
         for core_columns, columns in _parts(width, core_px, overlap_px):
             yield Tile(rows, columns, core_rows, core_columns)
 
 
-def _parts(length: int, core_px: float, overlap_px: int) -> Iterator[tuple[slice, slice]]:
-    """Yield equal parts of a side, each alone and with its overlap."""
+def _parts(length: int, core_px: float, overlap_px: int) -> Iterator[tuple[tuple[int, int], slice]]:
+    """Yield equal parts of a side: start and stop of each, and the part with its overlap."""
     number = ceil(length / core_px)
     for index in range(number):
         start, stop = (length * one // number for one in (index, index + 1))
-        yield slice(start, stop), slice(max(0, start - overlap_px), min(length, stop + overlap_px))
+        wide = slice(max(0, start - overlap_px), min(length, stop + overlap_px))
+        yield (start, stop), wide
