@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from benchmarks.common.page import made_on, write_section
 from stainproof.data import sources
-from stainproof.evaluation.count import APART, count_cells
+from stainproof.evaluation.cell_names import is_white
+from stainproof.evaluation.count import count_cells
 from stainproof.evaluation.misclassification import ErrorCounts, read_errors, share_interval
 from stainproof.inference.classifier import Classifier
 from stainproof.progress import silent
@@ -112,12 +113,12 @@ def ends_of(
 def binomial_ends(lab: Laboratory, cells: NDArray[np.int64]) -> dict[str, tuple[float, float]]:
     """Return the exact binomial interval of the predictions, as if they were the truth."""
     counts = np.bincount(lab.probs[cells].argmax(axis=1), minlength=len(lab.classes))
-    white = [name not in APART for name in lab.classes]
+    white = [is_white(name) for name in lab.classes]
     total = counts[white].sum(keepdims=True)
     return {
         name: share_interval(counts[index : index + 1], total)
         for index, name in enumerate(lab.classes)
-        if name not in APART
+        if is_white(name)
     }
 
 
@@ -126,7 +127,7 @@ def measure(
 ) -> tuple[Floats, Floats]:
     """Return coverage and mean width (ways, 2): of all classes, and of the frequent ones."""
     rng = np.random.default_rng(seed)
-    white = np.array([name not in APART for name in lab.classes])
+    white = np.array([is_white(name) for name in lab.classes])
     truth = np.where(white, mix, 0) / mix[white].sum()
     kinds = np.stack([truth > 0, truth >= FREQUENT]).astype(np.float64)
     covered, width = np.zeros((len(WAYS), 2)), np.zeros((len(WAYS), 2))

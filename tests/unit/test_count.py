@@ -9,6 +9,7 @@ from scipy.stats import binomtest
 from stainproof.errors import ConfigError, DataError
 from stainproof.evaluation.count import count_cells
 from stainproof.evaluation.count_result import Count
+from stainproof.evaluation.counter import read_confirmed
 from stainproof.evaluation.misclassification import ErrorCounts
 from stainproof.labels import BLOOD_CLASSES
 from stainproof.shift.lab import Lab
@@ -77,6 +78,35 @@ def test_a_correction_moves_a_cell_to_its_class_also_to_one_that_the_model_does_
     assert found.classes["blast"].kind == "white"
     assert found.classes["artefact"].kind == "apart"
     assert (found.num_white, found.num_confirmed) == (99, 3)
+
+
+def test_spellings_and_synonyms_of_confirmed_classes_are_one_class() -> None:
+    written = ["Blast", "blast", "Unclassified", "artifact", "Artefacts", "nrbc", "thrombocyte"]
+    found = count({"neutrophil": 100}, confirmed=dict(enumerate(written)))
+    num = {name: one.num for name, one in found.classes.items() if one.num}
+    assert num == {
+        "neutrophil": 93, "erythroblast": 1, "platelet": 1, "blast": 2, "artefact": 2,
+        "unclassified": 1,
+    }  # fmt: skip
+    assert found.num_white == 93 + 2 + 1
+
+
+def test_a_table_may_have_two_spellings_of_a_class(tmp_path: Path) -> None:
+    table = tmp_path / "cells.csv"
+    table.write_text("name,confirmed\na.png,Blast\nb.png,blast\n")
+    assert read_confirmed(table) == {"a.png": "Blast", "b.png": "blast"}
+
+
+def test_a_confirmed_class_of_the_model_has_the_models_spelling() -> None:
+    classes = ("Neutrophils", "NRBC", "Thrombocyte")
+    errors = ErrorCounts(classes, np.eye(3, dtype=np.int64) * 100 + 1, "validation")
+    written = {0: "neutrophil", 1: "normoblast", 2: "platelets"}
+    found = count_cells(np.tile([0.9, 0.05, 0.05], (5, 1)), classes, errors, confirmed=written)
+    kinds = {name: (one.num, one.kind) for name, one in found.classes.items()}
+    assert kinds == {
+        "Neutrophils": (3, "white"), "NRBC": (1, "apart"), "Thrombocyte": (1, "apart"),
+        "unclassified": (0, "unclassified"),
+    }  # fmt: skip
 
 
 def test_cells_below_the_threshold_are_unclassified_until_they_are_confirmed() -> None:

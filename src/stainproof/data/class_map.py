@@ -57,14 +57,15 @@ def read_class_map(name: str) -> ClassMap:
         ConfigError: The file is missing, damaged, or has unknown or contradicting entries.
     """
     if name == HAEMATOLOGY and not Path(name).exists():
-        return _haematology()
+        return haematology_map()
     found = make_settings(ClassMap, read_toml(Path(name)), f"{name}: setting")
     found.targets()
     return found
 
 
 @cache
-def _haematology() -> ClassMap:
+def haematology_map() -> ClassMap:
+    """Return the packaged class map."""
     text = package_files("stainproof.data").joinpath("haematology.toml").read_text("utf-8")
     return ClassMap.model_validate(tomllib.loads(text))
 
@@ -133,7 +134,7 @@ def map_unknown_classes(listing: Listing, known: Sequence[str]) -> Listing:
     returned unchanged. No image is left out.
     """
     spelt = {canonical(name) for name in known}
-    targets = _haematology().targets()
+    targets = haematology_map().targets()
     unknown = [name for name in listing.classes if canonical(name) not in spelt]
     if not unknown or not spelt & set(BLOOD_CLASSES):
         return listing

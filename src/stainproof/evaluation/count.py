@@ -25,11 +25,10 @@ from stainproof.evaluation.misclassification import (
     draw_true_counts,
     share_interval,
 )
+from stainproof.evaluation.cell_names import cell_name, is_white
 from stainproof.labels import canonical
 from stainproof.shift.lab import Lab
 
-APART = frozenset({"erythroblast", "platelet", "artefact"})
-"""Classes that are not white cells; they are given per 100 white cells."""
 MIN_WHITE_CELLS = 100
 """Fewest white cells of a differential without a warning (CLSI H20)."""
 FACTORS = np.geomspace(1, 16, 32).tolist()
@@ -53,7 +52,7 @@ class _Tally:
     @property
     def is_white(self) -> NDArray[np.bool_]:
         """Whether each name is a class of white cells."""
-        return np.array([canonical(name) not in APART for name in self.names])
+        return np.array([is_white(name) for name in self.names])
 
     @property
     def num_white(self) -> int:
@@ -87,6 +86,7 @@ def count_cells(
         errors: The errors of the model, from `read_errors`.
         confirmed: Position of a cell -> its class, as a person has confirmed or corrected it; also
             a class that the model does not know. `unclassified` takes a cell out of its class.
+            Spellings and synonyms of a class are one class, see `cell_names.cell_name`.
         threshold: Probability of the predicted class below which an unconfirmed cell is
             unclassified, 0 to 1.
         margin_points: Half width of an interval, in percentage points, that settles a class.
@@ -162,8 +162,7 @@ def _tally(
     confirmed: Mapping[int, str],
     threshold: float,
 ) -> _Tally:
-    spelt = {canonical(name): name for name in classes}
-    given = {index: spelt.get(canonical(name), name) for index, name in confirmed.items()}
+    given = {index: _class_of(name, classes) for index, name in confirmed.items()}
     known = {index: name for index, name in given.items() if name != UNCLASSIFIED}
     names = tuple(dict.fromkeys((*classes, *sorted(known.values()))))
     predicted, confidence = probs.argmax(axis=1), probs.max(axis=1)
@@ -181,6 +180,15 @@ def _tally(
         predicted=np.bincount(predicted[~is_known], minlength=len(classes)),
         confirmed=matrix,
     )
+
+
+def _class_of(name: str, classes: tuple[str, ...]) -> str:
+    """Return the class of the model that a person has named, or the name of another class."""
+    for form in (canonical, cell_name):
+        spelt = {form(one): one for one in classes}
+        if form(name) in spelt:
+            return spelt[form(name)]
+    return cell_name(name)
 
 
 def _class_counts(tally: _Tally, errors: Floats, seed: int) -> dict[str, ClassCount]:

@@ -17,6 +17,7 @@ from stainproof.data.listing import check_class_names, check_different, first_re
 from stainproof.data.stream import Item
 from stainproof.data.table import Table
 from stainproof.errors import DataError
+from stainproof.evaluation.cell_names import cell_name
 from stainproof.evaluation.count_result import UNCLASSIFIED
 from stainproof.inference.classifier import CHUNK_SIZE, Classifier
 from stainproof.text import printable, quote_formula
@@ -195,7 +196,7 @@ def read_confirmed(path: str | Path) -> dict[str, Confirmed]:
         raise DataError(f"{path}: column {column!r} has no class; fill in at least one row")
     if twice := first_repeated([name for name, _ in known]):
         raise DataError(f"{path}: {printable(twice)} is confirmed twice; keep one row")
-    check_class_names(str(path), sorted({one.label for _, one in known}))
+    check_class_names(str(path), sorted({cell_name(one.label) for _, one in known}))
     return dict(known)
 
 

@@ -2,8 +2,6 @@
 
 from collections.abc import Iterable
 
-from stainproof.evaluation.count import APART
-from stainproof.evaluation.count_result import UNCLASSIFIED
 from stainproof.labels import canonical
 
 ORDER = (
@@ -35,11 +33,6 @@ def ordered(classes: Iterable[str]) -> list[str]:
 def title(name: str) -> str:
     """Return the name of a class as it is shown."""
     return TITLES.get(canonical(name), name)
-
-
-def is_white(name: str) -> bool:
-    """Return whether cells of a class are white cells."""
-    return canonical(name) not in (*APART, UNCLASSIFIED)
 
 
 def loinc_codes(classes: Iterable[str]) -> dict[str, str]:

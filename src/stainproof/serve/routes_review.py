@@ -8,11 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from stainproof.data.decoding import decode
 from stainproof.errors import DataError, StainproofError
+from stainproof.evaluation.cell_names import is_white
 from stainproof.evaluation.count_result import UNCLASSIFIED
 from stainproof.serve import exports
 from stainproof.serve.checks import SessionCheck
 from stainproof.serve.counting import Summary
-from stainproof.serve.haematology import is_white, loinc_codes, ordered, title
+from stainproof.serve.haematology import loinc_codes, ordered, title
 from stainproof.serve.review import Agreement, CellView, Review
 from stainproof.serve.routes_v1 import REFUSALS, REFUSALS_OF_FILES, ModelInfo, model_info
 from stainproof.serve.services import Parts, PreparedCell, Services

@@ -9,13 +9,14 @@ import numpy as np
 
 from stainproof import files
 from stainproof.errors import ConfigError
+from stainproof.evaluation.cell_names import is_white
 from stainproof.evaluation.count import describe_assumption
 from stainproof.evaluation.count_result import THRESHOLD, UNCLASSIFIED
 from stainproof.evaluation.misclassification import ErrorCounts, read_errors
 from stainproof.inference.classifier import Classifier
 from stainproof.progress import Say, silent_say
 from stainproof.runs.shipped import find_run
-from stainproof.serve.haematology import is_white, loinc_codes, ordered, title
+from stainproof.serve.haematology import loinc_codes, ordered, title
 from stainproof.serve.page_files import page_contents
 from stainproof.serve.uncertainty import Uncertainty, uncertainty_of
 from stainproof.shift.lab import Lab
