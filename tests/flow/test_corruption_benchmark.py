@@ -16,6 +16,7 @@ from stainproof.evaluation.corrupted_result import CorruptionEvaluation
 from stainproof.runs.folder import RunFolder
 from stainproof.shift.lab import Lab
 from tests.common.command import run_command
+from tests.common.image_files import write_png_16
 from tests.common.tiny import tiny_config
 
 
@@ -120,6 +121,23 @@ def test_unknown_corruptions_are_refused(
     with pytest.raises(ConfigError, match=message):
         api.corrupt(few, tmp_path / "out", **changes)  # type: ignore[arg-type]
     assert not (tmp_path / "out").exists()
+
+
+def test_corrupted_12_bit_images_are_as_bright_as_8_bit_ones(tmp_path: Path) -> None:
+    rgb = np.random.default_rng(0).integers(0, 256, (224, 224, 3), dtype=np.uint8)
+    rgb[0, 0] = 255
+    means = []
+    for bits in (8, 12):
+        folder = tmp_path / f"{bits}"
+        folder.mkdir()
+        if bits == 8:
+            Image.fromarray(rgb).save(folder / "a.png")
+        else:
+            write_png_16(folder / "a.png", rgb.astype(np.uint16) * 16)
+        api.corrupt(folder, tmp_path / f"{bits}-out", corruptions=("pixelate",))
+        with Image.open(tmp_path / f"{bits}-out" / "pixelate-3" / "a.png.png") as picture:
+            means.append(np.asarray(picture).mean())
+    assert means[1] == pytest.approx(means[0], abs=0.01)
 
 
 def test_an_unreadable_image_leaves_nothing(few: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from stainproof.data.images import Images
 from stainproof.serve.fields import FieldPictures, hash_of
 from stainproof.serve.records import StoredField
 from stainproof.synthetic.fields import draw_field
+from tests.common.image_files import write_png_16
 from tests.common.served import png, serving, train_tiny, uploads
 
 LABELS = ("neutrophil", "lymphocyte", "eosinophil")
@@ -112,6 +113,18 @@ def test_a_field_of_the_folder_is_read_again_unless_it_was_changed(
     path.write_bytes(b"no picture any more")
     with serving(run, folder=path.parent, **settings) as client:
         assert not field_of(client)["is_available"]
+
+
+def test_12_bit_images_of_the_folder_are_as_bright_as_they_are(run: Path, tmp_path: Path) -> None:
+    rgb = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    rgb[0, 0] = 255
+    path = write_png_16(tmp_path / "cell.png", rgb.astype(np.uint16) * 16)
+    with serving(run, folder=tmp_path) as client:
+        (cell,) = client.post("/api/folder", json={}).json()["cells"]
+        picture = client.get(f"/api/cells/{cell['id']}/picture").content
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(picture))), rgb)
+    pictures = FieldPictures([path], bits=12)
+    assert pictures.get(StoredField("a", hash_of(rgb), 40, 40, str(path), {})) is not None
 
 
 def test_pictures_of_fields_take_no_more_memory_than_allowed() -> None:

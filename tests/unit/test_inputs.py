@@ -12,10 +12,12 @@ from PIL import Image
 from stainproof.config.schema import InferenceConfig, Preprocessing
 from stainproof.errors import DataError
 from stainproof.inference.classifier import Classifier
+from stainproof.inference.inputs import rgb_batches
 from stainproof.inference.member import Member
 from stainproof.runs.card import Card
 from stainproof.runs.folder import RunFolder
 from tests.common.cells import CLASSES
+from tests.common.image_files import write_png_16
 
 
 def mean_colours(images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -58,6 +60,19 @@ def test_one_image_of_every_kind_is_predicted(
     np.testing.assert_allclose(classifier.predict_proba(kinds), [EXPECTED] * 6, atol=1e-6)
     assert classifier.predict(tuple(kinds)) == [CLASSES[0]] * 6
     assert classifier.predict(rgb[..., ::-1]) == [CLASSES[2]]
+
+
+@pytest.mark.parametrize("as_list", [False, True])
+def test_16_bit_files_are_scaled_by_the_bits_that_their_values_use(
+    classifier: Classifier, tmp_path: Path, as_list: bool
+) -> None:
+    paths = [tmp_path / f"{index}.png" for index in range(1 + as_list)]
+    for path, factor in zip(paths, (16, 1), strict=False):  # the second is darker
+        values = np.full((12, 20, 3), (200, 40, 10), dtype=np.uint16) * factor
+        write_png_16(path, values)
+    batches = list(rgb_batches(paths if as_list else paths[0], 1))
+    assert [tuple(rgb[0, 0]) for (rgb,) in batches] == [(200, 40, 10), (12, 2, 0)][: len(paths)]
+    np.testing.assert_allclose(classifier.predict_proba(paths)[0], EXPECTED, atol=1e-6)
 
 
 def test_grey_images_and_batches_are_predicted(

@@ -11,6 +11,7 @@ from stainproof.config.schema import InferenceConfig, Preprocessing, SourceConfi
 from stainproof.corruptions.bloodmnist import CORRUPTIONS, SEVERITIES, SIZE_PX
 from stainproof.corruptions.bloodmnist import corrupt as corrupt_image
 from stainproof.data import sources
+from stainproof.data.bit_depth import bits_used
 from stainproof.data.decoding import decode
 from stainproof.data.images import to_square
 from stainproof.data.parallel import in_order
@@ -53,7 +54,8 @@ def corrupt(
 
     Raises:
         ConfigError: A corruption is unknown, or a severity or the seed is out of range.
-        DataError: The folder has no images, an image cannot be read, or `out` is not empty.
+        DataError: The folder has no images, an image cannot be read, the bit depth of 16-bit files
+            is ambiguous, or `out` is not empty.
     """
     for name in corruptions:
         check_known(name, tuple(CORRUPTIONS), "corruption")
@@ -70,12 +72,12 @@ def corrupt(
     paths = sorted(tree.images)
     if not paths:
         raise DataError(f"{source}: no images there")
-    size = Preprocessing(size_px=SIZE_PX)
+    size, bits = Preprocessing(size_px=SIZE_PX), bits_used(paths)
     with files.new_folder(Path(out)) as made:
 
         def write(index: int) -> None:
             path = paths[index]
-            rgb = to_square(decode(path).rgb, size)
+            rgb = to_square(decode(path, bits).rgb, size)
             place = PurePosixPath(path.relative_to(source).as_posix() + ".png")
             for name in corruptions:
                 for severity in severities:

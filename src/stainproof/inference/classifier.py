@@ -17,7 +17,7 @@ from stainproof.data.images import Images, Standardise, to_square
 from stainproof.errors import CheckpointError, DataError
 from stainproof.inference.features import FeatureExtractor
 from stainproof.inference.frequency_filters import apply_filter
-from stainproof.inference.inputs import ImageLike, as_list, as_rgb
+from stainproof.inference.inputs import ImageLike, as_rgb, rgb_batches
 from stainproof.inference.member import Member, check_members, open_member
 from stainproof.inference.tta import tta_views
 from stainproof.inference.voting import vote
@@ -172,8 +172,8 @@ class Classifier:
                 width, 3) with channels in the order red, green, blue, or uint8 (height, width)
                 grey. A batch uint8 (N, height, width, 3) counts as a list. Images are standardised
                 by the laboratory profile, if there is one, then cropped and resized as the
-                preprocessing says. OpenCV reads blue, green, red: give it
-                `bgr[..., ::-1]`.
+                preprocessing says. OpenCV reads blue, green, red: give it `bgr[..., ::-1]`. 16-bit
+                files of a list are scaled by the bits that the values of all of them use.
 
         Returns:
             float32 (N, classes), rows sum to 1, columns in the order of `classes`; N is 1 for one
@@ -184,14 +184,9 @@ class Classifier:
             DataError: An image is of another kind, type or shape, a file cannot be read, or a list
                 is empty.
         """
-        given = as_list(images)
         probs = [np.empty((0, len(self.classes)), dtype=np.float32)]
-        for start in range(0, len(given), BATCH_SIZE):
-            some = given[start : start + BATCH_SIZE]
-            batch = [
-                self.standardise(as_rgb(image, index)) for index, image in enumerate(some, start)
-            ]
-            probs.append(self.predict_standardised(batch))
+        for batch in rgb_batches(images, BATCH_SIZE):
+            probs.append(self.predict_standardised([self.standardise(rgb) for rgb in batch]))
         return np.concatenate(probs)
 
     @property
@@ -306,12 +301,11 @@ class Classifier:
             CheckpointError: The classifier is an ensemble, or its ONNX model is missing or does not
                 end with a linear layer.
         """
-        given, extractor = as_list(images), self.extractor
+        extractor = self.extractor
         found = [np.empty((0, extractor.weight.shape[1]), dtype=np.float32)]
-        for start in range(0, len(given), BATCH_SIZE):
-            some = given[start : start + BATCH_SIZE]
-            batch = [self.standardise(as_rgb(one, index)) for index, one in enumerate(some, start)]
-            found.append(extractor(np.stack([to_square(rgb, self.preprocessing) for rgb in batch])))
+        for batch in rgb_batches(images, BATCH_SIZE):
+            squares = [to_square(self.standardise(rgb), self.preprocessing) for rgb in batch]
+            found.append(extractor(np.stack(squares)))
         return np.concatenate(found)
 
     @property

@@ -1,11 +1,12 @@
 """What a classifier takes as images: files, Pillow images and arrays, turned into RGB arrays."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from stainproof.data.bit_depth import bits_used
 from stainproof.data.decoding import decode, from_pillow
 from stainproof.data.images import Images
 from stainproof.errors import DataError
@@ -35,24 +36,47 @@ def as_list(images: ImageLike | Sequence[ImageLike]) -> Images | Sequence[ImageL
     return images
 
 
-def as_rgb(image: object, index: int) -> Images:
+def rgb_batches(
+    images: ImageLike | Sequence[ImageLike], batch_size: int
+) -> Iterator[list[Images]]:
+    """Yield images as arrays, `batch_size` at a time, the last batch perhaps smaller.
+
+    16-bit files are scaled by the number of bits that the values of all of them use, see
+    `bit_depth.bits_used`.
+
+    Args:
+        images: One image, or a list of images.
+        batch_size: 1 or more.
+
+    Raises:
+        DataError: As `as_list` and `as_rgb`.
+    """
+    given = as_list(images)
+    bits = bits_used([Path(one) for one in given if isinstance(one, str | Path)])
+    for start in range(0, len(given), batch_size):
+        some = given[start : start + batch_size]
+        yield [as_rgb(image, index, bits) for index, image in enumerate(some, start)]
+
+
+def as_rgb(image: object, index: int, bits: int = 0) -> Images:
     """Return one image as an array.
 
     Args:
         image: See `ImageLike`.
         index: Its position among the images, for the error message.
+        bits: Number of bits that the values of a 16-bit file use; 0: found in this file.
 
     Returns:
         uint8 (height, width, 3), channels in the order red, green, blue.
 
     Raises:
-        DataError: It is not such an image, or the file cannot be read.
+        DataError: It is not such an image, the file cannot be read, or its bit depth is ambiguous.
     """
     if isinstance(image, str | Path):
         path = Path(image)
         if path.is_dir():
             raise DataError(f"{path}: is a folder; name its files, or use stainproof.predict")
-        return decode(path).rgb
+        return decode(path, bits or bits_used([path])).rgb
     if isinstance(image, Image.Image):
         return from_pillow(image, f"image {index}").rgb
     if not isinstance(image, np.ndarray):

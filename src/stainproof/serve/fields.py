@@ -28,15 +28,16 @@ class FieldPictures:
     for longest are dropped; those of files in the server's folder are read again.
     """
 
-    def __init__(self, files: Sequence[Path] = (), num_bytes: int = MAX_BYTES):
+    def __init__(self, files: Sequence[Path] = (), num_bytes: int = MAX_BYTES, bits: int = 16):
         """Begin without pictures.
 
         Args:
             files: Files that may be read again, resolved; no other path is ever opened.
             num_bytes: Size of all pictures together; the last one is kept in any case.
+            bits: Number of bits that the values of 16-bit files use.
         """
         self._files = frozenset(files)
-        self._num_bytes = num_bytes
+        self._num_bytes, self._bits = num_bytes, bits
         self._pictures: OrderedDict[str, bytes] = OrderedDict()
         self._lock = Lock()
 
@@ -65,7 +66,7 @@ class FieldPictures:
         if not field.path or Path(field.path) not in self._files:
             return None
         try:
-            rgb = decode(Path(field.path)).rgb
+            rgb = decode(Path(field.path), self._bits).rgb
         except DataError:  # removed or damaged in the meantime
             return None
         return self.put(field.sha256, rgb) if hash_of(rgb) == field.sha256 else None

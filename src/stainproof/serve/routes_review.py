@@ -157,7 +157,7 @@ async def read_folder(asked: ReadFolder, parts: Parts, reviewer: Reviewer = 1) -
     def prepare(index: int) -> list[PreparedCell] | Refused:
         name = printable(chosen[index].relative_to(tree.folder))
         try:
-            return parts.prepare(name, decode(paths[index]).rgb)
+            return parts.prepare(name, decode(paths[index], parts.bits).rgb)
         except DataError as error:
             return Refused(name=name, error=str(error).removeprefix(f"{paths[index]}: "))
 

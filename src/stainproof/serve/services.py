@@ -17,6 +17,7 @@ from PIL import Image
 from stainproof.cells.crops import cut
 from stainproof.cells.fields import find_cells
 from stainproof.cells.scale import measure_scale
+from stainproof.data.bit_depth import bits_used
 from stainproof.data.image_file import MAX_BYTES, MAX_PIXELS
 from stainproof.data.images import Images, to_square
 from stainproof.data.tree import Tree, scan
@@ -75,7 +76,8 @@ class Services:
             uncertainty: Which cells are uncertain; None: the fixed rule.
 
         Raises:
-            DataError: The session file cannot be used.
+            DataError: The session file cannot be used, or the bit depth of 16-bit files in the
+                folder is ambiguous.
             ConfigError: Another server has the session open.
             CheckpointError: The reference of the model cannot be used.
         """
@@ -87,7 +89,9 @@ class Services:
         self.instruments = Instruments()
         self.folder = _scan_inside(settings.folder) if settings.folder else None
         files = [path.resolve() for path in self.folder.images] if self.folder else []
-        self.field_pictures = FieldPictures(files)
+        self.bits = bits_used(files)
+        """Number of bits that the values of the folder's 16-bit files use."""
+        self.field_pictures = FieldPictures(files, bits=self.bits)
         lab = classifier.lab.describe() if classifier.lab else ""
         facts = ModelFacts(classifier.weights_sha256, classifier.classes, lab)
         self.store = Store(settings.session, facts)
