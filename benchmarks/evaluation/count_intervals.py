@@ -159,7 +159,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--differentials", type=int, default=1000, help="of each source")
     options = parser.parse_args(arguments)
     classifier = Classifier.load(options.run)
-    home = read_errors(options.run, None, classifier.classes, classifier.weights_sha256)
+    home = read_errors(
+        options.run, None, classifier.classes, classifier.weights_sha256, classifier.temperature
+    )
     repeats = max(options.differentials // (len(MIXES) * len(SIZES)), 1)
     text = [
         "Share of 95 % intervals that contain the true percentage, mean width in points in "

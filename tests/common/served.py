@@ -66,7 +66,9 @@ def make_services(
 ) -> Services:
     """Return the parts of a server."""
     classifier = Classifier.load(run, "onnxruntime", threads=1)
-    errors = read_errors(run, None, classifier.classes, classifier.weights_sha256)
+    errors = read_errors(
+        run, None, classifier.classes, classifier.weights_sha256, classifier.temperature
+    )
     chosen = Settings(limits=limits or Limits(), **settings)
     return Services(run.name, classifier, errors, chosen, uncertainty)
 

@@ -120,7 +120,9 @@ def test_probabilities_and_count_are_those_of_python(
     assert len(by_name) == len(images)
     probs = np.array([by_name[path.name] for path in images])
     assert np.abs(probs - expected).max() < 1e-3
-    errors = read_errors(run, None, classifier.classes, classifier.weights_sha256)
+    errors = read_errors(
+        run, None, classifier.classes, classifier.weights_sha256, classifier.temperature
+    )
     count = count_cells(probs, classifier.classes, errors, margin_points=100)  # of the same numbers
     assert set(found["count"]["classes"]) == set(count.classes)
     for name, one in count.classes.items():

@@ -158,6 +158,15 @@ def test_a_model_that_is_less_sure_than_at_home_gives_wider_intervals_and_a_warn
     assert widths[1] > 1.5 * widths[0]
 
 
+def test_errors_measured_before_calibrating_are_a_warning_unless_all_cells_are_confirmed() -> None:
+    earlier = replace(ERRORS, is_recalibrated=True)
+    (warning,) = count_cells(cells(MIX), BLOOD_CLASSES, earlier).warnings
+    assert "evaluate it again" in warning
+    labels = [name for name, num in MIX.items() for _ in range(num)]
+    found = count_cells(cells(MIX), BLOOD_CLASSES, earlier, confirmed=dict(enumerate(labels)))
+    assert found.warnings == ()
+
+
 def test_the_assumption_names_the_cells_on_which_the_errors_were_measured() -> None:
     assert "validation (864 labelled cells)" in count(MIX).assumption
     assert "another laboratory" in count(MIX).assumption

@@ -127,17 +127,31 @@ def test_rows_without_a_cell_are_those_of_home() -> None:
 
 def test_a_run_without_an_evaluation_of_its_own_names_the_option(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="--errors"):
-        read_errors(tmp_path, None, CLASSES, "0" * 64)
+        read_errors(tmp_path, None, CLASSES, "0" * 64, 1.0)
 
 
 def test_the_evaluation_of_another_model_is_refused(tmp_path: Path, evaluation: Any) -> None:
     path = tmp_path / "eval.json"
     path.write_text(json.dumps(evaluation))
-    found = read_errors(tmp_path, path, evaluation["classes"], evaluation["weights_sha256"])
+    found = read_errors(tmp_path, path, evaluation["classes"], evaluation["weights_sha256"], 1.0)
     assert found.num_cells == evaluation["num_images"]
     for classes, weights in ((evaluation["classes"], "1" * 64), (["y", "x"], "0" * 64)):
         with pytest.raises(CheckpointError, match="another model"):
-            read_errors(tmp_path, tmp_path, classes, weights)
+            read_errors(tmp_path, tmp_path, classes, weights, 1.0)
+
+
+@pytest.mark.parametrize(("temperature", "is_same"), [(1.2, True), (1.205, True), (1.6, False)])
+def test_confidences_at_two_temperatures_are_not_compared(
+    tmp_path: Path, evaluation: Any, temperature: float, is_same: bool
+) -> None:
+    bins = [{"confidence": 0.9, "accuracy": 0.5, "num_images": evaluation["num_images"]}]
+    (tmp_path / "eval.json").write_text(
+        json.dumps(evaluation | {"temperature": 1.2, "reliability": bins})
+    )
+    weights = evaluation["weights_sha256"]
+    found = read_errors(tmp_path, tmp_path, evaluation["classes"], weights, temperature)
+    assert found.is_less_sure(0.5) == is_same
+    assert found.is_recalibrated != is_same
 
 
 @pytest.fixture

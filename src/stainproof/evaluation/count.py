@@ -19,6 +19,7 @@ from stainproof.evaluation.count_result import (
     Count,
 )
 from stainproof.evaluation.misclassification import (
+    RECALIBRATED,
     Counts,
     ErrorCounts,
     Floats,
@@ -287,6 +288,8 @@ def describe_assumption(errors: ErrorCounts, is_confirmed: bool) -> str:
 
 
 def _doubts(errors: ErrorCounts, mean_confidence: float) -> list[str]:
+    if errors.is_recalibrated:
+        return [RECALIBRATED]
     if not errors.is_less_sure(mean_confidence):
         return []
     return [

@@ -9,6 +9,7 @@ person has confirmed count as they are; if all are, the interval is the exact bi
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import isclose
 from pathlib import Path
 from typing import Self
 
@@ -35,6 +36,12 @@ MAX_FALL = 0.05
 """Fall of the mean confidence up to which the errors are taken as they were measured."""
 NUM_WIDENED = 10.0
 """Cells of each class that the errors count for where the confidence has fallen more."""
+SAME_TEMPERATURE = 0.01
+"""Relative difference of two temperatures up to which confidences are compared."""
+RECALIBRATED = (
+    "the model was calibrated after its errors were measured, so a fall of its confidence cannot be "
+    "noticed; evaluate it again on labelled cells and give that evaluation with --errors"
+)
 TOLERANCE = 1e-7
 """Of the ends of an interval."""
 
@@ -56,18 +63,23 @@ class ErrorCounts:
     borrowed: tuple[str, ...] = ()
     """Classes without a cell in the source, whose rows are those of the run's own evaluation."""
     mean_confidence: float = 0.0
-    """Mean probability of the predicted class on these cells, 0 to 1."""
+    """Mean probability of the predicted class on these cells, 0 to 1; 0 if it is not known at the
+    present temperature of the model."""
+    is_recalibrated: bool = False
+    """Whether the model had another temperature when they were counted."""
 
     @classmethod
-    def of(cls, evaluation: Evaluation, *, is_home: bool) -> Self:
-        """Return the errors in an evaluation."""
+    def of(cls, evaluation: Evaluation, *, is_home: bool, temperature: float) -> Self:
+        """Return the errors in an evaluation of a model that has a temperature now."""
         confusion = np.asarray(evaluation.confusion, dtype=np.int64)
+        is_same = isclose(evaluation.temperature, temperature, rel_tol=SAME_TEMPERATURE)
         return cls(
             evaluation.classes,
             confusion,
             evaluation.source,
             is_home,
-            mean_confidence=evaluation.mean_confidence,
+            mean_confidence=evaluation.mean_confidence if is_same else 0.0,
+            is_recalibrated=not is_same,
         )
 
     @property
@@ -108,9 +120,15 @@ class ErrorCounts:
 
 
 def read_errors(
-    run: str | Path, evaluation: str | Path | None, classes: Sequence[str], weights_sha256: str
+    run: str | Path,
+    evaluation: str | Path | None,
+    classes: Sequence[str],
+    weights_sha256: str,
+    temperature: float,
 ) -> ErrorCounts:
     """Read the errors of a model.
+
+    If the model had another temperature when it was evaluated, confidences are not compared.
 
     Args:
         run: Its run folder, or the name of a shipped model.
@@ -118,11 +136,13 @@ def read_errors(
             own test images, or of its validation images if it has no test images.
         classes: Classes of the model, in the order of its outputs.
         weights_sha256: Hash of its weights.
+        temperature: By which its probabilities are calibrated now.
 
     Raises:
         CheckpointError: There is no such evaluation, or it is one of another model.
     """
-    home = _read_home(RunFolder(find_run(run)), classes, weights_sha256)
+    own = _read_home(RunFolder(find_run(run)), classes, weights_sha256)
+    home = own and ErrorCounts.of(own, is_home=True, temperature=temperature)
     if evaluation is None:
         if home is None:
             raise CheckpointError(
@@ -132,15 +152,15 @@ def read_errors(
         return home
     path = Path(evaluation)
     found = _read(path / EVALUATION_FILE if path.is_dir() else path, classes, weights_sha256)
-    errors = ErrorCounts.of(found, is_home=False)
+    errors = ErrorCounts.of(found, is_home=False, temperature=temperature)
     return errors.complete(home) if home else errors
 
 
-def _read_home(run: RunFolder, classes: Sequence[str], weights_sha256: str) -> ErrorCounts | None:
+def _read_home(run: RunFolder, classes: Sequence[str], weights_sha256: str) -> Evaluation | None:
     for split in reversed(HOME_SOURCES):
         path = run.home / split / EVALUATION_FILE
         if path.exists():
-            return ErrorCounts.of(_read(path, classes, weights_sha256), is_home=True)
+            return _read(path, classes, weights_sha256)
     return None
 
 

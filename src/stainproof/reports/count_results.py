@@ -90,7 +90,9 @@ def count(
     given = None if boxes is None else read_boxes(boxes)
     paths = [] if fields or ray else stream.find(images, say)
     classifier = Classifier.load(run, engine, inference, lab=lab, say=say)
-    found = read_errors(run, errors, classifier.classes, classifier.weights_sha256)
+    found = read_errors(
+        run, errors, classifier.classes, classifier.weights_sha256, classifier.temperature
+    )
     files.check_writable(folder / COUNT_FILE)
     summary = Summary()
     items: Iterable[Item] = ()

@@ -58,7 +58,9 @@ def serve(
     logging.getLogger("python_multipart").setLevel(logging.ERROR)  # the answer tells the client
     folder = find_run(model)
     classifier = Classifier.load(folder, engine, lab=lab, say=say)
-    known = read_errors(folder, errors, classifier.classes, classifier.weights_sha256)
+    known = read_errors(
+        folder, errors, classifier.classes, classifier.weights_sha256, classifier.temperature
+    )
     uncertainty = uncertainty_of(folder, classifier, error)
     with _bind(settings.host, settings.port) as listener:
         services = Services(folder.resolve().name, classifier, known, settings, uncertainty)

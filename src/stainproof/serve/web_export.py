@@ -12,7 +12,7 @@ from stainproof.errors import ConfigError
 from stainproof.evaluation.cell_names import is_white
 from stainproof.evaluation.count import describe_assumption
 from stainproof.evaluation.count_result import THRESHOLD, UNCLASSIFIED
-from stainproof.evaluation.misclassification import ErrorCounts, read_errors
+from stainproof.evaluation.misclassification import RECALIBRATED, ErrorCounts, read_errors
 from stainproof.inference.classifier import Classifier
 from stainproof.progress import Say, silent_say
 from stainproof.runs.shipped import find_run
@@ -67,7 +67,8 @@ def export_web(
         error: Largest error among the cells that the page does not call uncertain, as in `predict`;
             None: cells below 70 % are uncertain.
         lab: A laboratory profile or its file, by which the page standardises every image.
-        say: Called with a line about what the profile changes.
+        say: Called with lines about what the profile changes and about errors that were measured
+            before the model was calibrated.
 
     Returns:
         The page, `index.html` in the folder.
@@ -90,7 +91,11 @@ def export_web(
         )
     if classifier.lab:
         say(f"the page standardises images by the laboratory profile: {classifier.lab.describe()}")
-    known = read_errors(folder, errors, classifier.classes, classifier.weights_sha256)
+    known = read_errors(
+        folder, errors, classifier.classes, classifier.weights_sha256, classifier.temperature
+    )
+    if known.is_recalibrated:
+        say(RECALIBRATED)
     uncertainty = uncertainty_of(folder, classifier, error)
     contents = {
         **{f"page/{name}": content for name, content in _page().items()},
