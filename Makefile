@@ -116,6 +116,7 @@ bench: $(READY) $(KERAS) $(BENCH) $(RAY) $(if $(REAL),$(FASTDUP))
 	$(RUN).reliability.kills
 	.venv-ray/bin/python -m benchmarks.scale.overhead
 	$(RUN).evaluation.grouped_intervals
+	$(RUN).calibration.interval_coverage
 	$(RUN).data.grouped_split
 	.venv-bench/bin/python -m benchmarks.audit.doctored $(if $(REAL),--real $(REAL)/clean)
 ifdef REAL

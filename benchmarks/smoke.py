@@ -126,6 +126,7 @@ def cases(folder: Path) -> dict[str, list[str]]:
         "cells.fields": [str(folder / "fields")],
         "calibration.abstention": [runs[0], "--home", clean, *tests],
         "calibration.calibration_error": [runs[0], "--home", clean, *tests, "--every", "8"],
+        "calibration.interval_coverage": ["--repeats", "4"],
         "contest.submission": [str(folder / "run-96"), "--on", other, "--runtimes", "onnx",
                                "--python", sys.executable],
         "corruptions.bloodmnist_c": [runs[0], "--test", clean, "--every", "8"],
