@@ -69,8 +69,10 @@ def choose_head(
     A candidate must beat the simpler ones: its cross-validated balanced accuracy is higher and its
     mean loss not higher by more than a standard error of the paired difference, or its accuracy is
     the same and its loss lower. The home laboratory must keep its balanced accuracy within 1.5
-    points. Half of the reference is replayed while candidates are
-    compared; the other half measures. Accuracy and loss are means over the views of a cell.
+    points. Half of the home cells are replayed while candidates are compared; the other half
+    measures. The distorted copies that are replayed are drawn from those of both halves, because a
+    reference does not hold which cell a copy is of: the measured half is not fully unseen. Accuracy
+    and loss are means over the views of a cell.
 
     Args:
         old: The head of the run.
@@ -99,7 +101,7 @@ def choose_head(
 
 
 def replay(reference: Reference, positions: NDArray[np.int64], rng: np.random.Generator) -> Cells:
-    """Return home cells at up to 400 of these positions and as many distorted ones."""
+    """Return home cells at up to 400 of these positions and as many distorted ones of any cell."""
     positions = positions[:MAX_REPLAYED]
     num = min(len(positions), len(reference.distorted))
     distorted = rng.choice(len(reference.distorted), num, replace=False)

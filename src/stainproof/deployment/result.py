@@ -138,7 +138,7 @@ class Candidate(Artefact):
     log_loss: float
     """Balanced over the classes, of the same cells."""
     home_balanced_accuracy: float
-    """Of home cells that it was not fitted on."""
+    """Of home cells that it was not fitted on, except that a few of their distorted copies were."""
     refused: str = ""
     """Why it was not chosen although its loss is lower than that of the chosen one."""
 
@@ -198,7 +198,7 @@ class UnlabelledAdaptation(Described):
     """Images that the adapted run assigns to another class."""
     home_balanced_accuracy_before: float
     home_balanced_accuracy: float
-    """Of home cells that it was not fitted on."""
+    """Of home cells that it was not fitted on, except that a few of their distorted copies were."""
     lab: str
     """What the laboratory profile changed; empty without one."""
     seed: int

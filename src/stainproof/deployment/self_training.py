@@ -30,7 +30,7 @@ class SelfTrained:
     is_used: NDArray[np.bool_]
     """bool (n,): the cells that the head was fitted on."""
     home_before: float
-    """Balanced accuracy on home cells that were not replayed."""
+    """Balanced accuracy on home cells that were not replayed, except for some distorted copies."""
     home_after: float
     home_labels: Labels
     """int64 (m,), of these home cells."""
@@ -51,8 +51,9 @@ def self_train(
     its predicted class is 0.75 or more. The weight of a cell is its confidence divided by the
     number of all cells of its predicted class, used or not. So a class weighs no more because it is
     frequent, but less if few of its cells are confident; statistics of a whole batch harm under
-    another mix of classes. Home cells are replayed; half of the reference is kept out and measures
-    what the home laboratory loses.
+    another mix of classes. Home cells are replayed; half of them are kept out and measure what the
+    home laboratory loses. Distorted copies are replayed of any home cell, also of the half that is
+    kept out (see `choice.choose_head`).
 
     Args:
         old: The head of the run.
