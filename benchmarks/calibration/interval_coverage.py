@@ -64,10 +64,10 @@ def main() -> None:
             )
     write_section(
         "Intervals of the calibration error",
-        f"Drawn predictions with a mean confidence of 94 %, {options.repeats} draws a row: how often "
-        f"the 95 % interval of the expected calibration error ({NUM_RESAMPLES} resamples) contains "
-        "the true error. Wrong: the true share of wrong predictions as a multiple of 1 minus "
-        "confidence.\n\n"
+        f"Drawn predictions with a mean confidence of 94 %, {options.repeats} draws a row: how "
+        "often the 95 % interval of the expected calibration error "
+        f"({NUM_RESAMPLES} resamples) contains the true error. Wrong: the true share of "
+        "wrong predictions as a multiple of 1 minus confidence.\n\n"
         "| wrong | images | true error | mean estimate | contains it | too high | too low |\n"
         "|---|---|---|---|---|---|---|\n" + "\n".join(rows) + f"\n\n{made_on()}",
     )
