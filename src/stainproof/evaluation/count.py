@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from stainproof import provenance
 from stainproof.config.parsing import check_seed
 from stainproof.errors import ConfigError, DataError
+from stainproof.evaluation.cell_names import cell_name, is_white
 from stainproof.evaluation.count_result import (
     MARGIN_POINTS,
     THRESHOLD,
@@ -26,7 +27,6 @@ from stainproof.evaluation.misclassification import (
     draw_true_counts,
     share_interval,
 )
-from stainproof.evaluation.cell_names import cell_name, is_white
 from stainproof.labels import canonical
 from stainproof.shift.lab import Lab
 
@@ -196,16 +196,16 @@ def _class_counts(tally: _Tally, errors: Floats, seed: int) -> dict[str, ClassCo
     draws = _draw(tally, errors, seed)
     white = draws[:, tally.is_white].sum(axis=1)
     found = {}
-    for index, (name, is_white) in enumerate(zip(tally.names, tally.is_white, strict=True)):
+    for index, (name, counts_as_white) in enumerate(zip(tally.names, tally.is_white, strict=True)):
         own = draws[:, index]
-        low, high = share_interval(own, white if is_white else own + white)
-        if not is_white:
+        low, high = share_interval(own, white if counts_as_white else own + white)
+        if not counts_as_white:
             low, high = _odds(low), _odds(high)
         corrected = own.sum() / max(white.sum(), 1)
         found[name] = ClassCount(
             **_percentages(int(tally.num[index]), tally.num_white, low, high, corrected),
             num_confirmed=int(tally.confirmed[index].sum()),
-            kind="white" if is_white else "apart",
+            kind="white" if counts_as_white else "apart",
         )
     unsure, total = np.array([tally.num_unclassified]), np.array([tally.num_white])
     found[UNCLASSIFIED] = ClassCount(

@@ -39,8 +39,8 @@ NUM_WIDENED = 10.0
 SAME_TEMPERATURE = 0.01
 """Relative difference of two temperatures up to which confidences are compared."""
 RECALIBRATED = (
-    "the model was calibrated after its errors were measured, so a fall of its confidence cannot be "
-    "noticed; evaluate it again on labelled cells and give that evaluation with --errors"
+    "the model was calibrated after its errors were measured, so a fall of its confidence cannot "
+    "be noticed; evaluate it again on labelled cells and give that evaluation with --errors"
 )
 TOLERANCE = 1e-7
 """Of the ends of an interval."""

@@ -36,9 +36,7 @@ def as_list(images: ImageLike | Sequence[ImageLike]) -> Images | Sequence[ImageL
     return images
 
 
-def rgb_batches(
-    images: ImageLike | Sequence[ImageLike], batch_size: int
-) -> Iterator[list[Images]]:
+def rgb_batches(images: ImageLike | Sequence[ImageLike], batch_size: int) -> Iterator[list[Images]]:
     """Yield images as arrays, `batch_size` at a time, the last batch perhaps smaller.
 
     16-bit files are scaled by the number of bits that the values of all of them use, see
