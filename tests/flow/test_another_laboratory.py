@@ -1,8 +1,10 @@
 """check, pick and adapt: a run in another laboratory."""
 
+import contextlib
 import csv
 import gzip
 import json
+import shutil
 import sys
 from functools import partial
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 from PIL import Image
 
 from stainproof import Classifier, api
+from stainproof.config.schema import SourceConfig
 from stainproof.deployment import reference
 from stainproof.deployment.reference import read_reference
 from stainproof.deployment.result import CheckResult
@@ -112,6 +115,50 @@ def test_a_run_adapted_with_a_profile_says_so_when_the_profile_is_missing(
     assert missing.code == given.code == 0
     assert "adapted to images with a laboratory profile (scale 1.2" in missing.err
     assert "adapted to images" not in given.err
+
+
+@pytest.mark.parametrize("is_given", [False, True])
+def test_check_pick_and_adapt_say_once_that_the_profile_of_the_run_is_missing(
+    run: Path, turned: Path, tmp_path: Path, is_given: bool
+) -> None:
+    adapted, images = tmp_path / "adapted", [str(turned)]
+    shutil.copytree(run, adapted)
+    folder = RunFolder(adapted)
+    folder.write_card(folder.read_card().model_copy(update={"adapted_lab": "scale 1.20"}))
+    lab = Lab(scale=1.2) if is_given else None
+    for stage in (
+        partial(api.pick, adapted, images, tmp_path / "to_label.csv"),
+        partial(api.check, adapted, images, tmp_path / "check"),
+        partial(api.adapt, adapted, turned, tmp_path / "again"),
+        partial(api.adapt_unlabelled, adapted, images, tmp_path / "unlabelled"),
+    ):
+        said: list[str] = []
+        with contextlib.suppress(DataError):  # adapting without labels may be refused
+            stage(lab=lab, say=said.append)
+        assert sum("with a laboratory profile (scale 1.20)" in line for line in said) == (
+            not is_given
+        )
+
+
+def test_adapting_says_what_it_left_out_and_counts_what_it_read(
+    run: Path, turned: Path, tmp_path: Path
+) -> None:
+    options = SourceConfig(skip_unreadable=True)
+    labelled = tmp_path / "labelled"
+    for path in sorted(turned.rglob("*.png"))[::7]:
+        place = labelled / path.relative_to(turned)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, place)
+    paths = sorted(labelled.rglob("*.png"))
+    paths[0].write_bytes(b"no image")
+    said: list[str] = []
+    made = api.adapt(run, labelled, tmp_path / "one", options=options, say=said.append)
+    assert any("labelled: 1 unreadable images left out" in line for line in said)
+    assert sum(made.class_counts.values()) == len(paths) - 1
+    for path in paths[8:]:
+        path.unlink()
+    with pytest.raises(DataError, match="8 labelled cells or more that can be read, got 7"):
+        api.adapt(run, labelled, tmp_path / "two", options=options)
 
 
 def test_a_run_that_is_right_already_is_left_as_it_is(

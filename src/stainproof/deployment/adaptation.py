@@ -52,7 +52,8 @@ def adapt(
         seed: Seed of folds and subsets, 0 or more.
         options: How the labelled cells are read.
         track: Shows progress.
-        say: Called with notes on what was read.
+        say: Called with notes on what was read and left out, and with a line if the run was adapted
+            with a profile and `lab` is None.
 
     Raises:
         CheckpointError: The run cannot be used, or has no reference.
@@ -69,8 +70,10 @@ def adapt(
     check_seed(seed)
     made, profile = RunFolder(out), read_lab(lab)
     made.check_unused()
-    home = open_home(run, reference, track=track, say=say)
+    home = open_home(run, reference, lab=profile, track=track, say=say)
     data = _read_labelled(home, labelled, options, profile, track)
+    for line in data.notes:
+        say(f"{data.source}: {line}")
     labels = data.labels_in(home.classifier.classes)
     choice = choose_head(
         Head.of(home.classifier),
@@ -111,16 +114,16 @@ def _read_labelled(
     home: "Home", labelled: str | Path, options: SourceConfig, lab: Lab | None, track: Track
 ) -> Dataset:
     listing = sources.list_source(labelled, track, options=options)
-    listing = map_unknown_classes(listing, home.classifier.classes)
-    if len(listing) < MIN_LABELLED:
-        raise DataError(
-            f"{listing.source}: adapting needs {MIN_LABELLED} labelled cells or more, "
-            f"got {len(listing)}"
-        )
-    return sources.read(
-        listing,
+    data = sources.read(
+        map_unknown_classes(listing, home.classifier.classes),
         home.classifier.preprocessing,
         options=options,
         standardise=standardiser(lab),
         track=track,
     )
+    if len(data) < MIN_LABELLED:
+        raise DataError(
+            f"{data.source}: adapting needs {MIN_LABELLED} labelled cells or more that can be "
+            f"read, got {len(data)}"
+        )
+    return data

@@ -27,6 +27,7 @@ from stainproof.progress import Say, Track, silent, silent_say
 from stainproof.runs.ensemble import refuse_ensemble
 from stainproof.runs.folder import RunFolder
 from stainproof.runs.shipped import find_run, refuse_shipped
+from stainproof.shift.lab import Lab
 
 
 @dataclass(frozen=True)
@@ -87,18 +88,23 @@ def open_home(
     run: str | Path,
     source: str | Path | None = None,
     options: SourceConfig = sources.AS_GUESSED,
+    lab: Lab | None = None,
     track: Track = silent,
     say: Say = silent_say,
 ) -> Home:
     """Open a run with its reference.
+
+    The classifier in it applies no laboratory profile: images are standardised before.
 
     Args:
         run: The run folder.
         source: Labelled home cells, to make the reference again; training images in it are left
             out. By default the one in the run folder is used.
         options: How the source is read.
+        lab: The laboratory profile by which images are standardised before.
         track: Shows progress.
-        say: Called with what was made.
+        say: Called with what was read, left out and made, and with a line if the run was adapted
+            with a profile and `lab` is None.
 
     Raises:
         CheckpointError: The run cannot be used, is an ensemble, or has no reference.
@@ -108,7 +114,7 @@ def open_home(
     folder.check_exists()
     refuse_ensemble(folder.path, "use one of its runs")
     folder.check_not_in_training()
-    classifier = Classifier.load(folder.path)
+    classifier = Classifier.load(folder.path, say=silent_say if lab else say)
     if source is None:
         reference = read_reference(folder, classifier.weights_sha256, len(classifier.classes))
         if reference is None:
@@ -123,6 +129,8 @@ def open_home(
     listing = map_unknown_classes(listing, classifier.classes)
     read = partial(sources.read, listing, options=options)
     data = read(classifier.preprocessing, track=track)
+    for line in data.notes:
+        say(f"{data.source}: {line}")
     is_copy = find_training_copies(classifier, data, read)
     if is_copy.any():
         say(f"{data.source}: {is_copy.sum():,} training images left out of the reference")

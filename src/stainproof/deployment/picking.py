@@ -96,7 +96,8 @@ def pick(
         lab: A laboratory profile or its file, by which the images are standardised first.
         seed: Seed of the random cells and of the subset of more than 2,000 images, 0 or more.
         track: Shows progress.
-        say: Called with notes on what is skipped.
+        say: Called with notes on what is skipped, and with a line if the run was adapted with a
+            profile and `lab` is None.
 
     Returns:
         The files, the most useful first.
@@ -116,7 +117,7 @@ def pick(
     if path.suffix.lower() != ".csv":
         raise ConfigError(f"{path}: must be a .csv file")
     refuse_ensemble(find_run(run), "use one of its runs")
-    classifier = Classifier.load(run)
+    classifier = Classifier.load(run, say=silent_say if profile else say)
     files.check_writable(path)
     found = read_images(
         classifier.preprocessing,

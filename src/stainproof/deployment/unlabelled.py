@@ -45,7 +45,8 @@ def adapt_unlabelled(
         seed: Seed of the replayed home cells and of the subset of more than 2,000 images, 0 or
             more.
         track: Shows progress.
-        say: Called with notes on what was read.
+        say: Called with notes on what was read, and with a line if the run was adapted with a
+            profile and `lab` is None.
 
     Raises:
         CheckpointError: The run cannot be used, or has no reference.
@@ -62,7 +63,7 @@ def adapt_unlabelled(
     check_seed(seed)
     made, profile = RunFolder(out), read_lab(lab)
     made.check_unused()
-    home = open_home(run, reference, track=track, say=say)
+    home = open_home(run, reference, lab=profile, track=track, say=say)
     classifier = home.classifier
     found = read_images(classifier.preprocessing, images, seed, track, say, standardiser(profile))
     features = embed_views(classifier, found.rgb, track)

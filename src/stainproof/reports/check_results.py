@@ -40,7 +40,8 @@ def check(
         seed: Seed of subsets, permutations and bootstraps, 0 or more.
         options: How the reference is read, see `data.sources.load`.
         track: Shows progress.
-        say: Called with notes on what is skipped.
+        say: Called with notes on what is skipped, and with a line if the run was adapted with a
+            profile and `lab` is None.
 
     Returns:
         The result; its `expected_accuracy` has a 90 % interval.
@@ -59,7 +60,7 @@ def check(
 
     check_seed(seed)
     folder, profile = Path(out), read_lab(lab)
-    home = open_home(run, reference, options, track, say)
+    home = open_home(run, reference, options, profile, track, say)
     found = read_images(
         home.classifier.preprocessing,
         images,
