@@ -1,6 +1,7 @@
 """The corruption benchmark, as a user takes it."""
 
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from PIL import Image
 
 from stainproof import api, train
+from stainproof.cli import console
 from stainproof.corruptions.bloodmnist import CORRUPTIONS
 from stainproof.errors import ConfigError, DataError
 from stainproof.evaluation import corrupted
@@ -55,6 +57,40 @@ def test_evaluate_measures_every_corruption_at_every_severity(
     expected = np.mean((1 - values.mean(axis=1)) / errors)
     assert found.balanced_error.value == pytest.approx(expected)
     assert "stain_deposit" in done.out and "BE" in done.out
+
+
+@pytest.mark.slow
+def test_unreadable_images_are_skipped_with_corruptions_too(
+    run: Path,
+    few: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    cells, out = tmp_path / "cells", tmp_path / "eval"
+    shutil.copytree(few, cells)
+    min(cells.rglob("*.png")).write_bytes(b"no image")
+    evaluate = partial(run_command, monkeypatch, capfd, "evaluate", run, cells, "--out", out)
+
+    done = evaluate("--corruptions", "--skip-unreadable")
+
+    assert done.code == 0
+    assert CorruptionEvaluation.read(out / "corruptions.json").num_images == 15
+    assert "cells: 1 unreadable images left out" in done.err
+
+
+def test_an_evaluation_is_printed_before_corruptions_begin(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise DataError("too late")
+
+    monkeypatch.setattr(api, "evaluate", lambda *_, **__: "evaluated")
+    monkeypatch.setattr(api, "evaluate_corruptions", fail)
+    monkeypatch.setattr(console, "print_evaluation", print)
+    done = run_command(monkeypatch, capfd, "evaluate", "runs/first", "cells", "--corruptions")
+    assert done.code == 2
+    assert "evaluated" in done.out and "too late" in done.err
 
 
 @pytest.mark.slow

@@ -71,8 +71,9 @@ def evaluate(
             track=bars.track,
             say=bars.announce,
         )
-        corrupted = None
-        if corruptions:
+    console.print_evaluation(result)
+    if corruptions:
+        with progress() as bars:
             corrupted = api.evaluate_corruptions(
                 run,
                 data,
@@ -85,8 +86,6 @@ def evaluate(
                 track=bars.track,
                 say=bars.announce,
             )
-    console.print_evaluation(result)
-    if corrupted:
         console.print_corruptions(corrupted)
 
 

@@ -78,12 +78,8 @@ def read(
     if unreadable:
         if not options.skip_unreadable:
             raise DataError(_unreadable_message(list(unreadable.values())))
-        kept = np.setdiff1d(np.arange(len(listing)), list(unreadable))
-        names = [listing.names[index] for index in unreadable]
-        listing, images = listing.without(set(names)), images[kept]
-        notes = (*notes, f"{len(names)} unreadable images left out: {', '.join(names)}")
-        if not len(listing):
-            raise DataError(f"{listing.source}: no image in it can be read")
+        images = images[np.setdiff1d(np.arange(len(listing)), list(unreadable))]
+        listing = _leave_out(listing, list(unreadable))
     return Dataset(
         source=listing.source,
         images=images,
@@ -94,6 +90,35 @@ def read(
         parts=listing.parts,
         notes=(*notes, *listing.notes),
     )
+
+
+def without_unreadable(listing: Listing, track: Track = silent) -> Listing:
+    """Return a listing without the images that cannot be read; its first note says which.
+
+    Raises:
+        DataError: No image can be read.
+    """
+
+    def is_unreadable(index: int) -> bool:
+        try:
+            listing.read(index)
+        except DataError:
+            return True
+        return False
+
+    tried = track(in_order(is_unreadable, range(len(listing))), "reading images", len(listing))
+    return _leave_out(listing, [index for index, fails in enumerate(tried) if fails])
+
+
+def _leave_out(listing: Listing, unreadable: list[int]) -> Listing:
+    if not unreadable:
+        return listing
+    names = [listing.names[index] for index in unreadable]
+    left = listing.without(set(names))
+    if not len(left):
+        raise DataError(f"{listing.source}: no image in it can be read")
+    note = f"{len(names)} unreadable images left out: {', '.join(names)}"
+    return replace(left, notes=(note, *left.notes))
 
 
 def load_test(

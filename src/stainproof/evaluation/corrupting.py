@@ -115,12 +115,13 @@ def evaluate_corruptions(
         engine: The inference engine, as in `Classifier.load`.
         inference: Test-time augmentation and filter. The name of the result says what differs from
             the default, as in `evaluate`.
-        options: How the source is read, as in `evaluate`.
+        options: How the source is read, as in `evaluate`. Unreadable images that it skips are not
+            among the images of the result.
         lab: A laboratory profile or its file, by which images are standardised first. The name of
             the result says what it changes.
         track: Shows progress.
-        say: Called with the folder that an evaluation of a shipped model is written to, and with a
-            line if an ensemble contains a laboratory profile.
+        say: Called with the folder that an evaluation of a shipped model is written to, with the
+            images that are skipped, and with a line if an ensemble contains a laboratory profile.
 
     Raises:
         ConfigError: The seed is below 0, or the engine is unknown or not installed.
@@ -140,6 +141,11 @@ def evaluate_corruptions(
         track=track,
         say=say,
     )
+    if options.skip_unreadable:
+        num = len(listing)
+        listing = sources.without_unreadable(listing, track)
+        if len(listing) < num:
+            say(f"{listing.source}: {listing.notes[0]}")
     listing = replace(listing, source=name_evaluation(listing.source, classifier))
     folder = choose_folder(evaluated, out, f"{listing.source}, corrupted", say)
     return evaluate_corrupted(classifier, listing, folder, seed=seed, track=track)
