@@ -5,13 +5,15 @@ from typing import Any, cast
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.stats import binomtest
 
 from stainproof.config.schema import Preprocessing
 from stainproof.corruptions.bloodmnist import CORRUPTIONS, SEVERITIES, SIZE_PX, corrupt
 from stainproof.corruptions.operations import line_kernel
 from stainproof.data import sources
 from stainproof.data.images import to_square, unchanged
-from stainproof.evaluation.corrupted import CASES, predict_corrupted
+from stainproof.data.listing import Listing
+from stainproof.evaluation.corrupted import CASES, evaluate_corrupted, predict_corrupted
 from stainproof.inference.classifier import Classifier
 from stainproof.synthetic import phantoms
 from tests.common.cells import write_cells
@@ -117,3 +119,26 @@ def test_images_are_corrupted_as_they_are_in_the_file_and_not_balanced_before(
             expected = to_square(changed, Preprocessing(size_px=32))
             assert (found == expected).all()
             assert name or (to_square(expected, preprocessing) != expected).any()
+
+
+def test_intervals_without_any_mistake_are_those_of_wilson(tmp_path: Path) -> None:
+    images = np.full((20, 8, 8, 3), 200, dtype=np.uint8)
+    labels = np.zeros(20, dtype=np.int64)
+    names = tuple(f"{index}.png" for index in range(20))
+    listing = Listing("cells", names, labels, ("a", "b"), arrays=images)
+    classifier = SimpleNamespace(
+        preprocessing=Preprocessing(size_px=8),
+        classes=("a", "b"),
+        standardise=unchanged,
+        predict_standardised=lambda images: np.tile(np.float32([0.9, 0.1]), (len(images), 1)),
+        weights_sha256="",
+    )
+    found = evaluate_corrupted(cast(Classifier, classifier), listing, tmp_path)
+
+    wilson = binomtest(20, 20).proportion_ci(method="wilson")
+    for one in (found.clean, found.mean):
+        assert (one.value, one.low, one.high) == pytest.approx((1, wilson.low, 1))
+    errors = [1 / one.alexnet_error for one in CORRUPTIONS.values()]
+    expected = (0, 0, (1 - wilson.low) * np.mean(errors))
+    error = found.balanced_error
+    assert (error.value, error.low, error.high) == pytest.approx(expected)

@@ -20,11 +20,12 @@ from stainproof.data.images import Images, to_square
 from stainproof.data.listing import Listing
 from stainproof.data.parallel import in_order
 from stainproof.evaluation.corrupted_result import CORRUPTIONS_FILE, CorruptionEvaluation
-from stainproof.evaluation.intervals import bias_corrected
+from stainproof.evaluation.intervals import bootstrapped, proportion
 from stainproof.evaluation.metrics import mean_recall
 from stainproof.inference.classifier import Classifier
 from stainproof.labels import match_classes
 from stainproof.progress import Track, silent
+from stainproof.runs.artefact import Estimate
 
 CHUNK_SIZE = 256
 """Images that are in memory at once."""
@@ -119,16 +120,25 @@ def _corrupt(
 
 
 def _summarise(is_right: NDArray[np.bool_], labels: Labels, seed: int) -> dict[str, object]:
-    """Return the balanced accuracies, with bootstrap intervals over images."""
+    """Return the balanced accuracies, with bootstrap intervals over images.
+
+    If all resamples are equal, the interval is the Wilson interval of the mean accuracy, and that
+    of BE follows from it as if all corruptions had this accuracy.
+    """
     rng = np.random.default_rng(seed)
     num = len(labels)
     values = _balanced_accuracies(is_right, labels, np.ones((1, num)))
     weights = rng.multinomial(num, np.full(num, 1 / num), size=NUM_RESAMPLES)
     drawn = _balanced_accuracies(is_right, labels, weights.astype(np.float64))
+    clean, mean = (
+        proportion(round(num * float(part.mean())), num) for part in (is_right[0], is_right[1:])
+    )
+    at_high, at_low = _be(np.array([[mean.high], [mean.low]]) * np.ones(len(CASES)))
+    error = Estimate(value=float(_be(values)[0]), low=float(at_high), high=float(at_low))
     return {
-        "clean": bias_corrected(float(values[0, 0]), drawn[:, 0]),
-        "mean": bias_corrected(float(values[0, 1:].mean()), drawn[:, 1:].mean(axis=1)),
-        "balanced_error": bias_corrected(float(_be(values)[0]), _be(drawn)),
+        "clean": bootstrapped(float(values[0, 0]), drawn[:, 0], clean),
+        "mean": bootstrapped(float(values[0, 1:].mean()), drawn[:, 1:].mean(axis=1), mean),
+        "balanced_error": bootstrapped(error.value, _be(drawn), error),
         "balanced_accuracy": _by_corruption(values[0]),
     }
 

@@ -61,6 +61,20 @@ def over_groups(
     return low, high
 
 
+def bootstrapped(value: float, resampled: Floats, otherwise: Estimate) -> Estimate:
+    """Return the interval of resamples, extended to include the value.
+
+    Args:
+        value: The metric of all images.
+        resampled: float64 (resamples,), the metric of each resample.
+        otherwise: An interval that is used if all resamples are equal, for instance without any
+            mistake: the bootstrap would then give an interval without width.
+    """
+    if resampled.min() < resampled.max():
+        return bias_corrected(value, resampled)
+    return Estimate(value=value, low=min(value, otherwise.low), high=max(value, otherwise.high))
+
+
 def bias_corrected(value: float, resampled: Floats) -> Estimate:
     """Return the bias-corrected percentile interval (Efron 1981), extended to include the value."""
     below = (resampled < value).mean() + 0.5 * (resampled == value).mean()

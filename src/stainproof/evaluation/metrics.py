@@ -11,7 +11,7 @@ from sklearn.metrics import confusion_matrix
 from stainproof.calibration.error import NUM_BINS, confidence_bins
 from stainproof.calibration.error import calibration_error as error_of_gaps
 from stainproof.evaluation.grouped import GroupCounts, calibration_error
-from stainproof.evaluation.intervals import bias_corrected, proportion
+from stainproof.evaluation.intervals import bias_corrected, bootstrapped, proportion
 from stainproof.evaluation.result import ClassMetrics, ReliabilityBin
 from stainproof.runs.artefact import Estimate
 
@@ -165,10 +165,7 @@ def bootstrap_images(
     num = int(confusion.sum())
     drawn = rng.multinomial(num, confusion.ravel() / num, size=NUM_RESAMPLES)
     value, resampled = float(figure(confusion)), figure(drawn.reshape(-1, *confusion.shape))
-    if resampled.min() == resampled.max():
-        overall = proportion(int(confusion.trace()), num)
-        return Estimate(value=value, low=min(value, overall.low), high=max(value, overall.high))
-    return bias_corrected(value, resampled)
+    return bootstrapped(value, resampled, proportion(int(confusion.trace()), num))
 
 
 def _per_class_over_groups(counts: GroupCounts, classes: Sequence[str]) -> tuple[ClassMetrics, ...]:
