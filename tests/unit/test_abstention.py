@@ -176,3 +176,13 @@ def test_a_file_with_a_temperature_out_of_range_is_refused(field: str, value: fl
     content = ANY.model_copy(update={field: value}).to_json()
     with pytest.raises(CheckpointError, match=field):
         Calibration.parse(content, Path("calibration.json"))
+
+
+def test_of_more_than_100000_images_a_random_subset_is_stored() -> None:
+    probs = np.tile([[0.9, 0.1]], (100_003, 1))
+    labels = np.zeros(100_003, dtype=np.int64)
+    labels[::50] = 1
+    found, again = (make_calibration(labels, probs, 1.0, "drawn") for _ in range(2))
+    assert len(found.right) + len(found.wrong) == found.num_images == 100_000
+    assert len(found.wrong) == len(again.wrong) == pytest.approx(2000, abs=10)
+    assert found.notes == ("100,000 of 100,003 images are stored, drawn at random",)

@@ -15,7 +15,9 @@ from stainproof.runs.ensemble import is_ensemble
 from stainproof.runs.folder import RunFolder
 
 MAX_IMAGES = 100_000
-"""Most images whose confidence is stored."""
+"""Most images whose confidence is stored; of more a random subset is."""
+_SEED = 0
+"""Of the subset."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -27,6 +29,7 @@ class Calibration(Described):
     source: str
     """Name of the images that it was fitted on."""
     num_images: int = Field(ge=1)
+    """Number of images whose confidence is stored: all, or 100,000 of them."""
     temperature: float = Field(ge=MIN_TEMPERATURE, le=MAX_TEMPERATURE)
     """By which logits are divided, see `scaling.scale`."""
     prior_temperature: float | None = Field(None, ge=MIN_TEMPERATURE, le=MAX_TEMPERATURE)
@@ -61,6 +64,9 @@ def make_calibration(
 ) -> Calibration:
     """Return the calibration that a temperature gives on labelled images.
 
+    Of more than 100,000 images a random subset of so many is described, always the same one; the
+    notes say so.
+
     Args:
         labels: int64 (N,), true classes.
         probs: (N, classes), uncalibrated.
@@ -69,6 +75,10 @@ def make_calibration(
         notes: What was left out or changed.
         prior_temperature: See `Calibration`.
     """
+    if len(labels) > MAX_IMAGES:
+        notes = (*notes, f"{MAX_IMAGES:,} of {len(labels):,} images are stored, drawn at random")
+        chosen = np.random.default_rng(_SEED).choice(len(labels), MAX_IMAGES, replace=False)
+        labels, probs = labels[chosen], probs[chosen]
     calibrated = scale(probs, temperature)
     is_right = calibrated.argmax(axis=1) == labels
     confidence = calibrated.max(axis=1).astype(np.float64)
