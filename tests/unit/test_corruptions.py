@@ -122,12 +122,12 @@ def test_images_are_corrupted_as_they_are_in_the_file_and_not_balanced_before(
 
 
 def test_intervals_without_any_mistake_are_those_of_wilson(tmp_path: Path) -> None:
-    images = np.full((20, 8, 8, 3), 200, dtype=np.uint8)
+    images = np.full((20, 16, 16, 3), 200, dtype=np.uint8)
     labels = np.zeros(20, dtype=np.int64)
     names = tuple(f"{index}.png" for index in range(20))
     listing = Listing("cells", names, labels, ("a", "b"), arrays=images)
     classifier = SimpleNamespace(
-        preprocessing=Preprocessing(size_px=8),
+        preprocessing=Preprocessing(size_px=16),
         classes=("a", "b"),
         standardise=unchanged,
         predict_standardised=lambda images: np.tile(np.float32([0.9, 0.1]), (len(images), 1)),
