@@ -142,7 +142,7 @@ def read_errors(
         CheckpointError: There is no such evaluation, or it is one of another model.
     """
     own = _read_home(RunFolder(find_run(run)), classes, weights_sha256)
-    home = own and ErrorCounts.of(own, is_home=True, temperature=temperature)
+    home = ErrorCounts.of(own, is_home=True, temperature=temperature) if own else None
     if evaluation is None:
         if home is None:
             raise CheckpointError(
