@@ -130,7 +130,7 @@ def test_intervals_without_any_mistake_are_those_of_wilson(tmp_path: Path) -> No
         preprocessing=Preprocessing(size_px=16),
         classes=("a", "b"),
         standardise=unchanged,
-        predict_standardised=lambda images: np.tile(np.float32([0.9, 0.1]), (len(images), 1)),
+        predict_standardised=lambda images: np.tile([0.9, 0.1], (len(images), 1)),
         weights_sha256="",
     )
     found = evaluate_corrupted(cast(Classifier, classifier), listing, tmp_path)
