@@ -1,6 +1,7 @@
 """Class names: the eight classes of BloodMNIST, and matching of spellings."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 
 from stainproof.errors import DataError
@@ -45,8 +46,11 @@ def looks_like_cell(name: str) -> bool:
 
 
 def normal_form(name: str) -> str:
-    """Return a class name without case, punctuation, order of words and plural."""
-    words = re.findall(r"[a-z0-9]+", name.lower())
+    """Return a class name without case, punctuation, order of words and plural.
+
+    Letters of all scripts count. A name without a letter or digit gives an empty text.
+    """
+    words = re.findall(r"[^\W_]+", unicodedata.normalize("NFKC", name).casefold())
     singular = (word.removesuffix("s") if len(word) > 3 else word for word in words)
     return " ".join(sorted(set(singular)))
 

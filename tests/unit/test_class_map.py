@@ -45,11 +45,19 @@ def test_a_map_of_ones_own_renames_merges_ignores_and_drops_small_classes(tmp_pa
     assert any("Metamyelocyte (1), Myelocytes (2)" in note for note in mapped.notes)
 
 
+def test_names_in_every_script_are_told_apart() -> None:
+    counts = {"淋巴细胞": 3, "单核细胞": 2, "Лимфоцит": 4, "ЛИМФОЦИТЫ": 1, "?": 1}
+    own = ClassMap(classes={"lymphocyte": ("淋巴细胞", "лимфоцит")}, ignore=("单核细胞",))
+    mapped = apply_class_map(listing(counts), own)
+    assert mapped.class_counts() == {"?": 1, "lymphocyte": 7, "ЛИМФОЦИТЫ": 1}
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ('[classes]\na = ["x"]\nb = ["X"]', "'X' is both 'a' and 'b'"),
         ('ignore = ["x"]\n[classes]\na = ["x"]', "'x' is both 'ignored' and 'a'"),
+        ('ignore = ["??"]', r"'\?\?' has no letter or digit; rename the class"),
         ('rename = "x"', "rename is unknown; allowed: classes, ignore, min_images"),
         ("][", "not a readable TOML file"),
     ],

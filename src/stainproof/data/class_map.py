@@ -34,14 +34,15 @@ class ClassMap(Settings):
         """Return the normal form of every source name -> its new class; empty text if ignored.
 
         Raises:
-            ConfigError: A name is given twice.
+            ConfigError: A name is given twice, or has no letter or digit.
         """
         rules = [(name, "") for name in self.ignore]
         for target, names in self.classes.items():
             rules += [(name, target) for name in (target, *names)]
         found: dict[str, str] = {}
         for name, target in rules:
-            key = normal_form(name)
+            if not (key := normal_form(name)):
+                raise ConfigError(f"class map: {name!r} has no letter or digit; rename the class")
             if found.setdefault(key, target) != target:
                 raise ConfigError(
                     f"class map: {name!r} is both {found[key] or 'ignored'!r} "
