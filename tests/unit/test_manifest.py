@@ -39,6 +39,25 @@ def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path: Path) -> None:
     assert listed(tmp_path, "\ufeffpath,label\na.png,x\nb.png,y").names == ("a.png", "b.png")
 
 
+def test_patients_are_told_apart_without_spaces_around_their_names(tmp_path: Path) -> None:
+    text = "path,label,patient\na,x,P1\nb,y, P1 \nc,y,P2"
+    assert listed(tmp_path, text).groups == ("P1", "P1", "P2")
+
+
+@pytest.mark.parametrize(
+    ("patient", "message"),
+    [
+        ("p1", "patients or slides 'P1' and 'p1' are one in two spellings; rename one"),
+        ("  ", "column 'patient' is empty in row 2"),
+    ],
+)
+def test_patients_spelt_in_two_ways_or_blank_are_refused(
+    tmp_path: Path, patient: str, message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        listed(tmp_path, f"path,label,patient\na,x,P1\nb,y,{patient}")
+
+
 @pytest.mark.parametrize("column", ["split", "subset", "Fold"])
 def test_a_split_column_is_the_sources_own_split(tmp_path: Path, column: str) -> None:
     listing = listed(tmp_path, f"path,label,{column}\na,x,Train\nb,y,valid\nc,x,TEST")

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self, TypeVar
@@ -47,6 +47,22 @@ def check_class_names(source: str, names: Sequence[str]) -> None:
         if other != name:
             raise DataError(
                 f"{source}: classes {other!r} and {name!r} are one in two spellings; rename one"
+            )
+
+
+def check_group_names(source: str, names: Iterable[str]) -> None:
+    """Refuse patients or slides that would be two by their spelling only.
+
+    Raises:
+        DataError: Two names differ only by upper and lower case or by spaces around them.
+    """
+    spelt: dict[str, str] = {}
+    for name in sorted(set(names)):
+        other = spelt.setdefault(name.strip().casefold(), name)
+        if other != name:
+            raise DataError(
+                f"{source}: patients or slides {other!r} and {name!r} are one in two spellings; "
+                "rename one"
             )
 
 

@@ -13,7 +13,13 @@ import numpy as np
 
 from stainproof.config.schema import SourceConfig
 from stainproof.data.layout import SPLIT_NAMES
-from stainproof.data.listing import Listing, check_class_names, check_different, first_repeated
+from stainproof.data.listing import (
+    Listing,
+    check_class_names,
+    check_different,
+    check_group_names,
+    first_repeated,
+)
 from stainproof.data.table import Table
 from stainproof.errors import DataError
 from stainproof.text import printable
@@ -63,14 +69,13 @@ def list_manifest(path: Path, options: SourceConfig) -> Listing:
     check_class_names(str(path), classes)
     position = {name: index for index, name in enumerate(classes)}
     parts = _splits(path, table, columns)
-    group = columns.get("group")
     return Listing(
         source=printable(Path(path.stem)),
         names=names,
         labels=np.array([position[name] for name in label_names], dtype=np.int64),
         classes=classes,
         paths=tuple(_existing_path(path.parent, name) for name in written),
-        groups=tuple(map(printable, table.texts(group))) if group else None,
+        groups=_groups(path, table, columns),
         parts=parts,
         notes=(*_renamed_notes(columns, notes), *_warnings(table, columns, parts)),
     )
@@ -169,6 +174,23 @@ def _splits(path: Path, table: Table, columns: dict[str, str]) -> tuple[str, ...
             f"{known.index(None) + 1}; allowed: {', '.join(SPLIT_NAMES)}"
         )
     return tuple(name for name in known if name)
+
+
+def _groups(path: Path, table: Table, columns: dict[str, str]) -> tuple[str, ...] | None:
+    """Return the patient or slide of every row, without spaces around it; None without a column.
+
+    Raises:
+        DataError: A name is blank, or two differ by their spelling only.
+    """
+    if "group" not in columns:
+        return None
+    groups = tuple(printable(name.strip()) for name in table.texts(columns["group"]))
+    if "" in groups:
+        raise DataError(
+            f"{path}: column {columns['group']!r} is empty in row {groups.index('') + 1}"
+        )
+    check_group_names(str(path), groups)
+    return groups
 
 
 def _renamed_notes(columns: dict[str, str], notes: list[str]) -> list[str]:

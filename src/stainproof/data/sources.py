@@ -15,7 +15,7 @@ from stainproof.data.class_map import apply_class_map, read_class_map
 from stainproof.data.dataset import Dataset
 from stainproof.data.images import Images, Standardise, to_square, unchanged
 from stainproof.data.layout import Layout, check_no_copy_within, guess_layout
-from stainproof.data.listing import Listing, check_class_names, check_different
+from stainproof.data.listing import Listing, check_class_names, check_different, check_group_names
 from stainproof.data.parallel import in_order
 from stainproof.data.splits import TEST
 from stainproof.data.table import SUFFIXES as TABLE_SUFFIXES
@@ -227,6 +227,9 @@ def _list_folder(folder: Path, options: SourceConfig) -> Listing:
     check_class_names(str(folder), classes)
     names = tuple(printable(path) for path, _ in used)
     check_different(str(folder), names)
+    groups = tuple(printable(str(place.group)) for _, place in used)
+    if layout.has_group:
+        check_group_names(str(folder), groups)
     _check_no_empty_class(tree, layout, set(raw_classes))
     return Listing(
         source=printable(Path(folder.resolve().name)),
@@ -234,9 +237,7 @@ def _list_folder(folder: Path, options: SourceConfig) -> Listing:
         labels=np.array([position[place.label] for _, place in used], dtype=np.int64),
         classes=classes,
         paths=tuple(folder / path for path, _ in used),
-        groups=tuple(printable(str(place.group)) for _, place in used)
-        if layout.has_group
-        else None,
+        groups=groups if layout.has_group else None,
         parts=tuple(str(place.split) for _, place in used) if layout.has_split else None,
         notes=tree.notes(),
         layout=layout.pattern,
