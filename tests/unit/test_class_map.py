@@ -45,6 +45,17 @@ def test_a_map_of_ones_own_renames_merges_ignores_and_drops_small_classes(tmp_pa
     assert any("Metamyelocyte (1), Myelocytes (2)" in note for note in mapped.notes)
 
 
+@pytest.mark.parametrize(
+    "names",
+    [("basophil", "neutrophil", "band"), ("Basophil", "Eosinophil", "Neutrophil", "Band", "?")],
+)
+def test_names_are_mapped_to_a_class_that_the_source_has_too(names: tuple[str, ...]) -> None:
+    known = (*BLOOD_CLASSES, "?")
+    mapped = map_unknown_classes(listing(dict.fromkeys(names, 2)), known)
+    expected = {name: 2 for name in names if name.lower() not in ("neutrophil", "band")}
+    assert mapped.class_counts() == {**expected, "neutrophil": 4}
+
+
 def test_names_in_every_script_are_told_apart() -> None:
     counts = {"淋巴细胞": 3, "单核细胞": 2, "Лимфоцит": 4, "ЛИМФОЦИТЫ": 1, "?": 1}
     own = ClassMap(classes={"lymphocyte": ("淋巴细胞", "лимфоцит")}, ignore=("单核细胞",))

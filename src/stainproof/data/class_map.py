@@ -119,15 +119,6 @@ def _notes(
     return notes
 
 
-def _rules_of(names: Sequence[str], targets: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
-    """Return class -> those of the names that stand for it."""
-    found: dict[str, tuple[str, ...]] = {}
-    for name in names:
-        target = targets[normal_form(name)]
-        found[target] = (*found.get(target, ()), name)
-    return found
-
-
 def map_unknown_classes(listing: Listing, known: Sequence[str]) -> Listing:
     """Map class names that a model does not know by the packaged haematology map, and say so.
 
@@ -139,9 +130,12 @@ def map_unknown_classes(listing: Listing, known: Sequence[str]) -> Listing:
     unknown = [name for name in listing.classes if canonical(name) not in spelt]
     if not unknown or not spelt & set(BLOOD_CLASSES):
         return listing
-    if any(targets.get(normal_form(name), "") not in spelt for name in unknown):
+    merged = {targets.get(normal_form(name), "") for name in unknown}
+    if not merged <= spelt:
         return listing
-    kept = [name for name in listing.classes if name not in unknown]
-    return apply_class_map(
-        listing, ClassMap(classes={**_rules_of(unknown, targets), **dict.fromkeys(kept, ())})
-    )
+    rules: dict[str, tuple[str, ...]] = dict.fromkeys(sorted(merged), ())
+    for name in listing.classes:
+        target = targets[normal_form(name)] if name in unknown else canonical(name)
+        if target in merged:
+            rules[target] += (name,)
+    return apply_class_map(listing, ClassMap(classes=rules))
