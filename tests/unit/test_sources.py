@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from stainproof.config.schema import Preprocessing
+from stainproof.config.schema import Preprocessing, SourceConfig
 from stainproof.data import download, sources
 from stainproof.errors import DataError
 from stainproof.progress import Track
@@ -159,6 +159,38 @@ def test_a_file_of_unknown_kind(tmp_path: Path, preprocessing: Preprocessing) ->
     (tmp_path / "cells.zip").write_bytes(b"PK")
     with pytest.raises(DataError, match=r"cells\.zip: unknown kind.*\.npz, \.csv, \.parquet"):
         sources.load(tmp_path / "cells.zip", preprocessing)
+
+
+@pytest.mark.parametrize(
+    ("kind", "option", "message"),
+    [
+        (
+            "folder",
+            {"group_column": "patient"},
+            "--group-column goes with a manifest, got a folder",
+        ),
+        ("folder", {"classes": "a,b"}, "--classes goes with an npz file, got a folder"),
+        ("csv", {"layout": "{label}/*"}, "--layout goes with a folder, got a manifest"),
+        ("npz", {"bits": 12}, "--bits goes with a folder or a manifest, got an npz file"),
+        ("npz", {"classes": "a,b"}, "--classes goes with a file without class names"),
+        (
+            "bloodmnist",
+            {"classes": "a,b"},
+            "--classes goes with an npz file, got a public data set",
+        ),
+    ],
+)
+def test_an_option_of_another_kind_of_source_is_refused(
+    tmp_path: Path, kind: str, option: dict[str, Any], message: str
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "csv.csv").write_text("path,label\na.png,a\nb.png,b")
+    images, labels = np.zeros((2, 8, 8, 3), np.uint8), np.arange(2)
+    np.savez(tmp_path / "npz.npz", images=images, labels=labels, classes=np.array(["a", "b"]))
+    places = {"csv": tmp_path / "csv.csv", "npz": tmp_path / "npz.npz", "bloodmnist": kind}
+    source = places.get(kind, tmp_path / kind)
+    with pytest.raises(DataError, match=message):
+        sources.list_source(source, options=SourceConfig(**option))
 
 
 def test_a_part_of_a_source_without_parts_is_refused(

@@ -34,7 +34,7 @@ def list_npz(path: Path, classes: str = "") -> Listing:
 
     Raises:
         DataError: The file is damaged, lacks the arrays, they have a wrong type, shape or range, or
-            the class names are unknown.
+            the class names are unknown, or given although the file has some.
     """
     with NpzFile(path) as file:
         if "images" in file and "labels" in file:
@@ -141,6 +141,10 @@ def _class_names(
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the class names, and a note if they were assumed."""
     notes: tuple[str, ...] = ()
+    if stated is not None and given:
+        raise DataError(
+            f"{path}: --classes goes with a file without class names; this one has them"
+        )
     if stated is not None:
         classes = _stated_classes(path, stated)
     elif given:

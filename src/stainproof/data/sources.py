@@ -28,6 +28,16 @@ from stainproof.text import printable
 AS_GUESSED = SourceConfig()
 """Reads a source as its names and columns suggest."""
 MAX_NAMED_FILES = 10
+FOLDER, MANIFEST, NPZ, PUBLIC = "a folder", "a manifest", "an npz file", "a public data set"
+KINDS = {
+    "layout": (FOLDER,),
+    "path_column": (MANIFEST,),
+    "label_column": (MANIFEST,),
+    "group_column": (MANIFEST,),
+    "classes": (NPZ,),
+    "bits": (FOLDER, MANIFEST),
+}
+"""Option -> kinds of sources that it goes with; the other options go with all."""
 
 
 def load(
@@ -181,19 +191,35 @@ def list_whole_source(
 
 def _list_whole(source: str, options: SourceConfig, track: Track) -> Listing:
     if source.split(":")[0] == download.BLOODMNIST and not exists(Path(source)):
-        return npz.list_npz(download.fetch_bloodmnist(source, track=track), "bloodmnist")
+        _check_options(source, options, PUBLIC)
+        return npz.list_npz(download.fetch_bloodmnist(source, track=track))
     path = Path(source)
     if not exists(path):
         raise DataError(f"{path}: no such folder or file")
     if path.is_dir():
+        _check_options(source, options, FOLDER)
         return _list_folder(path, options)
     if path.suffix.lower() == ".npz":
+        _check_options(source, options, NPZ)
         return npz.list_npz(path, options.classes)
     if path.suffix.lower() in TABLE_SUFFIXES:
+        _check_options(source, options, MANIFEST)
         return manifest.list_manifest(path, options)
     raise DataError(
         f"{path}: unknown kind of source; allowed: a folder of class folders, .npz, .csv, .parquet"
     )
+
+
+def _check_options(source: str, options: SourceConfig, kind: str) -> None:
+    """Refuse options of how another kind of source is read.
+
+    Raises:
+        DataError: One was given.
+    """
+    for name, kinds in KINDS.items():
+        if kind not in kinds and getattr(options, name) != getattr(AS_GUESSED, name):
+            option = name.replace("_", "-")
+            raise DataError(f"{source}: --{option} goes with {' or '.join(kinds)}, got {kind}")
 
 
 def split_off_part(source: str) -> tuple[str, str]:
