@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,27 @@ def test_copies_of_training_images_are_counted_and_said(
     assert "95 % intervals over 3 patients or slides" in page
     home = Evaluation.read(runs[0] / "home" / "val" / EVALUATION_FILE)
     assert (home.num_in_training, home.interval_unit) == (0, "images")
+
+
+def test_copies_between_the_parts_of_a_source_are_said(phantoms: Path, tmp_path: Path) -> None:
+    source = shutil.copytree(phantoms, tmp_path / "cells")
+    names = sorted(path.relative_to(source) for path in source.rglob("*.png"))
+    rows = [
+        (name, name.parent, "val" if rank % 5 == 0 else "train") for rank, name in enumerate(names)
+    ]
+    for quarters, name in enumerate([names[1], names[2]]):
+        Image.fromarray(np.rot90(np.asarray(Image.open(source / name)), quarters)).save(
+            source / f"{quarters}.png"
+        )
+        rows.append((Path(f"{quarters}.png"), name.parent, "val"))
+    with (source / "parts.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("path", "label", "split"), *rows])
+    said: list[str] = []
+    api.train(
+        source / "parts.csv", tmp_path / "run", tiny_config("training.epochs=1"), say=said.append
+    )
+    assert "2 images with copies in more than one split" in said
+    assert Evaluation.read(tmp_path / "run" / "home" / "val" / EVALUATION_FILE).num_in_training == 2
 
 
 def test_an_ensemble_counts_the_copies_of_every_members_training_images(

@@ -376,6 +376,15 @@ def test_a_source_that_shares_patients_between_its_parts_is_told_so() -> None:
     assert split.notes == ("2 patients or slides, none shared between splits",)
 
 
+def test_a_source_that_shares_copies_between_its_parts_is_told_so() -> None:
+    labels, copies_of = np.arange(60) % 3, np.arange(60)
+    copies_of[[3, 33, 36, 39]] = 0
+    copies_of[9] = 6
+    parts = (TRAIN,) * 30 + (VAL,) * 30
+    split = make_split(make_dataset(labels, copies_of, parts=parts), SplitConfig(), 0)
+    assert split.notes == ("1 image with copies in more than one split",)
+
+
 def test_validation_of_patients_is_taken_from_the_training_part_of_a_source() -> None:
     """20 % of all 60 images are 12, which are two of the eight training patients of six images."""
     labels = np.arange(60) % 3

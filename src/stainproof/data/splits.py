@@ -28,7 +28,9 @@ class Split:
     labels: tuple[str, ...]
     """N class names."""
     groups: NDArray[np.int64]
-    """int64 (N,): images with the same number are in the same split."""
+    """int64 (N,): images with the same number are copies or of one patient or slide. They are in
+    the same split, unless the source's own split parts them.
+    """
     parts: NDArray[np.str_]
     """N of `train`, `val`, `test`."""
     hashes: NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, dtype=np.uint64))
@@ -235,12 +237,12 @@ def _notes(data: Dataset, split: Split, settings: SplitConfig) -> tuple[str, ...
     notes = []
     if data.parts is not None and VAL not in data.parts:
         notes.append("the source's own split has no validation part: taken from its training part")
+    shared = _num_shared(split)
     if data.groups is None:
+        if shared:
+            notes.append(f"{_count(shared, 'image')} with copies in more than one split")
         return tuple(notes)
     num = len(set(data.groups))
-    shared = sum(
-        len(set(split.parts[split.groups == group])) > 1 for group in np.unique(split.groups)
-    )
     notes.append(f"{_count(num, 'patient or slide')}, {shared or 'none'} shared between splits")
     if data.parts is None:
         off = []
@@ -255,6 +257,13 @@ def _notes(data: Dataset, split: Split, settings: SplitConfig) -> tuple[str, ...
                 f"whole patients or slides allow no better: {', '.join(off)}"
             )
     return tuple(notes)
+
+
+def _num_shared(split: Split) -> int:
+    """Count the groups with images in more than one split."""
+    _, parts = np.unique(split.parts, return_inverse=True)
+    pairs = np.unique(np.column_stack([split.groups, parts]), axis=0)
+    return int((np.bincount(pairs[:, 0]) > 1).sum())
 
 
 def _count(num: int, what: str) -> str:

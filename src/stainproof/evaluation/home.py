@@ -2,7 +2,10 @@
 
 from dataclasses import replace
 
+import numpy as np
+
 from stainproof.calibration.record import write_calibration
+from stainproof.data.copies import canonical_hashes
 from stainproof.data.dataset import Dataset
 from stainproof.data.splits import VAL
 from stainproof.evaluation.calibrating import fit_home_calibration
@@ -52,5 +55,14 @@ def export_and_evaluate(
     for part, name in HOME_SOURCES.items():
         held_out = replace(parts[part], source=name)
         if len(held_out):
-            evaluate(classifier, held_out, run.home / part, track=track)
+            copies = _num_in_training(run, held_out)
+            evaluate(classifier, held_out, run.home / part, num_in_training=copies, track=track)
     return run.read_card()
+
+
+def _num_in_training(run: RunFolder, data: Dataset) -> int:
+    """Count the images that are copies of training images, rotated and mirrored ones included."""
+    trained_on = run.read_training_hashes()
+    if trained_on is None:  # as of a run of an earlier version
+        return 0
+    return int(np.isin(canonical_hashes(data.images), trained_on).sum())
