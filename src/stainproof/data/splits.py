@@ -77,7 +77,8 @@ def make_split(data: Dataset, settings: SplitConfig, seed: int) -> Split:
 
     Args:
         data: The images; images with equal pixels, rotated and mirrored copies included, and images
-            with equal `groups` entries stay together.
+            with equal `groups` entries stay together. Resizing before can make the pixels of such
+            copies differ, see `images.to_square`.
         settings: Fractions of validation and test.
         seed: Seed of the random order.
 
