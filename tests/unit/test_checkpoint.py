@@ -130,6 +130,19 @@ def test_settings_of_the_optimizer_are_the_current_ones_and_its_progress_the_sav
     assert {group["weight_decay"] for group in second.optimizer.param_groups} == {0.25}
 
 
+def test_a_plateau_run_after_a_one_cycle_run_starts_with_its_own_learning_rate(
+    tmp_path: Path,
+) -> None:
+    run, first, second = RunFolder(tmp_path), Trained(0), Trained(1)
+    for group in first.optimizer.param_groups:
+        group["lr"] = 1e-9  # as at the end of a cycle
+    wanted = [group["lr"] for group in second.optimizer.param_groups]
+    settings = {"training": {"schedule": "one-cycle"}}
+    save_state(run, Position(settings=settings), *first.parts())
+    restore_state(run.state, *second.parts())
+    assert [group["lr"] for group in second.optimizer.param_groups] == wanted
+
+
 @pytest.mark.parametrize(
     ("saved", "wanted", "message"),
     [

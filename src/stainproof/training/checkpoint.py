@@ -22,7 +22,9 @@ from stainproof.training.schedule import Schedule
 STATE_VERSION = 3
 """Version of the training state; a state of another version cannot be resumed."""
 GROUP_PROGRESS = {"lr", "step"}
-"""Keys of an optimizer's parameter groups that are progress; all others are settings."""
+"""Keys of an optimizer's parameter groups that are progress; all others are settings. The learning
+rate is so in a plateau run only; the schedule one-cycle sets it before every step.
+"""
 PLATEAU_PROGRESS = ("best", "num_bad_epochs", "cooldown_counter", "last_epoch", "_last_lr")
 """Keys of the plateau schedule that are progress."""
 
@@ -121,7 +123,7 @@ def restore_state(
     """
     try:
         _restore(path, network, optimizer, schedule, average)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(f"{path}: damaged; parts of the state are missing") from error
 
 
@@ -144,7 +146,10 @@ def _restore(
         slots.setdefault(int(index), {})[slot] = value
     try:
         network.load_state_dict(parts["network"])
-        groups = _groups_as_set(optimizer, notes["groups"])
+        settings = notes.get("settings", {}).get("training", {})
+        is_progress = settings.get("schedule", "plateau") == "plateau"
+        progress = GROUP_PROGRESS if is_progress else GROUP_PROGRESS - {"lr"}
+        groups = _groups_as_set(optimizer, notes["groups"], progress)
         optimizer.load_state_dict({"state": slots, "param_groups": groups})
     except (RuntimeError, ValueError) as error:
         raise CheckpointError(f"{path}: made for another network or optimizer") from error
@@ -162,7 +167,9 @@ def _restore(
         average.steps = notes["average_steps"]
 
 
-def _groups_as_set(optimizer: Optimizer, saved: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _groups_as_set(
+    optimizer: Optimizer, saved: list[dict[str, Any]], progress: set[str]
+) -> list[dict[str, Any]]:
     """Return the optimizer's parameter groups with their current settings and the saved progress.
 
     Raises:
@@ -172,7 +179,7 @@ def _groups_as_set(optimizer: Optimizer, saved: list[dict[str, Any]]) -> list[di
     for own, group in zip(optimizer.state_dict()["param_groups"], saved, strict=True):
         if own.keys() | GROUP_PROGRESS != group.keys() | GROUP_PROGRESS:
             raise ValueError("groups of another optimizer")
-        groups.append(own | {key: group[key] for key in GROUP_PROGRESS & group.keys()})
+        groups.append(own | {key: group[key] for key in progress & group.keys()})
     return groups
 
 

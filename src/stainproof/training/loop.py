@@ -209,9 +209,9 @@ class Trainer:
         self.augmented_s = self.batches.augmenter.cpu_time_s
         seen = num_right = 0
         total_loss = 0.0
-        for batch in self.batches.epoch(epoch):
+        for num_steps, batch in enumerate(self.batches.epoch(epoch)):
             halted = self.interrupt.noted or not math.isfinite(total_loss)
-            done, halted = agree((self._share_done(), halted))
+            done, halted = agree((self._share_done(num_steps), halted))
             if seen and (done >= 1 or halted):
                 break
             self.schedule.before_step(done)
@@ -312,13 +312,17 @@ class Trainer:
         if self.now.best and self.now.best.epoch == self.now.epoch:
             self.run.write_weights(self.run.best, self._kept_state())
 
-    def _share_done(self) -> float:
-        settings = self.settings
-        steps = settings.epochs * self.batches.num_an_epoch
+    def _share_done(self, num_steps: int) -> float:
+        """Return the fraction of the run that is complete after these steps of an epoch.
+
+        Complete epochs count as such: a resumed run may have had other steps in them.
+        """
+        settings, num_an_epoch = self.settings, self.batches.num_an_epoch
+        steps = self.now.epoch * num_an_epoch + num_steps
         time_share = 0.0
         if settings.budget_s:
             time_share = self._elapsed_s() / max(settings.budget_s - self.reserve_s, 1e-3)
-        return max(self.now.step / steps, time_share)
+        return max(steps / (settings.epochs * num_an_epoch), time_share)
 
     def _elapsed_s(self) -> float:
         return time.monotonic() - self.began
