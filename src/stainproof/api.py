@@ -224,10 +224,10 @@ def train(
             raise
         for line in (*(one for one in data.notes if one not in listing.notes), *split.notes):
             say(line)
-        if start.again:
-            run.check_split(split.sha256())
         parts = split.divide(data)
         summary = cards.summarise_data(data, split, parts)
+        if start.again:
+            run.check_split(summary.split_sha256, summary.sha256)
         del data, listing  # the images are in memory once, in `parts`
         trainer = Trainer(
             config, parts[TRAIN], parts[VAL], run, resume=start.resume, load_teacher=teacher
@@ -328,13 +328,13 @@ def average(
     first = folders[0]
     check_choice(choice, max_val_loss, len(runs))
     candidates = find_candidates(folders)
-    card = first.read_card()
+    card, config = first.read_card(), first.read_config()
     run.check_unused()
-    config = first.read_config()
     listing = sources.list_source(source, track, options=config.source)
     data, split = read_and_split(listing, config, dropped_names(first.audit), track)
+    hashes = split.sha256(), data.sha256()
     for one in folders:
-        one.check_split(split.sha256())
+        one.check_split(*hashes)
     parts = split.divide(data)
     averaged = average_weights(candidates, choice, config, parts[TRAIN], parts[VAL], max_val_loss)
     with files.new_folder(run.path) as folder:

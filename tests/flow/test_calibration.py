@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from stainproof import Classifier, api, train
 from stainproof.calibration.record import read_calibration, write_calibration
@@ -195,3 +196,19 @@ def test_an_error_that_cannot_be_guaranteed_writes_no_table(
     with pytest.raises(ConfigError, match="must be above 0 %"):
         api.predict(run, [str(other)], tmp_path / "out.csv", error="200%")
     assert not (tmp_path / "out.csv").exists()
+
+
+def test_images_with_other_pixels_are_not_those_of_the_training(
+    copy: Path, cells: Path, tmp_path: Path
+) -> None:
+    other, second = shutil.copytree(cells, tmp_path / "home"), tmp_path / "second"
+    shutil.copytree(copy, second)
+    changed = min(other.rglob("*.png"))
+    Image.fromarray(255 - np.asarray(Image.open(changed))).save(changed)
+    for stage in (
+        lambda: api.calibrate(copy, other, validation=True),
+        lambda: api.train(other, copy, resume=True, training__epochs=7),
+        lambda: api.average([copy, second], other, tmp_path / "mean"),
+    ):
+        with pytest.raises(CheckpointError, match=r"card\.json: the run was begun on other images"):
+            stage()

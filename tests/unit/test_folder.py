@@ -1,4 +1,6 @@
+import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ from stainproof.config.presets import make_config
 from stainproof.errors import CheckpointError, ConfigError, DataError
 from stainproof.files import sha256_of
 from stainproof.runs.folder import RunFolder
-from stainproof.runs.history import EpochRecord
+from stainproof.runs.history import MAX_FIGURE, EpochRecord
 
 
 def record(epoch: int) -> EpochRecord:
@@ -67,6 +69,13 @@ def test_settings_and_history_are_read_back_as_they_were_written(run: RunFolder)
     assert run.read_history() == history
 
 
+@pytest.mark.parametrize("loss", [math.nan, math.inf, 1.01 * MAX_FIGURE])
+@pytest.mark.parametrize("name", ["loss", "val_loss", "val_augmented_loss"])
+def test_a_loss_that_a_history_cannot_have_is_not_finite(name: str, loss: float) -> None:
+    assert record(1).model_copy(update={name: MAX_FIGURE}).is_finite()
+    assert not record(1).model_copy(update={name: loss}).is_finite()
+
+
 @pytest.mark.parametrize("content", [b"{", b"[]\n", b"\xff", b"{}\n"])
 def test_a_damaged_history_is_an_error(run: RunFolder, content: bytes) -> None:
     run.path.mkdir()
@@ -82,6 +91,18 @@ def test_a_run_belongs_to_its_split(run: RunFolder) -> None:
     run.check_split(sha256_of(run.splits))
     with pytest.raises(CheckpointError, match=r"splits\.csv: .*another split"):
         run.check_split("0" * 64)
+
+
+def test_a_run_belongs_to_its_images(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    run.write_splits(b"name,label,split\n")
+    split = sha256_of(run.splits)
+    run.check_split(split, "a")  # no card names the images yet
+    run.card.touch()
+    card = SimpleNamespace(data=SimpleNamespace(sha256="a"))
+    monkeypatch.setattr(run, "read_card", lambda: card)
+    run.check_split(split, "a")
+    with pytest.raises(CheckpointError, match=r"card\.json: the run was begun on other images"):
+        run.check_split(split, "b")
 
 
 def test_weights_and_their_metadata_are_written_for_every_epoch(run: RunFolder) -> None:

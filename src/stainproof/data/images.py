@@ -30,9 +30,9 @@ def to_square(rgb: Images, preprocessing: Preprocessing) -> Images:
 
     Returns:
         uint8 (size, size, 3). Shrinking averages areas, enlarging is bicubic. An image of the right
-        size is returned as it is, unless its white point is standardised. A rotated or mirrored copy
-        gives rotated or mirrored pixels, except where an odd number of pixels is cropped away or
-        where the image is enlarged, whose pixels rounding can change.
+        size is returned as it is, unless its white point is standardised. A rotated or mirrored
+        copy gives rotated or mirrored pixels, except where an odd number of pixels is cropped away
+        or where the image is enlarged, whose pixels rounding can change.
     """
     square = _fit(rgb, preprocessing)
     target = preprocessing.white_point

@@ -160,7 +160,7 @@ def _on_validation_split(
     config = run.read_config()
     listing = sources.list_source(source, track, options=config.source)
     data, split = read_and_split(listing, config, dropped_names(run.audit), track)
-    run.check_split(split.sha256())
+    run.check_split(split.sha256(), data.sha256())
     val = replace(split.divide(data)[VAL], source=HOME_SOURCES[VAL])
     _check_number(val)
     calibration = fit_home_calibration(classifier, val, config, track)

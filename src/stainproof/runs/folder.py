@@ -151,19 +151,23 @@ class RunFolder(HashedFolder):
         """
         lock.check_free(self.path, self.lock)
 
-    def check_split(self, sha256: str) -> None:
+    def check_split(self, sha256: str, data_sha256: str = "") -> None:
         """Raise an error if the run was started with other images or another split.
 
         Args:
             sha256: Hash of the split's CSV text, as `Split.sha256` gives it.
+            data_sha256: Hash of the images, as `Dataset.sha256` gives it; empty: not compared.
 
         Raises:
-            CheckpointError: The hash of `splits.csv` is another one, or the file is missing.
+            CheckpointError: `splits.csv` or the images of the card have another hash, or
+                `splits.csv` is missing.
         """
         if not self.splits.exists() or hash_of(self.splits) != sha256:
             raise CheckpointError(
                 f"{self.splits}: the run was begun on other images or another split"
             )
+        if data_sha256 and self.card.exists() and self.read_card().data.sha256 != data_sha256:
+            raise CheckpointError(f"{self.card}: the run was begun on other images")
 
     def read_card(self) -> Card:
         """Read the card.

@@ -1,7 +1,6 @@
 """The training history of a run: one record an epoch."""
 
 import json
-import math
 from pathlib import Path
 
 from stainproof.errors import CheckpointError
@@ -34,9 +33,9 @@ class EpochRecord(Artefact):
     """Processor seconds of augmentation in this epoch."""
 
     def is_finite(self) -> bool:
-        """Return whether all losses are finite."""
+        """Return whether all losses are numbers that a history may have, not NaN or infinite."""
         losses = (self.loss, self.val_loss, self.val_augmented_loss or 0.0)
-        return all(map(math.isfinite, losses))
+        return all(abs(loss) <= MAX_FIGURE for loss in losses)
 
 
 def parse_history(content: bytes, path: Path) -> list[EpochRecord]:
