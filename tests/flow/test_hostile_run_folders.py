@@ -410,7 +410,13 @@ READ_BY = {
     "predict": {"card.json", "best.onnx"},
     "evaluate": {"card.json", "best.onnx", "training_hashes.npy"},
     "report": {"card.json", "config.toml", "history.jsonl"},
-    "resume": {"state.safetensors", "history.jsonl", "splits.csv"},
+    "resume": {
+        "best.safetensors",
+        "card.json",
+        "history.jsonl",
+        "splits.csv",
+        "state.safetensors",
+    },
 }
 
 

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from torch import nn
 
 from stainproof.config.presets import make_config
@@ -197,10 +198,11 @@ def test_a_state_of_an_earlier_version_has_its_settings_in_config_toml(run: RunF
     )
 
 
-@pytest.mark.parametrize("name", ["state", "history"])
+@pytest.mark.parametrize("name", ["state", "history", "best"])
 def test_what_was_altered_is_not_resumed(run: RunFolder, name: str) -> None:
     stop_after(run, 1, tiny_config())
     run.write_history([])
+    run.write_weights(run.best, {"w": torch.ones(1)})
     path: Path = getattr(run, name)
     path.write_bytes(path.read_bytes() + b"\n")
     with pytest.raises(CheckpointError, match=rf"{path.name}: altered"):

@@ -108,7 +108,7 @@ def _start_again(run: RunFolder, config: Config, audited: bool) -> Start:
 
 def _trained_with(run: RunFolder) -> Config:
     """Return the settings that the last epoch of a run was trained with."""
-    run.check(run.state, run.history)
+    run.check(run.state, run.history, run.best)
     settings = read_position(run.state).settings
     return make_settings(Config, settings) if settings else run.read_resumed_config()
 
