@@ -268,6 +268,30 @@ def test_a_rejected_second_quantisation_keeps_the_first_int8_network(
     assert np.array_equal(Classifier.load(run_copy, "int8").predict_proba(noise(4)), expected)
 
 
+def test_what_other_commands_write_meanwhile_is_kept(
+    run_copy: Path, many: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another command changes the card while the two networks are timed."""
+    folder = RunFolder(run_copy)
+    changes = {"calibration_sha256": "0" * 64}
+
+    def seconds(name: str, *_: Any) -> float:
+        if name == "int8":
+            folder.write_card(folder.read_card().model_copy(update=changes))
+        return {"onnxruntime": 1.5, "int8": 1.0}[name]
+
+    monkeypatch.setattr(int8, "batch_seconds", seconds)
+    assert quantise_losing(0, run_copy, many, monkeypatch).kept
+    card = folder.read_card()
+    assert card.calibration_sha256 == "0" * 64 and card.int8_sha256
+    changes["weights_sha256"] = "1" * 64
+    folder.write_card(card.model_copy(update={"calibration_sha256": "", "int8_sha256": ""}))
+    folder.int8.unlink()
+    with pytest.raises(CheckpointError, match="the network was replaced while it was quantised"):
+        quantise_losing(0, run_copy, many, monkeypatch)
+    assert not folder.int8.exists() and not folder.read_card().int8_sha256
+
+
 def test_too_few_images_to_calibrate_are_refused(run_copy: Path, phantoms: Path) -> None:
     with pytest.raises(DataError, match="needs 400 images or more, got 120"):
         api.quantise(run_copy, phantoms)

@@ -12,7 +12,7 @@ from stainproof.config.parsing import check_seed
 from stainproof.config.schema import SourceConfig
 from stainproof.data import sources
 from stainproof.data.images import Images
-from stainproof.errors import DataError
+from stainproof.errors import CheckpointError, DataError
 from stainproof.inference.classifier import Classifier
 from stainproof.inference.engines import DEFAULT, INT8, MIN_SPEEDUP, batch_seconds, open_engine
 from stainproof.inference.member import Member
@@ -61,7 +61,7 @@ def quantise(
         track: Shows progress.
 
     Raises:
-        CheckpointError: The run folder cannot be used.
+        CheckpointError: The run folder cannot be used, or was trained on meanwhile.
         ConfigError: The seed is below 0.
         DataError: The source cannot be read, is too small, or has a class that the model does not
             know.
@@ -89,7 +89,8 @@ def quantise(
         card = exact.members[0].card
         model = to_int8(trial.onnx, data.images[np.sort(calibration)])
         model = add_metadata(model, card.classes, card.preprocessing)
-        card = card.model_copy(update={"int8_sha256": trial.write_model(trial.int8, model)})
+        int8_sha256 = trial.write_model(trial.int8, model)
+        card = card.model_copy(update={"int8_sha256": int8_sha256})
         quantised = Classifier([Member(open_engine(INT8, trial, card), card, trial, INT8)])
         accuracy, accuracy_int8 = (
             float(np.mean(one.predict_dataset(measured, track).argmax(axis=1) == labels))
@@ -99,8 +100,13 @@ def quantise(
         kept = faster >= MIN_SPEEDUP and accuracy - accuracy_int8 < MAX_ACCURACY_LOSS
         if kept:
             with folder.training_lock():
+                now = folder.read_card()
+                if (now.weights_sha256, now.onnx_sha256) != (card.weights_sha256, card.onnx_sha256):
+                    raise CheckpointError(
+                        f"{folder}: the network was replaced while it was quantised; repeat it"
+                    )
                 folder.write_model(folder.int8, trial.int8.read_bytes())
-                folder.write_card(card)
+                folder.write_card(now.model_copy(update={"int8_sha256": int8_sha256}))
     return QuantisationResult(
         num_images=len(measured),
         accuracy=accuracy,
