@@ -1,6 +1,8 @@
 """Class activation maps: where the evidence of a network for a class lies."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import cv2
 import numpy as np
@@ -9,12 +11,13 @@ import torch
 from PIL import Image
 
 from stainproof import api
-from stainproof.config.schema import Preprocessing
+from stainproof.config.schema import InferenceConfig, Preprocessing
 from stainproof.data.images import Images
 from stainproof.errors import ConfigError, DataError
 from stainproof.evaluation.result import Evaluation
 from stainproof.inference.classifier import Classifier
-from stainproof.inference.explanation import ActivationMapper, on_image
+from stainproof.inference.explanation import ActivationMapper, mean_maps, on_image
+from stainproof.inference.member import Member
 from stainproof.models.network import build_network
 from stainproof.runs.folder import RunFolder
 from tests.common.cells import CLASSES, make_cells, write_cells
@@ -127,6 +130,21 @@ def test_a_map_of_every_fit_covers_the_image(fit: str, shape: tuple[int, int]) -
     heat = on_image(np.full((4, 4), 3.0, dtype=np.float32), rgb, preprocessing)
     seen = min(shape) ** 2 if fit == "crop" else shape[0] * shape[1]
     assert (heat.shape, heat.sum()) == (shape, seen)
+
+
+def test_the_largest_value_of_an_ensembles_map_is_1() -> None:
+    card = SimpleNamespace(preprocessing=Preprocessing(size_px=32), classes=CLASSES)
+    members = cast(list[Member], [SimpleNamespace(card=card)] * 2)
+
+    def mapper(row: int) -> ActivationMapper:
+        coarse = np.zeros((1, 4, 4), dtype=np.float32)
+        coarse[0, row] = 1
+        return cast(ActivationMapper, lambda squares, targets: coarse)
+
+    image = np.zeros((32, 32, 3), dtype=np.uint8)
+    mappers, inference = [mapper(0), mapper(3)], InferenceConfig()
+    (heat,) = mean_maps(members, mappers, inference, [image], CLASSES[:1])
+    assert (heat.max(), heat[0, 0], heat[-1, -1], heat[16, 16]) == (1, 1, 1, 0)
 
 
 def test_an_image_without_evidence_has_an_empty_map() -> None:

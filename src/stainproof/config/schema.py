@@ -105,8 +105,9 @@ class AugmentConfig(Recipe):
     (AugMix: 12); above 0 a step processes three times as many images.
     """
     class_balance: Literal["none", "oversample"] = "none"
-    """`none`: every image once an epoch; `oversample`: images of small classes more often, each
-    time augmented anew, until all classes have the same size.
+    """`none`: every image once an epoch, except that a last batch is left out if it has a single
+    image, or on a cluster fewer than two for each process; `oversample`: images of small classes
+    more often, each time augmented anew, until all classes have the same size.
     """
     validation: RecipeName = "stainproof"
     """Recipe of the augmented validation set, which controls early stopping, the schedule and the

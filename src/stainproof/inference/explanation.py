@@ -124,8 +124,13 @@ def on_image(coarse: Maps, rgb: Images, preprocessing: Preprocessing) -> Maps:
         whole[:] = _enlarge(coarse, side, side)[top : top + height, left : left + width]
     else:
         whole[:] = _enlarge(coarse, height, width)
-    largest = whole.max()
-    return whole / largest if largest > 0 else whole
+    return _normalised(whole)
+
+
+def _normalised(heat: Maps) -> Maps:
+    """Return a map whose largest value is 1, unless all are 0."""
+    largest = heat.max()
+    return heat / largest if largest > 0 else heat
 
 
 def _enlarge(coarse: Maps, height: int, width: int) -> Maps:
@@ -160,7 +165,7 @@ def mean_maps(
         targets: N class names.
 
     Returns:
-        N maps float32 (height, width), 0 to 1.
+        N maps float32 (height, width), 0 to 1; the largest value is 1 unless all are 0.
     """
     maps = [np.zeros(rgb.shape[:2], dtype=np.float32) for rgb in batch]
     for member, mapper in zip(members, mappers, strict=True):
@@ -171,5 +176,5 @@ def mean_maps(
             squares = np.stack([to_square(rgb, preprocessing) for rgb in batch[some]])
             squares = apply_filter(squares, inference.filter, inference.cutoff)
             for index, coarse in enumerate(mapper(squares, chosen[some]), start):
-                maps[index] += on_image(coarse, batch[index], preprocessing) / len(members)
-    return maps
+                maps[index] += on_image(coarse, batch[index], preprocessing)
+    return [_normalised(heat) for heat in maps]
