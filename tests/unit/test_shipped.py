@@ -136,7 +136,7 @@ def test_the_card_of_a_packed_model_gives_the_time_of_the_best_epoch_as_such(
     model: Path, tmp_path: Path
 ) -> None:
     page = api.write_model_card(model, tmp_path / "card").read_text()
-    assert "| Training | 1 epochs; epoch 1 after" in page
+    assert "| Training | 1 epoch; epoch 1 after" in page
 
 
 def test_a_packed_model_predicts_what_the_run_predicts(model: Path, run: Path) -> None:

@@ -91,11 +91,12 @@ def facts(card: Card, elapsed_s: float | None) -> list[tuple[str, str]]:
         card: Of the run.
         elapsed_s: Seconds of training; None if the run has no history.
     """
+    epochs = "1 epoch" if card.num_epochs == 1 else f"{card.num_epochs} epochs"
     if elapsed_s is None:
         best = card.best
-        trained = f"{card.num_epochs} epochs; epoch {best.epoch} after {_duration(best.elapsed_s)}"
+        trained = f"{epochs}; epoch {best.epoch} after {_duration(best.elapsed_s)}"
     else:
-        trained = f"{card.num_epochs} epochs in {_duration(elapsed_s)}"
+        trained = f"{epochs} in {_duration(elapsed_s)}"
     num_training = sum(next(iter(card.data.class_counts.values())).values())
     size_px, white = card.preprocessing.size_px, card.preprocessing.white_point
     return [

@@ -106,7 +106,8 @@ class Card(Described):
         if shifted is not None:
             accuracy += f", augmented {100 * shifted:.1f} %"
         size_px = self.preprocessing.size_px
-        ended = f"{self.stopped} after {self.num_epochs} epochs; kept epoch {best.epoch}"
+        epochs = "1 epoch" if self.num_epochs == 1 else f"{self.num_epochs} epochs"
+        ended = f"{self.stopped} after {epochs}; kept epoch {best.epoch}"
         facts = {
             "classes": ", ".join(self.classes),
             "network": f"{self.num_parameters:,} parameters, input {size_px} x {size_px} px",
