@@ -187,7 +187,11 @@ def test_an_option_of_another_kind_of_source_is_refused(
     (tmp_path / "csv.csv").write_text("path,label\na.png,a\nb.png,b")
     images, labels = np.zeros((2, 8, 8, 3), np.uint8), np.arange(2)
     np.savez(tmp_path / "npz.npz", images=images, labels=labels, classes=np.array(["a", "b"]))
-    places = {"csv": tmp_path / "csv.csv", "npz": tmp_path / "npz.npz", "bloodmnist": kind}
+    places: dict[str, str | Path] = {
+        "csv": tmp_path / "csv.csv",
+        "npz": tmp_path / "npz.npz",
+        "bloodmnist": kind,
+    }
     source = places.get(kind, tmp_path / kind)
     with pytest.raises(DataError, match=message):
         sources.list_source(source, options=SourceConfig(**option))
