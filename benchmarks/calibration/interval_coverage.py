@@ -12,7 +12,7 @@ from benchmarks.common.page import made_on, write_section
 from stainproof.calibration.error import NUM_BINS, calibration_error, confidence_bins
 from stainproof.evaluation.intervals import bias_corrected
 
-FACTORS = (1.5, 3.0)
+FACTORS = (1.0, 1.2, 1.5, 3.0)
 """True share of wrong predictions as a multiple of 1 minus confidence."""
 NUM_IMAGES = (350, 1700)
 NUM_RESAMPLES = 250
