@@ -189,7 +189,13 @@ def _per_class_over_groups(counts: GroupCounts, classes: Sequence[str]) -> tuple
 
 
 def _calibration_error(confidence: Floats, right: Floats, rng: np.random.Generator) -> Estimate:
-    """Return the expected calibration error over 15 equal bins (Guo et al. 2017, equation 3)."""
+    """Return the expected calibration error over 15 equal bins (Guo et al. 2017, equation 3).
+
+    The estimate is too high on few images of a well calibrated model, and the interval is then too
+    narrow and too high: in simulations it contained a true error of 1.1 % in 50 % of evaluations of
+    350 images and in 85 % of 1,700 images, errors of 2.9 % and more in 90 to 96 %, and never 0
+    (`benchmarks.calibration.interval_coverage`).
+    """
     bins = confidence_bins(confidence)
     gap = right - confidence
 
