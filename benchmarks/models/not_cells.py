@@ -27,7 +27,7 @@ def describe(run: Path, fields: Path | None = None) -> str:
         sets["windows of blood smears with red cells only"] = red_cells(home, fields)
     sentences = [_sentence(home, name, images) for name, images in sets.items()]
     return (
-        "A prediction always names one of the classes, so run `stainproof check` first, which "
+        "A prediction always names one of the classes, so run stainproof check first, which "
         f"counts images that are unlike the home cells. {' '.join(sentences)}"
     )
 
