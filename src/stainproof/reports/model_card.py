@@ -206,7 +206,9 @@ def _corruptions(result: CorruptionEvaluation) -> list[str]:
     return [
         f"## Corruptions: {text(result.source)}", "",
         "Balanced accuracy in % on copies of the images with the corruptions of MedMNIST-C "
-        f"(Di Salvo et al. 2024); {facts.pop('source')}.", "",
+        f"(Di Salvo et al. 2024); {facts.pop('source')}. They are made at 224 px, so images that "
+        "are not corrupted are resized to 224 px and back too. BE: balanced error relative to that "
+        "of AlexNet, lower is better.", "",
         *table(header, rows), "",
         *(f"- {text(name)}: {text(value)}" for name, value in facts.items()),
     ]  # fmt: skip
