@@ -317,10 +317,11 @@ def test_the_best_weights_are_written_again_where_a_kill_came_before(
     cells: Path, tmp_path: Path
 ) -> None:
     train(cells, tmp_path / "run", tiny_config("training.epochs=1"))
-    best = (tmp_path / "run" / "best.safetensors").read_bytes()
-    (tmp_path / "run" / "best.safetensors").write_bytes(b"an older epoch's")
-    train(cells, tmp_path / "run", resume=True)
-    assert (tmp_path / "run" / "best.safetensors").read_bytes() == best
+    run = RunFolder(tmp_path / "run")
+    best = run.best.read_bytes()
+    run.put(run.best, lambda part: part.write_bytes(b"an older epoch's"))
+    train(cells, run.path, resume=True)
+    assert run.best.read_bytes() == best
 
 
 @pytest.mark.slow
