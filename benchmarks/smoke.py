@@ -87,6 +87,10 @@ def draw_fields(folder: Path) -> None:
         rgb, cells = draw_field(np.random.default_rng(seed), ("neutrophil", "lymphocyte"))
         Image.fromarray(rgb).save(folder / f"{seed}.png")
         rows += [(f"{seed}.png", "wbc", *map(str, one.box())) for one in cells]
+        rows += [
+            (f"{seed}.png", "rbc", *map(str, (x, y, x + 40, y + 40)))
+            for x, y in ((60, 60), (60, 300), (300, 60), (300, 300))
+        ]
     write_table(folder / "boxes.csv", ("file", "cell", "x0", "y0", "x1", "y1"), rows)
     classes = [("0.png", "neutrophil"), ("2.png", "lymphocyte")]
     write_table(folder / "fields.csv", ("file", "white_cell"), classes)

@@ -21,6 +21,7 @@ from stainproof.data.decoding import decode
 from stainproof.data.images import Images, to_square
 from stainproof.deployment.home import Home, open_home
 from stainproof.deployment.novelty import ClassDistance, NeighbourDistance, energy
+from stainproof.errors import DataError
 from stainproof.synthetic.pictures import make_texture
 
 NUM_IMAGES = 150
@@ -147,6 +148,8 @@ def red_cells(home: Home, folder: Path) -> Images:
             if is_inside and left + side <= rgb.shape[1] and side > 16 and not overlaps.any():
                 window = np.ascontiguousarray(rgb[top : top + side, left : left + side])
                 found.append(to_square(window, home.classifier.preprocessing))
+    if not found:
+        raise DataError(f"{folder}: no box of a red cell without a white cell beside it")
     return np.stack(found[:NUM_IMAGES])
 
 
