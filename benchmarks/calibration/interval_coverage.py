@@ -49,11 +49,11 @@ def measure(factor: float, num: int, repeats: int, seed: int) -> tuple[float, fl
     return truth, float(np.mean(values)), float(np.mean(is_below)), float(np.mean(is_above))
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Measure the coverage and write the section."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=150)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     rows = []
     for factor in FACTORS:
         for num in NUM_IMAGES:
