@@ -50,6 +50,10 @@ class Summary:
     ways: Counter[str] = field(default_factory=Counter)
     """How the scale was found -> number of fields."""
 
+    def skip(self, path: Path, reason: str) -> None:
+        """Record a field that could not be used."""
+        self.errors.append((printable(path), printable(reason)))
+
     def add(self, cells: Sequence[Cell], scale: Scale) -> None:
         """Count a field that was used."""
         self.num_fields += 1
@@ -138,17 +142,16 @@ def read_fields(
             try:
                 scales[path] = measure_scale(decode(path, bits).rgb)
             except DataError as error:
-                summary.errors.append((printable(path), printable(str(error))))
+                summary.skip(path, str(error))
         settled = dict(zip(scales, settle(list(scales.values())), strict=True))
     for path, scale in track(settled.items(), "finding cells", len(settled)):
         if not scale.red_cell_px:
-            reason = f"{printable(path)}: no red cells and no nuclei to measure the scale by"
-            summary.errors.append((printable(path), reason))
+            summary.skip(path, f"{path}: no red cells and no nuclei to measure the scale by")
             continue
         try:
             rgb = decode(path, bits).rgb
         except DataError as error:
-            summary.errors.append((printable(path), printable(str(error))))
+            summary.skip(path, str(error))
             continue
         if boxes is None:
             cells = find_cells(rgb, scale.red_cell_px)
