@@ -111,10 +111,12 @@ def pack(run: Path, out: Path, images: Images) -> Packed:
             packed.write_reference(rounded_for.to_bytes())
         for evaluated in whole.evaluation_folders():
             place = packed.path / evaluated.relative_to(run)
-            if (evaluated / EVALUATION_FILE).exists():
-                _copy_evaluation(evaluated, place, changes)
-            if (evaluated / CORRUPTIONS_FILE).exists():
-                _copy_corruptions(evaluated, place, changes)
+            if (path := evaluated / EVALUATION_FILE).exists():
+                result = _without_folders(Evaluation.read(path))
+                _write_for_packed(result, place / EVALUATION_FILE, changes)
+            if (path := evaluated / CORRUPTIONS_FILE).exists():
+                corrupted = CorruptionEvaluation.read(path)
+                _write_for_packed(corrupted, place / CORRUPTIONS_FILE, changes)
         before, after = (
             Classifier.load(one, DEFAULT).predict_proba(images) for one in (run, folder)
         )
@@ -129,28 +131,23 @@ def pack(run: Path, out: Path, images: Images) -> Packed:
     )
 
 
-def _copy_evaluation(folder: Path, out: Path, changes: dict[str, Any]) -> None:
-    """Copy an evaluation without its pictures; it is one of the packed weights up to rounding."""
-    result = Evaluation.read(folder / EVALUATION_FILE)
-    kept = {
-        "mistakes": tuple(
-            mistake.model_copy(update={"name": Path(mistake.name).name})
-            for mistake in result.mistakes
-        ),
-        "weights_sha256": changes["weights_sha256"],
-        "provenance": _provenance_without_folders(result.provenance),
-    }
-    result.model_copy(update=kept).write(out / EVALUATION_FILE)
+def _without_folders(result: Evaluation) -> Evaluation:
+    """Return an evaluation whose mistakes name files only."""
+    mistakes = tuple(
+        mistake.model_copy(update={"name": Path(mistake.name).name}) for mistake in result.mistakes
+    )
+    return result.model_copy(update={"mistakes": mistakes})
 
 
-def _copy_corruptions(folder: Path, out: Path, changes: dict[str, Any]) -> None:
-    """Copy an evaluation on corrupted images; it is one of the packed weights up to rounding."""
-    result = CorruptionEvaluation.read(folder / CORRUPTIONS_FILE)
+def _write_for_packed(
+    result: Evaluation | CorruptionEvaluation, path: Path, changes: dict[str, Any]
+) -> None:
+    """Write an evaluation of the run as one of the packed weights, which it is up to rounding."""
     kept = {
         "weights_sha256": changes["weights_sha256"],
         "provenance": _provenance_without_folders(result.provenance),
     }
-    result.model_copy(update=kept).write(out / CORRUPTIONS_FILE)
+    result.model_copy(update=kept).write(path)
 
 
 def _about(model: Path, path: Path, fields: Path | None) -> About:
